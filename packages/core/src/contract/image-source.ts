@@ -1,0 +1,69 @@
+import type { Readable } from 'node:stream'
+import type { Descriptor } from '../oci/descriptor.ts'
+import type { ManifestDocument } from '../oci/document.ts'
+import type { Reference } from '../oci/reference.ts'
+import type { Platform } from '../oci/platform.ts'
+import type { ByteRange, CallOptions } from './call-options.ts'
+import type { ProgressOptions } from './progress.ts'
+
+export interface FetchOptions extends CallOptions {
+  readonly range?: ByteRange | undefined
+}
+
+/**
+ * Images to read from, in any order: a store, a registry, a layout on disk.
+ * `resolve` and `fetch` throw `NOT_FOUND` for what is not there.
+ */
+export interface ImageSource {
+  readonly kind: 'source'
+  /** For messages: `local://./store`, `oci layout ./dir`. */
+  readonly name: string
+  /** The descriptor that a tag or digest stands for. */
+  resolve(reference: Reference, options?: CallOptions): Promise<Descriptor>
+  /**
+   * The content of a descriptor. A whole read is verified while it passes: the stream fails with
+   * `INTEGRITY` unless size and digest are right. A ranged read cannot be.
+   */
+  fetch(descriptor: Descriptor, options?: FetchOptions): Promise<Readable>
+  tags?(repository: string, options?: CallOptions): AsyncIterable<string>
+  /** What refers to `subject` (OCI image spec v1.1, "subject"): signatures, SBOMs, attestations. */
+  referrers?(subject: Descriptor, options?: CallOptions): AsyncIterable<Descriptor>
+  close?(): Promise<void>
+}
+
+/** Which of an image's platforms a streaming source shall give. */
+export interface TransferOptions extends CallOptions, ProgressOptions {
+  /** The one to give; without it the only one, else the host's. */
+  readonly platform?: Platform | undefined
+  /** The whole index with its attestations; every child is required. */
+  readonly allPlatforms?: boolean | undefined
+}
+
+/** Where a streaming source puts what it reads. Every put is verified; what a put refuses was not stored. */
+export interface BlobSink {
+  /** True when the target holds the blob whole: its content need not be given. */
+  has(descriptor: Descriptor): Promise<boolean>
+  /** Stores the content, verified against the descriptor while it passes. */
+  put(descriptor: Descriptor, content: Readable): Promise<void>
+  /** Stores content whose digest nobody knows yet, and tells it. `size` is bytes. */
+  ingest(content: Readable, size: number, mediaType: string): Promise<Descriptor>
+}
+
+/** A source that can be read only once, in its own order: what an engine saves. */
+export interface StreamingSource {
+  readonly kind: 'streaming-source'
+  readonly name: string
+  /** True when `document` is what `transfer` would give for the reference, so that nothing need be read. */
+  matches(
+    reference: Reference,
+    document: ManifestDocument,
+    options?: TransferOptions,
+  ): Promise<boolean>
+  /** Gives every blob and child manifest to the sink, in one pass, and returns the root manifest. */
+  transfer(
+    reference: Reference,
+    sink: BlobSink,
+    options?: TransferOptions,
+  ): Promise<ManifestDocument>
+  close?(): Promise<void>
+}

@@ -1,0 +1,65 @@
+import type { Readable } from 'node:stream'
+import type { Descriptor } from '../oci/descriptor.ts'
+import type { ManifestDocument } from '../oci/document.ts'
+import type { Reference } from '../oci/reference.ts'
+import type { CallOptions } from './call-options.ts'
+import type { ImageSource } from './image-source.ts'
+
+export interface TagOptions extends CallOptions {
+  /** Publish only when no such tag exists; one that does is a `CONFLICT`. */
+  readonly createOnly?: boolean | undefined
+}
+
+/** A place to put images, blob by blob in any order; the tag is written last. */
+export interface ImageTarget {
+  readonly kind: 'target'
+  readonly name: string
+  /** True when the content is there, whole as far as its size tells. */
+  exists(descriptor: Descriptor, options?: CallOptions): Promise<boolean>
+  /** Stores the content, verified; idempotent; may call `open` again to retry. */
+  push(
+    descriptor: Descriptor,
+    open: () => Promise<Readable>,
+    options?: CallOptions,
+  ): Promise<void>
+  /** Publishes the root manifest under the reference: the last write, and atomic. */
+  tag(root: ManifestDocument, reference: Reference, options?: TagOptions): Promise<void>
+  /** Takes the blob from `source` without moving bytes through this process; `false` means: push it. */
+  mount?(descriptor: Descriptor, source: ImageSource, options?: CallOptions): Promise<boolean>
+  /** Stores content whose digest is not known yet. `size` is bytes. */
+  ingest?(
+    content: Readable,
+    size: number,
+    mediaType: string,
+    options?: CallOptions,
+  ): Promise<Descriptor>
+  /**
+   * Told of digests before any of them is looked for or uploaded, so that the target can keep a
+   * collector away from them until `tag` has been answered or the target is closed.
+   */
+  protect?(digests: readonly string[], options?: CallOptions): Promise<void>
+  /** Stores a manifest that refers to `subject`, and the blobs it names, read by `open`. */
+  attach?(
+    referrer: ManifestDocument,
+    subject: Descriptor,
+    open: (blob: Descriptor) => Promise<Readable>,
+    options?: CallOptions,
+  ): Promise<void>
+  close?(): Promise<void>
+}
+
+/** A target that takes a whole image in one stream, in its own order: an engine's load, an archive file. */
+export interface StreamingTarget {
+  readonly kind: 'streaming-target'
+  readonly name: string
+  /** True when it can take an index with several platforms; otherwise one platform is chosen first. */
+  acceptsIndex(options?: CallOptions): Promise<boolean>
+  /** Reads what it needs from `source`; when it throws, nothing is published under the reference. */
+  receive(
+    root: ManifestDocument,
+    source: Pick<ImageSource, 'name' | 'fetch'>,
+    reference: Reference,
+    options?: CallOptions,
+  ): Promise<void>
+  close?(): Promise<void>
+}

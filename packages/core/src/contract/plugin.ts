@@ -1,0 +1,76 @@
+import { S3loError } from '../errors.ts'
+import type { CallOptions } from './call-options.ts'
+import type { ImageSource, StreamingSource } from './image-source.ts'
+import type { ImageTarget, StreamingTarget } from './image-target.ts'
+import type { Reference } from '../oci/reference.ts'
+import type { BackendModule } from './storage-backend.ts'
+
+/**
+ * The contract between this core and plugins. Raised only when an existing plugin could break;
+ * a plugin writes the number it was made for as a literal.
+ */
+export const PLUGIN_API_VERSION = 1
+
+/** Something a plugin offers: described without loading anything, loaded when it is used. */
+export interface Contribution<T> {
+  readonly summary: string
+  load(): Promise<T>
+}
+
+/** What a transport (`oci:`, `docker-daemon:`) is opened with. */
+export interface TransportOptions extends CallOptions {
+  readonly env: Readonly<Record<string, string | undefined>>
+  readonly tlsCa?: string | undefined
+  readonly plainHttp?: boolean | undefined
+}
+
+export interface OpenedSource {
+  readonly source: ImageSource | StreamingSource
+  readonly reference: Reference
+}
+
+export interface OpenedTarget {
+  readonly target: ImageTarget | StreamingTarget
+  readonly reference: Reference
+}
+
+/** What a source contribution's `load()` gives. `text` is what follows the transport's colon. */
+export interface SourceModule {
+  openSource?(text: string, options: TransportOptions): Promise<OpenedSource>
+  openTarget?(text: string, options: TransportOptions): Promise<OpenedTarget>
+}
+
+/** A command that a plugin brings; `load()` gives a clipanion command class as its default export. */
+export interface CommandContribution extends Contribution<{ readonly default: unknown }> {
+  /** The words that select it: `['sign']`, `['soci', 'create']`. */
+  readonly path: readonly string[]
+}
+
+/** A plugin is data: reading what it offers loads no SDK. */
+export interface Plugin {
+  /** Its npm package name. */
+  readonly name: string
+  /** A literal in the plugin's source, so that it tells what the plugin was made for. */
+  readonly apiVersion: number
+  /** By scheme, without `://`. */
+  readonly backends?: Readonly<Record<string, Contribution<BackendModule>>>
+  /** By transport, without `:`. */
+  readonly sources?: Readonly<Record<string, Contribution<SourceModule>>>
+  readonly commands?: readonly CommandContribution[]
+}
+
+/** Declares a plugin: the default export of a package's `./plugin`. */
+export function definePlugin<const P extends Plugin>(plugin: P): P {
+  return plugin
+}
+
+/** Throws `PLUGIN_INCOMPATIBLE` unless the plugin was made for this core's plugin API. */
+export function assertCompatible(plugin: Plugin): void {
+  if (plugin.apiVersion === PLUGIN_API_VERSION) return
+  const older = plugin.apiVersion < PLUGIN_API_VERSION
+  throw new S3loError(
+    'PLUGIN_INCOMPATIBLE',
+    `plugin ${plugin.name} was made for plugin API ${plugin.apiVersion}, this s3lo has ${PLUGIN_API_VERSION}`,
+    { hint: older ? `upgrade ${plugin.name}` : 'upgrade s3lo' },
+  )
+}

@@ -1,0 +1,159 @@
+import type { Readable } from 'node:stream'
+import type { S3loError } from '../errors.ts'
+import type { ByteRange, CallOptions } from './call-options.ts'
+
+/** One object of a bucket. */
+export interface ObjectInfo {
+  readonly key: string
+  /** Bytes. */
+  readonly size: number
+  /** Opaque: equal etags of one key mean equal content; nothing else may be read from it. */
+  readonly etag: string
+  /** By the store's clock. */
+  readonly lastModified: Date
+  readonly storageClass?: string
+}
+
+/** An object's content on its way: consume the body or destroy it. */
+export interface ObjectBody {
+  readonly info: ObjectInfo
+  readonly body: Readable
+}
+
+/** What must hold for a write to take effect. */
+export type WriteCondition =
+  | { readonly kind: 'absent' }
+  | { readonly kind: 'unchanged'; readonly etag: string }
+
+export interface GetOptions extends CallOptions {
+  readonly range?: ByteRange | undefined
+}
+
+/** A deadline that the store itself enforces, by its own clock. */
+export interface DeadlineOptions extends CallOptions {
+  /** The store refuses the request after this moment: `FORBIDDEN`, and nothing changes. */
+  readonly notAfter?: Date | undefined
+}
+
+export interface PutOptions extends DeadlineOptions {
+  /** Bytes, when known. A body of another length is an `INTEGRITY` error and leaves no object. */
+  readonly size?: number | undefined
+  readonly mediaType?: string | undefined
+  readonly storageClass?: 'standard' | 'intelligent-tiering' | undefined
+  readonly condition?: WriteCondition | undefined
+}
+
+export interface ListOptions extends CallOptions {
+  /** Only keys after this one. */
+  readonly startAfter?: string | undefined
+}
+
+export interface PresignOptions extends CallOptions {
+  readonly expiresInSeconds: number
+}
+
+/** A key that a delete could not remove, and why. */
+export interface DeleteFailure {
+  readonly key: string
+  readonly error: S3loError
+}
+
+/** An interrupted multipart upload, which costs money until it is aborted. */
+export interface AbandonedUpload {
+  readonly key: string
+  readonly id: string
+  readonly startedAt: Date
+}
+
+/** A remark of a health check. */
+export interface Finding {
+  readonly severity: 'ok' | 'notice' | 'problem'
+  readonly message: string
+  readonly hint?: string
+}
+
+/** What the store does about conditions and deadlines; proven per endpoint, so facts, not methods. */
+export interface BackendGuarantees {
+  readonly createOnly: boolean
+  readonly compareAndSwap: boolean
+  readonly deadlines: boolean
+}
+
+/**
+ * Object storage, bound to one bucket when it is opened. Keys are relative to the bucket.
+ *
+ * The contract, each line of which `@s3lo/backend-conformance` tests:
+ * a failed or aborted `put` leaves no object; of N racing puts with `{ kind: 'absent' }` exactly
+ * one wins and the rest throw `CONFLICT`; a condition or deadline that `guarantees` does not
+ * promise throws `UNSUPPORTED` before anything is written; a failure to look is thrown and never
+ * means "missing"; an aborted call rejects with the signal's reason and frees its socket or file.
+ */
+export interface StorageBackend {
+  /** The URL scheme, without `://`. */
+  readonly scheme: string
+  readonly bucket: string
+  readonly guarantees: BackendGuarantees
+
+  /** The object's facts, or `undefined` when there is none. */
+  head(key: string, options?: CallOptions): Promise<ObjectInfo | undefined>
+  /** The object's bytes. Throws `NOT_FOUND`. */
+  get(key: string, options?: GetOptions): Promise<ObjectBody>
+  /** Writes the whole object or nothing. Throws `CONFLICT` when the condition does not hold. */
+  put(key: string, body: Uint8Array | Readable, options?: PutOptions): Promise<ObjectInfo>
+  /** Deletes; a key that is not there is no failure. Returns the keys that stayed, each with its error. */
+  delete(keys: readonly string[], options?: DeadlineOptions): Promise<readonly DeleteFailure[]>
+  /** Every object whose key starts with `prefix`, in key order (by UTF-8 bytes). */
+  list(prefix: string, options?: ListOptions): AsyncIterable<ObjectInfo>
+  /** The immediate "folders" below `prefix` (which is empty or ends in `/`), each as `a/b/`, in order. */
+  listPrefixes(prefix: string, options?: CallOptions): AsyncIterable<string>
+
+  /** Copies inside the store without moving bytes through this process; `undefined` when `source` is foreign. */
+  copyFrom?(
+    source: StorageBackend,
+    sourceKey: string,
+    key: string,
+    options?: CallOptions,
+  ): Promise<ObjectInfo | undefined>
+  /** Makes `lastModified` now and leaves the bytes. Throws `NOT_FOUND`. */
+  touch?(key: string, options?: CallOptions): Promise<ObjectInfo>
+  presignGet?(key: string, options: PresignOptions): Promise<URL>
+  abandonedUploads?(options?: CallOptions): AsyncIterable<AbandonedUpload>
+  abortUpload?(upload: AbandonedUpload, options?: CallOptions): Promise<void>
+  diagnose?(options?: CallOptions): AsyncIterable<Finding>
+  close?(): Promise<void>
+}
+
+type OptionalMethods = {
+  [K in keyof StorageBackend]-?: undefined extends StorageBackend[K] ? K : never
+}[keyof StorageBackend]
+
+/** The name of an optional method of {@link StorageBackend}: having the method is having the capability. */
+export type BackendCapability = OptionalMethods
+
+/** True when `backend` has the optional method, and narrows its type to say so. */
+export function supports<C extends BackendCapability>(
+  backend: StorageBackend,
+  capability: C,
+): backend is StorageBackend & Required<Pick<StorageBackend, C>> {
+  return typeof backend[capability] === 'function'
+}
+
+/** Where a store is: what stands before the image in a reference. Not a URL: `./x` and spaces are legal. */
+export interface StoreLocation {
+  readonly scheme: string
+  readonly bucket: string
+}
+
+/** What a backend is opened with. Two hosts in one process may differ in every field. */
+export interface BackendOptions extends CallOptions {
+  readonly env: Readonly<Record<string, string | undefined>>
+  readonly endpoint?: string | undefined
+  readonly region?: string | undefined
+  readonly credentials?: unknown
+}
+
+/** What a backend plugin's `load()` gives. */
+export interface BackendModule {
+  /** Opens the bucket. Throws `NOT_FOUND` only where the store must exist to be read. */
+  openBackend(location: StoreLocation, options: BackendOptions): Promise<StorageBackend>
+}

@@ -1,0 +1,81 @@
+/** Every way an operation can fail, by meaning. The exit status of each is in {@link EXIT_STATUS}. */
+export type ErrorCode =
+  | 'USAGE'
+  | 'INVALID_REFERENCE'
+  | 'INTEGRITY'
+  | 'NOT_FOUND'
+  | 'PLUGIN_NOT_INSTALLED'
+  | 'PLUGIN_INCOMPATIBLE'
+  | 'UNSUPPORTED'
+  | 'INTERNAL'
+  | 'CONFLICT'
+  | 'IO'
+  | 'UNAVAILABLE'
+  | 'UNAUTHORIZED'
+  | 'FORBIDDEN'
+  | 'ABORTED'
+
+/** The exit status of a process that ends with an error of each code (sysexits.h numbers). */
+export const EXIT_STATUS: Readonly<Record<ErrorCode, number>> = {
+  USAGE: 64,
+  INVALID_REFERENCE: 64,
+  INTEGRITY: 65,
+  NOT_FOUND: 66,
+  PLUGIN_NOT_INSTALLED: 69,
+  PLUGIN_INCOMPATIBLE: 69,
+  UNSUPPORTED: 69,
+  INTERNAL: 70,
+  CONFLICT: 73,
+  IO: 74,
+  UNAVAILABLE: 75,
+  UNAUTHORIZED: 77,
+  FORBIDDEN: 77,
+  ABORTED: 130,
+}
+
+/** What an error may carry beside its code and message. */
+export interface ErrorDetails {
+  /** The next thing to type or check, as one clause. */
+  readonly hint?: string | undefined
+  readonly cause?: unknown
+}
+
+/** Shared by every copy of this package in a process, so that errors are told apart without `instanceof`. */
+const BRAND = Symbol.for('s3lo.error')
+
+/**
+ * The one error class of s3lo. The message is a lower-case clause that names the reference;
+ * `hint` is the next thing to do.
+ */
+export class S3loError extends Error {
+  override readonly name = 'S3loError'
+  readonly code: ErrorCode
+  readonly hint?: string
+  readonly [BRAND] = true
+
+  constructor(code: ErrorCode, message: string, { hint, cause }: ErrorDetails = {}) {
+    super(message, cause === undefined ? undefined : { cause })
+    this.code = code
+    if (hint !== undefined) this.hint = hint
+  }
+}
+
+/** True for an error of s3lo (from any copy of this package), and of `code` where one is given. */
+export function isS3loError(error: unknown, code?: ErrorCode): error is S3loError {
+  return (
+    typeof error === 'object' &&
+    error !== null &&
+    BRAND in error &&
+    (code === undefined || (error as S3loError).code === code)
+  )
+}
+
+/**
+ * Passes an s3lo error through and wraps anything else, for the edge where a foreign failure gets
+ * its meaning.
+ */
+export function toS3loError(error: unknown, code: ErrorCode, message: string): S3loError {
+  if (isS3loError(error)) return error
+  const reason = error instanceof Error ? error.message : String(error)
+  return new S3loError(code, `${message}: ${reason}`, { cause: error })
+}

@@ -1,0 +1,35 @@
+import { isDigest, parseDigest } from './digest.ts'
+import { asArray, asObject, asString, optional, parseJson } from './json.ts'
+import type { Platform } from './platform.ts'
+
+/** The largest image config that is parsed (bytes). Copying one of any size is fine. */
+export const MAX_CONFIG_BYTES = 32 * 1024 * 1024
+
+/** What s3lo reads of an image config (OCI image spec v1.1.1, "config"). */
+export interface ImageConfig {
+  readonly platform: Platform
+  /** Digests of the uncompressed layers, bottom first. */
+  readonly diffIds: readonly string[]
+}
+
+/** Parses an image config. Throws `INTEGRITY`. */
+export function parseImageConfig(content: Uint8Array, name: string): ImageConfig {
+  const path = `image config ${name}`
+  const config = asObject(parseJson(content, path), path)
+  const variant = optional(config, 'variant', path, asString)
+  const rootfs = optional(config, 'rootfs', path, asObject) ?? {}
+  const listed = optional(rootfs, 'diff_ids', `${path}.rootfs`, asArray) ?? []
+  const diffIds = listed.map((entry, i) => {
+    const digest = asString(entry, `${path}.rootfs.diff_ids[${i}]`)
+    if (!isDigest(digest)) parseDigest(digest)
+    return digest
+  })
+  return {
+    platform: {
+      os: optional(config, 'os', path, asString) ?? '',
+      architecture: optional(config, 'architecture', path, asString) ?? '',
+      ...(variant ? { variant } : {}),
+    },
+    diffIds,
+  }
+}

@@ -1,0 +1,66 @@
+import { createHash, type Hash } from 'node:crypto'
+import { S3loError } from '../errors.ts'
+
+/** The registered algorithms (OCI image spec v1.1.1, "digests"), each with the length of its hex form. */
+const HEX_LENGTH = { sha256: 64, sha512: 128 } as const
+
+export type DigestAlgorithm = keyof typeof HEX_LENGTH
+
+export interface ParsedDigest {
+  readonly algorithm: DigestAlgorithm
+  /** Lower-case. */
+  readonly hex: string
+}
+
+function isAlgorithm(text: string): text is DigestAlgorithm {
+  return Object.hasOwn(HEX_LENGTH, text)
+}
+
+function tryParse(text: string): ParsedDigest | undefined {
+  const colon = text.indexOf(':')
+  const algorithm = text.slice(0, colon)
+  const hex = text.slice(colon + 1)
+  if (colon < 0 || !isAlgorithm(algorithm)) return undefined
+  return hex.length === HEX_LENGTH[algorithm] && /^[0-9a-f]+$/.test(hex)
+    ? { algorithm, hex }
+    : undefined
+}
+
+/** True for a digest that can be checked here: `sha256:` or `sha512:` and the right number of lower-case hex digits. */
+export function isDigest(text: string): boolean {
+  return tryParse(text) !== undefined
+}
+
+/** Splits a digest. Throws `INTEGRITY` for anything that is not one, so that it never becomes part of a key. */
+export function parseDigest(text: string): ParsedDigest {
+  const parsed = tryParse(text)
+  if (parsed) return parsed
+  throw new S3loError('INTEGRITY', `${JSON.stringify(text.slice(0, 160))} is not a digest`, {
+    hint: 'digests are sha256:<64 hex digits> or sha512:<128 hex digits>',
+  })
+}
+
+/** The digest of bytes at hand. */
+export function digestOf(content: Uint8Array, algorithm: DigestAlgorithm = 'sha256'): string {
+  return `${algorithm}:${createHash(algorithm).update(content).digest('hex')}`
+}
+
+/** A running hash whose result is a digest. */
+export class Digester {
+  readonly #algorithm: DigestAlgorithm
+  readonly #hash: Hash
+
+  constructor(algorithm: DigestAlgorithm = 'sha256') {
+    this.#algorithm = algorithm
+    this.#hash = createHash(algorithm)
+  }
+
+  update(chunk: Uint8Array): void {
+    this.#hash.update(chunk)
+  }
+
+  /** Ends the hash: to be called once. */
+  digest(): string {
+    return `${this.#algorithm}:${this.#hash.digest('hex')}`
+  }
+}

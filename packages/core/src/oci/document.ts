@@ -1,0 +1,158 @@
+import { S3loError } from '../errors.ts'
+import type { Descriptor } from './descriptor.ts'
+import { digestOf, isDigest, parseDigest } from './digest.ts'
+import {
+  asArray,
+  asObject,
+  asSize,
+  asString,
+  asStringMap,
+  type JsonObject,
+  optional,
+  parseJson,
+} from './json.ts'
+import { isIndexMediaType, MEDIA_TYPE } from './media-type.ts'
+import type { Platform } from './platform.ts'
+
+/** The largest manifest or index that is read (bytes): registries refuse more (distribution spec v1.1.1, "pushing manifests"). */
+export const MAX_MANIFEST_BYTES = 4 * 1024 * 1024
+
+/** A manifest or index with its exact bytes: the digest is of these, so they are never re-serialised. */
+export interface ManifestDocument {
+  readonly descriptor: Descriptor
+  readonly content: Uint8Array
+}
+
+/** An image manifest (OCI v1.1 or Docker schema 2). */
+export interface ImageManifest {
+  readonly kind: 'manifest'
+  readonly mediaType: string
+  readonly config: Descriptor
+  readonly layers: readonly Descriptor[]
+  readonly subject?: Descriptor
+  readonly artifactType?: string
+  readonly annotations?: Readonly<Record<string, string>>
+}
+
+/** An image index (OCI v1.1) or manifest list (Docker). */
+export interface ImageIndex {
+  readonly kind: 'index'
+  readonly mediaType: string
+  readonly manifests: readonly Descriptor[]
+  readonly subject?: Descriptor
+  readonly artifactType?: string
+  readonly annotations?: Readonly<Record<string, string>>
+}
+
+export type Manifest = ImageManifest | ImageIndex
+
+/** Content with the descriptor that its bytes have. */
+export function toDocument(content: Uint8Array, mediaType: string): ManifestDocument {
+  return { descriptor: { mediaType, digest: digestOf(content), size: content.byteLength }, content }
+}
+
+/**
+ * True for an index: by its media type, or, where there is none, by schema version 2 and a first
+ * entry that has a platform. Never throws.
+ */
+export function isIndexContent(content: Uint8Array): boolean {
+  try {
+    return isIndexObject(asObject(parseJson(content, 'document'), 'document'))
+  } catch {
+    return false // What does not parse is not an index; whoever reads it as a manifest gets the error.
+  }
+}
+
+function isIndexObject(document: JsonObject): boolean {
+  const { mediaType, schemaVersion, manifests } = document
+  if (typeof mediaType === 'string' && mediaType !== '') return isIndexMediaType(mediaType)
+  const first: unknown = Array.isArray(manifests) ? manifests[0] : undefined
+  return (
+    schemaVersion === 2 && typeof first === 'object' && first !== null && 'platform' in first &&
+    typeof first.platform === 'object' && first.platform !== null
+  )
+}
+
+/** The media type that a document has or, where it does not say, must have. */
+export function mediaTypeOf(content: Uint8Array, name: string): string {
+  return parseManifest(content, name).mediaType
+}
+
+/**
+ * Parses and validates a manifest or index. Throws `INTEGRITY` naming the document and the member
+ * that is wrong, `UNSUPPORTED` for Docker's schema 1.
+ */
+export function parseManifest(content: Uint8Array, name: string): Manifest {
+  if (content.byteLength > MAX_MANIFEST_BYTES) {
+    throw new S3loError(
+      'INTEGRITY',
+      `manifest ${name} has ${content.byteLength} bytes, more than ${MAX_MANIFEST_BYTES}`,
+    )
+  }
+  const path = `manifest ${name}`
+  const document = asObject(parseJson(content, path), path)
+  refuseSchema1(document, path)
+  const index = isIndexObject(document)
+  const common = {
+    ...defined('subject', optional(document, 'subject', path, asDescriptor)),
+    ...defined('artifactType', optional(document, 'artifactType', path, asString)),
+    ...defined('annotations', optional(document, 'annotations', path, asStringMap)),
+  }
+  const declared = optional(document, 'mediaType', path, asString) || undefined
+  if (index) {
+    const entries = asArray(document['manifests'], `${path}.manifests`)
+    const manifests = entries.map((entry, i) => asDescriptor(entry, `${path}.manifests[${i}]`))
+    return { kind: 'index', mediaType: declared ?? MEDIA_TYPE.ociIndex, manifests, ...common }
+  }
+  const config = asDescriptor(document['config'], `${path}.config`)
+  const entries = document['layers'] === null ? [] : asArray(document['layers'], `${path}.layers`)
+  const layers = entries.map((entry, i) => asDescriptor(entry, `${path}.layers[${i}]`))
+  return { kind: 'manifest', mediaType: declared ?? MEDIA_TYPE.ociManifest, config, layers, ...common }
+}
+
+function refuseSchema1(document: JsonObject, path: string): void {
+  const { mediaType, schemaVersion } = document
+  const schema1: readonly unknown[] = [
+    MEDIA_TYPE.dockerManifestSchema1,
+    MEDIA_TYPE.dockerManifestSchema1Signed,
+  ]
+  if (schemaVersion !== 1 && !schema1.includes(mediaType)) return
+  throw new S3loError('UNSUPPORTED', `${path} is Docker schema 1, which names no config`, {
+    hint: 'pull and push the image with a current Docker to convert it',
+  })
+}
+
+/** Reads a descriptor. Throws `INTEGRITY`; a digest that cannot be checked is refused here. */
+export function asDescriptor(value: unknown, path: string): Descriptor {
+  const object = asObject(value, path)
+  const digest = asString(object['digest'], `${path}.digest`)
+  if (!isDigest(digest)) parseDigest(digest)
+  return {
+    mediaType: optional(object, 'mediaType', path, asString) ?? MEDIA_TYPE.octetStream,
+    digest,
+    size: asSize(object['size'], `${path}.size`),
+    ...defined('platform', optional(object, 'platform', path, asPlatform)),
+    ...defined('annotations', optional(object, 'annotations', path, asStringMap)),
+    ...defined('artifactType', optional(object, 'artifactType', path, asString)),
+  }
+}
+
+function asPlatform(value: unknown, path: string): Platform {
+  const object = asObject(value, path)
+  const variant = optional(object, 'variant', path, asString)
+  return {
+    os: optional(object, 'os', path, asString) ?? '',
+    architecture: optional(object, 'architecture', path, asString) ?? '',
+    ...(variant ? { variant } : {}),
+  }
+}
+
+/** A record of one member, or of none: absent means absent. */
+function defined<K extends string, V>(key: K, value: V | undefined): { readonly [P in K]?: V } {
+  return value === undefined ? {} : ({ [key]: value } as { readonly [P in K]?: V })
+}
+
+/** The content a document names, in order: an index's children, or a manifest's config and layers. */
+export function successors(manifest: Manifest): readonly Descriptor[] {
+  return manifest.kind === 'index' ? manifest.manifests : [manifest.config, ...manifest.layers]
+}

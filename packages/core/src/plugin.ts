@@ -1,0 +1,51 @@
+/** What plugin authors import: the contracts and errors, and nothing that costs time to load. */
+export type { ByteRange, CallOptions } from './contract/call-options.ts'
+export type {
+  BlobSink,
+  FetchOptions,
+  ImageSource,
+  StreamingSource,
+  TransferOptions,
+} from './contract/image-source.ts'
+export type { ImageTarget, StreamingTarget, TagOptions } from './contract/image-target.ts'
+export {
+  assertCompatible,
+  type CommandContribution,
+  type Contribution,
+  definePlugin,
+  type OpenedSource,
+  type OpenedTarget,
+  type Plugin,
+  PLUGIN_API_VERSION,
+  type SourceModule,
+  type TransportOptions,
+} from './contract/plugin.ts'
+export type { ProgressEvent, ProgressOptions } from './contract/progress.ts'
+export {
+  type AbandonedUpload,
+  type BackendCapability,
+  type BackendGuarantees,
+  type BackendModule,
+  type BackendOptions,
+  type DeadlineOptions,
+  type DeleteFailure,
+  type Finding,
+  type GetOptions,
+  type ListOptions,
+  type ObjectBody,
+  type ObjectInfo,
+  type PresignOptions,
+  type PutOptions,
+  type StorageBackend,
+  type StoreLocation,
+  supports,
+  type WriteCondition,
+} from './contract/storage-backend.ts'
+export {
+  type ErrorCode,
+  type ErrorDetails,
+  EXIT_STATUS,
+  isS3loError,
+  S3loError,
+  toS3loError,
+} from './errors.ts'
