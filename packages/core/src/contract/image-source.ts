@@ -15,7 +15,7 @@ export interface FetchOptions extends CallOptions {
  * `resolve` and `fetch` throw `NOT_FOUND` for what is not there.
  */
 export interface ImageSource {
-  readonly kind: 'source'
+  readonly kind: 'random-access'
   /** For messages: `local://./store`, `oci layout ./dir`. */
   readonly name: string
   /** The descriptor that a tag or digest stands for. */
@@ -51,7 +51,7 @@ export interface BlobSink {
 
 /** A source that can be read only once, in its own order: what an engine saves. */
 export interface StreamingSource {
-  readonly kind: 'streaming-source'
+  readonly kind: 'streaming'
   readonly name: string
   /** True when `document` is what `transfer` would give for the reference, so that nothing need be read. */
   matches(

@@ -4,15 +4,20 @@ import type { ManifestDocument } from '../oci/document.ts'
 import type { Reference } from '../oci/reference.ts'
 import type { CallOptions } from './call-options.ts'
 import type { ImageSource } from './image-source.ts'
+import type { ProgressOptions } from './progress.ts'
 
-export interface TagOptions extends CallOptions {
+export interface TagOptions extends CallOptions, ProgressOptions {
   /** Publish only when no such tag exists; one that does is a `CONFLICT`. */
   readonly createOnly?: boolean | undefined
+  /** For the record of a target that keeps one: the image's size in bytes. */
+  readonly imageSize?: number | undefined
+  /** For the record: the tag was overwritten although it is immutable. */
+  readonly forced?: boolean | undefined
 }
 
 /** A place to put images, blob by blob in any order; the tag is written last. */
 export interface ImageTarget {
-  readonly kind: 'target'
+  readonly kind: 'random-access'
   readonly name: string
   /** True when the content is there, whole as far as its size tells. */
   exists(descriptor: Descriptor, options?: CallOptions): Promise<boolean>
@@ -50,7 +55,7 @@ export interface ImageTarget {
 
 /** A target that takes a whole image in one stream, in its own order: an engine's load, an archive file. */
 export interface StreamingTarget {
-  readonly kind: 'streaming-target'
+  readonly kind: 'streaming'
   readonly name: string
   /** True when it can take an index with several platforms; otherwise one platform is chosen first. */
   acceptsIndex(options?: CallOptions): Promise<boolean>

@@ -1,4 +1,4 @@
-import { Transform, type TransformCallback } from 'node:stream'
+import { pipeline, type Readable, Transform, type TransformCallback } from 'node:stream'
 import { S3loError } from '../errors.ts'
 import type { Descriptor } from '../oci/descriptor.ts'
 import { Digester, parseDigest } from '../oci/digest.ts'
@@ -42,7 +42,40 @@ export class DigestVerifier extends Transform {
   }
 }
 
+/** The digest each stream is already checked against, so that no byte is hashed twice. */
+const verifiedDigests = new WeakMap<Readable, string>()
+
 /** A transform that lets content pass and fails unless it is what the descriptor says. */
 export function verifyDigest(descriptor: Pick<Descriptor, 'digest' | 'size'>): DigestVerifier {
-  return new DigestVerifier(descriptor)
+  const verifier = new DigestVerifier(descriptor)
+  verifiedDigests.set(verifier, descriptor.digest)
+  return verifier
+}
+
+/** `content`, verified: itself when it already is, else piped through {@link verifyDigest}. */
+export function verified(content: Readable, descriptor: Pick<Descriptor, 'digest' | 'size'>): Readable {
+  return verifiedDigests.get(content) === descriptor.digest
+    ? content
+    : pipeThrough(content, verifyDigest(descriptor))
+}
+
+/** `content`, with every chunk's length reported; verified when `content` was. */
+export function metered(content: Readable, onBytes: (delta: number) => void): Readable {
+  const meter = new Transform({
+    highWaterMark: 256 * 1024,
+    transform(chunk: Buffer, _encoding, done) {
+      onBytes(chunk.length)
+      done(null, chunk)
+    },
+  })
+  const digest = verifiedDigests.get(content)
+  if (digest !== undefined) verifiedDigests.set(meter, digest)
+  return pipeThrough(content, meter)
+}
+
+/** Joins two streams so that the failure or end of either is the other's too. */
+export function pipeThrough<T extends Transform>(content: Readable, transform: T): T {
+  // The result carries the outcome: whoever consumes it sees the error, so it is not handled twice.
+  pipeline(content, transform, () => undefined)
+  return transform
 }

@@ -1,0 +1,73 @@
+import type { BucketConfig, ImageSettings } from './bucket-config.ts'
+import { hasWildcard, matchesGlob } from './glob.ts'
+
+/** Where a value was set. */
+export type SettingSource =
+  | { readonly kind: 'default' }
+  /** A key under `images:`. */
+  | { readonly kind: 'image'; readonly pattern: string }
+
+/** A value and where it was set. */
+export interface Setting<T> {
+  readonly value: T
+  readonly source: SettingSource
+}
+
+/** What holds for one image. What is absent is set nowhere. */
+export interface EffectiveConfig {
+  readonly immutable?: Setting<boolean>
+  readonly keepLast?: Setting<number>
+  readonly maxAge?: Setting<string>
+  readonly keepTags?: Setting<readonly string[]>
+}
+
+/**
+ * What a bucket's configuration says about an image: the defaults, and over them, value by value,
+ * those of the one pattern that {@link matchingPattern} finds.
+ */
+export function effectiveConfig(config: BucketConfig, image: string): EffectiveConfig {
+  const defaults = settingsFrom(config.default, { kind: 'default' })
+  const pattern = matchingPattern(config, image)
+  const settings = pattern === undefined ? undefined : config.images[pattern]
+  if (pattern === undefined || settings === undefined) return defaults
+  return { ...defaults, ...settingsFrom(settings, { kind: 'image', pattern }) }
+}
+
+/** True when existing tags of an image must not be overwritten. */
+export function isImmutable(config: BucketConfig, image: string): boolean {
+  return effectiveConfig(config, image).immutable?.value ?? false
+}
+
+/**
+ * The pattern under `images:` that an image takes its settings from: a name before a glob, then the
+ * longest, then the first by name. The order in the file does not count.
+ */
+export function matchingPattern(config: BucketConfig, image: string): string | undefined {
+  let best: string | undefined
+  for (const pattern of Object.keys(config.images)) {
+    if (best !== undefined && comparePatterns(best, pattern) <= 0) continue
+    if (matchesGlob(pattern, image)) best = pattern
+  }
+  return best
+}
+
+function comparePatterns(a: string, b: string): number {
+  return (
+    Number(hasWildcard(a)) - Number(hasWildcard(b)) ||
+    Buffer.byteLength(b) - Buffer.byteLength(a) ||
+    (a < b ? -1 : Number(a > b))
+  )
+}
+
+/** Only what is set: an override cannot take a default back to zero or empty. */
+function settingsFrom(
+  { immutable, lifecycle: { keepLast, maxAge, keepTags } = {} }: ImageSettings,
+  source: SettingSource,
+): EffectiveConfig {
+  return {
+    ...(immutable === undefined ? {} : { immutable: { value: immutable, source } }),
+    ...(keepLast ? { keepLast: { value: keepLast, source } } : {}),
+    ...(maxAge ? { maxAge: { value: maxAge, source } } : {}),
+    ...(keepTags?.length ? { keepTags: { value: keepTags, source } } : {}),
+  }
+}

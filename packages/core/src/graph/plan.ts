@@ -1,0 +1,129 @@
+import { forEachConcurrent } from '../concurrency/for-each-concurrent.ts'
+import type { CallOptions } from '../contract/call-options.ts'
+import { S3loError } from '../errors.ts'
+import { type Descriptor, totalSize } from '../oci/descriptor.ts'
+import { type Manifest, type ManifestDocument, parseManifest } from '../oci/document.ts'
+import { isManifestMediaType } from '../oci/media-type.ts'
+import { formatPlatform } from '../oci/platform.ts'
+import { type ContentReader, readManifest } from './read-manifest.ts'
+
+/** A config or layer, and the first platform that names it: `os/arch[/variant]`, or `single`. */
+export interface PlannedBlob {
+  readonly descriptor: Descriptor
+  readonly platform: string
+}
+
+/** Everything an image consists of, each digest once. */
+export interface GraphPlan {
+  readonly root: ManifestDocument
+  readonly manifest: Manifest
+  /** Child manifests, children before parents. */
+  readonly documents: readonly ManifestDocument[]
+  readonly blobs: readonly PlannedBlob[]
+  /** Image manifests in the graph, attestations included; 1 for a single image. */
+  readonly manifests: number
+  /** Configs and layers of all platforms, a shared one counted each time (bytes). */
+  readonly logicalSize: number
+}
+
+/** Nested indexes deeper than this are refused. */
+const MAX_DEPTH = 8
+/** Manifests of one image together may not exceed this (bytes): they are held while it is copied. */
+const MAX_DOCUMENT_BYTES = 64 * 1024 * 1024
+const READS_AT_ONCE = 10
+
+/**
+ * Reads every manifest below `root` and lists what must be copied. Throws `INTEGRITY` for a graph
+ * that is too deep, too large, or contradicts itself.
+ */
+export async function planGraph(
+  source: ContentReader,
+  root: ManifestDocument,
+  options: CallOptions = {},
+): Promise<GraphPlan> {
+  const walk = new Walk(source, options.signal)
+  const manifest = parseManifest(root.content, root.descriptor.digest)
+  await walk.visit(root, manifest, 'single', 0)
+  return {
+    root,
+    manifest,
+    documents: walk.levels.slice(1).toReversed().flat(),
+    blobs: [...walk.blobs.values()],
+    manifests: Math.max(1, walk.manifests),
+    logicalSize: walk.logicalSize,
+  }
+}
+
+class Walk {
+  readonly levels: ManifestDocument[][] = []
+  readonly blobs = new Map<string, PlannedBlob>()
+  manifests = 0
+  logicalSize = 0
+  readonly #source: ContentReader
+  readonly #signal: AbortSignal | undefined
+  readonly #seen = new Set<string>()
+  #documentBytes = 0
+
+  constructor(source: ContentReader, signal: AbortSignal | undefined) {
+    this.#source = source
+    this.#signal = signal
+  }
+
+  async visit(
+    document: ManifestDocument,
+    manifest: Manifest,
+    platform: string,
+    depth: number,
+  ): Promise<void> {
+    this.#admit(document, depth)
+    if (manifest.kind === 'manifest') {
+      this.manifests++
+      const content = [manifest.config, ...manifest.layers]
+      this.logicalSize += totalSize(content)
+      for (const descriptor of content) this.#addBlob(descriptor, platform)
+      return
+    }
+    const children = new Map<number, { document: ManifestDocument; manifest: Manifest }>()
+    const entries = manifest.manifests.entries()
+    await forEachConcurrent(
+      entries,
+      READS_AT_ONCE,
+      async ([i, entry], signal) => {
+        if (!isManifestMediaType(entry.mediaType) || this.#seen.has(entry.digest)) return
+        this.#seen.add(entry.digest)
+        children.set(i, await readManifest(this.#source, entry, { signal }))
+      },
+      this.#signal,
+    )
+    // In the index's order, so that a blob's platform is the first that names it on every run.
+    for (const [i, entry] of manifest.manifests.entries()) {
+      const child = children.get(i)
+      const label = entry.platform ? formatPlatform(entry.platform) : platform
+      if (child) await this.visit(child.document, child.manifest, label, depth + 1)
+      else if (!isManifestMediaType(entry.mediaType)) this.#addBlob(entry, label)
+    }
+  }
+
+  #admit(document: ManifestDocument, depth: number): void {
+    this.#documentBytes += document.content.byteLength
+    if (depth > MAX_DEPTH) {
+      throw new S3loError('INTEGRITY', `the image nests indexes deeper than ${MAX_DEPTH}`)
+    }
+    if (this.#documentBytes > MAX_DOCUMENT_BYTES) {
+      throw new S3loError('INTEGRITY', `the image's manifests exceed ${MAX_DOCUMENT_BYTES} bytes`)
+    }
+    ;(this.levels[depth] ??= []).push(document)
+  }
+
+  #addBlob(descriptor: Descriptor, platform: string): void {
+    const known = this.blobs.get(descriptor.digest)
+    if (!known) {
+      this.blobs.set(descriptor.digest, { descriptor, platform })
+    } else if (known.descriptor.size !== descriptor.size) {
+      throw new S3loError(
+        'INTEGRITY',
+        `${descriptor.digest} is said to have ${known.descriptor.size} and ${descriptor.size} bytes`,
+      )
+    }
+  }
+}

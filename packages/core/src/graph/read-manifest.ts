@@ -1,0 +1,63 @@
+import type { CallOptions } from '../contract/call-options.ts'
+import type { ImageSource } from '../contract/image-source.ts'
+import { isS3loError, S3loError } from '../errors.ts'
+import { MAX_CONFIG_BYTES, parseImageConfig } from '../oci/config.ts'
+import type { Descriptor } from '../oci/descriptor.ts'
+import {
+  type Manifest,
+  type ManifestDocument,
+  MAX_MANIFEST_BYTES,
+  parseManifest,
+} from '../oci/document.ts'
+import { formatPlatform, type Platform } from '../oci/platform.ts'
+import { readAll } from '../stream/read-all.ts'
+
+/** Anything whose content can be fetched by descriptor. */
+export type ContentReader = Pick<ImageSource, 'name' | 'fetch'>
+
+/** A manifest's bytes and what they say. */
+export interface ReadManifest {
+  readonly document: ManifestDocument
+  readonly manifest: Manifest
+}
+
+/** Fetches, verifies and parses a manifest or index. Throws `INTEGRITY` for one over 4 MiB, before fetching it. */
+export async function readManifest(
+  source: ContentReader,
+  descriptor: Descriptor,
+  options?: CallOptions,
+): Promise<ReadManifest> {
+  const { digest, size } = descriptor
+  if (size > MAX_MANIFEST_BYTES) {
+    throw new S3loError(
+      'INTEGRITY',
+      `manifest ${digest} has ${size} bytes, more than ${MAX_MANIFEST_BYTES}`,
+    )
+  }
+  const body = await source.fetch(descriptor, options).catch((error: unknown) => {
+    throw missing(error, descriptor)
+  })
+  const content = await readAll(body, MAX_MANIFEST_BYTES, `manifest ${digest}`)
+  const manifest = parseManifest(content, digest)
+  return { document: { descriptor: { ...descriptor, mediaType: manifest.mediaType }, content }, manifest }
+}
+
+/** The platform an image's config names. Throws `INTEGRITY`. */
+export async function readPlatform(
+  source: ContentReader,
+  config: Descriptor,
+  options?: CallOptions,
+): Promise<Platform> {
+  const body = await source.fetch(config, options)
+  const content = await readAll(body, MAX_CONFIG_BYTES, `image config ${config.digest}`)
+  return parseImageConfig(content, config.digest).platform
+}
+
+function missing(error: unknown, { digest, platform }: Descriptor): unknown {
+  if (!isS3loError(error, 'NOT_FOUND') || !platform) return error
+  return new S3loError(
+    'NOT_FOUND',
+    `manifest ${digest} of ${formatPlatform(platform)} is missing: ${error.message}`,
+    { hint: error.hint, cause: error },
+  )
+}

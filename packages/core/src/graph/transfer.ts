@@ -1,0 +1,249 @@
+import type { Readable } from 'node:stream'
+import type { CallOptions } from '../contract/call-options.ts'
+import type { ImageSource, StreamingSource, TransferOptions } from '../contract/image-source.ts'
+import type { ImageTarget, StreamingTarget, TagOptions } from '../contract/image-target.ts'
+import type { ProgressOptions } from '../contract/progress.ts'
+import { isS3loError, S3loError } from '../errors.ts'
+import { type Descriptor, totalSize } from '../oci/descriptor.ts'
+import type { ManifestDocument } from '../oci/document.ts'
+import { isManifestMediaType } from '../oci/media-type.ts'
+import type { Platform } from '../oci/platform.ts'
+import type { Reference } from '../oci/reference.ts'
+import { metered } from '../stream/verify-digest.ts'
+import { copyGraph, type CopyGraphStats } from './copy-graph.ts'
+import { type GraphPlan, planGraph } from './plan.ts'
+import { readManifest } from './read-manifest.ts'
+import { type Selection, selectRoot } from './select.ts'
+import { TargetSink } from './target-sink.ts'
+
+export interface TransferRequest extends CallOptions, ProgressOptions {
+  readonly selection: Selection
+  readonly concurrency?: number | undefined
+  /** Runs when everything is in place and before the tag is written: what throws here prevents it. */
+  readonly beforeTag?: ((plan: GraphPlan) => Promise<void>) | undefined
+  /** How the tag is written, once the plan is known. */
+  readonly tagOptions?: ((plan: GraphPlan) => TagOptions) | undefined
+}
+
+/** What an image transfer published and moved. */
+export interface TransferResult extends CopyGraphStats {
+  readonly plan: GraphPlan
+  /** The manifest that the source's reference stands for, before a platform was selected. */
+  readonly sourceRoot: ManifestDocument
+}
+
+/** A source of either kind, with the name to look up in it. */
+export interface SourceEnd {
+  readonly source: ImageSource | StreamingSource
+  readonly reference: Reference
+}
+
+/** A target of either kind, with the name to publish. */
+export interface TargetEnd {
+  readonly target: ImageTarget | StreamingTarget
+  readonly reference: Reference
+}
+
+/**
+ * Moves one image from any source to any target and publishes it there as the last step. Whatever
+ * fails or is aborted before that leaves the target's tag as it was.
+ */
+export async function transferImage(
+  from: SourceEnd,
+  to: TargetEnd,
+  request: TransferRequest,
+): Promise<TransferResult> {
+  const { source, reference } = from
+  const { target } = to
+  if (target.kind === 'streaming') {
+    if (source.kind === 'random-access') return receive(source, reference, target, to, request)
+    throw new S3loError(
+      'UNSUPPORTED',
+      `${source.name} and ${target.name} can both be used in one direction only`,
+      { hint: 'copy through a layout folder: first to oci:DIR, then from oci:DIR' },
+    )
+  }
+  return source.kind === 'streaming'
+    ? stream(source, reference, target, to, request)
+    : copyInto(source, reference, target, to, request)
+}
+
+async function copyInto(
+  source: ImageSource,
+  reference: Reference,
+  target: ImageTarget,
+  to: TargetEnd,
+  request: TransferRequest,
+): Promise<TransferResult> {
+  const sourceRoot = await readRoot(source, reference, request)
+  const root = await selectRoot(source, sourceRoot, request.selection, request)
+  const plan = await planGraph(source, root, request)
+  const stats = await copyGraph(source, target, plan, request)
+  await request.beforeTag?.(plan)
+  await target.tag(root, to.reference, tagging(plan, request))
+  return { plan, sourceRoot, ...stats }
+}
+
+async function stream(
+  source: StreamingSource,
+  reference: Reference,
+  target: ImageTarget,
+  to: TargetEnd,
+  request: TransferRequest,
+): Promise<TransferResult> {
+  const { selection, signal, onProgress } = request
+  const options = {
+    signal,
+    onProgress,
+    platform: singlePlatform(selection),
+    allPlatforms: selection.kind === 'all',
+  }
+  const present = await presentImage(source, reference, target, to.reference, options)
+  const sink = new TargetSink(target, { signal, onProgress })
+  const root = present?.root ?? (await source.transfer(reference, sink, options))
+  const plan = present ?? (await arrivedWhole(target, root, { signal }))
+  await request.beforeTag?.(plan)
+  await target.tag(root, to.reference, tagging(plan, request))
+  const stats = present ? { ...sink.stats, blobsSkipped: plan.blobs.length } : sink.stats
+  return { plan, sourceRoot: root, ...stats }
+}
+
+async function receive(
+  source: ImageSource,
+  reference: Reference,
+  target: StreamingTarget,
+  to: TargetEnd,
+  request: TransferRequest,
+): Promise<TransferResult> {
+  const { selection, signal, onProgress } = request
+  const sourceRoot = await readRoot(source, reference, request)
+  const whole = selection.kind === 'all' && !(await target.acceptsIndex({ signal }))
+  const effective: Selection = whole ? { kind: 'choose' } : selection
+  const root = await selectRoot(source, sourceRoot, effective, request)
+  const plan = await planGraph(source, root, request)
+  onProgress?.({
+    type: 'plan',
+    blobs: plan.blobs.length,
+    bytes: totalSize(plan.blobs.map(({ descriptor }) => descriptor)),
+  })
+  await target.receive(root, meteredSource(source, request), to.reference, { signal })
+  const bytesCopied = totalSize(plan.blobs.map(({ descriptor }) => descriptor))
+  return { plan, sourceRoot, blobsCopied: plan.blobs.length, blobsSkipped: 0, bytesCopied }
+}
+
+/** The plan of what a stream has brought. Throws `INTEGRITY` when a part of it did not arrive. */
+async function arrivedWhole(
+  target: ImageTarget,
+  root: ManifestDocument,
+  options: CallOptions,
+): Promise<GraphPlan> {
+  const plan = await planGraph(readerOf(target), root, options)
+  const missing = await firstMissing(target, plan, options)
+  if (!missing) return plan
+  throw new S3loError('INTEGRITY', `the image names ${missing.digest}, which its source did not give`)
+}
+
+async function firstMissing(
+  target: ImageTarget,
+  plan: GraphPlan,
+  options: CallOptions,
+): Promise<Descriptor | undefined> {
+  for (const { descriptor } of [...plan.blobs, ...plan.documents]) {
+    if (!(await target.exists(descriptor, options))) return descriptor
+  }
+  return undefined
+}
+
+/** The target's present image under that tag, when it is what the source has and is whole. */
+async function presentImage(
+  source: StreamingSource,
+  reference: Reference,
+  target: ImageTarget,
+  to: Reference,
+  options: TransferOptions,
+): Promise<GraphPlan | undefined> {
+  const reader = readable(target)
+  const document = reader && (await readPresent(reader, to, options))
+  if (!document || !(await source.matches(reference, document, options))) return undefined
+  try {
+    const plan = await planGraph(reader, document, options)
+    await target.protect?.(plan.blobs.map(({ descriptor }) => descriptor.digest), options)
+    return (await firstMissing(target, plan, options)) ? undefined : plan
+  } catch (error) {
+    // A present image that is broken or gone is no reason to fail: it is about to be replaced.
+    if (isS3loError(error, 'NOT_FOUND') || isS3loError(error, 'INTEGRITY')) return undefined
+    throw error
+  }
+}
+
+async function readPresent(
+  reader: ImageSource,
+  reference: Reference,
+  options?: CallOptions,
+): Promise<ManifestDocument | undefined> {
+  try {
+    return await readRoot(reader, reference, options)
+  } catch (error) {
+    if (isS3loError(error, 'NOT_FOUND') || isS3loError(error, 'INTEGRITY')) return undefined
+    throw error
+  }
+}
+
+async function readRoot(
+  source: ImageSource,
+  reference: Reference,
+  options?: CallOptions,
+): Promise<ManifestDocument> {
+  const descriptor = await source.resolve(reference, options)
+  return (await readManifest(source, descriptor, options)).document
+}
+
+/** The target as a source, when it is one as well: a store and a layout on disk are. */
+function readable(target: ImageTarget): ImageSource | undefined {
+  return 'resolve' in target && 'fetch' in target
+    ? (target as ImageTarget & ImageSource)
+    : undefined
+}
+
+function readerOf(target: ImageTarget): ImageSource {
+  const reader = readable(target)
+  if (reader) return reader
+  throw new S3loError('UNSUPPORTED', `${target.name} cannot be read back`, {
+    hint: 'push to a store first, then copy from there',
+  })
+}
+
+function meteredSource(
+  source: ImageSource,
+  { onProgress }: ProgressOptions,
+): Pick<ImageSource, 'name' | 'fetch'> {
+  return {
+    name: source.name,
+    async fetch(descriptor: Descriptor, options): Promise<Readable> {
+      const content = await source.fetch(descriptor, options)
+      if (!onProgress || isManifestMediaType(descriptor.mediaType)) return content
+      return metered(content, (delta) => onProgress({ type: 'bytes', descriptor, delta }))
+    },
+  }
+}
+
+function tagging(plan: GraphPlan, { tagOptions, signal, onProgress }: TransferRequest): TagOptions {
+  return { imageSize: plan.logicalSize, ...tagOptions?.(plan), signal, onProgress }
+}
+
+function singlePlatform(selection: Selection): Platform | undefined {
+  switch (selection.kind) {
+    case 'all':
+      return undefined
+    case 'choose':
+    case 'run':
+      return selection.platform
+    case 'platforms': {
+      if (selection.platforms.length <= 1) return selection.platforms[0]
+      throw new S3loError('UNSUPPORTED', 'an engine gives one platform or all of them', {
+        hint: 'pass --platform once, or none',
+      })
+    }
+  }
+}
+

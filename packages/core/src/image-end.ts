@@ -1,0 +1,32 @@
+import { isStoreReference } from './layout/store-reference.ts'
+
+/** The transports that are understood even when no plugin at hand brings them (skopeo's names). */
+const KNOWN_TRANSPORTS = ['docker-daemon', 'docker-archive', 'oci', 'oci-archive'] as const
+
+/** One side of a transfer, as it is written on a command line. */
+export type ImageEnd =
+  | { readonly kind: 'store'; readonly text: string }
+  /** `text` is what follows the transport's colon. */
+  | { readonly kind: 'transport'; readonly transport: string; readonly text: string }
+
+/**
+ * Tells a store reference, a transport (`oci:dir:tag`, `docker://host/name`) and a bare name
+ * apart. A bare name belongs to `bareTransport`: the engine for push and pull, a registry for copy.
+ */
+export function parseImageEnd(
+  text: string,
+  bareTransport: string,
+  transports: readonly string[] = [],
+): ImageEnd {
+  // `docker` alone is no transport: docker:dind is an image that people push.
+  if (text.startsWith('docker://')) {
+    return { kind: 'transport', transport: 'docker', text: text.slice('docker:'.length) }
+  }
+  if (isStoreReference(text)) return { kind: 'store', text }
+  const colon = text.indexOf(':')
+  const transport = text.slice(0, Math.max(0, colon))
+  const known: readonly string[] = [...KNOWN_TRANSPORTS, ...transports]
+  return known.includes(transport) && transport !== 'docker'
+    ? { kind: 'transport', transport, text: text.slice(colon + 1) }
+    : { kind: 'transport', transport: bareTransport, text }
+}

@@ -1,0 +1,85 @@
+import type { CallOptions } from '../contract/call-options.ts'
+import { isImmutable } from '../config/effective-config.ts'
+import { S3loError } from '../errors.ts'
+import { manifestKey, sidecarKeys } from '../layout/keys.ts'
+import { formatReference, type StoreReference } from '../layout/store-reference.ts'
+import { formatImageName, type Reference } from '../oci/reference.ts'
+import type { ImageStore } from '../store/image-store.ts'
+import { signatureKeys } from '../store/signature-records.ts'
+import type { ForceOptions } from './options.ts'
+import { assertTagged } from './tag-policy.ts'
+
+export type DeleteOptions = ForceOptions & CallOptions
+
+/** What was deleted; field names are those of `--output json`. */
+export interface DeleteResult {
+  readonly ref: string
+  readonly deleted: true
+}
+
+/**
+ * Removes a tag: its manifest first, so that it is gone at once, then the files that belong to it
+ * by exact name. Blobs stay for the collector; a nested image (`team/app` beside `team:app`) is
+ * never touched. Throws `NOT_FOUND`, and `CONFLICT` for an immutable image unless forced.
+ */
+export async function deleteTag(
+  store: ImageStore,
+  reference: StoreReference,
+  { force = false, signal }: DeleteOptions = {},
+): Promise<DeleteResult> {
+  assertTagged(reference, 'delete')
+  if (!force && isImmutable(await store.config({ signal }), reference.name)) {
+    throw new S3loError('CONFLICT', `image ${reference.name} in ${store.name} is immutable`, {
+      hint: 'pass --force to delete the tag all the same',
+    })
+  }
+  const sidecars = await ownFiles(store, reference, signal)
+  const exists = await store.backend.head(manifestKey(reference), { signal })
+  if (!exists && sidecars.length === 0) {
+    throw new S3loError('NOT_FOUND', `${formatImageName(reference)} is not in ${store.name}`, {
+      hint: `s3lo list ${store.name}/ shows what is there`,
+    })
+  }
+  await deleteKeys(store, [manifestKey(reference)], signal)
+  await deleteKeys(store, sidecars, signal)
+  return { ref: formatReference(reference), deleted: true }
+}
+
+/** The tag's files beside its manifest that are really there. */
+async function ownFiles(
+  store: ImageStore,
+  reference: Reference,
+  signal: AbortSignal | undefined,
+): Promise<readonly string[]> {
+  const keys: string[] = []
+  for (const key of sidecarKeys(reference)) {
+    if (await store.backend.head(key, { signal })) keys.push(key)
+  }
+  for await (const key of signatureKeys(store.backend, reference, { signal })) keys.push(key)
+  return keys
+}
+
+async function deleteKeys(
+  store: ImageStore,
+  keys: readonly string[],
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  const [failure] = await store.backend.delete(keys, { signal })
+  if (failure) throw failure.error
+}
+
+/** Removes every tag of one image. Throws `NOT_FOUND` when it has none. */
+export async function deleteAllTags(
+  store: ImageStore,
+  image: StoreReference,
+  options: DeleteOptions = {},
+): Promise<readonly DeleteResult[]> {
+  const results: DeleteResult[] = []
+  for await (const tag of store.tags(image.name, options)) {
+    results.push(await deleteTag(store, { ...image, tag }, options))
+  }
+  if (results.length > 0) return results
+  throw new S3loError('NOT_FOUND', `image ${image.name} is not in ${store.name}`, {
+    hint: `s3lo list ${store.name}/ shows what is there`,
+  })
+}

@@ -1,0 +1,122 @@
+import type { CallOptions } from '../contract/call-options.ts'
+import { historyKey } from '../layout/keys.ts'
+import { S3loError } from '../errors.ts'
+import { totalSize } from '../oci/descriptor.ts'
+import { type HistoryEntry, readHistory } from '../store/history.ts'
+import type { ImageStore } from '../store/image-store.ts'
+import { readTagManifest } from '../store/manifests.ts'
+import { readTagEntries, type TagEntry } from '../store/tags.ts'
+import { planGraph } from '../graph/plan.ts'
+
+export interface HistoryOptions extends CallOptions {
+  /** At most so many rows; 0 means all (default 10). */
+  readonly limit?: number | undefined
+  /** Writes that were overwritten since as well. */
+  readonly all?: boolean | undefined
+}
+
+/** One image of a store by its last push; field names are those of `--output json`. */
+export interface ImageHistory {
+  readonly name: string
+  readonly tags: number
+  readonly last_pushed_at: string
+  readonly total_size_bytes: number
+}
+
+/** One write of a tag; field names are those of `--output json`. */
+export interface TagHistory {
+  readonly tag: string
+  readonly pushed_at: string
+  readonly digest: string
+  readonly size_bytes: number
+  readonly superseded?: true
+  readonly forced?: true
+}
+
+/** The images of a store, the last pushed first. */
+export async function storeHistory(
+  store: ImageStore,
+  filter = '',
+  { limit = 10, signal }: HistoryOptions = {},
+): Promise<readonly ImageHistory[]> {
+  const images = new Map<string, ImageHistory>()
+  for await (const entry of readTagEntries(store.backend, filter, { signal })) {
+    const [current] = await tagHistory(store, entry, { signal })
+    if (!current) continue
+    const known = images.get(entry.image)
+    const newer = !known || current.pushed_at > known.last_pushed_at
+    images.set(entry.image, {
+      name: entry.image,
+      tags: (known?.tags ?? 0) + 1,
+      last_pushed_at: newer ? current.pushed_at : known.last_pushed_at,
+      total_size_bytes: (known?.total_size_bytes ?? 0) + current.size_bytes,
+    })
+  }
+  const rows = [...images.values()].toSorted((a, b) =>
+    newestFirst(a.last_pushed_at, b.last_pushed_at),
+  )
+  return limited(rows, limit)
+}
+
+/** The writes of one image's tags, newest first. Throws `NOT_FOUND` when there is no such image. */
+export async function imageHistory(
+  store: ImageStore,
+  image: string,
+  { limit = 10, all = false, signal }: HistoryOptions = {},
+): Promise<readonly TagHistory[]> {
+  const rows: TagHistory[] = []
+  let found = false
+  for await (const entry of readTagEntries(store.backend, `${image}/`, { signal })) {
+    if (entry.image !== image) continue
+    found = true
+    rows.push(...(await tagHistory(store, entry, { signal })))
+  }
+  if (!found) {
+    throw new S3loError('NOT_FOUND', `image ${image} is not in ${store.name}`, {
+      hint: `s3lo list ${store.name}/ shows what is there`,
+    })
+  }
+  const shown = all ? rows : rows.filter(({ superseded }) => !superseded)
+  return limited(
+    shown.toSorted((a, b) => newestFirst(a.pushed_at, b.pushed_at)),
+    limit,
+  )
+}
+
+/**
+ * A tag's writes, the current one first. Where the newest record is not of the current manifest
+ * (a writer that keeps no history came after it), the manifest's object time stands for it.
+ */
+async function tagHistory(
+  store: ImageStore,
+  { image, tag, info }: TagEntry,
+  options: CallOptions,
+): Promise<readonly TagHistory[]> {
+  const reference = { name: image, tag }
+  const recorded = await readHistory(store.backend, historyKey(reference), options)
+  const document = await readTagManifest(store.backend, reference, options)
+  if (!document) return [] // Deleted while it was being listed.
+  const { digest } = document.descriptor
+  if (recorded[0]?.digest === digest) {
+    return recorded.map((entry, i) => toRow(tag, entry, i > 0))
+  }
+  const { blobs } = await planGraph(store, document, options)
+  const current: HistoryEntry = {
+    pushed_at: `${info.lastModified.toISOString().slice(0, 19)}Z`,
+    digest,
+    size_bytes: totalSize(blobs.map(({ descriptor }) => descriptor)),
+  }
+  return [toRow(tag, current, false), ...recorded.map((entry) => toRow(tag, entry, true))]
+}
+
+function toRow(tag: string, entry: HistoryEntry, superseded: boolean): TagHistory {
+  return { tag, ...entry, ...(superseded ? { superseded: true } : {}) }
+}
+
+function newestFirst(a: string, b: string): number {
+  return Date.parse(b) - Date.parse(a)
+}
+
+function limited<T>(rows: readonly T[], limit: number): readonly T[] {
+  return limit > 0 ? rows.slice(0, limit) : rows
+}

@@ -1,0 +1,39 @@
+import type { CallOptions } from '../contract/call-options.ts'
+import { matchesFilter } from '../layout/store-reference.ts'
+import type { ImageStore } from '../store/image-store.ts'
+import { readLegacyTags, readTagEntries } from '../store/tags.ts'
+
+/** An image and its tags, both sorted by bytes; field names are those of `--output json`. */
+export interface ListedImage {
+  readonly name: string
+  readonly tags: readonly string[]
+}
+
+/**
+ * The images of a store, of both layouts. `filter` is empty or ends in `/`: `team/` selects the
+ * image `team` and every image below it.
+ */
+export async function list(
+  store: ImageStore,
+  filter = '',
+  options: CallOptions = {},
+): Promise<readonly ListedImage[]> {
+  const images = new Map<string, Set<string>>()
+  function add(image: string, tag: string): void {
+    const tags = images.get(image)
+    if (tags) tags.add(tag)
+    else images.set(image, new Set([tag]))
+  }
+  for await (const { image, tag } of readTagEntries(store.backend, filter, options)) add(image, tag)
+  for await (const { image, tag } of readLegacyTags(store.backend, options)) {
+    if (matchesFilter(image, filter)) add(image, tag)
+  }
+  return [...images]
+    .map(([name, tags]) => ({ name, tags: [...tags].toSorted(byBytes) }))
+    .toSorted((a, b) => byBytes(a.name, b.name))
+}
+
+/** Go's order: by UTF-8 bytes, which differs from UTF-16 beyond the basic plane. */
+function byBytes(a: string, b: string): number {
+  return Buffer.compare(Buffer.from(a), Buffer.from(b))
+}

@@ -1,0 +1,44 @@
+import { type TargetEnd, transferImage } from '../graph/transfer.ts'
+import { formatReference, type StoreReference } from '../layout/store-reference.ts'
+import { totalSize } from '../oci/descriptor.ts'
+import { parsePlatform } from '../oci/platform.ts'
+import { parseManifest, successors } from '../oci/document.ts'
+import { formatImageName } from '../oci/reference.ts'
+import type { ImageStore } from '../store/image-store.ts'
+import type { OperationOptions } from './options.ts'
+
+export interface PullOptions extends OperationOptions {
+  /** `os/arch[/variant]`; default the host's. */
+  readonly platform?: string | undefined
+}
+
+/** What a pull brought; field names are those of `--output json`. */
+export interface PullResult {
+  readonly ref: string
+  readonly image_tag: string
+  /** Of the platform's manifest. */
+  readonly digest: string
+  /** Config and layers as the manifest lists them. */
+  readonly bytes: number
+}
+
+/** Brings one platform of an image from a store to an engine, archive or layout. */
+export async function pull(
+  store: ImageStore,
+  from: StoreReference,
+  to: TargetEnd,
+  options: PullOptions = {},
+): Promise<PullResult> {
+  const platform = options.platform === undefined ? undefined : parsePlatform(options.platform)
+  const { plan } = await transferImage({ source: store, reference: from }, to, {
+    ...options,
+    selection: { kind: 'run', platform },
+  })
+  const { content, descriptor } = plan.root
+  return {
+    ref: formatReference(from),
+    image_tag: formatImageName(to.reference),
+    digest: descriptor.digest,
+    bytes: totalSize(successors(parseManifest(content, descriptor.digest))),
+  }
+}

@@ -1,0 +1,62 @@
+import { type SourceEnd, transferImage } from '../graph/transfer.ts'
+import { formatReference, type StoreReference } from '../layout/store-reference.ts'
+import { parsePlatform } from '../oci/platform.ts'
+import { totalSize } from '../oci/descriptor.ts'
+import type { ImageStore } from '../store/image-store.ts'
+import type { ForceOptions, OperationOptions } from './options.ts'
+import { assertTagged, tagPolicy } from './tag-policy.ts'
+
+export interface PushOptions extends OperationOptions, ForceOptions {
+  /** `os/arch[/variant]`: which platform of several; default the only one, else the host's. */
+  readonly platform?: string | undefined
+  /** Publish the index with all its platforms and attestations. */
+  readonly allPlatforms?: boolean | undefined
+}
+
+/** What a push published; field names are those of `--output json`. */
+export interface PushResult {
+  readonly ref: string
+  /** Of the published manifest or index. */
+  readonly digest: string
+  /** Configs and layers of the image, each digest once. */
+  readonly bytes: number
+  readonly chunks: number
+  readonly chunks_uploaded: number
+  readonly bytes_uploaded: number
+  readonly blobs_uploaded: number
+  readonly blobs_skipped: number
+}
+
+/** Publishes an image of an engine or archive in a store, under a tag that is written last. */
+export async function push(
+  from: SourceEnd,
+  store: ImageStore,
+  to: StoreReference,
+  options: PushOptions = {},
+): Promise<PushResult> {
+  assertTagged(to, 'push to')
+  const platform = options.platform === undefined ? undefined : parsePlatform(options.platform)
+  const policy = await tagPolicy(store, to, options)
+  const { plan, ...moved } = await transferImage(
+    from,
+    { target: store, reference: to },
+    {
+      ...options,
+      selection: options.allPlatforms ? { kind: 'all' } : { kind: 'choose', platform },
+      tagOptions: (planned) => ({
+        ...policy,
+        imageSize: totalSize(planned.blobs.map(({ descriptor }) => descriptor)),
+      }),
+    },
+  )
+  return {
+    ref: formatReference(to),
+    digest: plan.root.descriptor.digest,
+    bytes: totalSize(plan.blobs.map(({ descriptor }) => descriptor)),
+    chunks: 0,
+    chunks_uploaded: 0,
+    bytes_uploaded: moved.bytesCopied,
+    blobs_uploaded: moved.blobsCopied,
+    blobs_skipped: moved.blobsSkipped,
+  }
+}

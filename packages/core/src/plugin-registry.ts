@@ -1,0 +1,70 @@
+import { assertCompatible, type Contribution, type Plugin, type SourceModule } from './contract/plugin.ts'
+import type { BackendModule } from './contract/storage-backend.ts'
+import { S3loError, toS3loError } from './errors.ts'
+
+/** What no plugin at hand offers. */
+export interface PluginNeed {
+  readonly kind: 'backend' | 'source'
+  /** The scheme of a backend, the transport of a source. */
+  readonly name: string
+}
+
+/** Finds a plugin for a need, or throws `PLUGIN_NOT_INSTALLED` with the command that installs it. */
+export type FindPlugin = (need: PluginNeed) => Promise<Plugin | undefined>
+
+/** What plugins offer, loaded when it is first used. */
+export class PluginRegistry {
+  readonly #plugins: Plugin[] = []
+  readonly #find: FindPlugin
+
+  constructor(plugins: readonly Plugin[], find: FindPlugin = () => Promise.resolve(undefined)) {
+    this.#find = find
+    for (const plugin of plugins) this.#add(plugin)
+  }
+
+  /** The backend of a scheme. Throws `PLUGIN_NOT_INSTALLED`, or the cause when it failed to load. */
+  backend(scheme: string): Promise<BackendModule> {
+    return this.#load({ kind: 'backend', name: scheme }, (plugin) => plugin.backends?.[scheme])
+  }
+
+  /** The sources and targets of a transport. Throws as {@link backend} does. */
+  source(transport: string): Promise<SourceModule> {
+    return this.#load({ kind: 'source', name: transport }, (plugin) => plugin.sources?.[transport])
+  }
+
+  /** The transports that plugins at hand offer. */
+  get transports(): readonly string[] {
+    return this.#plugins.flatMap(({ sources }) => Object.keys(sources ?? {}))
+  }
+
+  async #load<T>(
+    need: PluginNeed,
+    pick: (plugin: Plugin) => Contribution<T> | undefined,
+  ): Promise<T> {
+    let owner = this.#plugins.find(pick)
+    if (!owner) {
+      owner = await this.#find(need)
+      if (!owner || !pick(owner)) throw notInstalled(need)
+      this.#add(owner)
+    }
+    try {
+      const contribution = pick(owner)
+      if (!contribution) throw notInstalled(need)
+      return await contribution.load()
+    } catch (error) {
+      throw toS3loError(error, 'PLUGIN_INCOMPATIBLE', `plugin ${owner.name} failed to load`)
+    }
+  }
+
+  #add(plugin: Plugin): void {
+    assertCompatible(plugin)
+    this.#plugins.push(plugin)
+  }
+}
+
+function notInstalled({ kind, name }: PluginNeed): S3loError {
+  const what = kind === 'backend' ? `backend for ${name}://` : `transport ${name}:`
+  return new S3loError('PLUGIN_NOT_INSTALLED', `no ${what} is installed`, {
+    hint: 'give createHost a plugin that brings it',
+  })
+}

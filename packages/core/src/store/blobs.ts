@@ -1,0 +1,152 @@
+import { randomUUID } from 'node:crypto'
+import { type Readable, Transform } from 'node:stream'
+import type { ByteRange, CallOptions } from '../contract/call-options.ts'
+import type { ObjectBody, StorageBackend } from '../contract/storage-backend.ts'
+import { isS3loError, S3loError } from '../errors.ts'
+import { blobKey, legacyBlobKey, recipeKey, referrerBlobKey, stagingKey } from '../layout/keys.ts'
+import type { Descriptor } from '../oci/descriptor.ts'
+import { Digester } from '../oci/digest.ts'
+import { MEDIA_TYPE } from '../oci/media-type.ts'
+import { pipeThrough, verified } from '../stream/verify-digest.ts'
+
+/** How a blob is stored. `chunks`: in the Go program's pieces, which this build cannot read. */
+export type BlobForm = 'whole' | 'chunks'
+
+/**
+ * The content of a store: the one place through which every layer, config and child manifest is
+ * read and written, so that another way of storing a layer changes nothing else.
+ */
+export class BlobStore {
+  readonly #backend: StorageBackend
+  /** Folders of v1.0.0 images that were resolved, whose blobs are their own. */
+  readonly #legacyPrefixes = new Set<string>()
+
+  constructor(backend: StorageBackend) {
+    this.#backend = backend
+  }
+
+  /** Lets blobs of a v1.0.0 image be found. */
+  addLegacyPrefix(prefix: string): void {
+    this.#legacyPrefixes.add(prefix)
+  }
+
+  /** True when the blob is there and as long as it should be: a torn one is not there. */
+  async has(descriptor: Descriptor, options?: CallOptions): Promise<boolean> {
+    const info = await this.#backend.head(blobKey(descriptor.digest), options)
+    return info?.size === descriptor.size
+  }
+
+  /** How the blob is stored, or `undefined` when it is not. */
+  async form(digest: string, options?: CallOptions): Promise<BlobForm | undefined> {
+    if (await this.#backend.head(blobKey(digest), options)) return 'whole'
+    return (await this.#backend.head(recipeKey(digest), options)) ? 'chunks' : undefined
+  }
+
+  /** The blob's bytes; a whole read is verified. Throws `NOT_FOUND`, `UNSUPPORTED`, `INTEGRITY`. */
+  async open(
+    descriptor: Descriptor,
+    { range, signal }: CallOptions & { readonly range?: ByteRange | undefined } = {},
+  ): Promise<Readable> {
+    const { info, body } = await this.#find(descriptor, { range, signal })
+    if (info.size !== descriptor.size) {
+      body.destroy()
+      throw new S3loError(
+        'INTEGRITY',
+        `blob ${descriptor.digest} has ${info.size} bytes in the store, not ${descriptor.size}`,
+        { hint: 'push or copy the image again: a torn blob is replaced' },
+      )
+    }
+    return range ? body : verified(body, descriptor)
+  }
+
+  /** Stores content, verified while it passes. */
+  async put(descriptor: Descriptor, content: Readable, options: CallOptions = {}): Promise<void> {
+    await this.#write(blobKey(descriptor.digest), descriptor, content, options)
+  }
+
+  /** Stores a blob of a referrer, out of reach of the Go program's collector. */
+  async putReferrerBlob(
+    descriptor: Descriptor,
+    content: Readable,
+    options: CallOptions = {},
+  ): Promise<void> {
+    await this.#write(referrerBlobKey(descriptor.digest), descriptor, content, options)
+  }
+
+  /** Stores content of unknown digest: it waits in the store's staging place until it has been hashed. */
+  async ingest(
+    content: Readable,
+    size: number,
+    mediaType: string,
+    options: CallOptions = {},
+  ): Promise<Descriptor> {
+    const key = stagingKey(randomUUID())
+    const digester = new Digester()
+    const hash = new Transform({
+      transform(chunk: Buffer, _encoding, done) {
+        digester.update(chunk)
+        done(null, chunk)
+      },
+    })
+    try {
+      await this.#backend.put(key, pipeThrough(content, hash), { ...options, size })
+      const descriptor = { mediaType, digest: digester.digest(), size }
+      if (!(await this.has(descriptor, options))) await this.#settle(key, descriptor, options)
+      return descriptor
+    } finally {
+      // Not bound to the signal: an abort must not leave the staged bytes behind.
+      await this.#backend.delete([key])
+    }
+  }
+
+  async #settle(stagedKey: string, descriptor: Descriptor, options: CallOptions): Promise<void> {
+    const key = blobKey(descriptor.digest)
+    if (await this.#backend.copyFrom?.(this.#backend, stagedKey, key, options)) return
+    const { body } = await this.#backend.get(stagedKey, options)
+    await this.put(descriptor, body, options)
+  }
+
+  async #write(
+    key: string,
+    descriptor: Descriptor,
+    content: Readable,
+    options: CallOptions,
+  ): Promise<void> {
+    await this.#backend.put(key, verified(content, descriptor), {
+      ...options,
+      size: descriptor.size,
+      mediaType: MEDIA_TYPE.octetStream,
+      storageClass: 'intelligent-tiering',
+    })
+  }
+
+  async #find(
+    { digest }: Descriptor,
+    options: CallOptions & { readonly range?: ByteRange | undefined },
+  ): Promise<ObjectBody> {
+    const keys = [
+      blobKey(digest),
+      ...[...this.#legacyPrefixes].map((prefix) => legacyBlobKey(prefix, digest)),
+      referrerBlobKey(digest),
+    ]
+    for (const key of keys) {
+      try {
+        return await this.#backend.get(key, options)
+      } catch (error) {
+        if (!isS3loError(error, 'NOT_FOUND')) throw error
+      }
+    }
+    if (await this.#backend.head(recipeKey(digest), { signal: options.signal })) {
+      throw new S3loError(
+        'UNSUPPORTED',
+        `layer ${digest} is stored in chunks, which this version cannot read`,
+        {
+          hint: 'push the image again with s3lo, or pull it with the program that chunked it',
+        },
+      )
+    }
+    throw new S3loError('NOT_FOUND', `blob ${digest} is missing from the store`, {
+      hint: 'push or copy the image again to repair it',
+    })
+  }
+}

@@ -1,0 +1,112 @@
+import type { CallOptions } from '../contract/call-options.ts'
+import type { StorageBackend, WriteCondition } from '../contract/storage-backend.ts'
+import { isS3loError, S3loError } from '../errors.ts'
+import { historyKey } from '../layout/keys.ts'
+import { asArray, asObject, asSize, asString, parseJson } from '../oci/json.ts'
+import type { Reference } from '../oci/reference.ts'
+import { readAll } from '../stream/read-all.ts'
+
+/** One write of a tag, as `history.json` records it: the field names are the file's. */
+export interface HistoryEntry {
+  /** RFC 3339, UTC, whole seconds. */
+  readonly pushed_at: string
+  readonly digest: string
+  readonly size_bytes: number
+  /** The tag was immutable and the write was forced. */
+  readonly forced?: true
+}
+
+/** A history of more than this is not read (bytes): about 150 000 writes of one tag. */
+const MAX_HISTORY_BYTES = 32 * 1024 * 1024
+
+/** How often a lost race for the file is run again before giving up. */
+const MAX_ATTEMPTS = 16
+
+/** A tag's history, newest first; empty when there is none. Throws `INTEGRITY`. */
+export async function readHistory(
+  backend: StorageBackend,
+  key: string,
+  options?: CallOptions,
+): Promise<readonly HistoryEntry[]> {
+  return (await load(backend, key, options)).entries
+}
+
+/**
+ * Puts an entry on top of a tag's history. A file that cannot be parsed is left as it is and the
+ * error thrown; a concurrent writer's entry is kept wherever the store can compare and swap.
+ */
+export async function appendHistory(
+  backend: StorageBackend,
+  reference: Reference,
+  entry: HistoryEntry,
+  options?: CallOptions,
+): Promise<void> {
+  const key = historyKey(reference)
+  for (let attempt = 1; ; attempt++) {
+    const { raw, etag } = await load(backend, key, options)
+    const content = new TextEncoder().encode(JSON.stringify([entry, ...raw]))
+    try {
+      await backend.put(key, content, { ...options, ...conditionFor(backend, etag) })
+      return
+    } catch (error) {
+      if (!isS3loError(error, 'CONFLICT') || attempt === MAX_ATTEMPTS) throw error
+    }
+  }
+}
+
+/** A new entry for a write at `at`. */
+export function historyEntry(
+  at: Date,
+  digest: string,
+  sizeBytes: number,
+  forced: boolean,
+): HistoryEntry {
+  const seconds = `${at.toISOString().slice(0, 19)}Z`
+  const entry = { pushed_at: seconds, digest, size_bytes: sizeBytes }
+  return forced ? { ...entry, forced: true } : entry
+}
+
+function conditionFor(
+  { guarantees }: StorageBackend,
+  etag: string | undefined,
+): { readonly condition?: WriteCondition } {
+  if (etag === undefined) return guarantees.createOnly ? { condition: { kind: 'absent' } } : {}
+  return guarantees.compareAndSwap ? { condition: { kind: 'unchanged', etag } } : {}
+}
+
+interface LoadedHistory {
+  /** As parsed from the file, members that we do not know included: they are written back. */
+  readonly raw: readonly unknown[]
+  readonly entries: readonly HistoryEntry[]
+  readonly etag?: string
+}
+
+async function load(
+  backend: StorageBackend,
+  key: string,
+  options?: CallOptions,
+): Promise<LoadedHistory> {
+  try {
+    const { info, body } = await backend.get(key, options)
+    const raw = asArray(parseJson(await readAll(body, MAX_HISTORY_BYTES, key), key), key)
+    const entries = raw.map((value, i) => asHistoryEntry(value, `${key}[${i}]`))
+    return { raw, entries, etag: info.etag }
+  } catch (error) {
+    if (isS3loError(error, 'NOT_FOUND')) return { raw: [], entries: [] }
+    throw error
+  }
+}
+
+function asHistoryEntry(value: unknown, path: string): HistoryEntry {
+  const object = asObject(value, path)
+  const pushedAt = asString(object['pushed_at'], `${path}.pushed_at`)
+  if (Number.isNaN(Date.parse(pushedAt))) {
+    throw new S3loError('INTEGRITY', `${path}.pushed_at is not a time`)
+  }
+  const entry = {
+    pushed_at: pushedAt,
+    digest: asString(object['digest'], `${path}.digest`),
+    size_bytes: asSize(object['size_bytes'], `${path}.size_bytes`),
+  }
+  return object['forced'] === true ? { ...entry, forced: true } : entry
+}

@@ -1,0 +1,233 @@
+import { Readable } from 'node:stream'
+import type { CallOptions } from '../contract/call-options.ts'
+import type { FetchOptions, ImageSource } from '../contract/image-source.ts'
+import type { ImageTarget, TagOptions } from '../contract/image-target.ts'
+import type { StorageBackend } from '../contract/storage-backend.ts'
+import type { BucketConfig } from '../config/bucket-config.ts'
+import { isS3loError, S3loError } from '../errors.ts'
+import { blobKey, BUCKET_CONFIG_KEY, legacyPrefix, manifestKey } from '../layout/keys.ts'
+import type { Descriptor } from '../oci/descriptor.ts'
+import type { ManifestDocument } from '../oci/document.ts'
+import { formatImageName, type Reference } from '../oci/reference.ts'
+import { verified } from '../stream/verify-digest.ts'
+import { BlobStore } from './blobs.ts'
+import { appendHistory, historyEntry } from './history.ts'
+import { findManifest, readLegacyManifest, readObject, readTagManifest } from './manifests.ts'
+import { ReferrerStore } from './referrers.ts'
+import { readTags } from './tags.ts'
+
+const MAX_CONFIG_FILE_BYTES = 1024 * 1024
+
+export interface ImageStoreOptions {
+  /** The clock that history entries are dated by. */
+  readonly now?: (() => Date) | undefined
+}
+
+/**
+ * Images in a bucket: a source and a target over any backend, in layout v1.1.0 (v1.0.0 is read).
+ * A root manifest lives only under its tag; everything else lives under its digest.
+ */
+export class ImageStore implements ImageSource, ImageTarget {
+  readonly kind = 'random-access'
+  readonly backend: StorageBackend
+  readonly blobs: BlobStore
+  readonly referrerStore: ReferrerStore
+  readonly #now: () => Date
+  /** Manifests that were read and whose bytes are not under their digest: of tags and of referrers. */
+  readonly #roots = new Map<string, Uint8Array>()
+  #config: Promise<BucketConfig> | undefined
+
+  constructor(backend: StorageBackend, { now = () => new Date() }: ImageStoreOptions = {}) {
+    this.backend = backend
+    this.blobs = new BlobStore(backend)
+    this.referrerStore = new ReferrerStore(backend, this.blobs)
+    this.#now = now
+  }
+
+  get name(): string {
+    return `${this.backend.scheme}://${this.backend.bucket}`
+  }
+
+  /** The bucket's `s3lo.yaml`, read once; an empty one when there is none. Throws `INTEGRITY`. */
+  async config(options?: CallOptions): Promise<BucketConfig> {
+    this.#config ??= this.#readConfig(options)
+    return this.#config
+  }
+
+  /** The manifest that a tag or digest stands for, of either layout. Throws `NOT_FOUND`. */
+  async read(reference: Reference, options?: CallOptions): Promise<ManifestDocument> {
+    const document = await this.find(reference, options)
+    if (document) return document
+    throw new S3loError('NOT_FOUND', `${formatImageName(reference)} is not in ${this.name}`, {
+      hint: `s3lo list ${this.name}/ shows what is there`,
+    })
+  }
+
+  /** As {@link read}, but absence is a value. */
+  async find(
+    reference: Reference,
+    options?: CallOptions,
+  ): Promise<ManifestDocument | undefined> {
+    const document =
+      reference.digest === undefined
+        ? ((await readTagManifest(this.backend, reference, options)) ??
+          (await this.#readLegacy(reference, options)))
+        : await findManifest(this.backend, reference.name, reference.digest, options)
+    if (document) this.#roots.set(document.descriptor.digest, document.content)
+    return document
+  }
+
+  async resolve(reference: Reference, options?: CallOptions): Promise<Descriptor> {
+    return (await this.read(reference, options)).descriptor
+  }
+
+  async fetch(descriptor: Descriptor, options: FetchOptions = {}): Promise<Readable> {
+    const root = this.#roots.get(descriptor.digest)
+    if (!root) return this.blobs.open(descriptor, options)
+    const { start, end } = options.range ?? { start: 0 }
+    return options.range
+      ? Readable.from([root.subarray(start, end)])
+      : verified(Readable.from([root]), descriptor)
+  }
+
+  tags(repository: string, options?: CallOptions): AsyncIterable<string> {
+    return readTags(this.backend, repository, options)
+  }
+
+  async *referrers(subject: Descriptor, options?: CallOptions): AsyncGenerator<Descriptor> {
+    for await (const { descriptor, content } of this.referrerStore.list(subject, options)) {
+      this.#roots.set(descriptor.digest, content)
+      yield descriptor
+    }
+  }
+
+  exists(descriptor: Descriptor, options?: CallOptions): Promise<boolean> {
+    return this.blobs.has(descriptor, options)
+  }
+
+  async push(
+    descriptor: Descriptor,
+    open: () => Promise<Readable>,
+    options?: CallOptions,
+  ): Promise<void> {
+    await this.blobs.put(descriptor, await open(), options)
+  }
+
+  ingest(
+    content: Readable,
+    size: number,
+    mediaType: string,
+    options?: CallOptions,
+  ): Promise<Descriptor> {
+    return this.blobs.ingest(content, size, mediaType, options)
+  }
+
+  /** Server-side copy of a blob of another bucket of the same store. */
+  async mount(
+    descriptor: Descriptor,
+    source: ImageSource,
+    options?: CallOptions,
+  ): Promise<boolean> {
+    if (!(source instanceof ImageStore)) return false
+    const key = blobKey(descriptor.digest)
+    try {
+      const info = await this.backend.copyFrom?.(source.backend, key, key, options)
+      return info?.size === descriptor.size
+    } catch (error) {
+      // Not in the source as one object: the caller's fetch finds it elsewhere or says what is wrong.
+      if (isS3loError(error, 'NOT_FOUND')) return false
+      throw error
+    }
+  }
+
+  attach(
+    referrer: ManifestDocument,
+    subject: Descriptor,
+    open: (blob: Descriptor) => Promise<Readable>,
+    options?: CallOptions,
+  ): Promise<void> {
+    return this.referrerStore.attach(referrer, subject, open, options)
+  }
+
+  /** Keeps a collector away from the digests until the tag is published. Nothing collects yet. */
+  async protect(): Promise<void> {}
+
+  /** Publishes the tag with one write of its manifest, then records it in the tag's history. */
+  async tag(
+    root: ManifestDocument,
+    reference: Reference,
+    { signal, createOnly = false, imageSize = 0, forced = false, onProgress }: TagOptions = {},
+  ): Promise<void> {
+    await this.#publish(root, reference, createOnly, signal)
+    this.#roots.set(root.descriptor.digest, root.content)
+    const entry = historyEntry(this.#now(), root.descriptor.digest, imageSize, forced)
+    try {
+      await appendHistory(this.backend, reference, entry, { signal })
+    } catch (error) {
+      // The tag is published: that its record failed is worth a line, not a failed push.
+      const reason = error instanceof Error ? error.message : String(error)
+      const message = `history of ${formatImageName(reference)} was not recorded: ${reason}`
+      onProgress?.({ type: 'notice', code: 'history-not-recorded', message })
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.backend.close?.()
+  }
+
+  async #publish(
+    root: ManifestDocument,
+    reference: Reference,
+    createOnly: boolean,
+    signal: AbortSignal | undefined,
+  ): Promise<void> {
+    const key = manifestKey(reference)
+    const enforced = createOnly && this.backend.guarantees.createOnly
+    if (createOnly && !enforced && (await this.backend.head(key, { signal }))) {
+      throw tagExists(reference, this.name)
+    }
+    try {
+      await this.backend.put(key, root.content, {
+        signal,
+        size: root.content.byteLength,
+        mediaType: root.descriptor.mediaType,
+        ...(enforced ? { condition: { kind: 'absent' } } : {}),
+      })
+    } catch (error) {
+      if (enforced && isS3loError(error, 'CONFLICT')) throw tagExists(reference, this.name, error)
+      throw error
+    }
+  }
+
+  async #readLegacy(
+    reference: Reference,
+    options?: CallOptions,
+  ): Promise<ManifestDocument | undefined> {
+    const document = await readLegacyManifest(this.backend, reference, options)
+    if (document) this.blobs.addLegacyPrefix(legacyPrefix(reference))
+    return document
+  }
+
+  async #readConfig(options?: CallOptions): Promise<BucketConfig> {
+    const content = await readObject(
+      this.backend,
+      BUCKET_CONFIG_KEY,
+      MAX_CONFIG_FILE_BYTES,
+      options,
+    )
+    if (!content) return { default: {}, images: {} }
+    // The YAML parser is loaded only for buckets that have a config.
+    const { parseBucketConfig } = await import('../config/bucket-config.ts')
+    return parseBucketConfig(content)
+  }
+}
+
+/** The refusal to overwrite an immutable tag. */
+export function tagExists(reference: Reference, store: string, cause?: unknown): S3loError {
+  return new S3loError(
+    'CONFLICT',
+    `tag ${formatImageName(reference)} in ${store} is immutable and exists already`,
+    { hint: 'push a new tag, or pass --force to overwrite it', cause },
+  )
+}
+

@@ -1,0 +1,94 @@
+import type { CallOptions } from '../contract/call-options.ts'
+import type { StorageBackend } from '../contract/storage-backend.ts'
+import { isS3loError, S3loError } from '../errors.ts'
+import { blobKey, legacyManifestKey, manifestKey } from '../layout/keys.ts'
+import { digestOf, isDigest, parseDigest } from '../oci/digest.ts'
+import {
+  type ManifestDocument,
+  MAX_MANIFEST_BYTES,
+  mediaTypeOf,
+  toDocument,
+} from '../oci/document.ts'
+import { formatImageName, type Reference } from '../oci/reference.ts'
+import { readAll } from '../stream/read-all.ts'
+import { readTags } from './tags.ts'
+
+/** Reads the manifest of a tag of layout v1.1.0; `undefined` when there is none. Throws `INTEGRITY`. */
+export async function readTagManifest(
+  backend: StorageBackend,
+  reference: Reference,
+  options?: CallOptions,
+): Promise<ManifestDocument | undefined> {
+  return readDocument(backend, manifestKey(reference), formatImageName(reference), options)
+}
+
+/** Reads the manifest of a tag of layout v1.0.0; `undefined` when there is none. Throws `INTEGRITY`. */
+export async function readLegacyManifest(
+  backend: StorageBackend,
+  reference: Reference,
+  options?: CallOptions,
+): Promise<ManifestDocument | undefined> {
+  return readDocument(backend, legacyManifestKey(reference), formatImageName(reference), options)
+}
+
+/**
+ * Finds a manifest by its digest: among the blobs (a child of an index), then among the image's
+ * tags. The content decides; a tag that is merely named like the digest does not count.
+ */
+export async function findManifest(
+  backend: StorageBackend,
+  image: string,
+  digest: string,
+  options?: CallOptions,
+): Promise<ManifestDocument | undefined> {
+  if (!isDigest(digest)) parseDigest(digest)
+  const name = `${image}@${digest}`
+  const blob = await backend.head(blobKey(digest), options)
+  if (blob && blob.size <= MAX_MANIFEST_BYTES) {
+    const document = await readDocument(backend, blobKey(digest), name, options)
+    if (document && hasDigest(document.content, digest)) return withDigest(document, digest)
+  }
+  for await (const tag of readTags(backend, image, options)) {
+    const document = await readTagManifest(backend, { name: image, tag }, options)
+    if (document && hasDigest(document.content, digest)) return withDigest(document, digest)
+  }
+  return undefined
+}
+
+function hasDigest(content: Uint8Array, digest: string): boolean {
+  return digestOf(content, parseDigest(digest).algorithm) === digest
+}
+
+function withDigest({ descriptor, content }: ManifestDocument, digest: string): ManifestDocument {
+  return { descriptor: { ...descriptor, digest }, content }
+}
+
+async function readDocument(
+  backend: StorageBackend,
+  key: string,
+  name: string,
+  options?: CallOptions,
+): Promise<ManifestDocument | undefined> {
+  const content = await readObject(backend, key, MAX_MANIFEST_BYTES, options)
+  return content && toDocument(content, mediaTypeOf(content, name))
+}
+
+/** A small object's bytes, or `undefined` when there is none. Throws `INTEGRITY` past `limit` bytes. */
+export async function readObject(
+  backend: StorageBackend,
+  key: string,
+  limit: number,
+  options?: CallOptions,
+): Promise<Uint8Array | undefined> {
+  try {
+    const { info, body } = await backend.get(key, options)
+    if (info.size > limit) {
+      body.destroy()
+      throw new S3loError('INTEGRITY', `${key} has ${info.size} bytes, more than ${limit}`)
+    }
+    return await readAll(body, limit, key)
+  } catch (error) {
+    if (isS3loError(error, 'NOT_FOUND')) return undefined
+    throw error
+  }
+}

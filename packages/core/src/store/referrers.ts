@@ -1,0 +1,91 @@
+import type { Readable } from 'node:stream'
+import type { CallOptions } from '../contract/call-options.ts'
+import type { DeleteFailure, StorageBackend } from '../contract/storage-backend.ts'
+import { S3loError } from '../errors.ts'
+import { parseReferrerKey, referrerKey, referrersPrefix } from '../layout/keys.ts'
+import type { Descriptor } from '../oci/descriptor.ts'
+import { digestOf, parseDigest } from '../oci/digest.ts'
+import {
+  type ManifestDocument,
+  MAX_MANIFEST_BYTES,
+  parseManifest,
+  successors,
+} from '../oci/document.ts'
+import type { BlobStore } from './blobs.ts'
+import { readObject } from './manifests.ts'
+
+/**
+ * What refers to a manifest: signatures, SBOMs, attestations. Each referrer is one object below its
+ * subject's digest, so that adding one never rewrites another.
+ */
+export class ReferrerStore {
+  readonly #backend: StorageBackend
+  readonly #blobs: BlobStore
+
+  constructor(backend: StorageBackend, blobs: BlobStore) {
+    this.#backend = backend
+    this.#blobs = blobs
+  }
+
+  /** Stores a referrer, its blobs first. Throws `INTEGRITY` unless the manifest names `subject`. */
+  async attach(
+    referrer: ManifestDocument,
+    subject: Descriptor,
+    open: (blob: Descriptor) => Promise<Readable>,
+    options?: CallOptions,
+  ): Promise<void> {
+    const { digest } = referrer.descriptor
+    const manifest = parseManifest(referrer.content, digest)
+    if (manifest.subject?.digest !== subject.digest) {
+      throw new S3loError('INTEGRITY', `manifest ${digest} does not refer to ${subject.digest}`)
+    }
+    if (manifest.kind === 'index') {
+      throw new S3loError('UNSUPPORTED', `referrer ${digest} is an index, not a manifest`)
+    }
+    for (const blob of successors(manifest)) {
+      await this.#blobs.putReferrerBlob(blob, await open(blob), options)
+    }
+    await this.#backend.put(referrerKey(subject.digest, digest), referrer.content, {
+      ...options,
+      mediaType: manifest.mediaType,
+    })
+  }
+
+  /** The referrers of a subject, in digest order, each with its artifact type and annotations. */
+  async *list(subject: Descriptor, options?: CallOptions): AsyncGenerator<ManifestDocument> {
+    for await (const { key } of this.#backend.list(referrersPrefix(subject.digest), options)) {
+      const document = await this.#read(key, options)
+      if (document) yield document
+    }
+  }
+
+  /** Removes a referrer; its blobs are left to the collector. */
+  async detach(
+    subject: Descriptor,
+    digest: string,
+    options?: CallOptions,
+  ): Promise<readonly DeleteFailure[]> {
+    return this.#backend.delete([referrerKey(subject.digest, digest)], options)
+  }
+
+  async #read(key: string, options?: CallOptions): Promise<ManifestDocument | undefined> {
+    const content = await readObject(this.#backend, key, MAX_MANIFEST_BYTES, options)
+    if (!content) return undefined
+    const digest = parseReferrerKey(key)
+    const actual = digestOf(content, parseDigest(digest).algorithm)
+    if (actual !== digest) throw new S3loError('INTEGRITY', `expected ${digest}, received ${actual}`)
+    const manifest = parseManifest(content, digest)
+    // OCI image spec v1.1.1: without an artifactType, the config's media type tells what it is.
+    const artifactType =
+      manifest.artifactType ??
+      (manifest.kind === 'manifest' ? manifest.config.mediaType : undefined)
+    const descriptor: Descriptor = {
+      mediaType: manifest.mediaType,
+      digest,
+      size: content.byteLength,
+      ...(artifactType === undefined ? {} : { artifactType }),
+      ...(manifest.annotations ? { annotations: manifest.annotations } : {}),
+    }
+    return { descriptor, content }
+  }
+}

@@ -1,0 +1,73 @@
+import type { CallOptions } from '../contract/call-options.ts'
+import type { StorageBackend } from '../contract/storage-backend.ts'
+import { signaturesPrefix } from '../layout/keys.ts'
+import { asObject, asString, parseJson } from '../oci/json.ts'
+import type { Reference } from '../oci/reference.ts'
+import { readObject } from './manifests.ts'
+
+/** What a signature record says of itself; none of it is proven by being there. */
+export interface SignatureInfo {
+  readonly key_ref: string
+  readonly key_id: string
+  readonly signed_at: string
+}
+
+const MAX_RECORD_BYTES = 256 * 1024
+
+/** The keys of a tag's signature records; a nested image's objects are not among them. */
+export async function* signatureKeys(
+  backend: StorageBackend,
+  reference: Reference,
+  options?: CallOptions,
+): AsyncGenerator<string> {
+  const prefix = signaturesPrefix(reference)
+  for await (const { key } of backend.list(prefix, options)) {
+    const file = key.slice(prefix.length)
+    if (file.endsWith('.json') && !file.includes('/')) yield key
+  }
+}
+
+/** What the tag's signature records say of themselves; one that cannot be read is passed over. */
+export async function readSignatures(
+  backend: StorageBackend,
+  reference: Reference,
+  options?: CallOptions,
+): Promise<readonly SignatureInfo[]> {
+  const signatures: SignatureInfo[] = []
+  for await (const key of signatureKeys(backend, reference, options)) {
+    const content = await readObject(backend, key, MAX_RECORD_BYTES, options)
+    const info = content && parseSignatureInfo(content, key)
+    if (info) signatures.push(info)
+  }
+  return signatures
+}
+
+function parseSignatureInfo(content: Uint8Array, key: string): SignatureInfo | undefined {
+  try {
+    const record = asObject(parseJson(content, key), key)
+    return {
+      key_ref: asString(record['keyRef'], `${key}.keyRef`),
+      key_id: asString(record['keyID'], `${key}.keyID`),
+      signed_at: asString(record['signedAt'], `${key}.signedAt`),
+    }
+  } catch {
+    return undefined // A record is anybody's to write: `verify` judges it, a listing leaves it out.
+  }
+}
+
+/** Copies a tag's signature records to the same tag of another store. Returns how many. */
+export async function copySignatures(
+  source: StorageBackend,
+  target: StorageBackend,
+  reference: Reference,
+  options?: CallOptions,
+): Promise<number> {
+  let copied = 0
+  for await (const key of signatureKeys(source, reference, options)) {
+    const content = await readObject(source, key, MAX_RECORD_BYTES, options)
+    if (!content) continue
+    await target.put(key, content, { ...options, mediaType: 'application/json' })
+    copied++
+  }
+  return copied
+}

@@ -1,0 +1,57 @@
+import type { CallOptions } from '../contract/call-options.ts'
+import type { ObjectInfo, StorageBackend } from '../contract/storage-backend.ts'
+import {
+  manifestKey,
+  MANIFESTS_PREFIX,
+  parseLegacyManifestKey,
+  parseManifestKey,
+  RESERVED_PREFIXES,
+  type TagName,
+} from '../layout/keys.ts'
+
+/** A tag and the object that publishes it. */
+export interface TagEntry extends TagName {
+  readonly info: ObjectInfo
+}
+
+/** Every tag of layout v1.1.0 below an image-name filter (empty, or ending in `/`), in key order. */
+export async function* readTagEntries(
+  backend: StorageBackend,
+  filter: string,
+  options?: CallOptions,
+): AsyncGenerator<TagEntry> {
+  for await (const info of backend.list(MANIFESTS_PREFIX + filter, options)) {
+    const name = parseManifestKey(info.key)
+    if (name) yield { ...name, info }
+  }
+}
+
+/** The tags of one image; a nested image's tags are not among them. */
+export async function* readTags(
+  backend: StorageBackend,
+  image: string,
+  options?: CallOptions,
+): AsyncGenerator<string> {
+  const prefix = `${MANIFESTS_PREFIX}${image}/`
+  for await (const folder of backend.listPrefixes(prefix, options)) {
+    const tag = folder.slice(prefix.length, -1)
+    if (await backend.head(manifestKey({ name: image, tag }), options)) yield tag
+  }
+}
+
+/**
+ * Every tag of the v1.0.0 layout. Only folders that can hold one are listed, so that a bucket's
+ * blobs and chunks are not walked for it.
+ */
+export async function* readLegacyTags(
+  backend: StorageBackend,
+  options?: CallOptions,
+): AsyncGenerator<TagName> {
+  for await (const folder of backend.listPrefixes('', options)) {
+    if (RESERVED_PREFIXES.has(folder)) continue
+    for await (const { key } of backend.list(folder, options)) {
+      const name = parseLegacyManifestKey(key)
+      if (name) yield name
+    }
+  }
+}

@@ -1,0 +1,22 @@
+/** Backends for tests: the reference implementation, and any backend with faults. */
+export {
+  type Death,
+  dieAt,
+  type Fault,
+  type Faults,
+  FaultyBackend,
+  stallAt,
+  type StorageCall,
+  type StorageMethod,
+  throwAt,
+} from './faulty-backend.ts'
+export { MemoryBackend, type MemoryBackendOptions } from './memory-backend.ts'
+export {
+  type FixtureOptions,
+  FixtureSource,
+  type ImageFixture,
+  imageFixture,
+  indexFixture,
+  putImage,
+  referrerFixture,
+} from './fixtures.ts'

@@ -1,0 +1,13 @@
+// Loaded into a measured process: at its end it writes down what the kernel counted for it.
+import { readFileSync, writeFileSync } from 'node:fs'
+
+process.on('exit', () => {
+  const written = /write_bytes: (\d+)/.exec(readFileSync('/proc/self/io', 'utf8'))
+  writeFileSync(
+    process.env.S3LO_BENCH_PROBE,
+    JSON.stringify({
+      rssMb: process.resourceUsage().maxRSS / 1024,
+      written: Number(written?.[1] ?? 0),
+    }),
+  )
+})

@@ -1,0 +1,226 @@
+/**
+ * `pnpm bench`: each case beside a physical yardstick, run in turn (A B A B), so that a machine whose
+ * speed drifts slows both. Prints one table and writes bench-results.json. The figures are ratios;
+ * a bar is what the project promises.
+ *
+ * Needs Linux with bash, coreutils and 6 GB of disk. S3LO_TEST_ENGINE_OVERLAY=unix://… adds the
+ * engine's cases.
+ */
+import { spawnSync } from 'node:child_process'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { type BigArchive, writeBigArchive } from './big-archive.ts'
+
+const BIN = join(import.meta.dirname, '../apps/cli/dist/main.js')
+const PROBE = join(import.meta.dirname, 'bench-probe.mjs')
+const ROUNDS = Number(process.env['S3LO_BENCH_ROUNDS'] ?? 3)
+const MIB = 1024 * 1024
+
+interface Sample {
+  readonly seconds: number
+  /** Peak resident set of the process (MB); only of ours. */
+  readonly rssMb?: number
+  /** Bytes written to disk by the process; only of ours. */
+  readonly written?: number
+}
+
+interface Row {
+  readonly name: string
+  readonly yardstick: string
+  readonly ours_s: number
+  readonly yardstick_s: number
+  readonly ratio: number
+  readonly bar: number
+  readonly rss_mb?: number
+  readonly written_ratio?: number
+}
+
+const rows: Row[] = []
+const work = mkdtempSync(join(tmpdir(), 's3lo-bench-'))
+try {
+  await main()
+} finally {
+  rmSync(work, { recursive: true, force: true })
+}
+
+async function main(): Promise<void> {
+  const archive = await writeBigArchive(join(work, 'big.tar'), {
+    layerCount: 12,
+    layerBytes: Math.round((1024 * MIB) / 12),
+    name: 'bench/big:v1',
+  })
+  pushFromFile(archive)
+  pullToFile(archive)
+  copyBetweenStores(archive)
+  startUp()
+  const engine = process.env['S3LO_TEST_ENGINE_OVERLAY']
+  if (engine) pushFromEngine(engine, archive)
+  else console.log('engine cases left out: S3LO_TEST_ENGINE_OVERLAY is not set')
+  print()
+  writeFileSync('bench-results.json', `${JSON.stringify(rows, null, 2)}\n`)
+}
+
+function pushFromFile(archive: BigArchive): void {
+  const source = `docker-archive:${archive.path}`
+  measure('push 1 GiB from a file', teeYardstick(`cat ${archive.path}`), 1.5, {
+    before: () => clear('store'),
+    ours: () => s3lo(['push', source, ref('store')]),
+    bytes: archive.size,
+  })
+  measure('push it again, unchanged', teeYardstick(`cat ${archive.path}`), 0.1, {
+    ours: () => s3lo(['push', source, ref('store')]),
+    bytes: archive.size,
+  })
+}
+
+function pullToFile(archive: BigArchive): void {
+  const target = join(work, 'pulled.tar')
+  measure('pull 1 GiB to a file', teeYardstick(`cat ${archive.path}`), 1.5, {
+    before: () => rmSync(target, { force: true }),
+    ours: () => s3lo(['pull', ref('store'), `docker-archive:${target}:bench/big:v1`]),
+    bytes: archive.size,
+  })
+  rmSync(target, { force: true })
+}
+
+function copyBetweenStores(archive: BigArchive): void {
+  measure('copy 1 GiB from store to store', teeYardstick(`cat ${archive.path}`), 1.5, {
+    before: () => clear('other'),
+    ours: () => s3lo(['copy', ref('store'), ref('other')]),
+    bytes: archive.size,
+  })
+  clear('other')
+}
+
+function pushFromEngine(engine: string, archive: BigArchive): void {
+  const socket = engine.replace('unix://', '')
+  const api = `curl -sS --fail --unix-socket ${socket}`
+  shell(`${api} -X POST -H content-type:application/x-tar -T ${archive.path} http://d/images/load`)
+  const save = `${api} http://d/images/${archive.name}/get`
+  const env = { DOCKER_HOST: engine }
+  measure('push 1 GiB from an engine', teeYardstick(save), 1.2, {
+    before: () => clear('engine'),
+    ours: () => s3lo(['push', archive.name, ref('engine')], env),
+    bytes: archive.size,
+  })
+  measure('push it again, unchanged', teeYardstick(save), 0.1, {
+    ours: () => s3lo(['push', archive.name, ref('engine')], env),
+    bytes: archive.size,
+  })
+  clear('engine')
+}
+
+function startUp(): void {
+  const layout = join(work, 'ten')
+  for (let i = 0; i < 10; i++) writeTag(layout, `v${i}`)
+  const bare = () => time(process.execPath, ['-e', '0'])
+  measure('s3lo --version', bare, 1.8, { ours: () => plain(['--version']), rounds: 20 })
+  const list = () => plain(['list', `local://${layout}//`])
+  measure('s3lo list of 10 tags', bare, 3, { ours: list, rounds: 20 })
+}
+
+/** A tag of a local store, by hand: `list` reads names only. */
+function writeTag(root: string, tag: string): void {
+  shell(`mkdir -p ${root}/manifests/app/${tag} && echo '{}' > ${root}/manifests/app/${tag}/manifest.json`)
+}
+
+interface Case {
+  readonly ours: () => Sample
+  readonly before?: () => void
+  readonly bytes?: number
+  readonly rounds?: number
+}
+
+function measure(
+  name: string,
+  yardstick: (() => Sample) & { readonly text?: string },
+  bar: number,
+  { ours, before, bytes, rounds = ROUNDS }: Case,
+): void {
+  const pairs: { a: Sample; b: Sample }[] = []
+  for (let round = 0; round < rounds + 1; round++) {
+    before?.()
+    const pair = { a: ours(), b: yardstick() }
+    if (round > 0) pairs.push(pair) // The first warms the caches.
+  }
+  const written = pairs.map(({ a }) => a.written).filter((value) => value !== undefined)
+  const rss = pairs.map(({ a }) => a.rssMb).filter((value) => value !== undefined)
+  rows.push({
+    name,
+    yardstick: yardstick.text ?? 'node -e 0',
+    ours_s: median(pairs.map(({ a }) => a.seconds)),
+    yardstick_s: median(pairs.map(({ b }) => b.seconds)),
+    ratio: median(pairs.map(({ a, b }) => a.seconds / b.seconds)),
+    bar,
+    ...(rss.length > 0 ? { rss_mb: Math.max(...rss) } : {}),
+    ...(bytes && written.length > 0 ? { written_ratio: median(written) / bytes } : {}),
+  })
+}
+
+/** What a disk and one hash cost for the same bytes, whatever program moves them. */
+function teeYardstick(producer: string): (() => Sample) & { readonly text: string } {
+  const copy = join(work, 'yardstick')
+  const command = `${producer} | tee >(sha256sum > ${copy}.sum) > ${copy} && sync ${copy}`
+  const run = () => {
+    rmSync(copy, { force: true })
+    const sample = time('bash', ['-c', command])
+    rmSync(copy, { force: true })
+    return sample
+  }
+  return Object.assign(run, { text: 'tee >(sha256sum) > copy && sync copy' })
+}
+
+function s3lo(args: readonly string[], env: Record<string, string> = {}): Sample {
+  const report = join(work, 'probe.json')
+  const sample = time(process.execPath, ['--import', PROBE, BIN, ...args, '--quiet'], {
+    ...env,
+    S3LO_BENCH_PROBE: report,
+  })
+  return { ...sample, ...(JSON.parse(readFileSync(report, 'utf8')) as Omit<Sample, 'seconds'>) }
+}
+
+function plain(args: readonly string[]): Sample {
+  return time(process.execPath, [BIN, ...args])
+}
+
+function time(command: string, args: readonly string[], env: Record<string, string> = {}): Sample {
+  const start = process.hrtime.bigint()
+  const { status, stderr } = spawnSync(command, args, {
+    env: { ...process.env, ...env },
+    maxBuffer: 64 * MIB,
+  })
+  const seconds = Number(process.hrtime.bigint() - start) / 1e9
+  if (status !== 0) throw new Error(`${command} ${args.join(' ')} failed: ${stderr.toString()}`)
+  return { seconds }
+}
+
+function shell(command: string): void {
+  time('bash', ['-c', command])
+}
+
+function ref(store: string): string {
+  return `local://${work}/${store}//bench/big:v1`
+}
+
+function clear(store: string): void {
+  rmSync(join(work, store), { recursive: true, force: true })
+}
+
+function median(values: readonly number[]): number {
+  return values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN
+}
+
+function print(): void {
+  const table = rows.map((row) => ({
+    case: row.name,
+    'ours (s)': row.ours_s.toFixed(3),
+    'yardstick (s)': row.yardstick_s.toFixed(3),
+    ratio: row.ratio.toFixed(2),
+    bar: row.bar,
+    ok: row.ratio <= row.bar ? 'yes' : 'NO',
+    'peak RSS (MB)': row.rss_mb?.toFixed(0) ?? '',
+    'written / image': row.written_ratio?.toFixed(3) ?? '',
+  }))
+  console.table(table)
+}

@@ -1,0 +1,46 @@
+import { defineConfig } from 'vitest/config'
+
+// Tests run the sources: the packages' `s3lo-source` export condition points at `src`.
+const conditions = ['s3lo-source', 'node', 'import', 'default']
+const shared = { resolve: { conditions }, ssr: { resolve: { conditions } } }
+
+export default defineConfig({
+  ...shared,
+  test: {
+    coverage: {
+      provider: 'v8',
+      include: ['packages/*/src/**/*.ts', 'apps/cli/src/**/*.ts'],
+      reporter: ['text-summary', 'json-summary'],
+      thresholds: { 'packages/core/src/**/*.ts': { lines: 85 } },
+    },
+    projects: [
+      {
+        ...shared,
+        test: {
+          name: 'unit',
+          include: ['packages/*/test/**/*.test.ts', 'apps/cli/test/**/*.test.ts'],
+          exclude: ['**/conformance.test.ts'],
+          testTimeout: 20_000,
+        },
+      },
+      {
+        ...shared,
+        test: { name: 'contract', include: ['packages/*/test/conformance.test.ts'], testTimeout: 60_000 },
+      },
+      {
+        ...shared,
+        test: {
+          name: 'integration',
+          include: ['packages/*/test/**/*.integration.ts', 'integration/**/*.integration.ts'],
+          testTimeout: 600_000,
+          hookTimeout: 600_000,
+          fileParallelism: false,
+        },
+      },
+      {
+        ...shared,
+        test: { name: 'e2e', include: ['apps/cli/e2e/**/*.e2e.ts'], testTimeout: 300_000, hookTimeout: 300_000 },
+      },
+    ],
+  },
+})
