@@ -25,7 +25,11 @@ export default defineConfig({
       },
       {
         ...shared,
-        test: { name: 'contract', include: ['packages/*/test/conformance.test.ts'], testTimeout: 60_000 },
+        test: {
+          name: 'contract',
+          include: ['packages/*/test/conformance.test.ts'],
+          testTimeout: 60_000,
+        },
       },
       {
         ...shared,
@@ -39,7 +43,12 @@ export default defineConfig({
       },
       {
         ...shared,
-        test: { name: 'e2e', include: ['apps/cli/e2e/**/*.e2e.ts'], testTimeout: 300_000, hookTimeout: 300_000 },
+        test: {
+          name: 'e2e',
+          include: ['apps/cli/e2e/**/*.e2e.ts'],
+          testTimeout: 300_000,
+          hookTimeout: 300_000,
+        },
       },
     ],
   },

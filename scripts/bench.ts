@@ -111,10 +111,14 @@ function pushFromEngine(engine: string, archive: BigArchive): void {
   clear('engine')
 }
 
+/** What any Node program costs. */
+function bare(): Sample {
+  return time(process.execPath, ['-e', '0'])
+}
+
 function startUp(): void {
   const layout = join(work, 'ten')
   for (let i = 0; i < 10; i++) writeTag(layout, `v${i}`)
-  const bare = () => time(process.execPath, ['-e', '0'])
   measure('s3lo --version', bare, 1.8, { ours: () => plain(['--version']), rounds: 20 })
   const list = () => plain(['list', `local://${layout}//`])
   measure('s3lo list of 10 tags', bare, 3, { ours: list, rounds: 20 })
@@ -122,7 +126,9 @@ function startUp(): void {
 
 /** A tag of a local store, by hand: `list` reads names only. */
 function writeTag(root: string, tag: string): void {
-  shell(`mkdir -p ${root}/manifests/app/${tag} && echo '{}' > ${root}/manifests/app/${tag}/manifest.json`)
+  shell(
+    `mkdir -p ${root}/manifests/app/${tag} && echo '{}' > ${root}/manifests/app/${tag}/manifest.json`,
+  )
 }
 
 interface Case {
@@ -185,12 +191,12 @@ function plain(args: readonly string[]): Sample {
 }
 
 function time(command: string, args: readonly string[], env: Record<string, string> = {}): Sample {
-  const start = process.hrtime.bigint()
+  const start = performance.now()
   const { status, stderr } = spawnSync(command, args, {
     env: { ...process.env, ...env },
     maxBuffer: 64 * MIB,
   })
-  const seconds = Number(process.hrtime.bigint() - start) / 1e9
+  const seconds = (performance.now() - start) / 1000
   if (status !== 0) throw new Error(`${command} ${args.join(' ')} failed: ${stderr.toString()}`)
   return { seconds }
 }

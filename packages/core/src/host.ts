@@ -113,17 +113,14 @@ class PluginHost implements Host {
     const to = this.#parse(destination, REGISTRY)
     const { sourceEndpoint, destEndpoint } = this.#options
     const { copy } = await import('./operations/copy.ts')
-    return this.#withSource(
-      from,
-      { ...options, endpoint: sourceEndpoint },
-      (sourceEnd) =>
-        this.#withTarget(to, { ...options, endpoint: destEndpoint }, (targetEnd) => {
-          const bothStream =
-            sourceEnd.source.kind === 'streaming' && targetEnd.target.kind === 'streaming'
-          return bothStream
-            ? this.#copyThroughLayout(sourceEnd, targetEnd, options)
-            : copy(sourceEnd, targetEnd, options)
-        }),
+    return this.#withSource(from, { ...options, endpoint: sourceEndpoint }, (sourceEnd) =>
+      this.#withTarget(to, { ...options, endpoint: destEndpoint }, (targetEnd) => {
+        const bothStream =
+          sourceEnd.source.kind === 'streaming' && targetEnd.target.kind === 'streaming'
+        return bothStream
+          ? this.#copyThroughLayout(sourceEnd, targetEnd, options)
+          : copy(sourceEnd, targetEnd, options)
+      }),
     )
   }
 
@@ -167,10 +164,7 @@ class PluginHost implements Host {
     )
   }
 
-  async imageHistory(
-    image: string,
-    options: HistoryOptions = {},
-  ): Promise<readonly TagHistory[]> {
+  async imageHistory(image: string, options: HistoryOptions = {}): Promise<readonly TagHistory[]> {
     const location = parseConfigReference(image)
     const { imageHistory } = await import('./operations/history.ts')
     return this.#withStore(location, options, (store) =>
@@ -280,10 +274,7 @@ function oneWay(transport: string, direction: string): S3loError {
 }
 
 /** Runs `use` and closes the resource whatever comes of it. */
-async function using<T>(
-  resource: { close?(): Promise<void> },
-  use: () => Promise<T>,
-): Promise<T> {
+async function using<T>(resource: { close?(): Promise<void> }, use: () => Promise<T>): Promise<T> {
   try {
     return await use()
   } finally {

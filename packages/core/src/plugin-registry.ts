@@ -1,4 +1,9 @@
-import { assertCompatible, type Contribution, type Plugin, type SourceModule } from './contract/plugin.ts'
+import {
+  assertCompatible,
+  type Contribution,
+  type Plugin,
+  type SourceModule,
+} from './contract/plugin.ts'
 import type { BackendModule } from './contract/storage-backend.ts'
 import { S3loError, toS3loError } from './errors.ts'
 

@@ -40,7 +40,9 @@ function sourceOf(image: ImageFixture): FixtureSource {
 describe('planning a graph', () => {
   it('names every blob once, with the first platform that has it', async () => {
     const plan = await planGraph(sourceOf(both), both.root)
-    const shared = plan.blobs.find(({ descriptor }) => descriptor.digest === digestOf(bytes('base')))
+    const shared = plan.blobs.find(
+      ({ descriptor }) => descriptor.digest === digestOf(bytes('base')),
+    )
     expect(shared?.platform).toBe('linux/amd64')
     expect(new Set(plan.blobs.map(({ descriptor }) => descriptor.digest)).size).toBe(
       plan.blobs.length,
@@ -75,7 +77,7 @@ describe('planning a graph', () => {
     const lying = JSON.parse(Buffer.from(amd64.root.content).toString()) as {
       layers: { size: number }[]
     }
-    lying.layers.push({ ...lying.layers[0]!, size: 999 })
+    lying.layers.push({ ...lying.layers[0], size: 999 })
     const root = toDocument(bytes(JSON.stringify(lying)), MEDIA_TYPE.ociManifest)
     await expect(planGraph(sourceOf(amd64), root)).rejects.toMatchObject({ code: 'INTEGRITY' })
   })
@@ -136,7 +138,10 @@ describe('selecting platforms', () => {
     )
     const withExtra = toDocument(
       bytes(
-        JSON.stringify({ ...JSON.parse(Buffer.from(three.root.content).toString()), extra: { a: 1 } }),
+        JSON.stringify({
+          ...JSON.parse(Buffer.from(three.root.content).toString()),
+          extra: { a: 1 },
+        }),
       ),
       MEDIA_TYPE.ociIndex,
     )
@@ -304,7 +309,9 @@ describe('transferring from a stream', () => {
     await target.backend.delete([`blobs/sha256/${digestOf(bytes('amd')).slice(7)}`])
     await transferImage(...ends, { selection: { kind: 'all' } })
     expect(source.transfers).toBe(2)
-    expect(await target.backend.head(`blobs/sha256/${digestOf(bytes('amd')).slice(7)}`)).toBeDefined()
+    expect(
+      await target.backend.head(`blobs/sha256/${digestOf(bytes('amd')).slice(7)}`),
+    ).toBeDefined()
   })
 
   it('publishes nothing when the stream left a blob out', async () => {

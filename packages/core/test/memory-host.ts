@@ -23,7 +23,8 @@ export class MemoryWorld {
         sources: {
           fix: {
             summary: 'fixtures',
-            load: () => Promise.resolve({ openSource: (text) => Promise.resolve(this.#open(text)) }),
+            load: () =>
+              Promise.resolve({ openSource: (text) => Promise.resolve(this.#open(text)) }),
           },
         },
       }),

@@ -226,9 +226,10 @@ describe('referrers', () => {
     const store = await attach(new MemoryBackend())
     const subject = image.root.descriptor
     const [found] = await Array.fromAsync(store.referrers(subject))
+    if (!found) throw new Error('nothing refers to the image')
     expect(found).toMatchObject({ artifactType: 'application/spdx+json' })
-    expect(await text(await store.fetch(found!))).toBe(Buffer.from(sbom.root.content).toString())
-    await store.referrerStore.detach(subject, found!.digest)
+    expect(await text(await store.fetch(found))).toBe(Buffer.from(sbom.root.content).toString())
+    await store.referrerStore.detach(subject, found.digest)
     expect(await Array.fromAsync(store.referrers(subject))).toEqual([])
   })
 

@@ -10,7 +10,8 @@ export async function forEachConcurrent<T>(
 ): Promise<void> {
   const failure = new AbortController()
   const signal = outer ? AbortSignal.any([outer, failure.signal]) : failure.signal
-  const iterator = Symbol.asyncIterator in items ? items[Symbol.asyncIterator]() : items[Symbol.iterator]()
+  const iterator =
+    Symbol.asyncIterator in items ? items[Symbol.asyncIterator]() : items[Symbol.iterator]()
   async function work(): Promise<void> {
     for (let next = await iterator.next(); !next.done; next = await iterator.next()) {
       signal.throwIfAborted()

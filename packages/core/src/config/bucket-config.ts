@@ -2,8 +2,8 @@ import { isS3loError } from '../errors.ts'
 import { parseDuration } from './duration.ts'
 import { YamlReader, type YamlValue } from './yaml-reader.ts'
 
-/** The largest `s3lo.yaml` that is read (bytes). */
-export const MAX_BUCKET_CONFIG_BYTES = 1024 * 1024
+/** The largest `s3lo.yaml` that is read (bytes): the parser is slow on hostile ones. */
+export const MAX_BUCKET_CONFIG_BYTES = 256 * 1024
 
 /** Which tags `clean` keeps. What is absent sets no rule. */
 export interface LifecycleSettings {

@@ -29,7 +29,8 @@ export function parseDuration(text: string): number {
   const nanoseconds = rest.endsWith('d') ? parseDays(rest.slice(0, -1)) : parseParts(rest)
   const limit = sign === '-' ? MAX + 1n : MAX
   if (nanoseconds === undefined || nanoseconds > limit) throw notDuration(text)
-  const milliseconds = Number(nanoseconds) / 1e6
+  // Whole milliseconds by themselves: nanoseconds of a year and more do not fit a double exactly.
+  const milliseconds = Number(nanoseconds / 1_000_000n) + Number(nanoseconds % 1_000_000n) / 1e6
   return sign === '-' && milliseconds > 0 ? -milliseconds : milliseconds
 }
 

@@ -10,11 +10,9 @@ const MAX_MERGES = 8
 
 const NULLS: ReadonlySet<string> = new Set(['', '~', 'null', 'Null', 'NULL'])
 
-/** As Go's YAML decoder reads a field that is a truth value: the first three only without quotes. */
-const TRUTH = {
-  plain: { true: ['true', 'True', 'TRUE'], false: ['false', 'False', 'FALSE'] },
-  any: { true: ['y', 'Y', 'yes', 'on'], false: ['n', 'N', 'no', 'off'] },
-} as const
+/** As Go's YAML decoder reads a truth value: `true` only without quotes, `yes` with or without. */
+const PLAIN_FLAGS = toFlags({ yes: 'true True TRUE', no: 'false False FALSE' })
+const FLAGS = toFlags({ yes: 'y Y yes Yes YES on On ON', no: 'n N no No NO off Off OFF' })
 
 /** A value in a document and how to name it in a message. */
 export interface YamlValue {
@@ -84,7 +82,7 @@ export class YamlReader {
 
   /** A whole number that is not negative and that a double holds exactly. */
   wholeNumber(value: YamlValue): number | undefined {
-    const what = 'a whole number, without quotes'
+    const what = 'a whole number of 0 or more, without quotes'
     const scalar = this.#scalar(value, what)
     if (!scalar) return undefined
     const number = isPlain(scalar) ? toWholeNumber(scalar.source ?? '') : undefined
@@ -116,6 +114,9 @@ export class YamlReader {
     try {
       const document = yaml.parseDocument(text, { ...options, lineCounter: this.#lines })
       const [error] = document.errors
+      if (error?.code === 'MULTIPLE_DOCS') {
+        throw this.#malformed('there is a second document', error.pos[0], error)
+      }
       if (error) throw this.#malformed(error.message, error.pos[0], error)
       this.#resolveAliases(document.contents)
       return document.contents ?? undefined
@@ -243,10 +244,13 @@ function toWholeNumber(source: string): number | undefined {
 }
 
 function toFlag(scalar: Scalar): boolean | undefined {
-  for (const spellings of isPlain(scalar) ? [TRUTH.plain, TRUTH.any] : [TRUTH.any]) {
-    const { true: yes, false: no }: Record<'true' | 'false', readonly string[]> = spellings
-    if (yes.includes(scalar.source ?? '')) return true
-    if (no.includes(scalar.source ?? '')) return false
-  }
-  return undefined
+  const text = scalar.source ?? ''
+  return FLAGS.get(text) ?? (isPlain(scalar) ? PLAIN_FLAGS.get(text) : undefined)
+}
+
+function toFlags({ yes, no }: Record<'yes' | 'no', string>): ReadonlyMap<string, boolean> {
+  return new Map([
+    ...yes.split(' ').map((word) => [word, true] as const),
+    ...no.split(' ').map((word) => [word, false] as const),
+  ])
 }

@@ -22,11 +22,7 @@ export interface ImageTarget {
   /** True when the content is there, whole as far as its size tells. */
   exists(descriptor: Descriptor, options?: CallOptions): Promise<boolean>
   /** Stores the content, verified; idempotent; may call `open` again to retry. */
-  push(
-    descriptor: Descriptor,
-    open: () => Promise<Readable>,
-    options?: CallOptions,
-  ): Promise<void>
+  push(descriptor: Descriptor, open: () => Promise<Readable>, options?: CallOptions): Promise<void>
   /** Publishes the root manifest under the reference: the last write, and atomic. */
   tag(root: ManifestDocument, reference: Reference, options?: TagOptions): Promise<void>
   /** Takes the blob from `source` without moving bytes through this process; `false` means: push it. */

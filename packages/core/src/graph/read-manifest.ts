@@ -39,7 +39,10 @@ export async function readManifest(
   })
   const content = await readAll(body, MAX_MANIFEST_BYTES, `manifest ${digest}`)
   const manifest = parseManifest(content, digest)
-  return { document: { descriptor: { ...descriptor, mediaType: manifest.mediaType }, content }, manifest }
+  return {
+    document: { descriptor: { ...descriptor, mediaType: manifest.mediaType }, content },
+    manifest,
+  }
 }
 
 /** The platform an image's config names. Throws `INTEGRITY`. */

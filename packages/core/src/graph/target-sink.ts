@@ -84,9 +84,13 @@ function once(content: Readable, { digest }: Descriptor): () => Promise<Readable
   return () => {
     if (opened) {
       return Promise.reject(
-        new S3loError('UNAVAILABLE', `${digest} was interrupted and its source cannot be read twice`, {
-          hint: 'run the command again: what has arrived is kept',
-        }),
+        new S3loError(
+          'UNAVAILABLE',
+          `${digest} was interrupted and its source cannot be read twice`,
+          {
+            hint: 'run the command again: what has arrived is kept',
+          },
+        ),
       )
     }
     opened = true

@@ -140,7 +140,10 @@ async function arrivedWhole(
   const plan = await planGraph(readerOf(target), root, options)
   const missing = await firstMissing(target, plan, options)
   if (!missing) return plan
-  throw new S3loError('INTEGRITY', `the image names ${missing.digest}, which its source did not give`)
+  throw new S3loError(
+    'INTEGRITY',
+    `the image names ${missing.digest}, which its source did not give`,
+  )
 }
 
 async function firstMissing(
@@ -167,7 +170,10 @@ async function presentImage(
   if (!document || !(await source.matches(reference, document, options))) return undefined
   try {
     const plan = await planGraph(reader, document, options)
-    await target.protect?.(plan.blobs.map(({ descriptor }) => descriptor.digest), options)
+    await target.protect?.(
+      plan.blobs.map(({ descriptor }) => descriptor.digest),
+      options,
+    )
     return (await firstMissing(target, plan, options)) ? undefined : plan
   } catch (error) {
     // A present image that is broken or gone is no reason to fail: it is about to be replaced.
@@ -246,4 +252,3 @@ function singlePlatform(selection: Selection): Platform | undefined {
     }
   }
 }
-

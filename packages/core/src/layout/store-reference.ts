@@ -113,8 +113,9 @@ export function matchesFilter(image: string, filter: string): boolean {
  * `INVALID_REFERENCE` for what no parser here accepts, so that nothing else becomes part of a key.
  */
 export function manifestsPrefix(reference: Reference): string {
-  const problem = imageProblem(reference)
-  if (problem) throw invalid(formatImageName(reference), problem.what, problem.hint)
+  const { tag = reference.digest === undefined ? '' : undefined } = reference
+  const problem = imageProblem(tag === undefined ? reference : { ...reference, tag })
+  refuse(formatImageName(reference), problem)
   return tagPrefix(reference)
 }
 
@@ -219,8 +220,8 @@ function nameProblem(name: string): Problem | undefined {
 }
 
 function versionProblem({ tag, digest }: Reference): Problem | undefined {
-  if (digest !== undefined) return digestProblem(digest)
-  if (tag === undefined) return undefined
+  const problem = digest === undefined ? undefined : digestProblem(digest)
+  if (problem || tag === undefined) return problem
   if (!tag.includes('/')) return componentProblem(tag, 'tag')
   return {
     what: 'has a "/" in its tag',

@@ -68,8 +68,13 @@ function isIndexObject(document: JsonObject): boolean {
   if (typeof mediaType === 'string' && mediaType !== '') return isIndexMediaType(mediaType)
   const first: unknown = Array.isArray(manifests) ? manifests[0] : undefined
   return (
-    schemaVersion === 2 && typeof first === 'object' && first !== null && 'platform' in first &&
-    typeof first.platform === 'object' && first.platform !== null
+    schemaVersion === 2 &&
+    typeof first === 'object' &&
+    first !== null &&
+    'platform' in first &&
+    typeof first.platform === 'object' &&
+    first.platform !== null &&
+    !Array.isArray(first.platform)
   )
 }
 
@@ -92,6 +97,7 @@ export function parseManifest(content: Uint8Array, name: string): Manifest {
   const path = `manifest ${name}`
   const document = asObject(parseJson(content, path), path)
   refuseSchema1(document, path)
+  refuseAmbiguous(document, path)
   const index = isIndexObject(document)
   const common = {
     ...defined('subject', optional(document, 'subject', path, asDescriptor)),
@@ -100,14 +106,33 @@ export function parseManifest(content: Uint8Array, name: string): Manifest {
   }
   const declared = optional(document, 'mediaType', path, asString) || undefined
   if (index) {
-    const entries = asArray(document['manifests'], `${path}.manifests`)
+    const entries = asEntries(document['manifests'], `${path}.manifests`)
     const manifests = entries.map((entry, i) => asDescriptor(entry, `${path}.manifests[${i}]`))
     return { kind: 'index', mediaType: declared ?? MEDIA_TYPE.ociIndex, manifests, ...common }
   }
   const config = asDescriptor(document['config'], `${path}.config`)
-  const entries = document['layers'] === null ? [] : asArray(document['layers'], `${path}.layers`)
+  const entries = asEntries(document['layers'], `${path}.layers`)
   const layers = entries.map((entry, i) => asDescriptor(entry, `${path}.layers[${i}]`))
-  return { kind: 'manifest', mediaType: declared ?? MEDIA_TYPE.ociManifest, config, layers, ...common }
+  return {
+    kind: 'manifest',
+    mediaType: declared ?? MEDIA_TYPE.ociManifest,
+    config,
+    layers,
+    ...common,
+  }
+}
+
+/** Go writes an empty list that was never made as `null`. */
+function asEntries(value: unknown, path: string): readonly unknown[] {
+  return value === null ? [] : asArray(value, path)
+}
+
+/** One document must not be a manifest to one reader and an index to another (CVE-2021-41190). */
+function refuseAmbiguous(document: JsonObject, path: string): void {
+  const asIndex = document['manifests'] ?? undefined
+  const asManifest = document['layers'] ?? document['config'] ?? undefined
+  if (asIndex === undefined || asManifest === undefined) return
+  throw new S3loError('INTEGRITY', `${path} is a manifest and an index at once`)
 }
 
 function refuseSchema1(document: JsonObject, path: string): void {

@@ -3,7 +3,11 @@ import type { CallOptions } from '../contract/call-options.ts'
 import type { FetchOptions, ImageSource } from '../contract/image-source.ts'
 import type { ImageTarget, TagOptions } from '../contract/image-target.ts'
 import type { StorageBackend } from '../contract/storage-backend.ts'
-import type { BucketConfig } from '../config/bucket-config.ts'
+import {
+  type BucketConfig,
+  MAX_BUCKET_CONFIG_BYTES,
+  parseBucketConfig,
+} from '../config/bucket-config.ts'
 import { isS3loError, S3loError } from '../errors.ts'
 import { blobKey, BUCKET_CONFIG_KEY, legacyPrefix, manifestKey } from '../layout/keys.ts'
 import type { Descriptor } from '../oci/descriptor.ts'
@@ -15,8 +19,6 @@ import { appendHistory, historyEntry } from './history.ts'
 import { findManifest, readLegacyManifest, readObject, readTagManifest } from './manifests.ts'
 import { ReferrerStore } from './referrers.ts'
 import { readTags } from './tags.ts'
-
-const MAX_CONFIG_FILE_BYTES = 1024 * 1024
 
 export interface ImageStoreOptions {
   /** The clock that history entries are dated by. */
@@ -64,10 +66,7 @@ export class ImageStore implements ImageSource, ImageTarget {
   }
 
   /** As {@link read}, but absence is a value. */
-  async find(
-    reference: Reference,
-    options?: CallOptions,
-  ): Promise<ManifestDocument | undefined> {
+  async find(reference: Reference, options?: CallOptions): Promise<ManifestDocument | undefined> {
     const document =
       reference.digest === undefined
         ? ((await readTagManifest(this.backend, reference, options)) ??
@@ -212,13 +211,10 @@ export class ImageStore implements ImageSource, ImageTarget {
     const content = await readObject(
       this.backend,
       BUCKET_CONFIG_KEY,
-      MAX_CONFIG_FILE_BYTES,
+      MAX_BUCKET_CONFIG_BYTES,
       options,
     )
-    if (!content) return { default: {}, images: {} }
-    // The YAML parser is loaded only for buckets that have a config.
-    const { parseBucketConfig } = await import('../config/bucket-config.ts')
-    return parseBucketConfig(content)
+    return content ? parseBucketConfig(content) : { default: {}, images: {} }
   }
 }
 
@@ -230,4 +226,3 @@ export function tagExists(reference: Reference, store: string, cause?: unknown):
     { hint: 'push a new tag, or pass --force to overwrite it', cause },
   )
 }
-

@@ -73,7 +73,8 @@ export class ReferrerStore {
     if (!content) return undefined
     const digest = parseReferrerKey(key)
     const actual = digestOf(content, parseDigest(digest).algorithm)
-    if (actual !== digest) throw new S3loError('INTEGRITY', `expected ${digest}, received ${actual}`)
+    if (actual !== digest)
+      throw new S3loError('INTEGRITY', `expected ${digest}, received ${actual}`)
     const manifest = parseManifest(content, digest)
     // OCI image spec v1.1.1: without an artifactType, the config's media type tells what it is.
     const artifactType =

@@ -8,7 +8,8 @@ export async function readAll(content: Readable, limit: number, what: string): P
   try {
     for await (const chunk of content as AsyncIterable<Uint8Array>) {
       received += chunk.byteLength
-      if (received > limit) throw new S3loError('INTEGRITY', `${what} is larger than ${limit} bytes`)
+      if (received > limit)
+        throw new S3loError('INTEGRITY', `${what} is larger than ${limit} bytes`)
       chunks.push(chunk)
     }
   } finally {

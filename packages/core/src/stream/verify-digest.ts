@@ -37,7 +37,9 @@ export class DigestVerifier extends Transform {
     }
     const actual = this.#digester.digest()
     done(
-      actual === digest ? null : new S3loError('INTEGRITY', `expected ${digest}, received ${actual}`),
+      actual === digest
+        ? null
+        : new S3loError('INTEGRITY', `expected ${digest}, received ${actual}`),
     )
   }
 }
@@ -53,7 +55,10 @@ export function verifyDigest(descriptor: Pick<Descriptor, 'digest' | 'size'>): D
 }
 
 /** `content`, verified: itself when it already is, else piped through {@link verifyDigest}. */
-export function verified(content: Readable, descriptor: Pick<Descriptor, 'digest' | 'size'>): Readable {
+export function verified(
+  content: Readable,
+  descriptor: Pick<Descriptor, 'digest' | 'size'>,
+): Readable {
   return verifiedDigests.get(content) === descriptor.digest
     ? content
     : pipeThrough(content, verifyDigest(descriptor))
