@@ -1,0 +1,10 @@
+export {
+  type BackendUnderTest,
+  type CaseContext,
+  type ConformanceCase,
+  type ConformanceSuite,
+  type Need,
+  runCase,
+} from './conformance-case.ts'
+export { describeBackend } from './describe-backend.ts'
+export { suites } from './suites.ts'

@@ -1,0 +1,14 @@
+import type { BackendOptions, StoreLocation } from '@s3lo/core'
+import { LocalBackend } from './local-backend.ts'
+
+/**
+ * Opens the directory `bucket`, as typed and relative to the working directory of this moment.
+ * It need not exist: the first `put` makes it. Throws `INVALID_REFERENCE` when it is empty.
+ */
+export async function openBackend(
+  { bucket }: StoreLocation,
+  { signal }: BackendOptions,
+): Promise<LocalBackend> {
+  signal?.throwIfAborted()
+  return new LocalBackend(bucket)
+}

@@ -1,0 +1,63 @@
+import { constants } from 'node:fs'
+import { copyFile, type FileHandle, open, unlink } from 'node:fs/promises'
+import { join } from 'node:path'
+import { errnoOf, ignoring, translating } from './errors.ts'
+import { STAGING } from './key-path.ts'
+import { newOwnedName } from './process-identity.ts'
+import type { StoreRoot } from './store-root.ts'
+
+/** A file in the staging place: on the same file system as the objects, and never listed. */
+export class StagedFile {
+  readonly path: string
+  readonly handle: FileHandle
+
+  constructor(path: string, handle: FileHandle) {
+    this.path = path
+    this.handle = handle
+  }
+
+  /** A new, empty file of our own. */
+  static async create(root: StoreRoot, name: string): Promise<StagedFile> {
+    return translating(name, async () => {
+      await root.ensureFolder(STAGING)
+      const path = join(root.path, STAGING, await newOwnedName())
+      return new StagedFile(path, await open(path, 'wx', 0o644))
+    })
+  }
+
+  /** A copy that shares the blocks of `source`, or `undefined` where the file system cannot. */
+  static async clone(
+    root: StoreRoot,
+    source: string,
+    name: string,
+  ): Promise<StagedFile | undefined> {
+    return translating(name, async () => {
+      await root.ensureFolder(STAGING)
+      const path = join(root.path, STAGING, await newOwnedName())
+      try {
+        await copyFile(source, path, constants.COPYFILE_FICLONE_FORCE | constants.COPYFILE_EXCL)
+      } catch (error) {
+        if (CANNOT_CLONE.has(errnoOf(error) ?? '')) return undefined
+        throw error
+      }
+      const staged = new StagedFile(path, await open(path, 'r'))
+      await staged.handle.datasync()
+      return staged
+    })
+  }
+
+  /** Closes the file, and removes it unless it was renamed away. */
+  async discard(): Promise<void> {
+    await this.handle.close()
+    await unlink(this.path).catch(ignoring('ENOENT'))
+  }
+}
+
+const CANNOT_CLONE: ReadonlySet<string> = new Set([
+  'ENOTSUP',
+  'EOPNOTSUPP',
+  'ENOSYS',
+  'ENOTTY',
+  'EXDEV',
+  'EINVAL',
+])
