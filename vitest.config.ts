@@ -21,6 +21,8 @@ export default defineConfig({
           include: ['packages/*/test/**/*.test.ts', 'apps/cli/test/**/*.test.ts'],
           exclude: ['**/conformance.test.ts'],
           testTimeout: 20_000,
+          // Vite would take clipanion's build for bundlers, which Node cannot load.
+          server: { deps: { inline: ['clipanion'] } },
         },
       },
       {

@@ -5,7 +5,7 @@ import { mkdir, mkdtemp, readdir, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { writeBigArchive } from '../scripts/big-archive.ts'
+import { writeBigArchive } from './big-archive.ts'
 
 const MAIN = join(import.meta.dirname, '../apps/cli/src/main.ts')
 const MIB = 1024 * 1024
@@ -84,16 +84,19 @@ describe('a full disk', () => {
     if (mounted) spawnSync('umount', [mount])
   })
 
-  it.skipIf(!mounted)('ends a push with 74 and a hint, and leaves nothing half-written', async () => {
-    const store = join(mount, 'store')
-    await mkdir(store)
-    const child = s3lo('push', `docker-archive:${archive}`, `local://${store}//big:v1`)
-    const { code, stderr } = await outcome(child)
-    expect({ code, stderr }).toMatchObject({ code: 74, stderr: expect.stringContaining('hint:') })
-    expect(await files(join(store, '.s3lo/tmp'))).toEqual([])
-    expect(await files(join(store, 'manifests'))).toEqual([])
-    expect(stderr).not.toContain('    at ')
-  })
+  it.skipIf(!mounted)(
+    'ends a push with 74 and a hint, and leaves nothing half-written',
+    async () => {
+      const store = join(mount, 'store')
+      await mkdir(store)
+      const child = s3lo('push', `docker-archive:${archive}`, `local://${store}//big:v1`)
+      const { code, stderr } = await outcome(child)
+      expect({ code, stderr }).toMatchObject({ code: 74, stderr: expect.stringContaining('hint:') })
+      expect(await files(join(store, '.s3lo/tmp'))).toEqual([])
+      expect(await files(join(store, 'manifests'))).toEqual([])
+      expect(stderr).not.toContain('    at ')
+    },
+  )
 })
 
 /** Mounts a small file system; a machine that does not let us is told. */

@@ -11,8 +11,8 @@ const run = promisify(execFile)
 let folder: string
 
 beforeEach(async () => {
-  // Below the workspace, so that its packages are found as an installed program finds them.
-  folder = await mkdtemp(join(ROOT, 'node_modules/.readme-'))
+  // Inside the package, so that the workspace's packages are found as an installed program finds them.
+  folder = await mkdtemp(join(ROOT, 'apps/cli/node_modules/.readme-'))
   await writeLayout(join(folder, 'app'), 'v1')
 })
 afterEach(() => rm(folder, { recursive: true, force: true }))

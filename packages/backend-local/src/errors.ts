@@ -1,4 +1,4 @@
-import { type ErrorCode, isS3loError, S3loError } from '@s3lo/core'
+import { type ErrorCode, isS3loError, S3loError } from '@s3lo/core/plugin'
 
 interface Meaning {
   readonly code: ErrorCode

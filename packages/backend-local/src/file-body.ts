@@ -1,9 +1,9 @@
 import type { FileHandle } from 'node:fs/promises'
 import { Readable } from 'node:stream'
-import { S3loError } from '@s3lo/core'
+import { S3loError } from '@s3lo/core/plugin'
 import { toLocalError } from './errors.ts'
 
-const CHUNK_BYTES = 512 * 1024
+const CHUNK_BYTES = 128 * 1024
 
 /** Where a {@link FileBody} starts and ends, and what errors call it. */
 export interface FileBodyOptions {

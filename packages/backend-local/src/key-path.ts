@@ -1,4 +1,4 @@
-import { S3loError } from '@s3lo/core'
+import { S3loError } from '@s3lo/core/plugin'
 
 /** The folder of s3lo's own files below the root, of which only two are not objects. */
 const RESERVED = '.s3lo'

@@ -1,7 +1,7 @@
 import type { BigIntStats, Dirent } from 'node:fs'
 import { lstat, opendir, readdir } from 'node:fs/promises'
 import { join } from 'node:path'
-import type { ObjectInfo } from '@s3lo/core'
+import type { ObjectInfo } from '@s3lo/core/plugin'
 import { errnoOf, ignoring } from './errors.ts'
 import { compareKeys, isComponent, isHidden, splitPrefix } from './key-path.ts'
 import { toObjectInfo } from './object-info.ts'

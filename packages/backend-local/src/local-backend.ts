@@ -16,7 +16,7 @@ import {
   S3loError,
   type StorageBackend,
   toS3loError,
-} from '@s3lo/core'
+} from '@s3lo/core/plugin'
 import { ignoring, toLocalError, translating } from './errors.ts'
 import { FileBody } from './file-body.ts'
 import { writeBody } from './file-writer.ts'

@@ -1,8 +1,7 @@
-import { createHash } from 'node:crypto'
 import { mkdir, readdir, rename, rm, rmdir, stat, unlink, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
-import { S3loError } from '@s3lo/core'
+import { S3loError } from '@s3lo/core/plugin'
 import { errnoOf, ignoring } from './errors.ts'
 import { LOCKS, STAGING } from './key-path.ts'
 import { newOwnedName, ownerState, parseOwner } from './process-identity.ts'
@@ -34,7 +33,11 @@ export async function withLock<T>(
   action: () => Promise<T>,
 ): Promise<T> {
   await Promise.all([root.ensureFolder(LOCKS), root.ensureFolder(STAGING)])
-  const directory = join(root.path, LOCKS, createHash('sha256').update(name).digest('hex'))
+  const directory = join(
+    root.path,
+    LOCKS,
+    process.getBuiltinModule('node:crypto').createHash('sha256').update(name).digest('hex'),
+  )
   const owner = await take(root, directory, name, signal)
   try {
     return await action()

@@ -1,6 +1,6 @@
 import type { BigIntStats } from 'node:fs'
 import type { FileHandle } from 'node:fs/promises'
-import type { ObjectInfo } from '@s3lo/core'
+import type { ObjectInfo } from '@s3lo/core/plugin'
 
 /**
  * A file's facts. The etag is inode, size and modification time.

@@ -1,4 +1,4 @@
-import type { BackendOptions, StoreLocation } from '@s3lo/core'
+import type { BackendOptions, StoreLocation } from '@s3lo/core/plugin'
 import { LocalBackend } from './local-backend.ts'
 
 /**

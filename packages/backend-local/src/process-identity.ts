@@ -1,4 +1,3 @@
-import { createHash, randomBytes } from 'node:crypto'
 import { readFile, readlink } from 'node:fs/promises'
 import { hostname } from 'node:os'
 import { errnoOf } from './errors.ts'
@@ -30,7 +29,14 @@ const OWNER = /^([0-9a-f]{12})-([0-9a-f]{12})-([0-9a-f]{12})-(\d{1,10})-(\w{1,20
 /** A new name that says it is this process's. */
 export async function newOwnedName(): Promise<string> {
   const { host, boot, space, pid, start } = await self()
-  return [host, boot, space, pid, start, randomBytes(8).toString('hex')].join('-')
+  return [
+    host,
+    boot,
+    space,
+    pid,
+    start,
+    process.getBuiltinModule('node:crypto').randomBytes(8).toString('hex'),
+  ].join('-')
 }
 
 /**
@@ -106,5 +112,10 @@ function orEmpty(text: Promise<string>): Promise<string> {
 }
 
 function short(text: string): string {
-  return createHash('sha256').update(text).digest('hex').slice(0, 12)
+  return process
+    .getBuiltinModule('node:crypto')
+    .createHash('sha256')
+    .update(text)
+    .digest('hex')
+    .slice(0, 12)
 }

@@ -1,6 +1,6 @@
 import { link, lstat, open, rename, rmdir, unlink } from 'node:fs/promises'
 import { dirname } from 'node:path'
-import { type ObjectInfo, type PutOptions, S3loError } from '@s3lo/core'
+import { type ObjectInfo, type PutOptions, S3loError } from '@s3lo/core/plugin'
 import { errnoOf, ignoring } from './errors.ts'
 import { withLock } from './lock.ts'
 import { stampNow, toObjectInfo } from './object-info.ts'

@@ -1,7 +1,7 @@
 import { constants, type BigIntStats } from 'node:fs'
 import { type FileHandle, lstat, mkdir, open, realpath, rmdir } from 'node:fs/promises'
 import { dirname, join, resolve, sep } from 'node:path'
-import { S3loError } from '@s3lo/core'
+import { S3loError } from '@s3lo/core/plugin'
 import { errnoOf, ignoring } from './errors.ts'
 import { componentsOf } from './key-path.ts'
 

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { CallOptions } from './contract/call-options.ts'
 import type { Plugin, TransportOptions } from './contract/plugin.ts'
-import type { BackendOptions, StoreLocation } from './contract/storage-backend.ts'
+import type { BackendOptions, StorageBackend, StoreLocation } from './contract/storage-backend.ts'
 import { S3loError } from './errors.ts'
 import type { SourceEnd, TargetEnd } from './graph/transfer.ts'
 import { type ImageEnd, parseImageEnd } from './image-end.ts'
@@ -127,7 +127,8 @@ class PluginHost implements Host {
   async list(store: string, options: CallOptions = {}): Promise<readonly ListedImage[]> {
     const location = parseStoreReference(store)
     const { list } = await import('./operations/list.ts')
-    return this.#withStore(location, options, (opened) => list(opened, location.filter, options))
+    const backend = await this.#openBackend(location, options)
+    return using(backend, () => list(backend, location.filter, options))
   }
 
   async inspect(reference: string, options: CallOptions = {}): Promise<InspectResult> {
@@ -176,10 +177,17 @@ class PluginHost implements Host {
     { scheme, bucket }: StoreLocation,
     options: CallOptions & { readonly endpoint?: string | undefined } = {},
   ): Promise<ImageStore> {
-    const module = await this.#registry.backend(scheme)
-    const backend = await module.openBackend({ scheme, bucket }, this.#backendOptions(options))
+    const backend = await this.#openBackend({ scheme, bucket }, options)
     const { ImageStore: Store } = await import('./store/image-store.ts')
     return new Store(backend)
+  }
+
+  async #openBackend(
+    { scheme, bucket }: StoreLocation,
+    options: CallOptions & { readonly endpoint?: string | undefined },
+  ): Promise<StorageBackend> {
+    const module = await this.#registry.backend(scheme)
+    return module.openBackend({ scheme, bucket }, this.#backendOptions(options))
   }
 
   #parse(text: string, bareTransport: string): ImageEnd {

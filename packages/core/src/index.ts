@@ -1,5 +1,4 @@
 export * from './plugin.ts'
-export { forEachConcurrent } from './concurrency/for-each-concurrent.ts'
 export {
   type BucketConfig,
   type ImageSettings,
@@ -43,16 +42,6 @@ export {
   successors,
   toDocument,
 } from './oci/document.ts'
-export {
-  asArray,
-  asObject,
-  asSize,
-  asString,
-  asStringMap,
-  type JsonObject,
-  optional,
-  parseJson,
-} from './oci/json.ts'
 export { isIndexMediaType, isManifestMediaType, MEDIA_TYPE } from './oci/media-type.ts'
 export {
   choosePlatform,

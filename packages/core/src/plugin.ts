@@ -1,4 +1,5 @@
 /** What plugin authors import: the contracts and errors, and nothing that costs time to load. */
+export { forEachConcurrent } from './concurrency/for-each-concurrent.ts'
 export type { ByteRange, CallOptions } from './contract/call-options.ts'
 export type {
   BlobSink,
@@ -49,3 +50,13 @@ export {
   S3loError,
   toS3loError,
 } from './errors.ts'
+export {
+  asArray,
+  asObject,
+  asSize,
+  asString,
+  asStringMap,
+  type JsonObject,
+  optional,
+  parseJson,
+} from './oci/json.ts'

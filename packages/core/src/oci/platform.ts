@@ -1,4 +1,3 @@
-import { arch, platform as osName } from 'node:process'
 import { S3loError } from '../errors.ts'
 
 /** Where an image runs (OCI image spec v1.1.1, "image index"); names as Go spells them. */
@@ -20,7 +19,8 @@ const GO_ARCH: Readonly<Record<string, string>> = {
 
 /** The platform of this machine's containers: darwin and windows hosts run linux ones. */
 export function hostPlatform(): Platform {
-  const os = osName === 'darwin' || osName === 'win32' ? 'linux' : osName
+  const { arch, platform: host } = process
+  const os = host === 'darwin' || host === 'win32' ? 'linux' : host
   return { os, architecture: GO_ARCH[arch] ?? arch }
 }
 

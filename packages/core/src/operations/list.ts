@@ -1,6 +1,6 @@
 import type { CallOptions } from '../contract/call-options.ts'
 import { matchesFilter } from '../layout/store-reference.ts'
-import type { ImageStore } from '../store/image-store.ts'
+import type { StorageBackend } from '../contract/storage-backend.ts'
 import { readLegacyTags, readTagEntries } from '../store/tags.ts'
 
 /** An image and its tags, both sorted by bytes; field names are those of `--output json`. */
@@ -11,10 +11,10 @@ export interface ListedImage {
 
 /**
  * The images of a store, of both layouts. `filter` is empty or ends in `/`: `team/` selects the
- * image `team` and every image below it.
+ * image `team` and every image below it. Names only: no manifest is read.
  */
 export async function list(
-  store: ImageStore,
+  backend: StorageBackend,
   filter = '',
   options: CallOptions = {},
 ): Promise<readonly ListedImage[]> {
@@ -24,8 +24,8 @@ export async function list(
     if (tags) tags.add(tag)
     else images.set(image, new Set([tag]))
   }
-  for await (const { image, tag } of readTagEntries(store.backend, filter, options)) add(image, tag)
-  for await (const { image, tag } of readLegacyTags(store.backend, options)) {
+  for await (const { image, tag } of readTagEntries(backend, filter, options)) add(image, tag)
+  for await (const { image, tag } of readLegacyTags(backend, options)) {
     if (matchesFilter(image, filter)) add(image, tag)
   }
   return [...images]

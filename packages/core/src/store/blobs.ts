@@ -1,4 +1,3 @@
-import { randomUUID } from 'node:crypto'
 import { type Readable, Transform } from 'node:stream'
 import type { ByteRange, CallOptions } from '../contract/call-options.ts'
 import type { ObjectBody, StorageBackend } from '../contract/storage-backend.ts'
@@ -80,7 +79,7 @@ export class BlobStore {
     mediaType: string,
     options: CallOptions = {},
   ): Promise<Descriptor> {
-    const key = stagingKey(randomUUID())
+    const key = stagingKey(process.getBuiltinModule('node:crypto').randomUUID())
     const digester = new Digester()
     const hash = new Transform({
       transform(chunk: Buffer, _encoding, done) {

@@ -1,0 +1,38 @@
+/**
+ * Which package brings what: names only, so that help and hints need no plugin. A test holds the
+ * installed official plugins against it.
+ */
+
+/** By scheme of a store. */
+export const BACKEND_PACKAGES: Readonly<Record<string, string>> = {
+  s3: '@s3lo/backend-s3',
+  gs: '@s3lo/backend-gcs',
+  az: '@s3lo/backend-azure',
+  local: '@s3lo/backend-local',
+}
+
+/** By transport of an image outside a store. */
+export const SOURCE_PACKAGES: Readonly<Record<string, string>> = {
+  'docker-daemon': '@s3lo/source-docker',
+  'docker-archive': '@s3lo/source-docker',
+  oci: '@s3lo/source-docker',
+  'oci-archive': '@s3lo/source-docker',
+  docker: '@s3lo/source-registry',
+}
+
+/** A command and the package that brings it. */
+export interface CatalogCommand {
+  readonly package: string
+  readonly summary: string
+}
+
+/** By the words of a command. */
+export const COMMAND_PACKAGES: Readonly<Record<string, CatalogCommand>> = {
+  sign: { package: '@s3lo/signing', summary: 'sign an image' },
+  verify: { package: '@s3lo/signing', summary: 'verify the signature of an image' },
+  'generate-key-pair': { package: '@s3lo/signing', summary: 'make a key pair for signing' },
+  scan: { package: '@s3lo/scanner-trivy', summary: 'scan an image for vulnerabilities' },
+  sbom: { package: '@s3lo/scanner-trivy', summary: 'list what an image is made of' },
+  'config validate': { package: '@s3lo/policy', summary: 'check an image against the policies' },
+  soci: { package: '@s3lo/soci', summary: 'make images that start before they are pulled' },
+}

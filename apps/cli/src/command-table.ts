@@ -1,0 +1,85 @@
+import type { CommandClass } from 'clipanion'
+import type { S3loContext } from './context.ts'
+
+/** A command as it is known without loading it. */
+export interface CommandEntry {
+  /** The words that select it; other spellings follow the one that help shows. */
+  readonly paths: readonly [readonly string[], ...(readonly string[])[]]
+  readonly summary: string
+  load(): Promise<{ readonly default: CommandClass<S3loContext> }>
+}
+
+/** The commands that come with the command line, in the order of help. */
+export const COMMANDS: readonly CommandEntry[] = [
+  {
+    paths: [['push']],
+    summary: 'publish an image of the Docker engine or an archive in a store',
+    load: () => import('./commands/push.ts'),
+  },
+  {
+    paths: [['pull']],
+    summary: 'bring an image from a store to the Docker engine or an archive',
+    load: () => import('./commands/pull.ts'),
+  },
+  {
+    paths: [['copy']],
+    summary: 'copy an image between stores, registries, engines and archives',
+    load: () => import('./commands/copy.ts'),
+  },
+  {
+    paths: [['list'], ['ls']],
+    summary: 'list the images of a store',
+    load: () => import('./commands/list.ts'),
+  },
+  {
+    paths: [['inspect']],
+    summary: 'show layers, sizes, platforms and signatures of an image',
+    load: () => import('./commands/inspect.ts'),
+  },
+  {
+    paths: [['history']],
+    summary: 'show when images and their tags were pushed',
+    load: () => import('./commands/history.ts'),
+  },
+  {
+    paths: [['delete'], ['rm']],
+    summary: 'delete tags of images',
+    load: () => import('./commands/delete.ts'),
+  },
+  {
+    paths: [['plugin', 'list']],
+    summary: 'list the installed plugins',
+    load: () => import('./commands/plugin-list.ts'),
+  },
+  {
+    paths: [['plugin', 'add']],
+    summary: 'install a plugin',
+    load: () => import('./commands/plugin-add.ts'),
+  },
+  {
+    paths: [['plugin', 'remove']],
+    summary: 'remove a plugin',
+    load: () => import('./commands/plugin-remove.ts'),
+  },
+  {
+    paths: [['completion']],
+    summary: 'print a completion script for a shell',
+    load: () => import('./commands/completion.ts'),
+  },
+  {
+    paths: [['version']],
+    summary: 'show the version',
+    load: () => import('./commands/version.ts'),
+  },
+]
+
+/** The command that the words begin with; the longest path wins. */
+export function findEntry(
+  words: readonly string[],
+  entries: readonly CommandEntry[] = COMMANDS,
+): CommandEntry | undefined {
+  return entries
+    .flatMap((entry) => entry.paths.map((path) => ({ entry, path })))
+    .filter(({ path }) => path.every((word, i) => words[i] === word))
+    .toSorted((a, b) => b.path.length - a.path.length)[0]?.entry
+}

@@ -1,0 +1,35 @@
+import { S3loError } from '@s3lo/core/plugin'
+import { Command, Option } from 'clipanion'
+import { COMMANDS } from '../command-table.ts'
+import type { S3loContext } from '../context.ts'
+import { describeCommand, GLOBAL_OPTIONS } from '../describe-command.ts'
+import { print } from '../print.ts'
+import { completionScript, SHELLS } from '../render/completion.ts'
+
+/** Not an `S3loCommand`: what it prints is a script, whatever the options. */
+export default class CompletionCommand extends Command<S3loContext> {
+  static override readonly paths = [['completion']]
+  static override readonly usage = Command.Usage({
+    examples: [
+      ['Complete commands in this bash', 'source <(s3lo completion bash)'],
+      [
+        'Complete them in every fish',
+        's3lo completion fish > ~/.config/fish/completions/s3lo.fish',
+      ],
+    ],
+  })
+
+  shell = Option.String({ name: 'bash|zsh|fish|powershell' })
+
+  override async execute(): Promise<number> {
+    const shell = SHELLS.find((known) => known === this.shell)
+    if (shell === undefined) {
+      throw new S3loError('USAGE', `there is no completion for ${JSON.stringify(this.shell)}`, {
+        hint: `shells are ${SHELLS.join(', ')}`,
+      })
+    }
+    const commands = await Promise.all(COMMANDS.map(describeCommand))
+    await print(this.context.stdout, completionScript(shell, commands, GLOBAL_OPTIONS))
+    return 0
+  }
+}

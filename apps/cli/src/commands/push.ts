@@ -1,0 +1,46 @@
+import type { Host, OperationOptions } from '@s3lo/core'
+import { Command, Option } from 'clipanion'
+import { type Output, S3loCommand } from '../command.ts'
+
+export default class PushCommand extends S3loCommand {
+  static override readonly paths = [['push']]
+  static override readonly usage = Command.Usage({
+    examples: [
+      ['Push an image of the Docker engine', 's3lo push app:v1 s3://my-bucket/app:v1'],
+      [
+        'Push one platform of several',
+        's3lo push app:v1 gs://my-bucket/app:v1 --platform linux/arm64',
+      ],
+      [
+        'Push everything that an archive holds',
+        's3lo push oci-archive:app.tar local://./store/app:v1 --all-platforms',
+      ],
+    ],
+  })
+
+  image = Option.String({ name: 'image' })
+  destination = Option.String({ name: 'ref' })
+  platform = Option.String('--platform', {
+    description: 'push `OS/ARCH` of an image that has several platforms',
+  })
+  allPlatforms = Option.Boolean('--all-platforms', false, {
+    description: 'push the index with all its platforms and attestations',
+  })
+  force = Option.Boolean('--force', false, {
+    description: 'overwrite the tag even where the image is immutable',
+  })
+
+  protected override readonly activity = 'Pushing'
+
+  protected override async run(host: Host, options: OperationOptions): Promise<Output> {
+    this.status(`Pushing ${this.image} to ${this.destination}`)
+    const { platform, allPlatforms, force } = this
+    const result = await host.push(this.image, this.destination, {
+      ...options,
+      platform,
+      allPlatforms,
+      force,
+    })
+    return { result, render: () => '', status: 'Done.' }
+  }
+}

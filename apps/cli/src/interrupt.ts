@@ -1,0 +1,73 @@
+import { constants } from 'node:os'
+import { S3loError } from '@s3lo/core/plugin'
+
+/** Where signals come from: the process, or a stand-in for it. */
+export interface SignalEmitter {
+  on(event: NodeJS.Signals, listener: () => void): unknown
+  off(event: NodeJS.Signals, listener: () => void): unknown
+}
+
+/** Whether somebody wants the work to stop. */
+export interface Interruption {
+  /** Aborted with an `ABORTED` error by the first signal. */
+  readonly signal: AbortSignal
+  /** 130 after SIGINT, 143 after SIGTERM; `undefined` as long as nobody asked. */
+  readonly exitStatus: number | undefined
+  /** Leaves signals to the process's defaults again. */
+  close(): void
+}
+
+const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
+
+/** Listens for signals: the first aborts, the second calls `exitNow` with the status to exit with. */
+export function listenForSignals(
+  emitter: SignalEmitter,
+  exitNow: (status: number) => void,
+): Interruption {
+  const controller = new AbortController()
+  let exitStatus: number | undefined
+  const listeners = SIGNALS.map((name) => {
+    const listener = (): void => {
+      const status = 128 + constants.signals[name]
+      if (exitStatus !== undefined) exitNow(status)
+      exitStatus ??= status
+      controller.abort(new S3loError('ABORTED', 'interrupted'))
+    }
+    emitter.on(name, listener)
+    return [name, listener] as const
+  })
+  return {
+    signal: controller.signal,
+    get exitStatus() {
+      return exitStatus
+    },
+    close() {
+      for (const [name, listener] of listeners) emitter.off(name, listener)
+    },
+  }
+}
+
+/** How long work that was told to stop may take to clean up. */
+const GRACE_MS = 900
+
+/**
+ * The outcome of `work`, or the signal's reason as an error when the work has not ended
+ * {@link GRACE_MS} after the signal was aborted: whatever hangs, the caller goes on.
+ */
+export async function orAbandon<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  const abandoned = Promise.withResolvers<never>()
+  let timer: NodeJS.Timeout | undefined
+  function startTimer(): void {
+    timer = setTimeout(() => abandoned.reject(signal.reason), GRACE_MS)
+  }
+  if (signal.aborted) startTimer()
+  else signal.addEventListener('abort', startTimer, { once: true })
+  try {
+    return await Promise.race([work, abandoned.promise])
+  } finally {
+    clearTimeout(timer)
+    signal.removeEventListener('abort', startTimer)
+    // Whatever becomes of abandoned work, nobody is waiting for it any more.
+    work.catch(() => {})
+  }
+}

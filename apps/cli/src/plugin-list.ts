@@ -1,0 +1,40 @@
+import { mkdir, readFile, rename, writeFile } from 'node:fs/promises'
+import { dirname } from 'node:path'
+import { asArray, asObject, asString, optional, parseJson, S3loError } from '@s3lo/core/plugin'
+import { type Environment, pluginListFile } from './user-folder.ts'
+
+/** An npm package name, as the registry allows it for new packages. */
+const PACKAGE_NAME = /^(?:@[a-z0-9~-][a-z0-9._~-]*\/)?[a-z0-9~-][a-z0-9._~-]*$/
+
+/** True for the name of an npm package, so that it can be part of a path or an argument. */
+export function isPackageName(text: string): boolean {
+  return text.length <= 214 && PACKAGE_NAME.test(text) && !text.startsWith('-')
+}
+
+/** The plugins that the user added, by package name. Throws `INTEGRITY` for a list that is none. */
+export async function readPluginList(env: Environment): Promise<readonly string[]> {
+  const path = pluginListFile(env)
+  try {
+    const list = asObject(parseJson(await readFile(path), path), path)
+    const names = optional(list, 'plugins', path, asArray) ?? []
+    return names.map((name, i) => asPackageName(asString(name, `${path}.plugins[${i}]`), path))
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return []
+    throw error
+  }
+}
+
+/** Replaces the list, whole or not at all. */
+export async function writePluginList(env: Environment, names: readonly string[]): Promise<void> {
+  const path = pluginListFile(env)
+  await mkdir(dirname(path), { recursive: true })
+  const temporary = `${path}.${process.pid}`
+  const plugins = [...new Set(names)].toSorted((a, b) => (a < b ? -1 : 1))
+  await writeFile(temporary, `${JSON.stringify({ plugins }, null, 2)}\n`)
+  await rename(temporary, path)
+}
+
+function asPackageName(text: string, path: string): string {
+  if (isPackageName(text)) return text
+  throw new S3loError('INTEGRITY', `${path} names ${JSON.stringify(text)}, which is no package`)
+}

@@ -1,0 +1,52 @@
+import type { HostOptions } from '@s3lo/core'
+import type { S3loContext } from './context.ts'
+import { type Interruption, listenForSignals } from './interrupt.ts'
+import { createPluginLoader } from './plugin-loader.ts'
+import { run } from './run.ts'
+
+/** Runs this process's command line and ends the process with its status. */
+export async function runProcess(): Promise<never> {
+  // Who reads the output may leave at any time; what is written then is reported where it is written.
+  for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {})
+  process.on('uncaughtException', (error) => {
+    void exitWith(error)
+  })
+  const interruption = listenForSignals(process, (status) => process.exit(status))
+  const status = await run(createContext(interruption))
+  await written(process.stderr)
+  // Sockets that clients keep open, and work that was abandoned, are nothing to wait for.
+  return process.exit(status)
+}
+
+/** Waits until everything that was written to a stream has left it, or cannot any more. */
+function written(stream: NodeJS.WriteStream): Promise<void> {
+  return new Promise((resolve) => {
+    stream.write('', () => resolve())
+  })
+}
+
+/** The end of a process in which something failed that nobody waited for. */
+async function exitWith(error: unknown): Promise<never> {
+  const { exitStatusOf, formatError } = await import('./exit.ts')
+  process.stderr.write(formatError(error, { env: process.env }))
+  return process.exit(exitStatusOf(error))
+}
+
+function createContext(interruption: Interruption): S3loContext {
+  const { env, stdin, stdout, stderr } = process
+  const plugins = createPluginLoader({ env })
+  return {
+    env,
+    stdin,
+    stdout,
+    stderr,
+    colorDepth: 1,
+    argv: process.argv.slice(2),
+    interruption,
+    plugins,
+    async openHost(options: HostOptions) {
+      const { createHost } = await import('@s3lo/core/host')
+      return createHost({ ...options, findPlugin: plugins.find })
+    },
+  }
+}

@@ -1,0 +1,32 @@
+import { S3loError } from '@s3lo/core/plugin'
+
+/** How results are printed. */
+export type Format = 'text' | 'json' | 'yaml'
+
+/** The values of `--output`; `table` is the Go program's name for text. */
+const FORMAT_CHOICES = ['text', 'json', 'yaml', 'table'] as const
+
+/** Reads the value of `--output`. Throws `USAGE` for a value that is none. */
+export function parseFormat(choice: string | undefined): Format {
+  switch (choice) {
+    case undefined:
+    case '':
+    case 'text':
+    case 'table':
+      return 'text'
+    case 'json':
+    case 'yaml':
+      return choice
+    default:
+      throw new S3loError('USAGE', `${JSON.stringify(choice)} is not an output format`, {
+        hint: `valid values of --output are ${FORMAT_CHOICES.join(', ')}`,
+      })
+  }
+}
+
+/** One document of JSON or YAML with a newline at its end. */
+export async function formatDocument(value: unknown, format: 'json' | 'yaml'): Promise<string> {
+  if (format === 'json') return `${JSON.stringify(value, undefined, 2)}\n`
+  const { stringify } = await import('yaml')
+  return stringify(value, { lineWidth: 0 })
+}

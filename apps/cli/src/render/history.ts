@@ -1,0 +1,44 @@
+import type { ImageHistory, TagHistory } from '@s3lo/core'
+import { escapeText, formatSize, formatTime, shortDigest } from './text.ts'
+import { padEnd } from './width.ts'
+
+/** The images of a store as a table, in the order given. */
+export function renderStoreHistory(rows: readonly ImageHistory[]): string {
+  return renderTable(
+    [['REPOSITORY', 20], ['TAGS', 5], ['LAST PUSHED', 20], ['TOTAL SIZE']],
+    66,
+    rows.map(({ name, tags, last_pushed_at, total_size_bytes }) => [
+      escapeText(name),
+      String(tags),
+      formatTime(last_pushed_at),
+      formatSize(total_size_bytes),
+    ]),
+  )
+}
+
+/** The writes of an image's tags as a table, in the order given. */
+export function renderImageHistory(rows: readonly TagHistory[]): string {
+  return renderTable(
+    [['TAG', 20], ['PUSHED', 20], ['SIZE', 10], ['DIGEST']],
+    80,
+    rows.map(({ tag, pushed_at, size_bytes, digest, superseded, forced }) => [
+      `${escapeText(tag)}${superseded ? ' (overridden)' : ''}`,
+      formatTime(pushed_at),
+      formatSize(size_bytes),
+      `${shortDigest(digest)}${forced ? ' (forced)' : ''}`,
+    ]),
+  )
+}
+
+type Column = readonly [title: string, width?: number]
+
+function renderTable(
+  columns: readonly Column[],
+  dashes: number,
+  rows: readonly (readonly string[])[],
+): string {
+  const toLine = (cells: readonly string[]): string =>
+    cells.map((cell, i) => padEnd(cell, columns[i]?.[1] ?? 0)).join('  ')
+  const header = toLine(columns.map(([title]) => title))
+  return [header, '-'.repeat(dashes), ...rows.map(toLine), ''].join('\n')
+}

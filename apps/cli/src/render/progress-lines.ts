@@ -1,0 +1,46 @@
+import type { Writable } from 'node:stream'
+import type { ProgressEvent } from '@s3lo/core'
+import type { ProgressView } from './progress.ts'
+import { ProgressState } from './progress-state.ts'
+import { formatSeconds, formatSize } from './text.ts'
+
+const EVERY_MS = 10_000
+
+/** Says how far a transfer is every ten seconds: for logs. */
+export class ProgressLines implements ProgressView {
+  readonly #state = new ProgressState()
+  readonly #stream: Writable
+  readonly #activity: string
+  readonly #timer: NodeJS.Timeout
+
+  constructor(stream: Writable, activity: string) {
+    this.#stream = stream
+    this.#activity = activity
+    this.#timer = setInterval(() => this.print(this.#line()), EVERY_MS)
+    this.#timer.unref()
+  }
+
+  update(event: ProgressEvent): void {
+    this.#state.apply(event)
+  }
+
+  print(line: string): void {
+    this.#stream.write(`${line}\n`)
+  }
+
+  close(): void {
+    clearInterval(this.#timer)
+  }
+
+  #line(): string {
+    const { done, total, rate, secondsLeft } = this.#state
+    const parts = [
+      total === undefined
+        ? `${formatSize(done)} so far`
+        : `${formatSize(done)} of ${formatSize(total)} (${Math.floor((100 * done) / (total || 1))}%)`,
+      `${formatSize(rate)}/s`,
+      ...(secondsLeft === undefined ? [] : [`${formatSeconds(secondsLeft)} left`]),
+    ]
+    return `${this.#activity}: ${parts.join(', ')}`
+  }
+}

@@ -1,0 +1,136 @@
+import { type CommandContribution, S3loError } from '@s3lo/core/plugin'
+import { Cli, type CommandClass } from 'clipanion'
+import { asksForHelp, optionValue, plainWords } from './arguments.ts'
+import { S3loCommand } from './command.ts'
+import { type CommandEntry, COMMANDS, findEntry } from './command-table.ts'
+import type { S3loContext } from './context.ts'
+import { orAbandon } from './interrupt.ts'
+import { print } from './print.ts'
+import { parseFormat } from './render/document.ts'
+import { Reporter } from './reporter.ts'
+
+/** Runs a command line and gives its exit status; every error has been told when it returns. */
+export async function run(context: S3loContext): Promise<number> {
+  try {
+    return await dispatch(context)
+  } catch (error) {
+    const { interruption } = context
+    const status = await (await fallbackReporter(context)).failure(error)
+    return interruption.exitStatus ?? status
+  }
+}
+
+async function dispatch(context: S3loContext): Promise<number> {
+  const { argv, stdout } = context
+  const typed = plainWords(argv)
+  const words = typed[0] === 'help' ? typed.slice(1) : typed
+  const wantsHelp = typed[0] === 'help' || asksForHelp(argv)
+  if (words.length === 0 && argv.includes('--version')) return runCommand(context, ['version'])
+  if (words.length === 0 && (wantsHelp || argv.length === 0)) return showOverview(context)
+  if (words.length === 0) throw noCommand(argv)
+  if (isGroup(words)) {
+    const { groupOverview } = await import('./help.ts')
+    await print(stdout, groupOverview(words))
+    return 0
+  }
+  if (!wantsHelp) return runCommand(context, argv)
+  const { commandHelp } = await import('./help.ts')
+  await print(stdout, await commandHelp(await resolveEntry(words, context)))
+  return 0
+}
+
+async function runCommand(context: S3loContext, argv: readonly string[]): Promise<number> {
+  const entry = await resolveEntry(plainWords(argv), context)
+  const { default: commandClass } = await entry.load()
+  const command = await parse(entry, commandClass, argv, context)
+  // Our own commands watch for signals themselves: they know how to say what became of them.
+  if (command instanceof S3loCommand) return command.execute()
+  const { interruption } = context
+  const status = await orAbandon(command.validateAndExecute(), interruption.signal)
+  return interruption.exitStatus ?? status
+}
+
+async function parse(
+  entry: CommandEntry,
+  commandClass: CommandClass<S3loContext>,
+  argv: readonly string[],
+  context: S3loContext,
+): Promise<ReturnType<Cli<S3loContext>['process']>> {
+  const cli = Cli.from<S3loContext>([commandClass], { binaryName: 's3lo' })
+  try {
+    return cli.process([...argv], context)
+  } catch (error) {
+    const { isUsageError, toUsageError } = await import('./usage-error.ts')
+    throw isUsageError(error) ? await toUsageError(error, entry) : error
+  }
+}
+
+/** The command that the words select: ours, else an installed plugin's. Throws when there is none. */
+async function resolveEntry(words: readonly string[], context: S3loContext): Promise<CommandEntry> {
+  const own = findEntry(words)
+  if (own) return own
+  const contribution = await context.plugins.findCommand(words)
+  if (contribution) return toEntry(contribution)
+  const { unknownCommand } = await import('./unknown-command.ts')
+  throw unknownCommand(words)
+}
+
+function toEntry(contribution: CommandContribution): CommandEntry {
+  const { path, summary } = contribution
+  return {
+    paths: [path],
+    summary,
+    async load() {
+      const { default: loaded } = await contribution.load()
+      if (isCommandClass(loaded)) return { default: loaded }
+      throw new S3loError('PLUGIN_INCOMPATIBLE', `s3lo ${path.join(' ')} is no command class`)
+    },
+  }
+}
+
+function isCommandClass(value: unknown): value is CommandClass<S3loContext> {
+  return typeof value === 'function' && 'execute' in (value.prototype as object)
+}
+
+/** True when the words are not a command yet but the beginning of some: `s3lo plugin`. */
+function isGroup(words: readonly string[]): boolean {
+  return COMMANDS.some(({ paths }) =>
+    paths.some((path) => path.length > words.length && words.every((word, i) => word === path[i])),
+  )
+}
+
+async function showOverview({ stdout, plugins }: S3loContext): Promise<number> {
+  const { overview } = await import('./help.ts')
+  await print(stdout, overview(await plugins.commands()))
+  return 0
+}
+
+function noCommand(argv: readonly string[]): S3loError {
+  return new S3loError('USAGE', `${argv[0] ?? ''} needs a command to go with`, {
+    hint: 's3lo --help',
+  })
+}
+
+/** For errors before the command's options are known: they are looked for on the command line. */
+async function fallbackReporter(context: S3loContext): Promise<Reporter> {
+  const { argv, env, stdout, stderr } = context
+  const { parseColor } = await import('./render/color.ts')
+  return new Reporter({
+    stdout,
+    stderr,
+    env,
+    format: valid(() => parseFormat(optionValue(argv, ['-o', '--output']))) ?? 'text',
+    color: valid(() => parseColor(optionValue(argv, ['--color']))),
+    quiet: argv.includes('--quiet'),
+    verbose: argv.includes('--verbose'),
+    noProgress: true,
+  })
+}
+
+function valid<T extends string>(read: () => T): T | undefined {
+  try {
+    return read()
+  } catch {
+    return undefined // It may be this very value that the error is about.
+  }
+}

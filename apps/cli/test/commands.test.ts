@@ -1,0 +1,353 @@
+import { digestOf, S3loError } from '@s3lo/core'
+import { imageFixture, indexFixture, putImage } from '@s3lo/core/testing'
+import { beforeEach, describe, expect, it } from 'vitest'
+import { parse as parseYaml } from 'yaml'
+import { MemoryWorld } from './run-cli.ts'
+
+let world: MemoryWorld
+
+beforeEach(() => {
+  world = new MemoryWorld()
+})
+
+async function put(name: string, tag: string, label = ''): Promise<void> {
+  await putImage(world.bucket('b'), { name, tag }, imageFixture({ layers: ['a', 'bc'], label }))
+}
+
+describe('list', () => {
+  it('prints one image and tag a line, in order', async () => {
+    await put('team/app', 'v2')
+    await put('team/app', 'v1')
+    await put('base', 'latest')
+    expect(await world.run(['list', 'mem://b/'])).toEqual({
+      status: 0,
+      stdout: 'base:latest\nteam/app:v1\nteam/app:v2\n',
+      stderr: '',
+    })
+    expect((await world.run(['ls', 'mem://b/team/'])).stdout).toBe('team/app:v1\nteam/app:v2\n')
+  })
+
+  it('says that an empty store is empty', async () => {
+    expect((await world.run(['list', 'mem://b/'])).stdout).toBe('No images found.\n')
+    expect((await world.run(['list', 'mem://b/', '-o', 'json'])).stdout).toBe('[]\n')
+  })
+
+  it('prints one document of JSON, indented by two, or of YAML', async () => {
+    await put('app', 'v1')
+    const expected = [{ name: 'app', tags: ['v1'] }]
+    const { stdout } = await world.run(['list', 'mem://b/', '-o', 'json'])
+    expect(stdout).toBe(`${JSON.stringify(expected, undefined, 2)}\n`)
+    const yaml = await world.run(['list', 'mem://b/', '--output=yaml'])
+    expect(parseYaml(yaml.stdout)).toEqual(expected)
+    expect((await world.run(['list', 'mem://b/', '-o', 'table'])).stdout).toBe('app:v1\n')
+  })
+
+  it('spells out control characters in names', async () => {
+    const list = () => Promise.resolve([{ name: 'a\u001b[2J\r\n', tags: ['v\u202e1'] }])
+    const { stdout } = await world.run(['list', 'mem://b/'], { host: { list } })
+    expect(stdout).toBe('a\\x1b[2J\\r\\n:v\\u{202e}1\n')
+  })
+
+  it('takes global options before the command', async () => {
+    await put('app', 'v1')
+    const argv = ['--endpoint', 'http://localhost:9000', '-o', 'json', 'list', 'mem://b/']
+    let endpoint: string | undefined
+    const { stdout } = await world.run(argv, { onHost: (options) => (endpoint = options.endpoint) })
+    expect(JSON.parse(stdout)).toEqual([{ name: 'app', tags: ['v1'] }])
+    expect(endpoint).toBe('http://localhost:9000')
+  })
+})
+
+describe('inspect', () => {
+  it('shows the layers of a single image in the shape that scripts know', async () => {
+    await put('app', 'v1')
+    const { stdout } = await world.run(['inspect', 'mem://b/app:v1'])
+    expect(stdout).toBe(
+      [
+        'Reference: mem://b/app:v1',
+        'Type:      single-arch image',
+        'Layers:    2',
+        'Total:     0.00 MB',
+        '',
+        '  [1] sha256:ca978112ca1b... (0.00 MB)',
+        `  [2] ${digestOf(Buffer.from('bc')).slice(0, 19)}... (0.00 MB)`,
+        '',
+      ].join('\n'),
+    )
+  })
+
+  it('shows the platforms of an index, and attestations under theirs', async () => {
+    const platforms = {
+      'linux/amd64': imageFixture({ layers: ['a'] }),
+      'linux/arm64': imageFixture({ layers: ['b'], platform: 'linux/arm64' }),
+    }
+    const index = indexFixture(platforms, { attestations: true })
+    await putImage(world.bucket('b'), { name: 'app', tag: 'v1' }, index)
+    const { stdout } = await world.run(['inspect', 'mem://b/app:v1'])
+    const lines = stdout.split('\n')
+    expect(lines[1]).toBe('Type:      multi-arch image index (2 platform(s), 2 attestation(s))')
+    expect(lines.slice(2, 9)).toEqual([
+      '',
+      '  Platform: linux/amd64',
+      expect.stringMatching(/^ {2}Digest: {3}sha256:[0-9a-f]{12}\.\.\.$/),
+      '  Layers:   1',
+      '  Size:     0.00 MB',
+      expect.stringMatching(/^ {4}\[1\] sha256:[0-9a-f]{12}\.\.\. \(0\.00 MB\)$/),
+      expect.stringMatching(/^ {4}Attestation: sha256:[0-9a-f]{12}\.\.\. \(\d+ B\)$/),
+    ])
+    expect(lines.filter((line) => line.includes('Platform:'))).toHaveLength(2)
+  })
+
+  it('shows signatures and attachments, escaped', async () => {
+    const inspect = () =>
+      Promise.resolve({
+        reference: 'mem://b/app:v1',
+        digest: 'sha256:00',
+        media_type: 'm',
+        is_index: false,
+        signatures: [
+          { key_id: 'k\u001b', key_ref: 'cosign.key', signed_at: '2026-01-02T03:04:05Z' },
+        ],
+        attachments: [{ digest: `sha256:${'1'.repeat(64)}`, artifact_type: 'sbom', size: 2048 }],
+      })
+    const { stdout } = await world.run(['inspect', 'mem://b/app:v1'], { host: { inspect } })
+    expect(stdout).toContain(
+      '\nSignatures:\n  k\\x1b  (key: cosign.key, signed: 2026-01-02T03:04:05Z)\n',
+    )
+    expect(stdout).toContain('\nAttachments:\n  sha256:111111111111...  sbom  (2.0 KB)\n')
+  })
+})
+
+describe('history', () => {
+  it('shows a store as a table', async () => {
+    const storeHistory = () =>
+      Promise.resolve([
+        {
+          name: 'app',
+          tags: 5,
+          last_pushed_at: '2026-04-12T14:30:00Z',
+          total_size_bytes: 61_551_411,
+        },
+      ])
+    const { stdout } = await world.run(['history', 'mem://b/'], { host: { storeHistory } })
+    const local = new Date('2026-04-12T14:30:00Z')
+    const time = `${local.getFullYear()}-04-${String(local.getDate()).padStart(2, '0')} ${local.toTimeString().slice(0, 8)}`
+    expect(stdout).toBe(
+      [
+        'REPOSITORY            TAGS   LAST PUSHED           TOTAL SIZE',
+        '-'.repeat(66),
+        `app                   5      ${time}   58.7 MB`,
+        '',
+      ].join('\n'),
+    )
+  })
+
+  it('shows an image as a table, overwritten pushes marked', async () => {
+    const row = { pushed_at: 'no time', size_bytes: 12, digest: `sha256:${'1'.repeat(64)}` }
+    const imageHistory = () =>
+      Promise.resolve([
+        { tag: 'v1', ...row, forced: true as const },
+        { tag: 'v1', ...row, superseded: true as const },
+      ])
+    const { stdout } = await world.run(['history', 'mem://b/app', '--all'], {
+      host: { imageHistory },
+    })
+    expect(stdout).toBe(
+      [
+        'TAG                   PUSHED                SIZE        DIGEST',
+        '-'.repeat(80),
+        'v1                    no time               12 B        sha256:111111111111... (forced)',
+        'v1 (overridden)       no time               12 B        sha256:111111111111...',
+        '',
+      ].join('\n'),
+    )
+  })
+
+  it('narrows to the tag that is named', async () => {
+    await put('app', 'v1', 'one')
+    await put('app', 'v2', 'two')
+    const { stdout } = await world.run(['history', 'mem://b/app:v2', '-o', 'json'])
+    expect(JSON.parse(stdout)).toEqual([expect.objectContaining({ tag: 'v2' })])
+    const missing = await world.run(['history', 'mem://b/app:v3'])
+    expect(missing).toMatchObject({ status: 66, stdout: '' })
+    expect(missing.stderr).toContain('hint: s3lo history mem://b/app ')
+  })
+
+  it('passes the limit on and refuses what is none', async () => {
+    let limit: number | undefined
+    const storeHistory = (_store: string, options: { limit?: number | undefined } = {}) => {
+      limit = options.limit
+      return Promise.resolve([])
+    }
+    const { stdout } = await world.run(['history', 'mem://b/', '--limit', '0'], {
+      host: { storeHistory },
+    })
+    expect([limit, stdout]).toEqual([0, 'No push history recorded.\n'])
+    expect((await world.run(['history', 'mem://b/', '--limit', 'many'])).status).toBe(64)
+  })
+})
+
+describe('delete', () => {
+  it('deletes one tag and says so on standard error', async () => {
+    await put('app', 'v1')
+    const { status, stdout, stderr } = await world.run(['delete', 'mem://b/app:v1'])
+    expect({ status, stdout, stderr }).toEqual({
+      status: 0,
+      stdout: '',
+      stderr: 'Deleted mem://b/app:v1\n',
+    })
+  })
+
+  it('gives an object for one reference, a list for several and for all tags', async () => {
+    for (const tag of ['1', '2', '3', '4', '5']) await put('app', tag)
+    const one = await world.run(['rm', 'mem://b/app:1', '-o', 'json'])
+    expect(JSON.parse(one.stdout)).toEqual({ ref: 'mem://b/app:1', deleted: true })
+    const two = await world.run(['rm', 'mem://b/app:2', 'mem://b/app:3', '-o', 'json'])
+    expect(JSON.parse(two.stdout)).toHaveLength(2)
+    const rest = await world.run(['delete', 'mem://b/app', '--all-tags', '-o', 'json'])
+    expect(JSON.parse(rest.stdout)).toEqual([
+      { ref: 'mem://b/app:4', deleted: true },
+      { ref: 'mem://b/app:5', deleted: true },
+    ])
+  })
+
+  it('reports what was deleted before a failure, and the status of the failure', async () => {
+    await put('app', 'v1')
+    const argv = ['delete', 'mem://b/app:v1', 'mem://b/app:v2']
+    const text = await world.run(argv)
+    expect(text.status).toBe(66)
+    expect(text.stderr).toMatch(/^Deleted mem:\/\/b\/app:v1\nerror: .*app:v2.*\nhint: /)
+    await put('app', 'v1')
+    const json = await world.run([...argv, '-o', 'json'])
+    expect(json).toMatchObject({ status: 66, stderr: '' })
+    expect(JSON.parse(json.stdout)).toMatchObject({
+      error: { code: 'NOT_FOUND' },
+      deleted: [{ ref: 'mem://b/app:v1', deleted: true }],
+    })
+  })
+
+  it('needs --force for an immutable image', async () => {
+    await put('app', 'v1')
+    await world.bucket('b').put('s3lo.yaml', Buffer.from('default:\n  immutable: true\n'))
+    expect((await world.run(['delete', 'mem://b/app:v1'])).status).toBe(73)
+    expect((await world.run(['delete', 'mem://b/app:v1', '--force'])).status).toBe(0)
+  })
+})
+
+describe('push, pull and copy', () => {
+  beforeEach(() => {
+    world.images['app:v1'] = imageFixture({ layers: ['one', 'two'] })
+  })
+
+  it('say on standard error what they do, and nothing on standard output', async () => {
+    expect(await world.run(['push', 'fix:app:v1', 'mem://b/app:v1'])).toEqual({
+      status: 0,
+      stdout: '',
+      stderr: 'Pushing fix:app:v1 to mem://b/app:v1\nDone.\n',
+    })
+    expect(await world.run(['pull', 'mem://b/app:v1'])).toEqual({
+      status: 0,
+      stdout: '',
+      stderr: 'Pulling mem://b/app:v1\nDone. Image imported into Docker.\n',
+    })
+    expect(await world.run(['copy', 'mem://b/app:v1', 'mem://c/app:v1'])).toEqual({
+      status: 0,
+      stdout: '',
+      stderr:
+        'Copying mem://b/app:v1 to mem://c/app:v1\nDone. 3 blob(s) copied, 0 skipped (already exist).\n',
+    })
+  })
+
+  it('print the result alone as a document', async () => {
+    const { stdout, stderr } = await world.run([
+      'push',
+      'fix:app:v1',
+      'mem://b/app:v1',
+      '-o',
+      'json',
+    ])
+    expect(stderr).toBe('')
+    expect(JSON.parse(stdout)).toMatchObject({ ref: 'mem://b/app:v1', blobs_uploaded: 3 })
+  })
+
+  it('are silent with --quiet', async () => {
+    const result = await world.run(['push', 'fix:app:v1', 'mem://b/app:v1', '--quiet'])
+    expect(result).toEqual({ status: 0, stdout: '', stderr: '' })
+  })
+
+  it('print notices as a line each, except with --quiet', async () => {
+    const operations = {
+      push: (_from: string, _to: string, options: { onProgress?: unknown } = {}) => {
+        const { onProgress } = options
+        if (typeof onProgress === 'function') {
+          onProgress({ type: 'notice', code: 'platforms-left', message: 'left\nover' })
+        }
+        return Promise.reject(new S3loError('CONFLICT', 'tag app:v1 exists'))
+      },
+    }
+    const argv = ['push', 'a', 'mem://b/a:1']
+    const { stderr } = await world.run(argv, { host: operations })
+    expect(stderr).toContain('\nnote: left\\nover\nerror: tag app:v1 exists\n')
+    const quiet = await world.run([...argv, '--quiet'], { host: operations })
+    expect(quiet.stderr).toBe('error: tag app:v1 exists\n')
+  })
+
+  it('count platforms where there are several and say that signatures stayed behind', async () => {
+    const copy = () =>
+      Promise.resolve({
+        digest: 'sha256:00',
+        blobs_copied: 4,
+        blobs_skipped: 1,
+        bytes_copied: 9,
+        platforms: 2,
+        referrers_copied: 0,
+        signatures_dropped: 1,
+      })
+    const { stderr } = await world.run(['copy', 'mem://b/a:1', 'mem://c/a:2'], { host: { copy } })
+    expect(stderr).toContain(
+      'Done. 2 platform(s) copied, 4 blob(s) copied, 1 skipped (already exist).\n',
+    )
+    expect(stderr).toContain('s3lo sign mem://c/a:2 --key KEY')
+  })
+
+  it('pass their options on', async () => {
+    const seen: unknown[] = []
+    const copy = (...given: unknown[]) => {
+      seen.push(given[2])
+      return Promise.reject(new S3loError('NOT_FOUND', 'nothing'))
+    }
+    let made: unknown
+    await world.run(
+      [
+        'copy mem://b/a:1 mem://c/a:1 --force --referrers none',
+        '--platform linux/amd64 --platform=linux/arm64',
+        '--source-endpoint http://one --dest-endpoint https://two --plain-http',
+      ].flatMap((words) => words.split(' ')),
+      { host: { copy }, onHost: (options) => (made = options) },
+    )
+    expect(seen).toEqual([
+      expect.objectContaining({
+        platforms: ['linux/amd64', 'linux/arm64'],
+        force: true,
+        referrers: 'none',
+      }),
+    ])
+    expect(made).toMatchObject({
+      sourceEndpoint: 'http://one',
+      destEndpoint: 'https://two',
+      plainHttp: true,
+    })
+  })
+})
+
+describe('version', () => {
+  it('prints name, version and commit', async () => {
+    const { stdout } = await world.run(['version'])
+    expect(stdout).toMatch(/^s3lo \S+ \(\S+\)\n$/)
+    const json = await world.run(['version', '-o', 'json'])
+    expect(JSON.parse(json.stdout)).toEqual({
+      version: expect.any(String),
+      commit: expect.any(String),
+    })
+  })
+})

@@ -1,0 +1,116 @@
+import { beforeEach, describe, expect, it } from 'vitest'
+import { editDistance, nearest } from '../src/suggest.ts'
+import { MemoryWorld } from './run-cli.ts'
+
+let world: MemoryWorld
+
+beforeEach(() => {
+  world = new MemoryWorld()
+})
+
+describe('a wrong command line', () => {
+  it.each([
+    [['pusch', 'a', 'b'], 's3lo has no command "pusch"', 'did you mean s3lo push?'],
+    [['lsit'], 's3lo has no command "lsit"', 'did you mean s3lo list?'],
+    [['xyzzy'], 's3lo has no command "xyzzy"', 's3lo --help shows all'],
+    [['plugin', 'ad', 'x'], 's3lo has no command "plugin"', 'did you mean s3lo plugin add?'],
+    [
+      ['push', 'a', 'b', '--frce'],
+      's3lo push has no option --frce',
+      'did you mean --force? s3lo push --help shows all',
+    ],
+    [['list', '--verbsoe', 'x'], 's3lo list has no option --verbsoe', 'did you mean --verbose?'],
+    [['push', 'a', 'b', '--zzz'], 's3lo push has no option --zzz', 's3lo push --help'],
+    [['push', 'a'], 's3lo push needs more arguments: s3lo push <image> <ref>', 's3lo push --help'],
+    [['list', 'a', 'b'], 's3lo list was given one argument too many: b', 's3lo list --help'],
+    [['push', 'a', 'b', '--platform'], '--platform needs a value', 's3lo push --help'],
+    [['copy', 'a', 'b', '--dry-run'], 's3lo copy has no option --dry-run', 's3lo copy --help'],
+    [['--quiet'], '--quiet needs a command to go with', 's3lo --help'],
+  ])('%j says what is wrong and what to type', async (argv, message, hint) => {
+    const { status, stdout, stderr } = await world.run(argv)
+    expect(status).toBe(64)
+    expect(stdout).toBe('')
+    expect(stderr.startsWith(`error: ${message}\nhint: ${hint}`)).toBe(true)
+    expect(stderr.split('\n')).toHaveLength(3)
+  })
+
+  it.each([
+    [['-o', 'jsn'], 'valid values of --output are text, json, yaml, table'],
+    [['--color', 'blue'], 'valid values of --color are auto, always, never'],
+    [['--timeout', '5d'], 'durations are hours, minutes and seconds, such as 30s, 5m or 1h30m'],
+    [['--timeout', '-5s'], 's3lo list --help'],
+    [['--timeout=-5s'], 'durations are hours, minutes and seconds, such as 30s, 5m or 1h30m'],
+    [['--endpoint', 'ftp://x'], 'for example --endpoint http://localhost:9000'],
+    [['--endpoint', 'localhost:9000'], 'for example --endpoint http://localhost:9000'],
+  ])('%j is refused before any work', async (flags, hint) => {
+    let listed = false
+    const list = () => {
+      listed = true
+      return Promise.resolve([])
+    }
+    const { status, stderr } = await world.run(['list', 'mem://b/', ...flags], { host: { list } })
+    expect({ status, listed }).toEqual({ status: 64, listed: false })
+    expect(stderr).toContain(`hint: ${hint}\n`)
+  })
+
+  it('refuses unknown kinds of referrers before any work', async () => {
+    const { status } = await world.run(['copy', 'a', 'mem://b/a:1', '--referrers', 'some'], {
+      host: {},
+    })
+    expect(status).toBe(64)
+  })
+
+  it('names the package of a command that is not installed', async () => {
+    const { status, stderr } = await world.run(['sign', 'mem://b/app:v1', '--key', 'k'])
+    expect(status).toBe(69)
+    expect(stderr).toContain('hint: s3lo plugin add @s3lo/signing\n')
+  })
+})
+
+describe('a command of a plugin', () => {
+  it('is run with the context that our own commands have', async () => {
+    const { Command, Option } = await import('clipanion')
+    class Greet extends Command {
+      static override readonly paths = [['greet']]
+      who = Option.String()
+      override execute(): Promise<number> {
+        this.context.stdout.write(`hello ${this.who}\n`)
+        return Promise.resolve(1)
+      }
+    }
+    const contribution = {
+      path: ['greet'],
+      summary: 'greet somebody',
+      load: () => Promise.resolve({ default: Greet }),
+    }
+    const plugins = {
+      findCommand: ([word]: readonly string[]) =>
+        Promise.resolve(word === 'greet' ? contribution : undefined),
+      commands: () => Promise.resolve([contribution]),
+    }
+    expect(await world.run(['greet', 'you'], { plugins })).toMatchObject({
+      status: 1,
+      stdout: 'hello you\n',
+    })
+    expect((await world.run(['--help'], { plugins })).stdout).toContain('  greet  greet somebody\n')
+  })
+})
+
+describe('suggestions', () => {
+  it.each([
+    ['push', 'push', 0],
+    ['psuh', 'push', 1],
+    ['pus', 'push', 1],
+    ['abc', 'xyz', 3],
+    ['', 'ab', 2],
+  ])('measure %s and %s as %i apart', (a, b, distance) => {
+    expect(editDistance(a, b)).toBe(distance)
+    expect(editDistance(b, a)).toBe(distance)
+  })
+
+  it('take the nearest, and none that is far', () => {
+    expect(nearest('insepct', ['list', 'inspect'])).toBe('inspect')
+    expect(nearest('hist', ['list', 'history'])).toBe('history')
+    expect(nearest('x'.repeat(100), ['x'.repeat(99)])).toBeUndefined()
+  })
+})

@@ -1,0 +1,69 @@
+import { stat } from 'node:fs/promises'
+import {
+  type CallOptions,
+  type ImageSource,
+  type ManifestDocument,
+  type Reference,
+  S3loError,
+  type StreamingTarget,
+} from '@s3lo/core'
+import { systemCode, toFileError } from '../file-error.ts'
+import { writeAtomically } from '../stream/write-atomically.ts'
+import { type TarFile, writeTar } from '../tar/tar-writer.ts'
+
+/** What an archive of one kind consists of. */
+export interface ArchiveFormat {
+  /** The transport, for messages. */
+  readonly transport: string
+  readonly acceptsIndex: boolean
+  files(
+    root: ManifestDocument,
+    source: Pick<ImageSource, 'fetch'>,
+    reference: Reference,
+    options: CallOptions,
+  ): AsyncIterable<TarFile>
+}
+
+/**
+ * An archive file to write: it appears whole under its name, in place of one that was there, or
+ * not at all. Equal images give equal files.
+ */
+export class ArchiveTarget implements StreamingTarget {
+  readonly kind = 'streaming'
+  readonly name: string
+  readonly #path: string
+  readonly #format: ArchiveFormat
+
+  constructor(path: string, format: ArchiveFormat) {
+    this.#path = path
+    this.#format = format
+    this.name = `${format.transport} ${path}`
+  }
+
+  async acceptsIndex(): Promise<boolean> {
+    return this.#format.acceptsIndex
+  }
+
+  async receive(
+    root: ManifestDocument,
+    source: Pick<ImageSource, 'name' | 'fetch'>,
+    reference: Reference,
+    options: CallOptions = {},
+  ): Promise<void> {
+    await this.#requireFile()
+    const files = this.#format.files(root, source, reference, options)
+    await writeAtomically(this.#path, writeTar(files, options), options)
+  }
+
+  /** A pipe or a device cannot be replaced by a finished file. */
+  async #requireFile(): Promise<void> {
+    const present = await stat(this.#path).catch((error: unknown) => {
+      if (systemCode(error) === 'ENOENT') return undefined
+      throw toFileError(error, this.name)
+    })
+    if (!present || present.isFile()) return
+    throw new S3loError('UNSUPPORTED', `${this.name} is not a regular file`, {
+      hint: 'write to a file, then send it on',
+    })
+  }
+}

@@ -1,0 +1,199 @@
+import {
+  type BlobSink,
+  type CallOptions,
+  choosePlatform,
+  type Descriptor,
+  formatPlatform,
+  isCompatiblePlatform,
+  isIndexMediaType,
+  isS3loError,
+  type ManifestDocument,
+  MEDIA_TYPE,
+  parseManifest,
+  type Platform,
+  type Reference,
+  S3loError,
+  type StreamingSource,
+  type TransferOptions,
+} from '@s3lo/core'
+import { buildManifest } from '../image/build-manifest.ts'
+import { finishDockerSave } from '../image/finish-docker-save.ts'
+import { finishLayoutSave, reportLeft } from '../image/finish-layout-save.ts'
+import { engineName, isSameImageName } from '../image/image-name.ts'
+import { readSave, type ReadSaveOptions, type SavedImage } from '../image/read-save.ts'
+import { LAYOUT_INDEX } from '../layout/layout-files.ts'
+import { parseLayoutIndex } from '../layout/layout-index.ts'
+import { StreamReader } from '../tar/byte-reader.ts'
+import type { Engine, EngineImage, ImageVariant } from './engine.ts'
+
+/** The images of an engine, read as it saves them: in one pass and without a copy on disk. */
+export class EngineSource implements StreamingSource {
+  readonly kind = 'streaming'
+  readonly name: string
+  readonly #engine: Engine
+
+  constructor(engine: Engine) {
+    this.#engine = engine
+    this.name = `docker engine at ${engine.address}`
+  }
+
+  async matches(
+    reference: Reference,
+    document: ManifestDocument,
+    options: TransferOptions = {},
+  ): Promise<boolean> {
+    const image = await this.#engine.inspect(reference, options)
+    if ((await this.#engine.kind(options)) === 'containerd') {
+      // Only all platforms together are an index.
+      const isIndex = isIndexMediaType(document.descriptor.mediaType)
+      if (isIndex && !options.allPlatforms) return false
+      return wouldGiveDigest(image, options) === document.descriptor.digest
+    }
+    if (options.platform && !isCompatiblePlatform(image.platform, options.platform)) return false
+    return isManifestOf(image, document)
+  }
+
+  async transfer(
+    reference: Reference,
+    sink: BlobSink,
+    options: TransferOptions = {},
+  ): Promise<ManifestDocument> {
+    const image = await this.#engine.inspect(reference, options)
+    return (await this.#engine.kind(options)) === 'containerd'
+      ? this.#transferLayout(reference, image, sink, options)
+      : this.#transferArchive(reference, image, sink, options)
+  }
+
+  async close(): Promise<void> {
+    this.#engine.close()
+  }
+
+  async #transferArchive(
+    reference: Reference,
+    image: EngineImage,
+    sink: BlobSink,
+    options: TransferOptions,
+  ): Promise<ManifestDocument> {
+    const { id, diffIds } = image
+    requirePlatform(image, engineName(reference), options.platform)
+    const { signal } = options
+    const save = await this.#save(reference, undefined, sink, { signal, format: 'docker', diffIds })
+    return finishDockerSave(save, sink, { configDigest: id, platform: options.platform })
+  }
+
+  async #transferLayout(
+    reference: Reference,
+    image: EngineImage,
+    sink: BlobSink,
+    options: TransferOptions,
+  ): Promise<ManifestDocument> {
+    if (options.allPlatforms) requireVariants(image, engineName(reference))
+    const variant = options.allPlatforms ? undefined : chooseVariant(image, options)
+    const { signal } = options
+    const save = await this.#save(reference, variant?.platform, sink, { signal, format: 'layout' })
+    const root = variant?.descriptor ?? rootOf(save, image, reference)
+    return finishLayoutSave(save, root, sink, options)
+  }
+
+  async #save(
+    reference: Reference,
+    platform: Platform | undefined,
+    sink: BlobSink,
+    { signal, ...known }: CallOptions & Omit<ReadSaveOptions, 'archive'>,
+  ): Promise<SavedImage> {
+    const archive = `the save of ${engineName(reference)}`
+    const bytes = await this.#engine.save(reference, platform, { signal })
+    try {
+      return await readSave(new StreamReader(bytes, archive), sink, { archive, ...known })
+    } catch (error) {
+      signal?.throwIfAborted()
+      throw error
+    } finally {
+      await bytes.return() // Frees the connection when not everything was read.
+    }
+  }
+}
+
+/** True when the manifest that a save gives has just these bytes. */
+function isManifestOf(
+  { id, diffIds }: EngineImage,
+  { descriptor, content }: ManifestDocument,
+): boolean {
+  const manifest = parseManifest(content, descriptor.digest)
+  if (manifest.kind === 'index' || manifest.config.digest !== id) return false
+  const digests = manifest.layers.map(({ digest }) => digest)
+  if (digests.length !== diffIds.length || digests.some((digest, i) => digest !== diffIds[i]))
+    return false
+  const layers = manifest.layers.map((layer) => ({ ...layer, mediaType: MEDIA_TYPE.ociLayer }))
+  return buildManifest(manifest.config, layers).descriptor.digest === descriptor.digest
+}
+
+/** The digest of what a transfer would publish, as far as the engine tells beforehand. */
+function wouldGiveDigest(image: EngineImage, options: TransferOptions): string | undefined {
+  if (options.allPlatforms) {
+    return image.variants?.every(({ available }) => available) ? image.id : undefined
+  }
+  if (!image.variants) {
+    const { platform } = options
+    return !platform || isCompatiblePlatform(image.platform, platform) ? image.id : undefined
+  }
+  try {
+    return chooseVariant(image, { platform: options.platform })?.descriptor.digest
+  } catch (error) {
+    if (isS3loError(error)) return undefined // No such platform: the transfer will say so.
+    throw error
+  }
+}
+
+/** The manifest that is asked for, of those whose content the engine has. */
+function chooseVariant(
+  { variants }: EngineImage,
+  { platform, onProgress }: TransferOptions,
+): (ImageVariant & { readonly platform: Platform }) | undefined {
+  const present = (variants ?? []).flatMap(({ platform, ...variant }) =>
+    platform && variant.available ? [{ ...variant, platform }] : [],
+  )
+  if (variants === undefined) return undefined
+  const { chosen, dropped } = choosePlatform(
+    present.map((variant) => variant.platform),
+    platform,
+  )
+  if (dropped.length > 0) reportLeft(dropped, { onProgress })
+  return present.find(
+    (variant) => chosen !== undefined && isCompatiblePlatform(variant.platform, chosen),
+  )
+}
+
+/** Told early, because a save of what is there would only be found wanting at its end. */
+function requireVariants({ variants }: EngineImage, name: string): void {
+  const absent = variants?.find(({ available }) => !available)
+  if (!absent) return
+  const { digest, platform } = absent.descriptor
+  throw new S3loError(
+    'NOT_FOUND',
+    `the engine has not got ${formatPlatform(platform)} of ${name} (${digest})`,
+    { hint: 'pull that platform first, or leave out --all-platforms' },
+  )
+}
+
+function requirePlatform(image: EngineImage, name: string, wanted: Platform | undefined): void {
+  if (!wanted || isCompatiblePlatform(image.platform, wanted)) return
+  throw new S3loError('NOT_FOUND', `image ${name} has no platform ${formatPlatform(wanted)}`, {
+    hint: `it has ${formatPlatform(image.platform)}`,
+  })
+}
+
+/** The entry of the save's index that is the image which was inspected, or at least of its name. */
+function rootOf(save: SavedImage, { id }: EngineImage, reference: Reference): Descriptor {
+  const index = save.documents.get(LAYOUT_INDEX)
+  if (!index) throw new S3loError('INTEGRITY', `${save.archive} has no ${LAYOUT_INDEX}`)
+  const entries = parseLayoutIndex(index, save.archive)
+  const root =
+    entries.find(({ descriptor }) => descriptor.digest === id) ??
+    entries.find(
+      ({ imageName }) =>
+        imageName !== undefined && isSameImageName(imageName, engineName(reference)),
+    )
+  if (root) return root.descriptor
+  throw new S3loError('INTEGRITY', `${save.archive} does not hold ${id}`)
+}

@@ -1,0 +1,41 @@
+import { digestOf, type ManifestDocument, parseImageConfig, S3loError } from '@s3lo/core'
+import { buildManifest } from './build-manifest.ts'
+import { type ContentForm, layerMediaType } from './compression.ts'
+
+/** A layer of an archive: where it stands, what it is, and the digest of its bytes as they stand. */
+export interface StoredLayer {
+  readonly path: string
+  readonly form: ContentForm
+  readonly digest: string
+  /** Bytes. */
+  readonly size: number
+}
+
+/**
+ * The manifest of an archived image. Throws `INTEGRITY` unless its layers are as many as its
+ * config names, and each plain one is the very one named there.
+ */
+export function assembleImage(
+  config: Uint8Array,
+  layers: readonly StoredLayer[],
+  archive: string,
+): ManifestDocument {
+  const configDigest = digestOf(config)
+  const { diffIds } = parseImageConfig(config, configDigest)
+  if (diffIds.length !== layers.length) {
+    const counts = `${layers.length} layers, the image's config names ${diffIds.length}`
+    throw new S3loError('INTEGRITY', `${archive} has ${counts}`)
+  }
+  const described = layers.map(({ path, form, digest, size }, i) => {
+    const mediaType = layerMediaType(form, path)
+    const plain = form !== 'gzip' && form !== 'zstd'
+    if (plain && digest !== diffIds[i]) {
+      throw new S3loError(
+        'INTEGRITY',
+        `layer ${path} of ${archive} is ${digest}, not ${diffIds[i]}`,
+      )
+    }
+    return { mediaType, digest, size }
+  })
+  return buildManifest({ digest: configDigest, size: config.byteLength }, described)
+}

@@ -1,0 +1,175 @@
+import {
+  type BlobSink,
+  choosePlatform,
+  type Descriptor,
+  formatPlatform,
+  type ImageIndex,
+  type ImageManifest,
+  isAttestationPlatform,
+  isCompatiblePlatform,
+  isManifestMediaType,
+  type ManifestDocument,
+  MAX_MANIFEST_BYTES,
+  parseImageConfig,
+  parseManifest,
+  type ProgressOptions,
+  S3loError,
+  successors,
+  type TransferOptions,
+  uniqueByDigest,
+} from '@s3lo/core'
+import { blobPath } from '../layout/layout-files.ts'
+import { slice } from '../stream/slice.ts'
+import type { SavedImage } from './read-save.ts'
+
+/** Deeper than any index of indexes is. */
+const MAX_DEPTH = 8
+
+/**
+ * Publishes from a save that is an OCI layout what `root` stands for: the manifest or index
+ * verbatim, or, of an index, the platform that is asked for. Documents that are needed go to the
+ * sink now. Throws `NOT_FOUND` naming what is missing.
+ */
+export async function finishLayoutSave(
+  save: SavedImage,
+  root: Descriptor,
+  sink: BlobSink,
+  options: TransferOptions,
+): Promise<ManifestDocument> {
+  const chosen = options.allPlatforms
+    ? requireDocument(save, root)
+    : choose(save, requireDocument(save, root), options)
+  if (!options.allPlatforms) requirePlatform(save, chosen, options)
+  await new Publication(save, sink).publish(chosen, 0)
+  const { mediaType, digest, size } = chosen.descriptor
+  return { descriptor: { mediaType, digest, size }, content: chosen.content }
+}
+
+/** Follows an index to the manifest of one platform. */
+function choose(
+  save: SavedImage,
+  document: ManifestDocument,
+  options: TransferOptions,
+  depth = 0,
+): ManifestDocument {
+  const manifest = parseManifest(document.content, document.descriptor.digest)
+  if (manifest.kind === 'manifest') return document
+  if (depth > MAX_DEPTH) throw tooDeep(document.descriptor)
+  const child = chooseChild(save, manifest, document.descriptor, options)
+  return choose(save, requireDocument(save, child), options, depth + 1)
+}
+
+function chooseChild(
+  save: SavedImage,
+  { manifests }: ImageIndex,
+  index: Descriptor,
+  { platform, onProgress }: TransferOptions,
+): Descriptor {
+  const images = manifests.filter((child) => !isAttestationPlatform(formatPlatform(child.platform)))
+  const present = images.filter((child) => save.documents.has(blobPath(child.digest)))
+  const { chosen, dropped } = choosePlatform(
+    present.flatMap((child) => child.platform ?? []),
+    platform,
+  )
+  if (dropped.length > 0) reportLeft(dropped, { onProgress })
+  const child =
+    chosen &&
+    present.find((entry) => entry.platform && isCompatiblePlatform(entry.platform, chosen))
+  const only = images.length === 0 && manifests.length === 1 ? manifests[0] : undefined
+  const found = child ?? only
+  if (found) return found
+  throw new S3loError('NOT_FOUND', `${save.archive} holds no platform of ${index.digest}`, {
+    hint: 'pull the image again, so that the engine has its content',
+  })
+}
+
+/** Says which platforms a transfer leaves behind. */
+export function reportLeft(dropped: readonly string[], { onProgress }: ProgressOptions): void {
+  const message = `left behind: ${dropped.join(', ')}`
+  onProgress?.({ type: 'notice', code: 'platforms-left', message })
+}
+
+/** Sees to it that everything a document names is in the sink. */
+class Publication {
+  readonly #save: SavedImage
+  readonly #sink: BlobSink
+  readonly #done = new Set<string>()
+
+  constructor(save: SavedImage, sink: BlobSink) {
+    this.#save = save
+    this.#sink = sink
+  }
+
+  async publish({ descriptor, content }: ManifestDocument, depth: number): Promise<void> {
+    if (depth > MAX_DEPTH) throw tooDeep(descriptor)
+    const manifest = parseManifest(content, descriptor.digest)
+    for (const next of uniqueByDigest(successors(manifest))) {
+      if (this.#done.has(next.digest)) continue
+      this.#done.add(next.digest)
+      const owner = next.platform ?? descriptor.platform
+      const named = owner ? { ...next, platform: owner } : next
+      if (isManifestMediaType(next.mediaType)) {
+        const child = requireDocument(this.#save, named)
+        await this.publish(child, depth + 1)
+        await this.#put(next, child.content)
+      } else await this.#require(named)
+    }
+  }
+
+  async #require(descriptor: Descriptor): Promise<void> {
+    const path = blobPath(descriptor.digest)
+    const content = this.#save.documents.get(path)
+    const size = content?.byteLength ?? this.#save.blobs.get(path)?.size
+    if (size !== undefined && size !== descriptor.size) {
+      const sizes = `${size} bytes, not the ${descriptor.size} of its descriptor`
+      throw new S3loError('INTEGRITY', `${descriptor.digest} in ${this.#save.archive} has ${sizes}`)
+    }
+    if (content) await this.#put(descriptor, content)
+    // An engine leaves out what it has not got; the sink may have it all the same.
+    else if (size === undefined && !(await this.#sink.has(descriptor))) {
+      throw missing(this.#save, descriptor)
+    }
+  }
+
+  async #put(descriptor: Descriptor, content: Uint8Array): Promise<void> {
+    if (!(await this.#sink.has(descriptor))) await this.#sink.put(descriptor, slice(content))
+  }
+}
+
+function requireDocument(save: SavedImage, descriptor: Descriptor): ManifestDocument {
+  const content = save.documents.get(blobPath(descriptor.digest))
+  if (!content) throw missing(save, descriptor)
+  if (content.byteLength !== descriptor.size || content.byteLength > MAX_MANIFEST_BYTES) {
+    throw new S3loError('INTEGRITY', `${descriptor.digest} in ${save.archive} has a wrong size`)
+  }
+  const { mediaType } = parseManifest(content, descriptor.digest)
+  return { descriptor: { ...descriptor, mediaType }, content }
+}
+
+/** An image of one platform need not say so in an index; its config does. */
+function requirePlatform(
+  save: SavedImage,
+  { content, descriptor }: ManifestDocument,
+  { platform }: TransferOptions,
+): void {
+  const manifest: ImageManifest | ImageIndex = parseManifest(content, descriptor.digest)
+  if (!platform || manifest.kind === 'index') return
+  const config = save.documents.get(blobPath(manifest.config.digest))
+  if (!config) return
+  const actual = parseImageConfig(config, manifest.config.digest).platform
+  if (isCompatiblePlatform(actual, platform)) return
+  throw new S3loError('NOT_FOUND', `${save.archive} has no platform ${formatPlatform(platform)}`, {
+    hint: `it has ${formatPlatform(actual)}`,
+  })
+}
+
+function missing(save: SavedImage, { digest, platform }: Descriptor): S3loError {
+  const owner = platform ? ` of platform ${formatPlatform(platform)}` : ''
+  return new S3loError('NOT_FOUND', `${save.archive} does not hold ${digest}${owner}`, {
+    hint: 'pull that platform first, or leave out --all-platforms',
+  })
+}
+
+function tooDeep({ digest }: Descriptor): S3loError {
+  return new S3loError('INTEGRITY', `${digest} holds indexes more than ${MAX_DEPTH} deep`)
+}

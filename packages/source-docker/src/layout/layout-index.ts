@@ -1,0 +1,121 @@
+import {
+  ANNOTATION,
+  asArray,
+  asDescriptor,
+  asObject,
+  type Descriptor,
+  type JsonObject,
+  MEDIA_TYPE,
+  parseJson,
+  type Reference,
+  S3loError,
+} from '@s3lo/core'
+import { isSameImageName } from '../image/image-name.ts'
+
+/** One image of a layout: an entry of its `index.json`. */
+export interface LayoutEntry {
+  readonly descriptor: Descriptor
+  /** The tag, `org.opencontainers.image.ref.name`. */
+  readonly refName?: string
+  /** The full name that containerd gives, `io.containerd.image.name`. */
+  readonly imageName?: string
+}
+
+/** Reads a layout's `index.json`. Throws `INTEGRITY`. */
+export function parseLayoutIndex(content: Uint8Array, name: string): readonly LayoutEntry[] {
+  return rawEntries(asObject(parseJson(content, pathOf(name)), pathOf(name)), name).map(
+    (raw, i) => {
+      const descriptor = asDescriptor(raw, `${pathOf(name)}.manifests[${i}]`)
+      const refName = descriptor.annotations?.[ANNOTATION.refName]
+      const imageName = descriptor.annotations?.[ANNOTATION.containerdImageName]
+      return {
+        descriptor,
+        ...(refName === undefined ? {} : { refName }),
+        ...(imageName === undefined ? {} : { imageName }),
+      }
+    },
+  )
+}
+
+function pathOf(name: string): string {
+  return `index.json of ${name}`
+}
+
+function rawEntries(index: JsonObject, name: string): readonly unknown[] {
+  return asArray(index['manifests'] ?? [], `${pathOf(name)}.manifests`)
+}
+
+/**
+ * The entry that a reference means: by digest, by tag, by containerd's name, or, without any, the
+ * only image. Throws `NOT_FOUND`, and `USAGE` listing the tags where a choice is needed.
+ */
+export function selectEntry(
+  entries: readonly LayoutEntry[],
+  { tag, digest }: Reference,
+  name: string,
+): Descriptor {
+  const named = entries.flatMap(({ refName, imageName }) => refName ?? imageName ?? [])
+  const hint =
+    named.length === 0 ? 'its images have no names' : `it has ${named.slice(0, 20).join(', ')}`
+  if (digest !== undefined || tag !== undefined) {
+    const found = entries.find((entry) =>
+      digest === undefined ? isNamed(entry, tag ?? '') : entry.descriptor.digest === digest,
+    )
+    if (found) return found.descriptor
+    throw new S3loError('NOT_FOUND', `${name} has no image ${digest ?? tag}`, { hint })
+  }
+  return onlyEntry(entries, name, hint)
+}
+
+function isNamed({ refName, imageName }: LayoutEntry, tag: string): boolean {
+  if (refName === tag) return true
+  return imageName !== undefined && isSameImageName(imageName, tag)
+}
+
+/** Entries without a name beside one that has one are referrers: signatures, attestations. */
+function onlyEntry(entries: readonly LayoutEntry[], name: string, hint: string): Descriptor {
+  const named = entries.filter(({ refName, imageName }) => (refName ?? imageName) !== undefined)
+  const images = named.length > 0 ? named : entries
+  const [first] = images
+  if (!first) throw new S3loError('NOT_FOUND', `${name} holds no image`)
+  const digests = new Set(images.map(({ descriptor }) => descriptor.digest))
+  if (digests.size === 1) return first.descriptor
+  throw new S3loError('USAGE', `${name} holds ${digests.size} images`, {
+    hint: `name one of them: ${hint}`,
+  })
+}
+
+/** What an entry is to be: without a name it only makes the manifest findable. */
+export interface NewEntry {
+  readonly descriptor: Descriptor
+  readonly refName?: string | undefined
+}
+
+/**
+ * The `index.json` with the entry in place of the one of the same name; the other entries and
+ * members stay as they are.
+ */
+export function withEntry(
+  content: Uint8Array | undefined,
+  entry: NewEntry,
+  name: string,
+): Uint8Array {
+  const path = pathOf(name)
+  const index: JsonObject = content
+    ? asObject(parseJson(content, path), path)
+    : { schemaVersion: 2, mediaType: MEDIA_TYPE.ociIndex }
+  const kept = rawEntries(index, name).filter((raw) => !isReplaced(asDescriptor(raw, path), entry))
+  return Buffer.from(JSON.stringify({ ...index, manifests: [...kept, formatEntry(entry)] }))
+}
+
+function isReplaced({ digest, annotations }: Descriptor, entry: NewEntry): boolean {
+  const refName = annotations?.[ANNOTATION.refName]
+  return refName === entry.refName && (refName !== undefined || digest === entry.descriptor.digest)
+}
+
+function formatEntry({ descriptor, refName }: NewEntry): JsonObject {
+  const { mediaType, digest, size } = descriptor
+  const annotations =
+    refName === undefined ? {} : { annotations: { [ANNOTATION.refName]: refName } }
+  return { mediaType, digest, size, ...annotations }
+}

@@ -1,0 +1,46 @@
+import type { FileHandle } from 'node:fs/promises'
+import { Readable } from 'node:stream'
+import { S3loError, toS3loError } from '@s3lo/core'
+
+/** Larger reads were no faster with ten streams at once, and kept 40 MB more waiting for the collector. */
+const READ_SIZE = 64 * 1024
+
+/**
+ * The bytes `[start, end)` of an open file. Many may read one handle at once: each has its own
+ * position, and none closes the handle.
+ */
+export class FileRange extends Readable {
+  readonly #handle: FileHandle
+  readonly #end: number
+  readonly #name: string
+  #position: number
+
+  constructor(handle: FileHandle, start: number, end: number, name: string) {
+    super({ highWaterMark: READ_SIZE })
+    this.#handle = handle
+    this.#position = start
+    this.#end = end
+    this.#name = name
+  }
+
+  override _read(): void {
+    const wanted = Math.min(READ_SIZE, this.#end - this.#position)
+    if (wanted <= 0) {
+      this.push(null)
+      return
+    }
+    this.#handle.read(Buffer.allocUnsafeSlow(wanted), 0, wanted, this.#position).then(
+      ({ bytesRead, buffer }) => this.#arrived(bytesRead, buffer),
+      (error: unknown) => this.destroy(toS3loError(error, 'IO', `cannot read ${this.#name}`)),
+    )
+  }
+
+  #arrived(bytesRead: number, buffer: Buffer): void {
+    if (bytesRead === 0) {
+      this.destroy(new S3loError('INTEGRITY', `${this.#name} became shorter while it was read`))
+      return
+    }
+    this.#position += bytesRead
+    this.push(buffer.subarray(0, bytesRead))
+  }
+}
