@@ -8,7 +8,7 @@ const REQUIRED = new Set((process.env['S3LO_REQUIRE'] ?? '').split(','))
  * A value that a suite needs from outside. Without it the suite is skipped, with the reason
  * printed, except where S3LO_REQUIRE names its kind: there it fails.
  */
-export function required(kind: string, variable: string, what: string): string | undefined {
+function required(kind: string, variable: string, what: string): string | undefined {
   const value = process.env[variable]
   if (value) return value
   const reason = `${what} is not there: set ${variable}`

@@ -3,7 +3,7 @@ import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { imageFixture } from '@s3lo/core/testing'
+import { writeLayout } from './layout.ts'
 
 const ROOT = join(import.meta.dirname, '../../..')
 const run = promisify(execFile)
@@ -29,17 +29,3 @@ describe.each(['README.md', 'packages/core/README.md'])('the library example of 
     expect(stderr).toBe('')
   })
 })
-
-/** An OCI layout of one small image, written by hand. */
-async function writeLayout(path: string, tag: string): Promise<void> {
-  const { root, content } = imageFixture({ layers: ['one', 'two'] })
-  const blobs = join(path, 'blobs/sha256')
-  await mkdir(blobs, { recursive: true })
-  for (const [digest, bytes] of [...content, [root.descriptor.digest, root.content] as const]) {
-    await writeFile(join(blobs, digest.slice('sha256:'.length)), bytes)
-  }
-  const annotations = { 'org.opencontainers.image.ref.name': tag }
-  const manifests = [{ ...root.descriptor, annotations }]
-  await writeFile(join(path, 'index.json'), JSON.stringify({ schemaVersion: 2, manifests }))
-  await writeFile(join(path, 'oci-layout'), '{"imageLayoutVersion":"1.0.0"}')
-}

@@ -24,7 +24,7 @@ export interface CopyGraphStats {
   readonly bytesCopied: number
 }
 
-export const DEFAULT_CONCURRENCY = 10
+const DEFAULT_CONCURRENCY = 10
 
 /**
  * Copies everything of a plan but its root: blobs first, then child manifests, children before

@@ -63,7 +63,7 @@ export async function selectRoot(
 }
 
 /** The platforms that an index offers, attestations left out. */
-export function platformsOf(index: ImageIndex): readonly Platform[] {
+function platformsOf(index: ImageIndex): readonly Platform[] {
   return index.manifests
     .map(({ platform }) => platform)
     .filter((platform) => platform !== undefined)

@@ -8,7 +8,7 @@ export interface Platform {
 }
 
 /** How an index entry without a real platform is shown: BuildKit's attestations have `unknown/unknown`. */
-export const ATTESTATION_PLATFORM = '(attestation)'
+const ATTESTATION_PLATFORM = '(attestation)'
 
 const GO_ARCH: Readonly<Record<string, string>> = {
   x64: 'amd64',
