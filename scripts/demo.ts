@@ -151,13 +151,14 @@ function encode(value: unknown): Buffer {
 function s3lo(...args: string[]): string {
   console.log(`\n$ s3lo ${args.join(' ').replaceAll(work, '/tmp/demo')}`)
   const output = run(process.execPath, BIN, ...args, '--no-progress').replaceAll(work, '/tmp/demo')
-  const indented = output.trimEnd().replace(/^/gm, '   ')
-  console.log(indented)
+  if (output !== '') console.log(output.trimEnd().replace(/^/gm, '   '))
   return output
 }
 
 function run(command: string, ...args: string[]): string {
   const { status, stdout, stderr, error } = spawnSync(command, args, { encoding: 'utf8' })
+  if (stderr !== '' && status === 0)
+    console.log(stderr.trimEnd().replaceAll(work, '/tmp/demo').replace(/^/gm, '   '))
   if (status === 0) return stdout
   throw new Error(`${command} failed: ${error?.message ?? stderr}`)
 }

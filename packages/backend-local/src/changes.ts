@@ -1,0 +1,153 @@
+import { unlink } from 'node:fs/promises'
+import { dirname } from 'node:path'
+import type { Readable } from 'node:stream'
+import {
+  type DeleteFailure,
+  forEachConcurrent,
+  type ObjectInfo,
+  type PutOptions,
+  type S3loError,
+  toS3loError,
+} from '@s3lo/core/plugin'
+import { ignoring, toLocalError, translating } from './errors.ts'
+import { FileBody } from './file-body.ts'
+import { writeBody } from './file-writer.ts'
+import { stampNow, toObjectInfo } from './object-info.ts'
+import { missing, openObject } from './open-object.ts'
+import {
+  assertAllowed,
+  assertInTime,
+  type ChangeOptions,
+  publish,
+  syncDirectory,
+  underLocks,
+} from './publish.ts'
+import { StagedFile } from './staged-file.ts'
+import type { StoreRoot } from './store-root.ts'
+
+export { sweepStaleFiles } from './stale-files.ts'
+
+const DELETES_AT_ONCE = 8
+
+/** Writes an object whole, or leaves everything as it was. Destroys a body that it did not read. */
+export async function putObject(
+  root: StoreRoot,
+  key: string,
+  body: Uint8Array | Readable,
+  change: ChangeOptions & PutOptions,
+): Promise<ObjectInfo> {
+  const name = root.name(key)
+  try {
+    change.signal?.throwIfAborted()
+    // What is certain to be refused is refused before a byte is read.
+    await translating(name, () => assertAllowed(root, key, change))
+    const staged = await StagedFile.create(root, name)
+    try {
+      await writeBody(staged.handle, body, { ...change, name })
+      return await translating(name, () => publish(root, staged, key, change))
+    } finally {
+      await staged.discard()
+    }
+  } finally {
+    if (!(body instanceof Uint8Array)) body.destroy()
+  }
+}
+
+/** Deletes objects and the folders that are left empty. */
+export async function deleteObjects(
+  root: StoreRoot,
+  keys: readonly string[],
+  change: ChangeOptions,
+): Promise<readonly DeleteFailure[]> {
+  const { signal } = change
+  signal?.throwIfAborted()
+  const failures = new Map<string, S3loError>()
+  const folders = new Set<string>()
+  // Deletes with a deadline take turns anyway.
+  const limit = change.notAfter === undefined ? DELETES_AT_ONCE : 1
+  const remove = async (key: string): Promise<void> => {
+    try {
+      const folder = await removeObject(root, key, change)
+      if (folder !== undefined) folders.add(folder)
+    } catch (error) {
+      signal?.throwIfAborted()
+      const local = toLocalError(error, root.name(key))
+      failures.set(key, toS3loError(local, 'IO', `cannot delete ${root.name(key)}`))
+    }
+  }
+  await forEachConcurrent(new Set(keys), limit, remove, signal)
+  await translating(root.name(''), async () => {
+    for (const folder of folders) await syncDirectory(await root.prune(folder))
+  })
+  return [...failures].map(([key, error]) => ({ key, error }))
+}
+
+/** Copies an object inside the root; its blocks are shared where the file system can. */
+export async function copyObject(
+  root: StoreRoot,
+  sourceKey: string,
+  key: string,
+  change: ChangeOptions,
+): Promise<ObjectInfo> {
+  const { signal } = change
+  const name = root.name(key)
+  const { handle, stats } = await openObject(root, sourceKey)
+  const size = Number(stats.size)
+  const body = new FileBody(handle, { start: 0, end: size, name, signal })
+  try {
+    const there = await translating(name, () => root.stat(key))
+    // Onto itself, by whatever spelling: there is nothing to do, and nothing to lose.
+    if (there?.ino === stats.ino && there.dev === stats.dev) return toObjectInfo(key, there)
+    const cloned = await StagedFile.clone(root, root.locate(sourceKey), name)
+    const staged = cloned ?? (await StagedFile.create(root, name))
+    try {
+      // Where blocks cannot be shared the bytes are written again, which a signal can stop.
+      if (cloned === undefined) await writeBody(staged.handle, body, { name, signal, size })
+      return await translating(name, () => publish(root, staged, key, change))
+    } finally {
+      await staged.discard()
+    }
+  } finally {
+    body.destroy()
+  }
+}
+
+/** Makes an object's time now. Throws `NOT_FOUND`. */
+export async function touchObject(
+  root: StoreRoot,
+  key: string,
+  change: ChangeOptions,
+): Promise<ObjectInfo> {
+  const name = root.name(key)
+  change.signal?.throwIfAborted()
+  // Before the lock, whose making would create a store that is not there.
+  if ((await translating(name, () => root.stat(key))) === undefined) throw missing(root, key)
+  return translating(name, () =>
+    underLocks(root, key, change, async () => {
+      const { handle } = await openObject(root, key)
+      try {
+        await stampNow(handle)
+        return toObjectInfo(key, await handle.stat({ bigint: true }))
+      } finally {
+        await handle.close()
+      }
+    }),
+  )
+}
+
+/** Removes one object; gives the folder it was in, or `undefined` when there was none. */
+async function removeObject(
+  root: StoreRoot,
+  key: string,
+  change: ChangeOptions,
+): Promise<string | undefined> {
+  assertInTime(root, key, change)
+  if ((await root.stat(key)) === undefined) return undefined
+  const path = root.locate(key)
+  await underLocks(root, key, change, async () => {
+    change.signal?.throwIfAborted()
+    assertInTime(root, key, change)
+    if ((await root.stat(key)) !== undefined) await unlink(path).catch(ignoring('ENOENT'))
+  })
+  return dirname(path)
+}
