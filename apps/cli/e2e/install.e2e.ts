@@ -1,6 +1,15 @@
 import { execFile } from 'node:child_process'
 import { existsSync } from 'node:fs'
-import { mkdir, mkdtemp, readdir, readFile, realpath, rm, writeFile } from 'node:fs/promises'
+import {
+  mkdir,
+  mkdtemp,
+  readdir,
+  readFile,
+  realpath,
+  rm,
+  symlink,
+  writeFile,
+} from 'node:fs/promises'
 import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
@@ -88,6 +97,19 @@ describe('the command line, installed from its packages into an empty folder', (
 })
 
 describe('a third party store, made from the guide', () => {
+  let guide: string
+
+  it('compiles as it is printed', async () => {
+    guide = await writeGuidePackage()
+    await run(process.execPath, [join(ROOT, 'node_modules/typescript/bin/tsc'), '-p', guide])
+  })
+
+  it('keeps the contract, by the test that the guide prints', async () => {
+    const vitest = join(ROOT, 'node_modules/vitest/vitest.mjs')
+    const { stdout } = await run(process.execPath, [vitest, 'run', '--root', guide])
+    expect(stdout).toMatch(/Tests .*passed/)
+  })
+
   it('is not there before it is added', async () => {
     const { status, stderr } = await s3lo('list', 'shelf://books/')
     expect(status).toBe(69)
@@ -95,7 +117,8 @@ describe('a third party store, made from the guide', () => {
   })
 
   it('is added, used and removed', async () => {
-    await registry.publish(await pack('npm', await writeGuidePackage()))
+    await registry.publish(await pack('npm', guide))
+    await mkdir(join(work, 'shelves/books'), { recursive: true })
     const added = await s3lo('plugin', 'add', 's3lo-backend-shelf')
     expect(added).toMatchObject({ status: 0, stdout: expect.stringContaining('shelf://') })
     expect(await s3lo('push', 'oci:./image:v1', 'shelf://books/app:v1')).toMatchObject({
@@ -190,7 +213,7 @@ async function packageFolder(name: string, from: string): Promise<string> {
   return realpath(folder)
 }
 
-/** Writes the package whose files the guide prints. */
+/** Writes the package whose files the guide prints, with what `npm install` would bring. */
 async function writeGuidePackage(): Promise<string> {
   const guide = await readFile(join(ROOT, 'docs/writing-a-backend.md'), 'utf8')
   const folder = join(work, 'guide')
@@ -199,6 +222,16 @@ async function writeGuidePackage(): Promise<string> {
   )) {
     await mkdir(dirname(join(folder, name)), { recursive: true })
     await writeFile(join(folder, name), content)
+  }
+  for (const [name, target] of [
+    ['@s3lo/core', 'packages/core'],
+    ['@s3lo/backend-conformance', 'packages/backend-conformance'],
+    ['@types/node', 'node_modules/@types/node'],
+    ['vitest', 'node_modules/vitest'],
+  ] as const) {
+    const link = join(folder, 'node_modules', name)
+    await mkdir(dirname(link), { recursive: true })
+    await symlink(join(ROOT, target), link)
   }
   return folder
 }
