@@ -1,8 +1,7 @@
 import { randomBytes } from 'node:crypto'
-import { createWriteStream } from 'node:fs'
 import { open, rename, rm } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
-import type { Readable } from 'node:stream'
+import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import type { CallOptions } from '@s3lo/core'
 import { toFileError } from '../file-error.ts'
@@ -19,10 +18,13 @@ export async function stageFile(
 ): Promise<string> {
   const path = join(folder, `.s3lo-${randomBytes(8).toString('hex')}.tmp`)
   try {
-    const file = createWriteStream(path, { flags: 'wx', flush: true, highWaterMark: WRITE_SIZE })
+    // Opened before anything can fail: a file that a stream opens later would outlive its removal.
+    const handle = await open(path, 'wx')
+    const file = handle.createWriteStream({ flush: true, highWaterMark: WRITE_SIZE })
     await pipeline(content, file, signal ? { signal } : {})
     return path
   } catch (error) {
+    if (content instanceof Readable) content.destroy()
     await rm(path, { force: true })
     signal?.throwIfAborted()
     throw toFileError(error, folder)
