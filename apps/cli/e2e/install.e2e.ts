@@ -1,237 +1,236 @@
-import { execFile } from 'node:child_process'
 import { existsSync } from 'node:fs'
-import {
-  mkdir,
-  mkdtemp,
-  readdir,
-  readFile,
-  realpath,
-  rm,
-  symlink,
-  writeFile,
-} from 'node:fs/promises'
-import { createRequire } from 'node:module'
-import { tmpdir } from 'node:os'
-import { dirname, join } from 'node:path'
-import { promisify } from 'node:util'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { mkdir, mkdtemp, readdir, readFile, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { writeGuidePackage } from './guide.ts'
 import { writeLayout } from './layout.ts'
-import { NpmRegistry } from './npm-registry.ts'
+import { missingTool, type Outcome, ROOT, run, Sandbox } from './sandbox.ts'
 
-const ROOT = join(import.meta.dirname, '../../..')
-const PACKAGES = ['packages/core', 'packages/backend-local', 'packages/source-docker', 'apps/cli']
-const run = promisify(execFile)
+const missing = missingTool()
+if (missing !== undefined && process.env['CI']) throw new Error(missing)
+if (missing !== undefined) process.stderr.write(`skipped: installing the packages: ${missing}\n`)
 
-interface Outcome {
-  readonly status: number
-  readonly stdout: string
-  readonly stderr: string
-}
+describe.skipIf(missing !== undefined)('s3lo, installed from its packages', () => {
+  let sandbox: Sandbox
+  let digest: string
+  const s3lo = (...args: string[]): Promise<Outcome> => sandbox.s3lo(args)
 
-let work: string
-let registry: NpmRegistry
-let home: string
-let digest: string
-
-beforeAll(async () => {
-  work = await mkdtemp(join(tmpdir(), 's3lo-e2e-'))
-  home = join(work, 'home')
-  registry = await NpmRegistry.start()
-  await run(process.execPath, [join(ROOT, 'node_modules/typescript/bin/tsc'), '--build', ROOT])
-  for (const folder of PACKAGES) {
-    await registry.publish(await pack('pnpm', join(ROOT, folder)))
-  }
-  for (const folder of await dependenciesOf(PACKAGES.map((path) => join(ROOT, path)))) {
-    await registry.publish(await pack('npm', folder))
-  }
-  await mkdir(join(work, 'app'))
-  await npm('install', '@s3lo/cli')
-  digest = await writeLayout(join(work, 'app/image'), 'v1')
-})
-
-afterAll(async () => {
-  await registry.stop()
-  await rm(work, { recursive: true, force: true })
-})
-
-describe('the command line, installed from its packages into an empty folder', () => {
-  it('says its version', async () => {
-    const { version } = JSON.parse(await readFile(join(ROOT, 'apps/cli/package.json'), 'utf8')) as {
-      version: string
-    }
-    expect((await s3lo('--version')).stdout).toContain(version)
+  beforeAll(async () => {
+    sandbox = await Sandbox.open()
+    await run('npm', ['install', '@s3lo/cli'], { cwd: sandbox.app, env: sandbox.env })
+    digest = await writeLayout(join(sandbox.app, 'image'), 'v1')
   })
+  afterAll(() => sandbox?.close())
 
-  it('brings no cloud SDK and little else', async () => {
-    const modules = await readdir(join(work, 'app/node_modules'))
-    expect(modules.filter((name) => !name.startsWith('.'))).toEqual([
-      '@s3lo',
-      'clipanion',
-      'typanion',
-      'yaml',
-    ])
-  })
-
-  it('pushes, lists, inspects and pulls with local://, every digest equal', async () => {
-    const pushed = await s3lo('push', 'oci:./image:v1', 'local://./store/app:v1', '-o', 'json')
-    expect(JSON.parse(pushed.stdout)).toMatchObject({ digest })
-    expect((await s3lo('list', 'local://./store/')).stdout).toBe('app:v1\n')
-    const inspected = await s3lo('inspect', 'local://./store/app:v1', '-o', 'json')
-    expect(JSON.parse(inspected.stdout)).toMatchObject({ digest, is_index: false })
-    await s3lo('pull', 'local://./store/app:v1', 'oci-archive:./app.tar:v1')
-    const again = await s3lo(
-      'push',
-      'oci-archive:./app.tar:v1',
-      'local://./store/b:v1',
-      '-o',
-      'json',
-    )
-    expect(JSON.parse(again.stdout)).toMatchObject({ digest, blobs_uploaded: 0 })
-  })
-
-  it('says how to install a backend that is not there', async () => {
-    const { status, stderr } = await s3lo('list', 'gs://bucket/')
-    expect(status).toBe(69)
-    expect(stderr).toContain('hint: s3lo plugin add @s3lo/backend-gcs')
-  })
-})
-
-describe('a third party store, made from the guide', () => {
-  let guide: string
-
-  it('compiles as it is printed', async () => {
-    guide = await writeGuidePackage()
-    await run(process.execPath, [join(ROOT, 'node_modules/typescript/bin/tsc'), '-p', guide])
-  })
-
-  it('keeps the contract, by the test that the guide prints', async () => {
-    const vitest = join(ROOT, 'node_modules/vitest/vitest.mjs')
-    const { stdout } = await run(process.execPath, [vitest, 'run', '--root', guide])
-    expect(stdout).toMatch(/Tests .*passed/)
-  })
-
-  it('is not there before it is added', async () => {
-    const { status, stderr } = await s3lo('list', 'shelf://books/')
-    expect(status).toBe(69)
-    expect(stderr).toContain('s3lo plugin add s3lo-backend-shelf')
-  })
-
-  it('is added, used and removed', async () => {
-    await registry.publish(await pack('npm', guide))
-    await mkdir(join(work, 'shelves/books'), { recursive: true })
-    const added = await s3lo('plugin', 'add', 's3lo-backend-shelf')
-    expect(added).toMatchObject({ status: 0, stdout: expect.stringContaining('shelf://') })
-    expect(await s3lo('push', 'oci:./image:v1', 'shelf://books/app:v1')).toMatchObject({
-      status: 0,
+  describe('in an empty folder', () => {
+    it('says its version', async () => {
+      const description = await readFile(join(ROOT, 'apps/cli/package.json'), 'utf8')
+      const { version } = JSON.parse(description) as { version: string }
+      expect((await s3lo('--version')).stdout).toContain(version)
     })
-    expect((await s3lo('list', 'shelf://books/')).stdout).toBe('app:v1\n')
-    const copied = await s3lo('copy', 'shelf://books/app:v1', 'local://./back/app:v1', '-o', 'json')
-    expect(JSON.parse(copied.stdout)).toMatchObject({ digest })
-    const listed = await s3lo('plugin', 'list', '-o', 'json')
-    expect(JSON.parse(listed.stdout)).toContainEqual(
-      expect.objectContaining({ name: 's3lo-backend-shelf', from: 'user', schemes: ['shelf'] }),
-    )
-    expect(await s3lo('plugin', 'remove', 's3lo-backend-shelf')).toMatchObject({ status: 0 })
-    expect(await s3lo('list', 'shelf://books/')).toMatchObject({ status: 69 })
+
+    it('brings no cloud SDK and little else', async () => {
+      const modules = await readdir(join(sandbox.app, 'node_modules'))
+      expect(modules.filter((name) => !name.startsWith('.'))).toEqual([
+        '@s3lo',
+        'clipanion',
+        'typanion',
+        'yaml',
+      ])
+    })
+
+    it('pushes, lists, inspects and pulls with local://, every digest equal', async () => {
+      const pushed = await s3lo('push', 'oci:./image:v1', 'local://./store/app:v1', '-o', 'json')
+      expect(JSON.parse(pushed.stdout)).toMatchObject({ digest })
+      expect((await s3lo('list', 'local://./store/')).stdout).toBe('app:v1\n')
+      const inspected = await s3lo('inspect', 'local://./store/app:v1', '-o', 'json')
+      expect(JSON.parse(inspected.stdout)).toMatchObject({ digest, is_index: false })
+      for (const target of ['oci-archive:./app.tar:v1', 'oci:./pulled:v1']) {
+        expect(await s3lo('pull', 'local://./store/app:v1', target)).toMatchObject({ status: 0 })
+        const again = await s3lo('push', target, 'local://./store/again:v1', '-o', 'json')
+        expect(JSON.parse(again.stdout)).toMatchObject({ digest, blobs_uploaded: 0 })
+      }
+    })
+
+    it('says how to install a backend that is not there', async () => {
+      const { status, stderr } = await s3lo('list', 'gs://bucket/')
+      expect(status).toBe(69)
+      expect(stderr).toContain('hint: s3lo plugin add @s3lo/backend-gcs')
+    })
+
+    it('says how to install a command that is not there', async () => {
+      const { status, stderr } = await s3lo('sign', 'local://./store/app:v1')
+      expect(status).toBe(69)
+      expect(stderr).toContain('hint: s3lo plugin add @s3lo/signing')
+    })
   })
 
-  it('is refused and taken out again when it is no plugin', async () => {
-    const added = await s3lo('plugin', 'add', 'yaml')
-    expect(added).toMatchObject({ status: 69, stderr: expect.stringContaining('no s3lo plugin') })
-    expect(existsSync(join(home, 'node_modules/yaml'))).toBe(false)
+  describe('with a store that is made from docs/writing-a-backend.md', () => {
+    let guide: string
+    let shelves: string
+    const shelf = (...args: string[]): Promise<Outcome> =>
+      sandbox.s3lo(args, { env: { S3LO_SHELF_ROOT: shelves } })
+
+    beforeAll(async () => {
+      guide = join(sandbox.folder, 'guide')
+      shelves = join(sandbox.folder, 'shelves')
+      await mkdir(join(shelves, 'books'), { recursive: true })
+      await writeGuidePackage(guide)
+      await run(process.execPath, ['node_modules/typescript/bin/tsc'], { cwd: guide })
+      await sandbox.publish(guide)
+    })
+
+    it('passes the contract', async () => {
+      // Not the variables of the vitest that runs this.
+      const env = { PATH: process.env['PATH'], TMPDIR: sandbox.folder }
+      const args = ['node_modules/vitest/vitest.mjs', 'run', '--reporter=json']
+      await run(process.execPath, [...args, '--outputFile=report.json'], { cwd: guide, env })
+      const text = await readFile(join(guide, 'report.json'), 'utf8')
+      const report = JSON.parse(text) as { numPassedTests: number; success: boolean }
+      expect(report.success).toBe(true)
+      expect(report.numPassedTests).toBeGreaterThan(50)
+    })
+
+    it('can be tried before it is published', async () => {
+      const tried = join(sandbox.folder, 'tried')
+      const args = ['install', '--prefix', tried, '--ignore-scripts', '.']
+      await run('npm', args, { cwd: guide, env: sandbox.env })
+      const listed = await sandbox.s3lo(['list', 'shelf://books/'], {
+        env: { S3LO_SHELF_ROOT: shelves, S3LO_PLUGIN_PATH: tried },
+      })
+      expect(listed).toMatchObject({ status: 0 })
+    })
+
+    it('is added, used and removed', async () => {
+      const hint = 's3lo plugin add s3lo-backend-shelf'
+      const before = await shelf('list', 'shelf://books/')
+      expect(before).toMatchObject({ status: 69, stderr: expect.stringContaining(hint) })
+      const added = await shelf('plugin', 'add', 's3lo-backend-shelf')
+      expect(added).toMatchObject({ status: 0, stdout: expect.stringContaining('shelf://') })
+      const pushed = await shelf('push', 'oci:./image:v1', 'shelf://books/app:v1')
+      expect(pushed).toMatchObject({ status: 0 })
+      expect((await shelf('list', 'shelf://books/')).stdout).toBe('app:v1\n')
+      const back = ['shelf://books/app:v1', 'local://./back/app:v1'] as const
+      const copied = await shelf('copy', ...back, '-o', 'json')
+      expect(JSON.parse(copied.stdout)).toMatchObject({ digest })
+      expect(await shelf('list', 'shelf://attic/')).toMatchObject({ status: 66 })
+      expect(await plugins()).toContainEqual({
+        name: 's3lo-backend-shelf',
+        version: '1.0.0',
+        from: 'user',
+        schemes: ['shelf'],
+        transports: [],
+        commands: [],
+      })
+      expect(await shelf('plugin', 'remove', 's3lo-backend-shelf')).toMatchObject({ status: 0 })
+      expect(await shelf('list', 'shelf://books/')).toMatchObject({ status: 69 })
+      expect(existsSync(join(sandbox.home, 'node_modules/s3lo-backend-shelf'))).toBe(false)
+    })
+
+    it('is found beside a command line that pnpm installed with every package isolated', async () => {
+      const folder = join(sandbox.folder, 'isolated')
+      await mkdir(folder)
+      await writeFile(join(folder, 'package.json'), '{ "private": true }')
+      await writeFile(join(folder, '.npmrc'), `registry=${sandbox.registry.url}\n`)
+      await writeFile(join(folder, 'pnpm-workspace.yaml'), 'hoist: false\npmOnFail: ignore\n')
+      const packages = ['@s3lo/cli', 's3lo-backend-shelf', '@s3lo/core']
+      const store = ['--store-dir', join(sandbox.folder, 'pnpm-store')]
+      const { env } = sandbox
+      await run('pnpm', ['add', '--ignore-scripts', ...store, ...packages], { cwd: folder, env })
+      const options = { folder, env: { S3LO_SHELF_ROOT: shelves } }
+      expect(await sandbox.s3lo(['list', 'shelf://books/'], options)).toMatchObject({ status: 0 })
+      const local = await sandbox.s3lo(['list', 'local://./nowhere/'], options)
+      expect(local).toMatchObject({ status: 66 })
+    })
   })
 
-  it('that does not exist is named', async () => {
-    const { status, stderr } = await s3lo('plugin', 'add', 's3lo-backend-nowhere')
-    expect(status).toBe(66)
-    expect(stderr).toContain('s3lo-backend-nowhere')
+  describe('adding a plugin', () => {
+    const PLUGIN = `export default { name: 's3lo-backend-bin', apiVersion: 1, backends: {
+      bin: { summary: 'bin', load: async () => ({}) } } }`
+    let home: string
+    let env: NodeJS.ProcessEnv
+    const add = (specifier: string): Promise<Outcome> =>
+      sandbox.s3lo(['plugin', 'add', specifier], { env })
+
+    beforeAll(async () => {
+      await publish('s3lo-backend-none', '1.0.0', 'export const nothing = 1')
+      await publish('s3lo-backend-bin', '1.0.0', PLUGIN)
+      await publish('s3lo-backend-bin', '2.0.0', "throw new Error('boom')")
+    })
+
+    beforeEach(async () => {
+      home = await mkdtemp(join(sandbox.folder, 'home-'))
+      env = { S3LO_CONFIG_HOME: home }
+    })
+
+    /** Publishes a package whose every script would leave a file. */
+    async function publish(name: string, version: string, code: string): Promise<void> {
+      const folder = await mkdtemp(join(sandbox.folder, 'package-'))
+      const script = `node -e "fs.writeFileSync('${join(sandbox.folder, 'ran')}', '')"`
+      const description = {
+        name,
+        version,
+        type: 'module',
+        exports: { './plugin': { import: './plugin.js' } },
+        scripts: { preinstall: script, install: script, postinstall: script, prepare: script },
+        dependencies: { yaml: '*' },
+      }
+      await writeFile(join(folder, 'package.json'), JSON.stringify(description))
+      await writeFile(join(folder, 'plugin.js'), code)
+      await sandbox.publish(folder)
+    }
+
+    it('that is none leaves nothing behind', async () => {
+      const refused = { status: 69, stderr: expect.stringContaining('no s3lo plugin') }
+      expect(await add('s3lo-backend-none')).toMatchObject(refused)
+      expect(await readdir(home)).toEqual([])
+    })
+
+    it('runs none of its scripts', async () => {
+      expect(await add('s3lo-backend-bin@1.0.0')).toMatchObject({ status: 0 })
+      expect(existsSync(join(sandbox.folder, 'ran'))).toBe(false)
+    })
+
+    it.each([
+      ['that does not work', 's3lo-backend-bin@2.0.0', 69, 'boom'],
+      ['that does not exist', 's3lo-backend-bin@3', 66, 's3lo-backend-bin@3'],
+    ])('in a version %s keeps the one that did', async (_, specifier, status, words) => {
+      await add('s3lo-backend-bin@1.0.0')
+      const before = await contents(home)
+      const refused = { status, stderr: expect.stringContaining(words) }
+      expect(await add(specifier)).toMatchObject(refused)
+      expect(await contents(home)).toEqual(before)
+      expect(await plugins(env)).toContainEqual(
+        expect.objectContaining({ name: 's3lo-backend-bin', version: '1.0.0', schemes: ['bin'] }),
+      )
+    })
+
+    it('that does not exist is named', async () => {
+      const unknown = { status: 66, stderr: expect.stringContaining('s3lo-backend-nowhere') }
+      expect(await add('s3lo-backend-nowhere')).toMatchObject(unknown)
+    })
+
+    it('asks the registry of the user, not one that the working directory names', async () => {
+      const folder = await mkdtemp(join(sandbox.app, 'hostile-'))
+      await writeFile(join(folder, '.npmrc'), 'registry=http://127.0.0.1:9/\n')
+      const config = join(home, 'npmrc')
+      await writeFile(config, `registry=${sandbox.registry.url}\n`)
+      env = { ...env, npm_config_registry: undefined, npm_config_userconfig: config }
+      const bin = join(sandbox.app, 'node_modules/.bin/s3lo')
+      const options = { cwd: folder, env: { ...sandbox.env, ...env } }
+      const added = await run(bin, ['plugin', 'add', 's3lo-backend-bin@1.0.0'], options)
+      expect(added.stdout).toContain('bin://')
+    })
   })
+
+  async function plugins(env: NodeJS.ProcessEnv = {}): Promise<readonly object[]> {
+    const { stdout } = await sandbox.s3lo(['plugin', 'list', '-o', 'json'], { env })
+    return JSON.parse(stdout) as object[]
+  }
 })
 
-/** Runs the installed command. */
-async function s3lo(...args: string[]): Promise<Outcome> {
-  const bin = join(work, 'app/node_modules/.bin/s3lo')
-  try {
-    const { stdout, stderr } = await run(bin, args, { cwd: join(work, 'app'), env: environment() })
-    return { status: 0, stdout, stderr }
-  } catch (error) {
-    const { code, stdout, stderr } = error as { code: number; stdout: string; stderr: string }
-    return { status: code, stdout, stderr }
-  }
-}
-
-async function npm(...args: string[]): Promise<void> {
-  const flags = ['--no-audit', '--no-fund', '--loglevel=error']
-  await run('npm', [...args, ...flags], { cwd: join(work, 'app'), env: environment() })
-}
-
-/** What a new user has: this registry, no cache, no configuration. */
-function environment(): NodeJS.ProcessEnv {
-  return {
-    PATH: `${dirname(process.execPath)}:${process.env['PATH']}`,
-    HOME: join(work, 'nobody'),
-    S3LO_CONFIG_HOME: home,
-    S3LO_SHELF_ROOT: join(work, 'shelves'),
-    npm_config_registry: registry.url,
-    npm_config_cache: join(work, 'npm-cache'),
-  }
-}
-
-/** Packs a package without running any script of it. Returns the tarball. */
-async function pack(tool: 'npm' | 'pnpm', folder: string): Promise<string> {
-  const target = await mkdtemp(join(work, 'packed-'))
-  const args = tool === 'pnpm' ? ['pack'] : ['pack', '--ignore-scripts', '--loglevel=error']
-  await run(tool, [...args, '--pack-destination', target], { cwd: folder })
-  const [file] = await readdir(target)
-  if (file === undefined) throw new Error(`${folder} could not be packed`)
-  return join(target, file)
-}
-
-/** The folders of everything third-party that these packages need at run time, as it is installed here. */
-async function dependenciesOf(folders: readonly string[]): Promise<ReadonlySet<string>> {
-  const found = new Set<string>()
-  const queue = [...folders]
-  for (let folder = queue.pop(); folder !== undefined; folder = queue.pop()) {
-    const description = JSON.parse(await readFile(join(folder, 'package.json'), 'utf8')) as {
-      dependencies?: Record<string, string>
-    }
-    for (const name of Object.keys(description.dependencies ?? {})) {
-      if (name.startsWith('@s3lo/')) continue
-      const dependency = await packageFolder(name, folder)
-      if (found.has(dependency)) continue
-      found.add(dependency)
-      queue.push(dependency)
-    }
-  }
-  return found
-}
-
-async function packageFolder(name: string, from: string): Promise<string> {
-  const paths = createRequire(join(from, 'package.json')).resolve.paths(name) ?? []
-  const folder = paths.map((path) => join(path, name)).find((path) => existsSync(path))
-  if (folder === undefined) throw new Error(`${name} is not installed below ${from}`)
-  return realpath(folder)
-}
-
-/** Writes the package whose files the guide prints, with what `npm install` would bring. */
-async function writeGuidePackage(): Promise<string> {
-  const guide = await readFile(join(ROOT, 'docs/writing-a-backend.md'), 'utf8')
-  const folder = join(work, 'guide')
-  for (const [, name = '', content = ''] of guide.matchAll(
-    /^\*\*`([^`]+)`\*\*\n+```\w+\n(.*?)^```/gms,
-  )) {
-    await mkdir(dirname(join(folder, name)), { recursive: true })
-    await writeFile(join(folder, name), content)
-  }
-  for (const [name, target] of [
-    ['@s3lo/core', 'packages/core'],
-    ['@s3lo/backend-conformance', 'packages/backend-conformance'],
-    ['@types/node', 'node_modules/@types/node'],
-    ['vitest', 'node_modules/vitest'],
-  ] as const) {
-    const link = join(folder, 'node_modules', name)
-    await mkdir(dirname(link), { recursive: true })
-    await symlink(join(ROOT, target), link)
-  }
-  return folder
+/** The files of a plugin folder that say what is installed, and what they say. */
+async function contents(home: string): Promise<readonly string[]> {
+  const files = ['package.json', 'plugins.json', 'node_modules/s3lo-backend-bin/package.json']
+  return Promise.all(files.map((file) => readFile(join(home, file), 'utf8')))
 }

@@ -8,15 +8,15 @@ import { promisify } from 'node:util'
 const run = promisify(execFile)
 
 interface Release {
-  readonly name: string
-  readonly version: string
-  readonly description: Readonly<Record<string, unknown>>
+  /** The package.json inside the tarball. */
+  readonly description: { readonly name: string; readonly version: string }
   readonly tarball: Buffer
 }
 
 /** A package registry on loopback: as much of the protocol as `npm install` asks for. */
 export class NpmRegistry {
-  readonly #releases = new Map<string, Release>()
+  /** By package and version; the one that was published last is the latest. */
+  readonly #packages = new Map<string, Map<string, Release>>()
   readonly #server: Server
 
   constructor() {
@@ -41,10 +41,12 @@ export class NpmRegistry {
   /** Publishes a tarball as it was packed. */
   async publish(path: string): Promise<void> {
     const { stdout } = await run('tar', ['-xOf', path, 'package/package.json'])
-    const description = JSON.parse(stdout) as { name: string; version: string }
+    const description = JSON.parse(stdout) as Release['description']
     const { name, version } = description
-    const tarball = await readFile(path)
-    this.#releases.set(name, { name, version, description: { ...description }, tarball })
+    const releases = this.#packages.get(name) ?? new Map<string, Release>()
+    releases.delete(version)
+    releases.set(version, { description, tarball: await readFile(path) })
+    this.#packages.set(name, releases)
   }
 
   async stop(): Promise<void> {
@@ -53,21 +55,25 @@ export class NpmRegistry {
   }
 
   #answer(url: string): { status: number; type: string; body: string | Buffer } {
-    const file = /^\/-\/(.*)\.tgz$/.exec(url)?.[1]
-    const release = this.#releases.get(file ?? url.slice(1))
-    if (!release) return { status: 404, type: 'application/json', body: '{"error":"not found"}' }
-    return file === undefined
-      ? { status: 200, type: 'application/json', body: JSON.stringify(this.#packument(release)) }
-      : { status: 200, type: 'application/octet-stream', body: release.tarball }
+    const [, name = '', version] = /^\/(.*?)(?:\/-\/(.*)\.tgz)?$/.exec(url) ?? []
+    const releases = this.#packages.get(name)
+    if (releases && version === undefined) {
+      return { status: 200, type: 'application/json', body: JSON.stringify(this.#packument(name)) }
+    }
+    const tarball = releases?.get(version ?? '')?.tarball
+    return tarball
+      ? { status: 200, type: 'application/octet-stream', body: tarball }
+      : { status: 404, type: 'application/json', body: '{"error":"not found"}' }
   }
 
-  #packument({ name, version, description, tarball }: Release): object {
-    const integrity = `sha512-${createHash('sha512').update(tarball).digest('base64')}`
-    const dist = { tarball: `${this.url}-/${encodeURIComponent(name)}.tgz`, integrity }
-    return {
-      name,
-      'dist-tags': { latest: version },
-      versions: { [version]: { ...description, dist } },
-    }
+  #packument(name: string): object {
+    const releases = [...(this.#packages.get(name) ?? [])]
+    const versions = releases.map(([version, { description, tarball }]) => {
+      const integrity = `sha512-${createHash('sha512').update(tarball).digest('base64')}`
+      const dist = { tarball: `${this.url}${name}/-/${version}.tgz`, integrity }
+      return [version, { ...description, dist }] as const
+    })
+    const latest = releases.at(-1)?.[0]
+    return { name, 'dist-tags': { latest }, versions: Object.fromEntries(versions) }
   }
 }

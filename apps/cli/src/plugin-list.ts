@@ -1,6 +1,14 @@
 import { mkdir, readFile, rename, writeFile } from 'node:fs/promises'
 import { dirname } from 'node:path'
-import { asArray, asObject, asString, optional, parseJson, S3loError } from '@s3lo/core/plugin'
+import {
+  asArray,
+  asObject,
+  asString,
+  isS3loError,
+  optional,
+  parseJson,
+  S3loError,
+} from '@s3lo/core/plugin'
 import { type Environment, pluginListFile } from './user-folder.ts'
 
 /** An npm package name, as the registry allows it for new packages. */
@@ -15,12 +23,14 @@ export function isPackageName(text: string): boolean {
 export async function readPluginList(env: Environment): Promise<readonly string[]> {
   const path = pluginListFile(env)
   try {
-    const list = asObject(parseJson(await readFile(path), path), path)
-    const names = optional(list, 'plugins', path, asArray) ?? []
-    return names.map((name, i) => asPackageName(asString(name, `${path}.plugins[${i}]`), path))
+    return parsePluginList(await readFile(path), path)
   } catch (error) {
     if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return []
-    throw error
+    if (!isS3loError(error)) throw error
+    throw new S3loError(error.code, error.message, {
+      hint: 'correct the file, or remove it and add the plugins again',
+      cause: error,
+    })
   }
 }
 
@@ -32,6 +42,12 @@ export async function writePluginList(env: Environment, names: readonly string[]
   const plugins = [...new Set(names)].toSorted((a, b) => (a < b ? -1 : 1))
   await writeFile(temporary, `${JSON.stringify({ plugins }, null, 2)}\n`)
   await rename(temporary, path)
+}
+
+function parsePluginList(content: Uint8Array, path: string): readonly string[] {
+  const list = asObject(parseJson(content, path), path)
+  const names = optional(list, 'plugins', path, asArray) ?? []
+  return names.map((name, i) => asPackageName(asString(name, `${path}.plugins[${i}]`), path))
 }
 
 function asPackageName(text: string, path: string): string {

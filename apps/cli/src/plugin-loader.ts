@@ -1,18 +1,12 @@
 import type { FindPlugin, PluginNeed } from '@s3lo/core'
-import {
-  assertCompatible,
-  type CommandContribution,
-  isS3loError,
-  type Plugin,
-  S3loError,
-} from '@s3lo/core/plugin'
+import { type CommandContribution, isS3loError, type Plugin, S3loError } from '@s3lo/core/plugin'
 import { BACKEND_PACKAGES, COMMAND_PACKAGES, SOURCE_PACKAGES } from './catalog.ts'
-import { nearest } from './suggest.ts'
 import type { ResolvedPlugin } from './plugin-resolver.ts'
+import { nearest } from './suggest.ts'
 import type { Environment } from './user-folder.ts'
 
 /** A plugin that can be used, and where it came from. */
-export interface LoadedPlugin {
+interface LoadedPlugin {
   readonly plugin: Plugin
   readonly resolved: ResolvedPlugin
 }
@@ -21,9 +15,9 @@ export interface LoadedPlugin {
 export interface PluginLoader {
   /** For `createHost`. Throws `PLUGIN_NOT_INSTALLED` with the command that installs it. */
   readonly find: FindPlugin
-  /** The command that these words select, in an installed plugin. */
+  /** The command that these words select, in an installed plugin. Throws `PLUGIN_INCOMPATIBLE`. */
   findCommand(path: readonly string[]): Promise<CommandContribution | undefined>
-  /** Every command of an installed plugin. */
+  /** Every command of an installed plugin that can be loaded: help must not fail with a plugin. */
   commands(): Promise<readonly CommandContribution[]>
 }
 
@@ -56,42 +50,60 @@ class NamedPluginLoader implements PackageLoader {
   }
 
   async findCommand(path: readonly string[]): Promise<CommandContribution | undefined> {
-    const matching = (await this.commands()).filter((command) =>
-      command.path.every((word, i) => path[i] === word),
-    )
-    return matching.toSorted((a, b) => b.path.length - a.path.length)[0]
+    const official = packageOfCommand(path)
+    const names = official === undefined ? await this.#commandPackages() : [official]
+    const { plugins, failures } = await this.#loadAll(names)
+    const found = longestMatch(plugins, path)
+    // One that cannot be loaded may be the one that brings it.
+    if (!found && failures.length > 0) throw failures[0]
+    return found
   }
 
   async commands(): Promise<readonly CommandContribution[]> {
-    const official = Object.values(COMMAND_PACKAGES).map(({ package: name }) => name)
-    const names = new Set([...official, ...(await this.#userPlugins())])
-    const plugins = await Promise.all([...names].map((name) => this.#loadQuietly(name)))
-    return plugins.flatMap((loaded) => loaded?.plugin.commands ?? [])
+    const names = await this.#commandPackages().catch(ignoreInvalidList)
+    const { plugins } = await this.#loadAll(names)
+    return plugins.flatMap(({ commands }) => commands ?? [])
   }
 
   async #find(need: PluginNeed): Promise<Plugin | undefined> {
-    const official = packageOf(need)
-    if (official !== undefined) {
-      const loaded = await this.load(official)
-      if (loaded) return loaded.plugin
-      throw notInstalled(need, official)
+    const expected = packageOf(need) ?? conventionalPackage(need)
+    const isOfficial = packageOf(need) !== undefined
+    const names = isOfficial ? [] : await this.#userPlugins()
+    const candidates = new Set(expected === undefined ? names : [expected, ...names])
+    const failures: unknown[] = []
+    for (const name of candidates) {
+      const { plugins, failures: failed } = await this.#loadAll([name])
+      const found = plugins.find((plugin) => offers(plugin, need))
+      if (found) return found
+      // One that cannot be loaded may be the one that brings it.
+      failures.push(...failed)
+      if (name === expected && plugins.length > 0) failures.push(offersNot(name, need))
     }
-    const conventional = need.kind === 'backend' ? [`s3lo-backend-${need.name}`] : []
-    for (const name of [...conventional, ...(await this.#userPlugins())]) {
-      const loaded = await this.load(name)
-      if (loaded && offers(loaded.plugin, need)) return loaded.plugin
-    }
-    throw unknownNeed(need)
+    if (failures.length > 0) throw failures[0]
+    throw isOfficial && expected !== undefined ? notInstalled(need, expected) : unknownNeed(need)
   }
 
-  /** For listings: a plugin that fails to load must not take every command with it. */
-  async #loadQuietly(name: string): Promise<LoadedPlugin | undefined> {
-    try {
-      return await this.load(name)
-    } catch (error) {
-      if (isS3loError(error, 'PLUGIN_INCOMPATIBLE')) return undefined
-      throw error
+  /** Loads in turn, so that one plugin that fails does not take the others with it. */
+  async #loadAll(
+    names: Iterable<string>,
+  ): Promise<{ readonly plugins: readonly Plugin[]; readonly failures: readonly S3loError[] }> {
+    const plugins: Plugin[] = []
+    const failures: S3loError[] = []
+    for (const name of names) {
+      try {
+        const loaded = await this.load(name)
+        if (loaded) plugins.push(loaded.plugin)
+      } catch (error) {
+        if (!isS3loError(error, 'PLUGIN_INCOMPATIBLE')) throw error
+        failures.push(error)
+      }
     }
+    return { plugins, failures }
+  }
+
+  async #commandPackages(): Promise<ReadonlySet<string>> {
+    const official = Object.values(COMMAND_PACKAGES).map(({ package: name }) => name)
+    return new Set([...official, ...(await this.#userPlugins())])
   }
 
   async #userPlugins(): Promise<readonly string[]> {
@@ -100,9 +112,56 @@ class NamedPluginLoader implements PackageLoader {
   }
 }
 
+function ignoreInvalidList(error: unknown): readonly string[] {
+  if (isS3loError(error, 'INTEGRITY')) return []
+  throw error
+}
+
+async function loadPlugin(name: string, env: Environment): Promise<LoadedPlugin | undefined> {
+  const { resolvePlugin } = await import('./plugin-resolver.ts')
+  const resolved = await resolvePlugin(name, env)
+  if (!resolved) return undefined
+  const { loadPluginModule } = await import('./plugin-module.ts')
+  try {
+    return { plugin: await loadPluginModule(resolved), resolved }
+  } catch (error) {
+    throw withHint(error, resolved)
+  }
+}
+
+/** Adds where the plugin that failed can be repaired, unless the error knows better. */
+function withHint(error: unknown, { name, origin, url }: ResolvedPlugin): unknown {
+  if (!isS3loError(error) || error.hint !== undefined) return error
+  const hint =
+    origin === 'user' ? `install it again: s3lo plugin add ${name}` : `it was loaded from ${url}`
+  return new S3loError(error.code, error.message, { hint, cause: error.cause })
+}
+
 function packageOf({ kind, name }: PluginNeed): string | undefined {
   const packages = kind === 'backend' ? BACKEND_PACKAGES : SOURCE_PACKAGES
   return Object.hasOwn(packages, name) ? packages[name] : undefined
+}
+
+/** The package that brings a scheme by its name; not every scheme can be part of one. */
+function conventionalPackage({ kind, name }: PluginNeed): string | undefined {
+  return kind === 'backend' && /^[a-z0-9.-]+$/.test(name) ? `s3lo-backend-${name}` : undefined
+}
+
+function packageOfCommand(words: readonly string[]): string | undefined {
+  const known = Object.entries(COMMAND_PACKAGES).find(([path]) =>
+    path.split(' ').every((word, i) => words[i] === word),
+  )
+  return known?.[1].package
+}
+
+function longestMatch(
+  plugins: readonly Plugin[],
+  words: readonly string[],
+): CommandContribution | undefined {
+  return plugins
+    .flatMap(({ commands }) => commands ?? [])
+    .filter(({ path }) => path.every((word, i) => words[i] === word))
+    .toSorted((a, b) => b.path.length - a.path.length)[0]
 }
 
 function offers(plugin: Plugin, { kind, name }: PluginNeed): boolean {
@@ -110,64 +169,12 @@ function offers(plugin: Plugin, { kind, name }: PluginNeed): boolean {
   return offered !== undefined && Object.hasOwn(offered, name)
 }
 
-async function loadPlugin(name: string, env: Environment): Promise<LoadedPlugin | undefined> {
-  const { resolvePlugin } = await import('./plugin-resolver.ts')
-  const resolved = await resolvePlugin(name, env)
-  if (!resolved) return undefined
-  const plugin = asPlugin(name, await importModule(name, resolved.url))
-  assertCompatible(plugin)
-  return { plugin, resolved }
-}
-
-async function importModule(name: string, url: string): Promise<unknown> {
-  try {
-    return await import(url)
-  } catch (cause) {
-    const reason = cause instanceof Error ? cause.message : String(cause)
-    throw new S3loError(
-      'PLUGIN_INCOMPATIBLE',
-      `${name} is installed but failed to load: ${reason}`,
-      { hint: `install it again: s3lo plugin add ${name}`, cause },
-    )
-  }
-}
-
-/** Checks the shape of a plugin, which anybody may have written. */
-function asPlugin(name: string, module: unknown): Plugin {
-  const plugin = isRecord(module) ? module['default'] : undefined
-  if (!isRecord(plugin)) throw malformed(name, 'its ./plugin has no default export')
-  if (typeof plugin['name'] !== 'string') throw malformed(name, 'its plugin has no name')
-  if (!Number.isInteger(plugin['apiVersion'])) throw malformed(name, 'it has no apiVersion')
-  for (const role of ['backends', 'sources']) {
-    const offered = plugin[role]
-    if (offered === undefined) continue
-    if (!isRecord(offered) || !Object.values(offered).every(isContribution)) {
-      throw malformed(name, `its ${role} are not contributions`)
-    }
-  }
-  const commands = plugin['commands'] ?? []
-  if (!Array.isArray(commands) || !commands.every(isCommand)) {
-    throw malformed(name, 'its commands are not contributions')
-  }
-  return plugin as unknown as Plugin
-}
-
-function isContribution(value: unknown): boolean {
-  return isRecord(value) && typeof value['load'] === 'function'
-}
-
-function isCommand(value: unknown): boolean {
-  return isContribution(value) && isRecord(value) && Array.isArray(value['path'])
-}
-
-function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null
-}
-
-function malformed(name: string, what: string): S3loError {
-  return new S3loError('PLUGIN_INCOMPATIBLE', `${name} is no s3lo plugin: ${what}`, {
-    hint: `s3lo plugin remove ${name}`,
-  })
+function offersNot(name: string, need: PluginNeed): S3loError {
+  return new S3loError(
+    'PLUGIN_INCOMPATIBLE',
+    `${name} is installed but brings no ${describe(need)}`,
+    { hint: `install another version: s3lo plugin add ${name}@latest` },
+  )
 }
 
 function notInstalled(need: PluginNeed, name: string): S3loError {
@@ -177,13 +184,16 @@ function notInstalled(need: PluginNeed, name: string): S3loError {
 }
 
 function unknownNeed(need: PluginNeed): S3loError {
-  const meant =
-    need.kind === 'backend' ? nearest(need.name, Object.keys(BACKEND_PACKAGES)) : undefined
+  const isBackend = need.kind === 'backend'
+  const meant = nearest(need.name, Object.keys(isBackend ? BACKEND_PACKAGES : SOURCE_PACKAGES))
+  const conventional = conventionalPackage(need)
   const install =
-    need.kind === 'backend' ? `s3lo plugin add s3lo-backend-${need.name}` : 's3lo plugin list'
-  return new S3loError('PLUGIN_NOT_INSTALLED', `no ${describe(need)} is installed`, {
-    hint: meant === undefined ? install : `did you mean ${meant}://? If not: ${install}`,
-  })
+    conventional === undefined ? 's3lo plugin list' : `s3lo plugin add ${conventional}`
+  const hint =
+    meant === undefined
+      ? install
+      : `did you mean ${meant}${isBackend ? '://' : ':'}? If not: ${install}`
+  return new S3loError('PLUGIN_NOT_INSTALLED', `no ${describe(need)} is installed`, { hint })
 }
 
 function describe({ kind, name }: PluginNeed): string {

@@ -2,6 +2,8 @@ import { readFile } from 'node:fs/promises'
 import { delimiter, isAbsolute, join, resolve, sep } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { asObject, parseJson, S3loError } from '@s3lo/core/plugin'
+import { exportedPath } from './package-exports.ts'
+import { isPackageName } from './plugin-list.ts'
 import { type Environment, userFolder } from './user-folder.ts'
 
 /** Where a package was found. */
@@ -9,14 +11,10 @@ export type PluginOrigin = 'built-in' | 'user' | 'path'
 
 /** A plugin's entry module, found but not loaded. */
 export interface ResolvedPlugin {
+  readonly name: string
   readonly url: string
   readonly origin: PluginOrigin
-  /** Of its package; asked for only where the version is shown. */
-  readonly packageJson: () => URL
 }
-
-/** The conditions of an `exports` map that hold for an import by Node. */
-const CONDITIONS: ReadonlySet<string> = new Set(['node', 'import', 'module-sync', 'default'])
 
 /**
  * Finds `NAME/plugin`: beside the command line itself, in the user's folder, then in each folder of
@@ -28,88 +26,96 @@ export async function resolvePlugin(
   name: string,
   env: Environment,
 ): Promise<ResolvedPlugin | undefined> {
-  const builtIn = resolveBuiltIn(name)
-  if (builtIn) return builtIn
-  const user = await resolveIn(userFolder(env), name, 'user')
-  if (user) return user
-  for (const folder of pluginPath(env)) {
-    const found = await resolveIn(folder, name, 'path')
-    if (found) return found
+  if (!isPackageName(name)) return undefined
+  const places = [
+    () => resolveBuiltIn(name),
+    () => resolveIn(userFolder(env), name, 'user'),
+    ...pluginPath(env).map((folder) => () => resolveIn(folder, name, 'path')),
+  ]
+  const failures: unknown[] = []
+  for (const find of places) {
+    try {
+      const found = await find()
+      if (found) return found
+    } catch (error) {
+      failures.push(error) // Another place may have one that is a plugin.
+    }
   }
+  if (failures.length > 0) throw failures[0]
   return undefined
 }
 
-/** Node's own resolution, from this module. */
-function resolveBuiltIn(name: string): ResolvedPlugin | undefined {
+/** Node's own resolution, from this module. Throws as {@link resolvePlugin} does. */
+export function resolveBuiltIn(name: string): ResolvedPlugin | undefined {
   try {
-    const url = import.meta.resolve(`${name}/plugin`)
-    const packageJson = () => new URL(import.meta.resolve(`${name}/package.json`))
-    return { url, origin: 'built-in', packageJson }
-  } catch {
-    return undefined // Not there, or not meant for us: the user's own folder may have it.
+    return { name, url: import.meta.resolve(`${name}/plugin`), origin: 'built-in' }
+  } catch (cause) {
+    const code = codeOf(cause)
+    if (code === 'ERR_MODULE_NOT_FOUND') return undefined
+    if (code === 'ERR_PACKAGE_PATH_NOT_EXPORTED') throw noEntry(name, cause)
+    throw new S3loError('PLUGIN_INCOMPATIBLE', `${name} is installed but cannot be read`, { cause })
   }
 }
 
-async function resolveIn(
+/**
+ * A package in a folder's `node_modules`. Node resolves only from where a module is, and nothing
+ * of ours is in that folder; so its rules for `exports` are followed here.
+ */
+export async function resolveIn(
   folder: string,
   name: string,
   origin: PluginOrigin,
 ): Promise<ResolvedPlugin | undefined> {
   const root = join(folder, 'node_modules', name)
-  const packageJson = pathToFileURL(join(root, 'package.json'))
-  const description = await readPackage(packageJson, name)
+  const description = await readPackage(join(root, 'package.json'), name)
   if (!description) return undefined
   const entry = exportedPath(description['exports'], './plugin')
-  if (entry === undefined) {
-    throw new S3loError(
-      'PLUGIN_INCOMPATIBLE',
-      `${name} is no s3lo plugin: it exports no ./plugin`,
-      {
-        hint: `s3lo plugin remove ${name}`,
-      },
-    )
-  }
+  if (entry === undefined) throw noEntry(name)
   const path = resolve(root, entry)
   if (!path.startsWith(root + sep)) {
     throw new S3loError('PLUGIN_INCOMPATIBLE', `${name} exports ./plugin from outside itself`)
   }
-  return { url: pathToFileURL(path).href, origin, packageJson: () => packageJson }
+  return { name, url: pathToFileURL(path).href, origin }
 }
 
-type PackageDescription = Readonly<Record<string, unknown>>
+/** The version of a plugin's package; empty where it says none. */
+export async function readVersion({ name, url }: ResolvedPlugin): Promise<string> {
+  let folder = new URL('.', url)
+  for (;;) {
+    const description = await readPackage(new URL('package.json', folder), name)
+    // A package may hold more descriptions, which only say of what kind its modules are.
+    if (description?.['name'] === name) {
+      const version = description['version']
+      return typeof version === 'string' ? version : ''
+    }
+    const parent = new URL('..', folder)
+    if (parent.href === folder.href) return ''
+    folder = parent
+  }
+}
 
-async function readPackage(url: URL, name: string): Promise<PackageDescription | undefined> {
+async function readPackage(
+  path: string | URL,
+  name: string,
+): Promise<Readonly<Record<string, unknown>> | undefined> {
+  const what = `the package.json of ${name}`
   try {
-    return asObject(parseJson(await readFile(url), `package.json of ${name}`), name)
-  } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined
-    if (error instanceof Error && 'code' in error && error.code === 'ENOTDIR') return undefined
-    throw error
+    return asObject(parseJson(await readFile(path), what), what)
+  } catch (cause) {
+    const code = codeOf(cause)
+    if (code === 'ENOENT' || code === 'ENOTDIR') return undefined
+    const message = `${name} is installed but ${what} cannot be read`
+    throw new S3loError('PLUGIN_INCOMPATIBLE', message, { cause })
   }
 }
 
-/** The version in a package's description; empty where there is none. */
-export async function readVersion({ packageJson }: ResolvedPlugin, name: string): Promise<string> {
-  const version = (await readPackage(packageJson(), name))?.['version']
-  return typeof version === 'string' ? version : ''
+function noEntry(name: string, cause?: unknown): S3loError {
+  const message = `${name} is no s3lo plugin: it exports no ./plugin`
+  return new S3loError('PLUGIN_INCOMPATIBLE', message, { cause })
 }
 
-/** The path that an `exports` map gives to a subpath (Node's conditional exports, without patterns). */
-export function exportedPath(exports: unknown, subpath: string): string | undefined {
-  if (typeof exports !== 'object' || exports === null || Array.isArray(exports)) return undefined
-  return firstMatch((exports as Readonly<Record<string, unknown>>)[subpath])
-}
-
-function firstMatch(target: unknown): string | undefined {
-  if (typeof target === 'string') return target.startsWith('./') ? target : undefined
-  if (Array.isArray(target)) return target.map(firstMatch).find((path) => path !== undefined)
-  if (typeof target !== 'object' || target === null) return undefined
-  for (const [condition, nested] of Object.entries(target)) {
-    if (!CONDITIONS.has(condition)) continue
-    const path = firstMatch(nested)
-    if (path !== undefined) return path
-  }
-  return undefined
+function codeOf(error: unknown): unknown {
+  return error instanceof Error && 'code' in error ? error.code : undefined
 }
 
 /** The absolute folders of `S3LO_PLUGIN_PATH`; a relative one would depend on the working directory. */

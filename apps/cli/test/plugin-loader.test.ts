@@ -1,41 +1,24 @@
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { dirname, join } from 'node:path'
+import { delimiter, join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { BACKEND_PACKAGES, SOURCE_PACKAGES } from '../src/catalog.ts'
-import { readPluginList, writePluginList } from '../src/plugin-list.ts'
+import { writePluginList } from '../src/plugin-list.ts'
 import { createPluginLoader } from '../src/plugin-loader.ts'
-import { exportedPath } from '../src/plugin-resolver.ts'
-import { listPlugins, parseSpecifier, removePlugin } from '../src/plugin-store.ts'
+import { FOO_PLUGIN, HELLO_PLUGIN, writePackage } from './plugin-packages.ts'
 
 let folder: string
+let home: string
 let env: Record<string, string>
 
 beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), 's3lo-plugins-'))
-  env = { S3LO_CONFIG_HOME: join(folder, 'user') }
+  home = join(folder, 'user')
+  env = { S3LO_CONFIG_HOME: home }
 })
 afterEach(() => rm(folder, { recursive: true, force: true }))
 
-const GOOD = `export default { name: 'NAME', apiVersion: 1, backends: {
-  foo: { summary: 'foo', load: async () => ({}) } } }`
-
-/** Writes a package by hand; `exports` is what its ./plugin is exported as. */
-async function writePackage(
-  root: string,
-  name: string,
-  code = GOOD,
-  exports: unknown = './plugin.js',
-): Promise<void> {
-  const path = join(root, 'node_modules', name)
-  await mkdir(path, { recursive: true })
-  const description = { name, version: '1.2.3', type: 'module', exports: { './plugin': exports } }
-  await writeFile(join(path, 'package.json'), JSON.stringify(description))
-  await writeFile(join(path, 'plugin.js'), code.replaceAll('NAME', name))
-}
-
-function find(name: string): Promise<unknown> {
-  return createPluginLoader({ env }).find({ kind: 'backend', name })
+function find(name: string, kind: 'backend' | 'source' = 'backend'): Promise<unknown> {
+  return createPluginLoader({ env }).find({ kind, name })
 }
 
 describe('finding a plugin', () => {
@@ -44,19 +27,39 @@ describe('finding a plugin', () => {
     ['an import condition alone', { import: './plugin.js' }],
     ['a default behind types', { types: './plugin.d.ts', default: './plugin.js' }],
     ['nested conditions', { node: { import: './plugin.js' } }],
-  ])('reads an entry that is exported as %s', async (_, exports) => {
-    await writePackage(env['S3LO_CONFIG_HOME']!, 's3lo-backend-foo', GOOD, exports)
+  ])('reads an entry that is exported as %s', async (_, entry) => {
+    await writePackage(home, 's3lo-backend-foo', FOO_PLUGIN, entry)
     expect(await find('foo')).toMatchObject({ name: 's3lo-backend-foo' })
   })
 
-  it('looks into the folders of S3LO_PLUGIN_PATH, of which relative ones do not count', async () => {
+  it('finds those that came with s3lo without any folder', async () => {
+    expect(await find('local')).toMatchObject({ name: '@s3lo/backend-local' })
+    expect(await find('oci', 'source')).toMatchObject({ name: '@s3lo/source-docker' })
+  })
+
+  it('looks into the folders of S3LO_PLUGIN_PATH', async () => {
     await writePackage(join(folder, 'extra'), 's3lo-backend-foo')
-    env['S3LO_PLUGIN_PATH'] = `relative:${join(folder, 'extra')}`
+    env['S3LO_PLUGIN_PATH'] = [join(folder, 'nothing'), join(folder, 'extra')].join(delimiter)
     expect(await find('foo')).toMatchObject({ name: 's3lo-backend-foo' })
   })
 
-  it('never looks into the working directory', async () => {
+  it("prefers the user's folder to S3LO_PLUGIN_PATH", async () => {
+    await writePackage(home, 's3lo-backend-foo')
+    await writePackage(join(folder, 'extra'), 's3lo-backend-foo', "throw new Error('not this')")
+    env['S3LO_PLUGIN_PATH'] = join(folder, 'extra')
+    expect(await find('foo')).toMatchObject({ name: 's3lo-backend-foo' })
+  })
+
+  it.each([
+    ['by itself', {}],
+    ['by a relative S3LO_PLUGIN_PATH', { S3LO_PLUGIN_PATH: '.' }],
+    ['by an empty entry of S3LO_PLUGIN_PATH', { S3LO_PLUGIN_PATH: delimiter }],
+    ['by a relative S3LO_CONFIG_HOME', { S3LO_CONFIG_HOME: '.' }],
+    ['by a relative XDG_CONFIG_HOME', { S3LO_CONFIG_HOME: '', XDG_CONFIG_HOME: '.' }],
+  ])('never looks into the working directory %s', async (_, variables) => {
     await writePackage(folder, 's3lo-backend-foo')
+    await writePackage(join(folder, 's3lo'), 's3lo-backend-foo')
+    Object.assign(env, { HOME: join(folder, 'nobody') }, variables)
     const before = process.cwd()
     process.chdir(folder)
     try {
@@ -67,26 +70,42 @@ describe('finding a plugin', () => {
   })
 
   it('asks the plugins that the user added under any name', async () => {
-    await writePackage(env['S3LO_CONFIG_HOME']!, '@acme/stores')
+    await writePackage(home, '@acme/stores')
     await writePluginList(env, ['@acme/stores'])
     expect(await find('foo')).toMatchObject({ name: '@acme/stores' })
   })
 
   it('loads a package once', async () => {
-    await writePackage(env['S3LO_CONFIG_HOME']!, 's3lo-backend-foo')
+    await writePackage(home, 's3lo-backend-foo')
     const loader = createPluginLoader({ env })
     const need = { kind: 'backend', name: 'foo' } as const
     expect(await loader.find(need)).toBe(await loader.find(need))
   })
 
+  it.each(['../../secret', '..', '.hidden', 'a/b', 'FOO'])(
+    'takes %j for no part of a path',
+    async (scheme) => {
+      await writePackage(folder, 'secret', "throw new Error('loaded')")
+      await expect(find(scheme)).rejects.toMatchObject({ code: 'PLUGIN_NOT_INSTALLED' })
+    },
+  )
+})
+
+describe('a plugin that is not there', () => {
   it.each([
-    ['gs', 's3lo plugin add @s3lo/backend-gcs'],
-    ['s4', 'did you mean s3://'],
-    ['zzz', 's3lo plugin add s3lo-backend-zzz'],
-  ])('says how to install %s', async (scheme, hint) => {
-    await expect(find(scheme)).rejects.toMatchObject({
-      code: 'PLUGIN_NOT_INSTALLED',
-      hint: expect.stringContaining(hint),
+    ['backend', 'gs', 's3lo plugin add @s3lo/backend-gcs'],
+    ['backend', 's4', 'did you mean s3://? If not: s3lo plugin add s3lo-backend-s4'],
+    ['backend', 'zzz', 's3lo plugin add s3lo-backend-zzz'],
+    ['backend', 's3+http', 's3lo plugin list'],
+    ['source', 'docker', 's3lo plugin add @s3lo/source-registry'],
+    ['source', 'oci-archve', 'did you mean oci-archive:? If not: s3lo plugin list'],
+  ] as const)('%s %s: the hint says what to type', async (kind, name, hint) => {
+    await expect(find(name, kind)).rejects.toMatchObject({ code: 'PLUGIN_NOT_INSTALLED', hint })
+  })
+
+  it('is named by its scheme', async () => {
+    await expect(find('gs')).rejects.toMatchObject({
+      message: 'no backend for gs:// is installed',
     })
   })
 })
@@ -95,115 +114,115 @@ describe('a plugin that is there but wrong', () => {
   it.each([
     ['throws when it is loaded', "throw new Error('boom')", 'boom'],
     ['misses a module', "import 'nowhere-to-be-found'", 'nowhere-to-be-found'],
+    ['is no JavaScript', 'export default {', 'failed to load'],
     ['has no default export', 'export const x = 1', 'default export'],
+    ['exports a list', 'export default []', 'default export'],
     ['has no name', 'export default { apiVersion: 1 }', 'name'],
     ['has no apiVersion', "export default { name: 'NAME' }", 'apiVersion'],
     ['was made for another API', "export default { name: 'NAME', apiVersion: 99 }", '99'],
+    [
+      'was made for another API with another shape',
+      "export default { name: 'NAME', apiVersion: 2, backends: new Map() }",
+      'plugin API 2',
+    ],
     ['offers nonsense', "export default { name: 'N', apiVersion: 1, backends: 3 }", 'backends'],
-    ['offers no load', "export default { name: 'N', apiVersion: 1, commands: [1] }", 'commands'],
-  ])('because it %s is named, with the cause', async (_, code, words) => {
-    await writePackage(env['S3LO_CONFIG_HOME']!, 's3lo-backend-foo', code)
+    [
+      'offers no load',
+      "export default { name: 'N', apiVersion: 1, sources: { x: { summary: 'x' } } }",
+      'sources',
+    ],
+    ['has no commands', "export default { name: 'N', apiVersion: 1, commands: [1] }", 'commands'],
+    [
+      'has a command without words',
+      "export default { name: 'N', apiVersion: 1, commands: [{ path: [], summary: '', load() {} }] }",
+      'commands',
+    ],
+    ['brings something else', HELLO_PLUGIN, 'brings no backend for foo://'],
+  ])('because it %s is named', async (_, code, words) => {
+    await writePackage(home, 's3lo-backend-foo', code)
     await expect(find('foo')).rejects.toMatchObject({
       code: 'PLUGIN_INCOMPATIBLE',
-      message: expect.stringContaining(words),
+      message: expect.stringMatching(
+        new RegExp(`s3lo-backend-foo.*${words.replaceAll('/', '.')}`, 's'),
+      ),
+      hint: expect.any(String),
     })
   })
 
-  it.each([undefined, './../../secret.js', { browser: './plugin.js' }])(
+  it('keeps the cause', async () => {
+    await writePackage(home, 's3lo-backend-foo', "throw new TypeError('boom')")
+    await expect(find('foo')).rejects.toMatchObject({ cause: expect.any(TypeError) })
+  })
+
+  it.each([[{}], [null], ['./../../secret.js'], [{ browser: './plugin.js' }]])(
     'because it exports ./plugin as %j is refused',
-    async (exports) => {
-      await writePackage(env['S3LO_CONFIG_HOME']!, 's3lo-backend-foo', GOOD, exports ?? null)
+    async (entry) => {
+      await writePackage(home, 's3lo-backend-foo', FOO_PLUGIN, entry)
       await expect(find('foo')).rejects.toMatchObject({ code: 'PLUGIN_INCOMPATIBLE' })
     },
   )
 
-  it('does not take the commands of the others with it', async () => {
-    const home = env['S3LO_CONFIG_HOME']!
-    await writePackage(home, 'broken', "throw new Error('boom')")
-    const code = `export default { name: 'NAME', apiVersion: 1,
-      commands: [{ path: ['hello'], summary: 'say hello', load: async () => ({}) }] }`
-    await writePackage(home, 'talker', code)
-    await writePluginList(env, ['broken', 'talker'])
-    const loader = createPluginLoader({ env })
-    expect((await loader.commands()).map(({ path }) => path)).toEqual([['hello']])
-    expect(await loader.findCommand(['hello', 'world'])).toMatchObject({ summary: 'say hello' })
-    expect(await loader.findCommand(['goodbye'])).toBeUndefined()
-  })
-})
-
-describe('the list of plugins', () => {
-  it('agrees with the catalog for every official plugin that is installed', async () => {
-    const catalogs = { schemes: BACKEND_PACKAGES, transports: SOURCE_PACKAGES } as const
-    const installed = await listPlugins({ env })
-    expect(installed.map(({ name }) => name)).toEqual([
-      '@s3lo/backend-local',
-      '@s3lo/source-docker',
-    ])
-    for (const plugin of installed) {
-      for (const role of ['schemes', 'transports'] as const) {
-        const listed = Object.entries(catalogs[role]).filter(([, name]) => name === plugin.name)
-        expect(new Set(plugin[role])).toEqual(new Set(listed.map(([offered]) => offered)))
-      }
-    }
+  it('because its package.json is broken is refused', async () => {
+    const path = join(home, 'node_modules/s3lo-backend-foo')
+    await mkdir(path, { recursive: true })
+    await writeFile(join(path, 'package.json'), '{')
+    await expect(find('foo')).rejects.toMatchObject({ code: 'PLUGIN_INCOMPATIBLE' })
   })
 
-  it('keeps names sorted and once', async () => {
-    await writePluginList(env, ['b', 'a', 'b'])
-    expect(await readPluginList(env)).toEqual(['a', 'b'])
+  it('does not hide another that brings what is needed', async () => {
+    await writePackage(home, 's3lo-backend-foo', "throw new Error('boom')")
+    await writePackage(home, '@acme/stores')
+    await writePluginList(env, ['@acme/stores'])
+    expect(await find('foo')).toMatchObject({ name: '@acme/stores' })
   })
 
-  it.each(['nonsense', '[]', '{"plugins":[1]}', '{"plugins":["../evil"]}', '{"plugins":["-g"]}'])(
-    'refuses %s',
-    async (content) => {
-      const path = join(env['S3LO_CONFIG_HOME']!, 'plugins.json')
-      await mkdir(dirname(path), { recursive: true })
-      await writeFile(path, content)
-      await expect(readPluginList(env)).rejects.toMatchObject({ code: 'INTEGRITY' })
-    },
-  )
-
-  it('does not remove what was never added', async () => {
-    await expect(removePlugin('@s3lo/backend-local', { env })).rejects.toMatchObject({
-      code: 'NOT_FOUND',
+  it('is named rather than called missing when nothing else brings what is needed', async () => {
+    await writePackage(home, '@acme/stores', "throw new Error('boom')")
+    await writePluginList(env, ['@acme/stores'])
+    await expect(find('foo')).rejects.toMatchObject({
+      code: 'PLUGIN_INCOMPATIBLE',
+      message: expect.stringContaining('@acme/stores'),
     })
   })
 })
 
-describe('what can be installed', () => {
-  it.each([
-    ['s3lo-backend-foo', 's3lo-backend-foo'],
-    ['s3lo-backend-foo@1.2.3', 's3lo-backend-foo'],
-    ['@acme/s3lo-backend-foo@^1', '@acme/s3lo-backend-foo'],
-    ['@s3lo/backend-s3', '@s3lo/backend-s3'],
-  ])('is a package: %s', (specifier, name) => {
-    expect(parseSpecifier(specifier)).toBe(name)
+describe('the commands of plugins', () => {
+  it('are found by the words they begin with, beside a plugin that is broken', async () => {
+    await writePackage(home, 'broken', "throw new Error('boom')")
+    await writePackage(home, 'talker', HELLO_PLUGIN)
+    await writePluginList(env, ['broken', 'talker'])
+    const loader = createPluginLoader({ env })
+    expect((await loader.commands()).map(({ path }) => path)).toEqual([['hello']])
+    expect(await loader.findCommand(['hello', 'world'])).toMatchObject({ summary: 'say hello' })
   })
 
-  it.each([
-    '--global',
-    '-g',
-    './folder',
-    '../x',
-    '/tmp/x',
-    'file:x',
-    'git+https://x/y',
-    'https://x/y.tgz',
-    'user/repo',
-    'a b',
-    'X',
-    '',
-    'foo@file:../x',
-    'foo@npm:bar',
-  ])('is not %j', (specifier) => {
-    expect(() => parseSpecifier(specifier)).toThrow(expect.objectContaining({ code: 'USAGE' }))
+  it('that are not found are nobody’s, unless a plugin is broken', async () => {
+    await writePackage(home, 'talker', HELLO_PLUGIN)
+    await writePluginList(env, ['talker'])
+    expect(await createPluginLoader({ env }).findCommand(['goodbye'])).toBeUndefined()
+    await writePackage(home, 'broken', "throw new Error('boom')")
+    await writePluginList(env, ['broken', 'talker'])
+    await expect(createPluginLoader({ env }).findCommand(['goodbye'])).rejects.toMatchObject({
+      code: 'PLUGIN_INCOMPATIBLE',
+    })
   })
-})
 
-describe('conditional exports', () => {
-  it('give the first condition that holds, as Node does', () => {
-    const exports = { './plugin': { require: './a.cjs', import: './b.js', default: './c.js' } }
-    expect(exportedPath(exports, './plugin')).toBe('./b.js')
-    expect(exportedPath({ './plugin': ['../x', './y.js'] }, './plugin')).toBe('./y.js')
-    expect(exportedPath('./index.js', './plugin')).toBeUndefined()
+  it('are none where the list of plugins is broken, so that help still works', async () => {
+    await mkdir(home, { recursive: true })
+    await writeFile(join(home, 'plugins.json'), '{')
+    expect(await createPluginLoader({ env }).commands()).toEqual([])
+    await expect(createPluginLoader({ env }).findCommand(['x'])).rejects.toMatchObject({
+      code: 'INTEGRITY',
+      hint: expect.any(String),
+    })
+  })
+
+  it('that the catalog knows come from their package, which may be broken', async () => {
+    await writePackage(home, '@s3lo/signing', "throw new Error('boom')")
+    await expect(createPluginLoader({ env }).findCommand(['sign', 'x'])).rejects.toMatchObject({
+      code: 'PLUGIN_INCOMPATIBLE',
+      message: expect.stringContaining('@s3lo/signing'),
+    })
+    expect(await createPluginLoader({ env }).findCommand(['scan', 'x'])).toBeUndefined()
   })
 })

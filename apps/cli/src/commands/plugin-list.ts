@@ -19,13 +19,19 @@ export default class PluginListCommand extends S3loCommand {
   }
 }
 
-/** A plugin as a line of text: what it is, where it came from, what it brings. */
+/** A plugin as a line of text: what it is, where it came from, what it brings or why it does not. */
 export function renderPlugin(plugin: InstalledPlugin): string {
-  const { name, version, from, schemes, transports, commands } = plugin
-  const brings = [
+  const { name, version, from, error } = plugin
+  const title = [name, version, `(${from})`].filter((word) => word !== '').join(' ')
+  const brings = error ? `cannot be used: ${error.message}` : offersOf(plugin)
+  return `${escapeText(`${title}: ${brings}`)}\n`
+}
+
+function offersOf({ schemes, transports, commands }: InstalledPlugin): string {
+  const offers = [
     ...schemes.map((scheme) => `${scheme}://`),
     ...transports.map((transport) => `${transport}:`),
     ...commands.map((command) => `s3lo ${command}`),
   ]
-  return `${escapeText(`${name} ${version} (${from}): ${brings.join(', ') || 'nothing'}`)}\n`
+  return offers.join(', ') || 'nothing'
 }
