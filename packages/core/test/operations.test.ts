@@ -437,6 +437,18 @@ describe('history', () => {
     expect(current?.size_bytes).toBeGreaterThan(0)
   })
 
+  it('shows the rest when one history cannot be read, and says so', async () => {
+    await world.host.push('fix:app:v1', 'mem://b/app:v1')
+    await world.host.push('fix:app:v1', 'mem://b/other:v1')
+    await bucket.put('manifests/app/v1/history.json', encode('{ torn'))
+    const notices: string[] = []
+    const rows = await world.host.storeHistory('mem://b', {
+      onProgress: (event) => event.type === 'notice' && notices.push(event.code),
+    })
+    expect(rows).toHaveLength(2)
+    expect(notices).toEqual(['history-unreadable'])
+  })
+
   it('sums up the images of a store', async () => {
     await world.host.push('fix:app:v1', 'mem://b/app:v1')
     await world.host.push('fix:app:v1', 'mem://b/app:v2')

@@ -1,4 +1,5 @@
 import {
+  type HistoryOptions,
   type Host,
   type ImageHistory,
   type OperationOptions,
@@ -32,15 +33,18 @@ export default class HistoryCommand extends S3loCommand {
     description: 'show pushes that were overwritten since as well',
   })
 
-  protected override async run(host: Host, { signal }: OperationOptions): Promise<Output> {
+  protected override async run(
+    host: Host,
+    { signal, onProgress }: OperationOptions,
+  ): Promise<Output> {
     const limit = parseLimit(this.limit)
     const { image } = parseConfigReference(this.reference)
     if (image === '') {
-      const result = await host.storeHistory(this.reference, { signal, limit })
+      const result = await host.storeHistory(this.reference, { signal, onProgress, limit })
       return table(result, renderStoreHistory, 'No push history recorded.')
     }
     const { all } = this
-    const result = await this.#imageHistory(host, image, { signal, limit, all })
+    const result = await this.#imageHistory(host, image, { signal, onProgress, limit, all })
     return table(result, renderImageHistory, `No push history recorded for ${escapeText(image)}.`)
   }
 
@@ -48,7 +52,7 @@ export default class HistoryCommand extends S3loCommand {
   async #imageHistory(
     host: Host,
     image: string,
-    { limit, ...options }: { signal: AbortSignal | undefined; limit: number; all: boolean },
+    { limit, ...options }: HistoryOptions & { readonly limit: number },
   ): Promise<readonly TagHistory[]> {
     const colon = image.lastIndexOf(':')
     if (colon < 0) return host.imageHistory(this.reference, { ...options, limit })

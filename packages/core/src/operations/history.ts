@@ -1,6 +1,7 @@
 import type { CallOptions } from '../contract/call-options.ts'
+import type { ProgressOptions } from '../contract/progress.ts'
 import { historyKey } from '../layout/keys.ts'
-import { S3loError } from '../errors.ts'
+import { isS3loError, S3loError } from '../errors.ts'
 import { totalSize } from '../oci/descriptor.ts'
 import { type HistoryEntry, readHistory } from '../store/history.ts'
 import type { ImageStore } from '../store/image-store.ts'
@@ -8,7 +9,7 @@ import { readTagManifest } from '../store/manifests.ts'
 import { readTagEntries, type TagEntry } from '../store/tags.ts'
 import { planGraph } from '../graph/plan.ts'
 
-export interface HistoryOptions extends CallOptions {
+export interface HistoryOptions extends CallOptions, ProgressOptions {
   /** At most so many rows; 0 means all (default 10). */
   readonly limit?: number | undefined
   /** Writes that were overwritten since as well. */
@@ -37,11 +38,11 @@ export interface TagHistory {
 export async function storeHistory(
   store: ImageStore,
   filter = '',
-  { limit = 10, signal }: HistoryOptions = {},
+  { limit = 10, signal, onProgress }: HistoryOptions = {},
 ): Promise<readonly ImageHistory[]> {
   const images = new Map<string, ImageHistory>()
   for await (const entry of readTagEntries(store.backend, filter, { signal })) {
-    const [current] = await tagHistory(store, entry, { signal })
+    const [current] = await tagHistory(store, entry, { signal, onProgress })
     if (!current) continue
     const known = images.get(entry.image)
     const newer = !known || current.pushed_at > known.last_pushed_at
@@ -62,14 +63,14 @@ export async function storeHistory(
 export async function imageHistory(
   store: ImageStore,
   image: string,
-  { limit = 10, all = false, signal }: HistoryOptions = {},
+  { limit = 10, all = false, signal, onProgress }: HistoryOptions = {},
 ): Promise<readonly TagHistory[]> {
   const rows: TagHistory[] = []
   let found = false
   for await (const entry of readTagEntries(store.backend, `${image}/`, { signal })) {
     if (entry.image !== image) continue
     found = true
-    rows.push(...(await tagHistory(store, entry, { signal })))
+    rows.push(...(await tagHistory(store, entry, { signal, onProgress })))
   }
   if (!found) {
     throw new S3loError('NOT_FOUND', `image ${image} is not in ${store.name}`, {
@@ -90,10 +91,10 @@ export async function imageHistory(
 async function tagHistory(
   store: ImageStore,
   { image, tag, info }: TagEntry,
-  options: CallOptions,
+  options: CallOptions & ProgressOptions,
 ): Promise<readonly TagHistory[]> {
   const reference = { name: image, tag }
-  const recorded = await readHistory(store.backend, historyKey(reference), options)
+  const recorded = await readRecorded(store, historyKey(reference), options)
   const document = await readTagManifest(store.backend, reference, options)
   if (!document) return [] // Deleted while it was being listed.
   const { digest } = document.descriptor
@@ -107,6 +108,21 @@ async function tagHistory(
     size_bytes: totalSize(blobs.map(({ descriptor }) => descriptor)),
   }
   return [toRow(tag, current, false), ...recorded.map((entry) => toRow(tag, entry, true))]
+}
+
+/** What a tag's file records. One that cannot be read says so and counts as empty: the others are still shown. */
+async function readRecorded(
+  store: ImageStore,
+  key: string,
+  { signal, onProgress }: CallOptions & ProgressOptions,
+): Promise<readonly HistoryEntry[]> {
+  try {
+    return await readHistory(store.backend, key, { signal })
+  } catch (error) {
+    if (!isS3loError(error, 'INTEGRITY')) throw error
+    onProgress?.({ type: 'notice', code: 'history-unreadable', message: error.message })
+    return []
+  }
 }
 
 function toRow(tag: string, entry: HistoryEntry, superseded: boolean): TagHistory {
