@@ -1,0 +1,294 @@
+import type { Readable } from 'node:stream'
+import {
+  type BackendGuarantees,
+  type CallOptions,
+  type DeadlineOptions,
+  type DeleteFailure,
+  forEachConcurrent,
+  type GetOptions,
+  isS3loError,
+  type ListOptions,
+  type ObjectBody,
+  type ObjectInfo,
+  type PresignOptions,
+  type PutOptions,
+  S3loError,
+  type StorageBackend,
+  type WriteCondition,
+} from '@s3lo/core/plugin'
+import type { AzureAccount } from './account.ts'
+import { Container } from './container.ts'
+import { copyBlob } from './copy.ts'
+import { openBlob } from './download.ts'
+import { withDeadline } from './errors.ts'
+import { listBlobs, listFolders } from './list.ts'
+import { type BlobFacts, isWhole, quoted, toObjectInfo } from './object-info.ts'
+import {
+  type CallSettings,
+  DEFAULT_RETRY_POLICY,
+  RequestError,
+  Requests,
+  type RetryPolicy,
+  toThrown,
+} from './requests.ts'
+import { ignoreMissing, Lanes, PART_BYTES, upload } from './upload.ts'
+
+/** What an {@link AzureBackend} can be made with. */
+export interface AzureBackendOptions {
+  readonly retry?: Partial<RetryPolicy> | undefined
+  /** Bytes of a block; what is not longer is sent in one request. */
+  readonly partBytes?: number | undefined
+  /** Blocks under way at once in all uploads together, beside one for each upload. */
+  readonly parallelParts?: number | undefined
+}
+
+const DELETES_AT_ONCE = 16
+const PARALLEL_PARTS = 6
+
+/**
+ * A container of Azure Blob Storage. Every blob is a block blob in the account's default tier: the
+ * cooler ones charge for early deletion, which a registry does all the time.
+ */
+export class AzureBackend implements StorageBackend {
+  readonly scheme = 'az'
+  readonly bucket: string
+  readonly guarantees: BackendGuarantees
+  /** Only with an account key, which is what signs the URL. */
+  readonly presignGet?: (key: string, options: PresignOptions) => Promise<URL>
+  readonly #container: Container
+  readonly #requests: Requests
+  readonly #lanes: Lanes
+  readonly #partBytes: number
+
+  constructor(bucket: string, account: AzureAccount, options: AzureBackendOptions = {}) {
+    const { retry, partBytes = PART_BYTES, parallelParts = PARALLEL_PARTS } = options
+    this.bucket = bucket
+    this.#container = new Container(bucket, account)
+    this.#requests = new Requests({ ...DEFAULT_RETRY_POLICY, ...retry })
+    this.#lanes = new Lanes(parallelParts)
+    this.#partBytes = partBytes
+    const { canSign } = this.#container
+    this.guarantees = { createOnly: true, compareAndSwap: true, deadlines: canSign }
+    if (canSign) this.presignGet = this.#presignGet.bind(this)
+  }
+
+  async head(key: string, { signal }: CallOptions = {}): Promise<ObjectInfo | undefined> {
+    const client = this.#container.blob(key)
+    const facts = await this.#requests
+      .trySend(this.#about(key, signal), (attempt) =>
+        client.getProperties({ abortSignal: attempt.signal }),
+      )
+      .catch(ignoreMissing)
+    return facts && isWhole(facts) ? toObjectInfo(key, facts) : undefined
+  }
+
+  async get(key: string, { range, signal }: GetOptions = {}): Promise<ObjectBody> {
+    return openBlob(this.#requests, this.#container.blob(key), {
+      ...this.#about(key, signal),
+      key,
+      range,
+    })
+  }
+
+  async put(
+    key: string,
+    body: Uint8Array | Readable,
+    options: PutOptions = {},
+  ): Promise<ObjectInfo> {
+    const { signal, condition } = options
+    const stop = (): void => {
+      if (!(body instanceof Uint8Array)) body.destroy()
+    }
+    // A body may fail before it is read, which must not crash the process; its reader is told.
+    if (!(body instanceof Uint8Array)) body.on('error', () => {})
+    try {
+      signal?.throwIfAborted()
+      this.#assertPromised(options)
+      signal?.addEventListener('abort', stop, { once: true })
+      if (condition !== undefined && !(body instanceof Uint8Array)) {
+        await this.#assertHolds(key, condition, signal)
+      }
+      return await upload(this.#uploads(), key, body, options)
+    } catch (error) {
+      // The body only says that it closed early; the signal knows why.
+      signal?.throwIfAborted()
+      throw error
+    } finally {
+      signal?.removeEventListener('abort', stop)
+      stop()
+    }
+  }
+
+  async delete(
+    keys: readonly string[],
+    options: DeadlineOptions = {},
+  ): Promise<readonly DeleteFailure[]> {
+    options.signal?.throwIfAborted()
+    this.#assertPromised(options)
+    const failures: DeleteFailure[] = []
+    await forEachConcurrent(
+      keys,
+      DELETES_AT_ONCE,
+      async (key, signal) => {
+        try {
+          await this.#deleteBlob(key, { ...options, signal })
+        } catch (error) {
+          if (signal.aborted || !isS3loError(error)) throw error
+          failures.push({ key, error })
+        }
+      },
+      options.signal,
+    )
+    options.signal?.throwIfAborted()
+    return inOrderOf(keys, failures)
+  }
+
+  async *list(
+    prefix: string,
+    { startAfter, signal }: ListOptions = {},
+  ): AsyncGenerator<ObjectInfo, void> {
+    const settings = this.#about(prefix, signal)
+    yield* listBlobs(this.#requests, this.#container.client, { ...settings, prefix, startAfter })
+  }
+
+  async *listPrefixes(prefix: string, { signal }: CallOptions = {}): AsyncGenerator<string, void> {
+    const settings = this.#about(prefix, signal)
+    yield* listFolders(this.#requests, this.#container.client, { ...settings, prefix })
+  }
+
+  /**
+   * Copies inside one storage account. Another account would have to be given access to the source,
+   * so it is foreign.
+   */
+  async copyFrom(
+    source: StorageBackend,
+    sourceKey: string,
+    key: string,
+    { signal }: CallOptions = {},
+  ): Promise<ObjectInfo | undefined> {
+    signal?.throwIfAborted()
+    if (!(source instanceof AzureBackend)) return undefined
+    const [from, to] = [source.#container, this.#container]
+    // A token of limited access opens only what it was made for, so the source needs one as well.
+    if (from.accountUrl !== to.accountUrl || (to.access === 'sas') !== (from.access === 'sas')) {
+      return undefined
+    }
+    const what = `${source.#name(sourceKey)} as ${this.#name(key)}`
+    const [from2, target] = [from.blob(sourceKey), to.blob(key)]
+    const facts = await copyBlob(this.#requests, target, from2.url, { what, signal })
+    return toObjectInfo(key, facts)
+  }
+
+  /** Sets the metadata that the blob has: the one write that changes no byte and no tier. */
+  async touch(key: string, { signal }: CallOptions = {}): Promise<ObjectInfo> {
+    const client = this.#container.blob(key)
+    const settings = this.#about(key, signal)
+    for (let failures = 1; ; failures += 1) {
+      const before = await this.#requests.send(settings, (attempt) =>
+        client.getProperties({ abortSignal: attempt.signal }),
+      )
+      if (!isWhole(before)) throw new S3loError('NOT_FOUND', `${this.#name(key)} does not exist`)
+      const found = toObjectInfo(key, before)
+      try {
+        const conditions = { ifMatch: quoted(found.etag) }
+        const { etag, lastModified } = await this.#requests.trySend(settings, (attempt) =>
+          client.setMetadata(before.metadata ?? {}, { abortSignal: attempt.signal, conditions }),
+        )
+        return toObjectInfo(key, { ...before, ...given({ etag, lastModified }) })
+      } catch (error) {
+        // Somebody else wrote it meanwhile, or the answer to our own write was lost: look again.
+        const isChanged =
+          error instanceof RequestError && error.failure.reason === 'ConditionNotMet'
+        if (!isChanged || failures >= this.#requests.policy.attempts) throw toThrown(error)
+      }
+    }
+  }
+
+  async #presignGet(key: string, { expiresInSeconds, signal }: PresignOptions): Promise<URL> {
+    signal?.throwIfAborted()
+    const expiresOn = new Date(Date.now() + expiresInSeconds * 1000)
+    return new URL(this.#container.signedUrl(key, 'r', expiresOn))
+  }
+
+  async #deleteBlob(key: string, { notAfter, signal }: DeadlineOptions): Promise<void> {
+    const client = notAfter
+      ? this.#container.signedBlob(key, 'd', notAfter)
+      : this.#container.blob(key)
+    let isUnsure = false
+    const onRetry = (): void => {
+      isUnsure = true
+    }
+    try {
+      await this.#requests
+        .trySend({ ...this.#about(key, signal), onRetry }, (attempt) =>
+          client.delete({ abortSignal: attempt.signal }),
+        )
+        .catch(ignoreMissingKeepingFailures)
+    } catch (error) {
+      if (!(error instanceof RequestError)) throw error
+      // An earlier attempt may have done it, and only its answer was lost.
+      if (isUnsure && (await this.head(key, { signal })) === undefined) return
+      throw withDeadline(error.failure, notAfter, this.#name(key)).error
+    }
+  }
+
+  /** Spares a body that would be read for nothing; the service judges again when it is written. */
+  async #assertHolds(
+    key: string,
+    condition: WriteCondition,
+    signal: AbortSignal | undefined,
+  ): Promise<void> {
+    const current = await this.head(key, { signal })
+    const holds =
+      condition.kind === 'absent' ? current === undefined : current?.etag === condition.etag
+    if (holds) return
+    const reason = condition.kind === 'absent' ? 'exists already' : 'was changed by another client'
+    throw new S3loError('CONFLICT', `${this.#name(key)} ${reason}`)
+  }
+
+  #assertPromised({ notAfter }: DeadlineOptions): void {
+    if (notAfter === undefined || this.guarantees.deadlines) return
+    throw new S3loError(
+      'UNSUPPORTED',
+      `az://${this.bucket} has no deadlines without an account key`,
+      {
+        hint: 'set AZURE_STORAGE_KEY',
+      },
+    )
+  }
+
+  #uploads(): Parameters<typeof upload>[0] {
+    return {
+      container: this.#container,
+      requests: this.#requests,
+      lanes: this.#lanes,
+      partBytes: this.#partBytes,
+    }
+  }
+
+  #about(key: string, signal: AbortSignal | undefined): CallSettings {
+    return { what: this.#name(key), signal }
+  }
+
+  #name(key: string): string {
+    return `az://${this.bucket}/${key}`
+  }
+}
+
+function ignoreMissingKeepingFailures(error: unknown): void {
+  if (error instanceof RequestError && error.failure.reason === 'BlobNotFound') return
+  throw error
+}
+
+function inOrderOf(
+  keys: readonly string[],
+  failures: readonly DeleteFailure[],
+): readonly DeleteFailure[] {
+  if (failures.length < 2) return failures
+  const places = new Map(keys.map((key, index) => [key, index]))
+  return failures.toSorted((a, b) => (places.get(a.key) ?? 0) - (places.get(b.key) ?? 0))
+}
+
+function given(facts: BlobFacts): BlobFacts {
+  return Object.fromEntries(Object.entries(facts).filter(([, value]) => value !== undefined))
+}

@@ -1,0 +1,149 @@
+import { Readable } from 'node:stream'
+import { isS3loError, S3loError } from '@s3lo/core/plugin'
+import { stalled, toFailure } from './errors.ts'
+import { type Requests, toThrown } from './requests.ts'
+import { StallTimer } from './stall-timer.ts'
+
+/** Asks for the rest of the blob, from byte `start` on, as it was when the body was opened. */
+type OpenRest = (start: number, signal: AbortSignal) => Promise<Readable>
+
+/** Where a {@link BlobBody} starts and ends, and what errors call it. */
+export interface BlobBodyOptions {
+  readonly start: number
+  /** Exclusive. */
+  readonly end: number
+  readonly what: string
+  readonly requests: Requests
+  readonly openRest: OpenRest
+  readonly signal?: AbortSignal | undefined
+}
+
+/**
+ * The bytes of a blob. A connection that breaks or falls silent is replaced by another one that
+ * goes on where it ended; only attempts that bring not a single byte count against the policy.
+ */
+export class BlobBody extends Readable {
+  readonly #options: BlobBodyOptions
+  readonly #closing = new AbortController()
+  readonly #timer: StallTimer
+  #source: Readable
+  #position: number
+  #failures = 0
+
+  constructor(source: Readable, options: BlobBodyOptions) {
+    super()
+    this.#options = options
+    this.#source = source
+    this.#position = options.start
+    const { what, requests } = options
+    const { stallMs } = requests.policy
+    this.#timer = new StallTimer(stallMs, () => {
+      this.#source.destroy(asError(stalled(what, stallMs).error))
+    })
+    this.#stopOn(options.signal)
+    this.#listen()
+  }
+
+  override _read(): void {
+    this.#timer.arm()
+    this.#source.resume()
+  }
+
+  override _destroy(error: Error | null, done: (error?: Error | null) => void): void {
+    this.#timer.disarm()
+    this.#closing.abort()
+    this.#source.destroy()
+    done(error)
+  }
+
+  #listen(): void {
+    const source = this.#source
+    let failure: unknown
+    source.on('data', (chunk: Uint8Array) => this.#take(chunk))
+    source.on('error', (error) => {
+      failure = error
+    })
+    source.once('close', () => this.#sourceEnded(failure))
+    // Nothing flows before somebody reads.
+    source.pause()
+  }
+
+  #take(chunk: Uint8Array): void {
+    this.#failures = 0
+    this.#position += chunk.byteLength
+    // A reader that takes its time is not a service that is silent.
+    if (this.push(chunk)) this.#timer.arm()
+    else this.#pause()
+  }
+
+  #pause(): void {
+    this.#source.pause()
+    this.#timer.disarm()
+  }
+
+  #sourceEnded(error: unknown): void {
+    if (this.destroyed) return
+    this.#timer.disarm()
+    const { end, what } = this.#options
+    if (this.#position === end) {
+      this.push(null)
+    } else if (this.#position > end) {
+      this.destroy(new S3loError('INTEGRITY', `${what} is longer than the service said`))
+    } else {
+      void this.#goOn(error)
+    }
+  }
+
+  async #goOn(error: unknown): Promise<void> {
+    try {
+      await this.#reopen(error)
+    } catch (failure) {
+      this.destroy(asError(failure))
+    }
+  }
+
+  async #reopen(error: unknown): Promise<void> {
+    const { what, requests, openRest } = this.#options
+    const { signal } = this.#closing
+    this.#failures += 1
+    // Whatever ended the stream, fewer bytes came than were promised: that is a broken connection.
+    const failure = { ...toFailure(error, what), retryable: true }
+    if (this.#failures >= requests.policy.attempts) throw unfinished(failure.error, what)
+    try {
+      await requests.wait(this.#failures, failure, signal)
+      this.#source = await openRest(this.#position, signal)
+    } catch (caught) {
+      // Nobody waits for a body that was destroyed.
+      if (this.destroyed) return
+      throw toThrown(caught)
+    }
+    if (this.destroyed) {
+      this.#source.destroy()
+      return
+    }
+    this.#listen()
+    this._read()
+  }
+
+  #stopOn(signal: AbortSignal | undefined): void {
+    if (signal === undefined) return
+    const stop = (): void => void this.destroy(asError(signal.reason))
+    // A body that nobody reads yet must not crash the process; who reads it later gets the error.
+    this.on('error', () => {})
+    this.once('close', () => signal.removeEventListener('abort', stop))
+    if (signal.aborted) stop()
+    else signal.addEventListener('abort', stop, { once: true })
+  }
+}
+
+function unfinished(error: unknown, what: string): Error {
+  if (isS3loError(error)) return error
+  return new S3loError('UNAVAILABLE', `${what}: the connection broke again and again`, {
+    hint: 'try again later',
+    ...(error !== undefined && { cause: error }),
+  })
+}
+
+function asError(reason: unknown): Error {
+  return reason instanceof Error ? reason : new Error(String(reason), { cause: reason })
+}

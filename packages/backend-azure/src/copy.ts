@@ -1,0 +1,74 @@
+import type { BlobClient } from '@azure/storage-blob'
+import { S3loError } from '@s3lo/core/plugin'
+import { type BlobFacts, quoted } from './object-info.ts'
+import type { CallSettings, Requests } from './requests.ts'
+
+const FIRST_POLL_MS = 500
+const LONGEST_POLL_MS = 10_000
+/** What remains of a copy is removed in this time, or left: its blob does not count as there. */
+const CLEANUP_MS = 700
+
+/**
+ * Lets the service copy the blob at `source`, of any size, and waits for it. A copy that fails or
+ * is aborted leaves nothing that counts as a blob. Throws `NOT_FOUND` without a source.
+ */
+export async function copyBlob(
+  requests: Requests,
+  target: BlobClient,
+  source: string,
+  settings: CallSettings,
+): Promise<BlobFacts> {
+  const copyId = await requests.send(settings, async ({ signal }) => {
+    // The first answer says all for most copies. The poller is left alone, as it heeds no signal
+    // between two looks.
+    const poller = await target.beginCopyFromURL(source, { abortSignal: signal })
+    const state = poller.getOperationState()
+    return 'copyId' in state && typeof state.copyId === 'string' ? state.copyId : undefined
+  })
+  try {
+    return await waitForCopy(requests, target, settings)
+  } catch (error) {
+    await removeRemains(target, copyId)
+    throw error
+  }
+}
+
+async function waitForCopy(
+  requests: Requests,
+  target: BlobClient,
+  settings: CallSettings,
+): Promise<BlobFacts> {
+  for (let delayMs = FIRST_POLL_MS; ; delayMs = Math.min(2 * delayMs, LONGEST_POLL_MS)) {
+    const facts = await requests.send(settings, ({ signal }) =>
+      target.getProperties({ abortSignal: signal }),
+    )
+    if (facts.copyStatus === undefined || facts.copyStatus === 'success') return facts
+    if (facts.copyStatus !== 'pending') {
+      throw new S3loError(
+        'UNAVAILABLE',
+        `${settings.what}: the copy ended as ${facts.copyStatus}`,
+        {
+          hint: 'try again later',
+        },
+      )
+    }
+    await requests.pause(delayMs, settings.signal)
+  }
+}
+
+/** The service keeps an empty blob where a copy was given up. */
+async function removeRemains(target: BlobClient, copyId: string | undefined): Promise<void> {
+  const abortSignal = AbortSignal.timeout(CLEANUP_MS)
+  try {
+    if (copyId !== undefined) await target.abortCopyFromURL(copyId, { abortSignal })
+  } catch {
+    // It was not under way any more, or cannot be reached: the next look tells which.
+  }
+  try {
+    const { copyId: latest, copyStatus, etag = '' } = await target.getProperties({ abortSignal })
+    if (latest !== copyId || copyStatus === 'success') return
+    await target.delete({ abortSignal, conditions: { ifMatch: quoted(etag.replaceAll('"', '')) } })
+  } catch {
+    // The error that led here is the one to throw, and `isWhole` hides what is left.
+  }
+}

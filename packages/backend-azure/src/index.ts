@@ -1,0 +1,3 @@
+export { AzureBackend, type AzureBackendOptions } from './azure-backend.ts'
+export { openBackend } from './open-backend.ts'
+export type { RetryPolicy } from './requests.ts'

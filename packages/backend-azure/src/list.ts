@@ -1,0 +1,124 @@
+import type { BlobItem, BlobPrefix, ContainerClient } from '@azure/storage-blob'
+import { type ObjectInfo, S3loError } from '@s3lo/core/plugin'
+import { isWhole, toObjectInfo } from './object-info.ts'
+import type { CallSettings, Requests } from './requests.ts'
+
+/** The most that the service gives. */
+const PAGE_SIZE = 5000
+
+/** What is listed. */
+export interface ListSettings extends CallSettings {
+  readonly prefix: string
+  readonly startAfter?: string | undefined
+}
+
+/** The blobs below a prefix, in key order. */
+export async function* listBlobs(
+  requests: Requests,
+  client: ContainerClient,
+  { prefix, startAfter, ...settings }: ListSettings,
+): AsyncGenerator<ObjectInfo, void> {
+  const pages = readPages<BlobItem>(requests, settings, async (token, abortSignal) => {
+    const options = { prefix, abortSignal, includeCopy: true }
+    const { value } = await client
+      .listBlobsFlat(options)
+      .byPage({ maxPageSize: PAGE_SIZE, ...(token !== undefined && { continuationToken: token }) })
+      .next()
+    return { token: value?.continuationToken, items: value?.segment.blobItems ?? [] }
+  })
+  for await (const { name, properties } of inKeyOrder(pages, (item) => item.name)) {
+    settings.signal?.throwIfAborted()
+    if (startAfter !== undefined && byUtf8(name, startAfter) <= 0) continue
+    if (isWhole(properties)) yield toObjectInfo(name, properties)
+  }
+}
+
+/** The folders just below a prefix, in key order. */
+export async function* listFolders(
+  requests: Requests,
+  client: ContainerClient,
+  { prefix, ...settings }: ListSettings,
+): AsyncGenerator<string, void> {
+  const pages = readPages<BlobPrefix>(requests, settings, async (token, abortSignal) => {
+    const { value } = await client
+      .listBlobsByHierarchy('/', { prefix, abortSignal })
+      .byPage({ maxPageSize: PAGE_SIZE, ...(token !== undefined && { continuationToken: token }) })
+      .next()
+    return { token: value?.continuationToken, items: value?.segment.blobPrefixes ?? [] }
+  })
+  let last: string | undefined
+  for await (const { name } of inKeyOrder(pages, (folder) => folder.name)) {
+    settings.signal?.throwIfAborted()
+    // A folder at the end of one page may be at the start of the next one too.
+    if (name !== last) yield name
+    last = name
+  }
+}
+
+interface Page<T> {
+  readonly items: readonly T[]
+  readonly token: string | undefined
+}
+
+async function* readPages<T>(
+  requests: Requests,
+  settings: CallSettings,
+  readPage: (token: string | undefined, signal: AbortSignal) => Promise<Page<T>>,
+): AsyncGenerator<T, void> {
+  let token: string | undefined
+  do {
+    settings.signal?.throwIfAborted()
+    const page = await requests.send(settings, ({ signal }) => readPage(token, signal))
+    yield* page.items
+    token = page.token
+  } while (token)
+}
+
+/**
+ * Brings names from the service's order, by UTF-16 units, into key order, by UTF-8 bytes. The two
+ * differ only between characters above U+FFFF and those from U+E000 on; a name with one of the
+ * former waits until no name of the latter kind can come before it.
+ */
+async function* inKeyOrder<T>(
+  items: AsyncIterable<T>,
+  nameOf: (item: T) => string,
+): AsyncGenerator<T, void> {
+  let waiting: T[] = []
+  let stem: string | undefined
+  let last = ''
+  for await (const item of items) {
+    const name = nameOf(item)
+    if (name < last) throw outOfOrder(name, last)
+    last = name
+    if (stem !== undefined && !name.startsWith(stem)) {
+      yield* sorted(waiting, nameOf)
+      waiting = []
+      stem = undefined
+    }
+    stem ??= stemOf(name)
+    if (stem === undefined) yield item
+    else waiting.push(item)
+  }
+  yield* sorted(waiting, nameOf)
+}
+
+/** An account with a hierarchical namespace lists folder by folder; whoever merges would lose names. */
+function outOfOrder(name: string, last: string): S3loError {
+  return new S3loError('UNSUPPORTED', `the service lists ${name} after ${last}`, {
+    hint: 'use a storage account without a hierarchical namespace',
+  })
+}
+
+/** What stands before the first character above U+FFFF. */
+function stemOf(name: string): string | undefined {
+  const place = name.search(/[\u{10000}-\u{10ffff}]/u)
+  return place === -1 ? undefined : name.slice(0, place)
+}
+
+function sorted<T>(items: readonly T[], nameOf: (item: T) => string): readonly T[] {
+  return items.toSorted((a, b) => byUtf8(nameOf(a), nameOf(b)))
+}
+
+function byUtf8(a: string, b: string): number {
+  return Buffer.compare(Buffer.from(a), Buffer.from(b))
+}
