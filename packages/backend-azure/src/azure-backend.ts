@@ -16,29 +16,32 @@ import {
   type StorageBackend,
   type WriteCondition,
 } from '@s3lo/core/plugin'
-import type { AzureAccount } from './account.ts'
-import { Container } from './container.ts'
-import { copyBlob } from './copy.ts'
-import { openBlob } from './download.ts'
-import { withDeadline } from './errors.ts'
-import { listBlobs, listFolders } from './list.ts'
-import { type BlobFacts, isWhole, quoted, toObjectInfo } from './object-info.ts'
 import {
+  BufferPool,
   type CallSettings,
   DEFAULT_RETRY_POLICY,
+  Lanes,
   RequestError,
   Requests,
   type RetryPolicy,
   toThrown,
-} from './requests.ts'
-import { ignoreMissing, Lanes, PART_BYTES, upload } from './upload.ts'
+  withDeadline,
+} from '@s3lo/core/transfer'
+import type { AzureAccount } from './account.ts'
+import { Container } from './container.ts'
+import { copyBlob } from './copy.ts'
+import { openBlob } from './download.ts'
+import { toFailure } from './errors.ts'
+import { listBlobs, listFolders } from './list.ts'
+import { type BlobFacts, isWhole, quoted, toObjectInfo } from './object-info.ts'
+import { ignoreMissing, PART_BYTES, upload } from './upload.ts'
 
 /** What an {@link AzureBackend} can be made with. */
 export interface AzureBackendOptions {
   readonly retry?: Partial<RetryPolicy> | undefined
   /** Bytes of a block; what is not longer is sent in one request. */
   readonly partBytes?: number | undefined
-  /** Blocks under way at once in all uploads together, beside one for each upload. */
+  /** Parts under way at once in all transfers of one direction, beside one for each of them. */
   readonly parallelParts?: number | undefined
 }
 
@@ -57,15 +60,18 @@ export class AzureBackend implements StorageBackend {
   readonly presignGet?: (key: string, options: PresignOptions) => Promise<URL>
   readonly #container: Container
   readonly #requests: Requests
-  readonly #lanes: Lanes
+  readonly #lanes: { readonly up: Lanes; readonly down: Lanes }
+  readonly #pool: BufferPool
   readonly #partBytes: number
 
   constructor(bucket: string, account: AzureAccount, options: AzureBackendOptions = {}) {
     const { retry, partBytes = PART_BYTES, parallelParts = PARALLEL_PARTS } = options
     this.bucket = bucket
     this.#container = new Container(bucket, account)
-    this.#requests = new Requests({ ...DEFAULT_RETRY_POLICY, ...retry })
-    this.#lanes = new Lanes(parallelParts)
+    this.#requests = new Requests({ ...DEFAULT_RETRY_POLICY, ...retry }, toFailure)
+    const laneBytes = parallelParts * partBytes
+    this.#lanes = { up: new Lanes(laneBytes), down: new Lanes(laneBytes) }
+    this.#pool = new BufferPool(partBytes, parallelParts)
     this.#partBytes = partBytes
     const { canSign } = this.#container
     this.guarantees = { createOnly: true, compareAndSwap: true, deadlines: canSign }
@@ -87,6 +93,7 @@ export class AzureBackend implements StorageBackend {
       ...this.#about(key, signal),
       key,
       range,
+      parallel: { partBytes: this.#partBytes, lanes: this.#lanes.down },
     })
   }
 
@@ -261,7 +268,8 @@ export class AzureBackend implements StorageBackend {
     return {
       container: this.#container,
       requests: this.#requests,
-      lanes: this.#lanes,
+      lanes: this.#lanes.up,
+      pool: this.#pool,
       partBytes: this.#partBytes,
     }
   }

@@ -1,7 +1,7 @@
 import type { BlobClient } from '@azure/storage-blob'
 import { S3loError } from '@s3lo/core/plugin'
+import type { CallSettings, Requests } from '@s3lo/core/transfer'
 import { type BlobFacts, quoted } from './object-info.ts'
-import type { CallSettings, Requests } from './requests.ts'
 
 const FIRST_POLL_MS = 500
 const LONGEST_POLL_MS = 10_000

@@ -1,26 +1,13 @@
 import { RestError } from '@azure/storage-blob'
-import { type ErrorCode, isS3loError, S3loError } from '@s3lo/core/plugin'
-
-/** A failed request: what it means, and whether it may be sent again. */
-export interface Failure {
-  /** What to throw: an s3lo error, or what was thrown when it is nothing that a store can cause. */
-  readonly error: unknown
-  /** The service's own error code, such as `BlobNotFound`. */
-  readonly reason?: string
-  readonly status?: number
-  readonly retryable: boolean
-  /** How long the service asks to wait. */
-  readonly retryAfterMs?: number
-  /** When it answered, by its own clock; a whole second. */
-  readonly answeredAt?: Date
-}
-
-interface Meaning {
-  readonly code: ErrorCode
-  readonly text: string
-  readonly hint?: string
-  readonly retryable?: boolean
-}
+import { isS3loError } from '@s3lo/core/plugin'
+import {
+  clockSkewMinutes,
+  type Failure,
+  failureOf,
+  type Meaning,
+  networkFailure,
+  retryAfterMs,
+} from '@s3lo/core/transfer'
 
 const BAD_CREDENTIALS: Meaning = {
   code: 'UNAUTHORIZED',
@@ -128,46 +115,12 @@ function meaningOf(status: number): Meaning {
   return { code: 'UNSUPPORTED', text: 'the service does not accept the request' }
 }
 
-const UNREACHABLE: Meaning = {
+/** The SDK's own codes for a connection that failed. */
+const BROKEN_CONNECTION: Meaning = {
   code: 'UNAVAILABLE',
   text: 'the connection failed',
   hint: 'check the network and the endpoint',
   retryable: true,
-}
-const UNTRUSTED: Meaning = {
-  code: 'UNSUPPORTED',
-  text: 'the certificate of the service is not trusted',
-  hint: 'name the certificate of its authority in NODE_EXTRA_CA_CERTS',
-}
-
-/** What the codes of Node's sockets mean. */
-const SOCKET_CODES: Readonly<Record<string, Meaning>> = {
-  ENOTFOUND: {
-    ...UNREACHABLE,
-    text: 'the host name is not known',
-    hint: 'check the name of the storage account and the network',
-    retryable: false,
-  },
-  EAI_AGAIN: { ...UNREACHABLE, text: 'the host name could not be looked up' },
-  ECONNREFUSED: { ...UNREACHABLE, text: 'nothing answers at this address' },
-  REQUEST_SEND_ERROR: UNREACHABLE,
-  ECONNRESET: UNREACHABLE,
-  ECONNABORTED: UNREACHABLE,
-  EPIPE: UNREACHABLE,
-  ETIMEDOUT: UNREACHABLE,
-  ENETUNREACH: UNREACHABLE,
-  EHOSTUNREACH: UNREACHABLE,
-  ENETDOWN: UNREACHABLE,
-  HPE_INVALID_CONSTANT: UNREACHABLE,
-  DEPTH_ZERO_SELF_SIGNED_CERT: UNTRUSTED,
-  SELF_SIGNED_CERT_IN_CHAIN: UNTRUSTED,
-  UNABLE_TO_GET_ISSUER_CERT: UNTRUSTED,
-  UNABLE_TO_GET_ISSUER_CERT_LOCALLY: UNTRUSTED,
-  UNABLE_TO_VERIFY_LEAF_SIGNATURE: UNTRUSTED,
-  CERT_HAS_EXPIRED: UNTRUSTED,
-  CERT_NOT_YET_VALID: UNTRUSTED,
-  CERT_UNTRUSTED: UNTRUSTED,
-  ERR_TLS_CERT_ALTNAME_INVALID: UNTRUSTED,
 }
 
 /** The errors of `@azure/identity`, by name: the package is loaded only where it is used. */
@@ -185,27 +138,12 @@ export function toFailure(error: unknown, what: string): Failure {
   if (IDENTITY_ERRORS.has(error.name)) return ofIdentity(error, what)
   const status = error instanceof RestError ? error.statusCode : undefined
   if (error instanceof RestError && status !== undefined) return ofAnswer(error, status, what)
+  const network = networkFailure(error, what)
+  if (network) return network
   const code = 'code' in error && typeof error.code === 'string' ? error.code : ''
-  const meaning = SOCKET_CODES[code] ?? REASONS[code] ?? (isProtocolError(code) && UNREACHABLE)
+  const meaning = code === 'REQUEST_SEND_ERROR' ? BROKEN_CONNECTION : REASONS[code]
   if (!meaning) return { error, retryable: false }
   return failureOf(meaning, what, new Error(`${code}: ${error.message}`))
-}
-
-/** An attempt that made no progress for a while. */
-export function stalled(what: string, stallMs: number): Failure {
-  const text = `the service was silent for ${stallMs / 1000} s`
-  return failureOf({ ...UNREACHABLE, text }, what)
-}
-
-/** The same failure, said as what it is when a signature had ended by the clock of the service. */
-export function withDeadline(failure: Failure, notAfter: Date | undefined, what: string): Failure {
-  if (notAfter === undefined || failure.status !== 403 || !failure.answeredAt) return failure
-  // Both clocks show whole seconds, and the signature ends at the start of its last one.
-  const seconds = (date: Date): number => Math.floor(date.getTime() / 1000)
-  if (seconds(failure.answeredAt) < seconds(notAfter)) return failure
-  const cause = failure.error
-  const error = new S3loError('FORBIDDEN', `the deadline for ${what} has passed`, { cause })
-  return { ...failure, error }
 }
 
 function ofAnswer(error: RestError, status: number, what: string): Failure {
@@ -219,15 +157,15 @@ function ofAnswer(error: RestError, status: number, what: string): Failure {
     `HTTP ${status}${reason ? ` ${reason}` : ''}${requestId ? `, request ${requestId}` : ''}`,
   )
   const answeredAt = Date.parse(headers?.get('date') ?? '')
-  const retryAfterMs = retryAfter(
-    headers?.get('x-ms-retry-after-ms') ?? headers?.get('retry-after-ms'),
-    headers?.get('retry-after'),
+  const exactly = headers?.get('x-ms-retry-after-ms') ?? headers?.get('retry-after-ms')
+  const waitMs = retryAfterMs(
+    exactly === undefined ? headers?.get('retry-after') : String(Number(exactly) / 1000),
   )
   return {
     ...failureOf(meaning, what, cause),
     status,
     ...(reason !== undefined && { reason }),
-    ...(retryAfterMs !== undefined && { retryAfterMs }),
+    ...(waitMs !== undefined && { retryAfterMs: waitMs }),
     ...(!Number.isNaN(answeredAt) && { answeredAt: new Date(answeredAt) }),
   }
 }
@@ -241,29 +179,9 @@ function ofIdentity(error: Error, what: string): Failure {
   return failureOf(meaning, what, new Error(`${error.name}: ${error.message}`))
 }
 
-function failureOf(meaning: Meaning, what: string, cause?: Error): Failure {
-  const { code, text, hint, retryable = false } = meaning
-  const joint = text.startsWith('the ') || text.startsWith('there ') ? ': ' : ' '
-  const said = /^(Azure|nothing|another|an) /.test(text) ? `: ${text}` : `${joint}${text}`
-  return { error: new S3loError(code, `${what}${said}`, { hint, cause }), retryable }
-}
-
 /** Requests are signed with their time, which the service accepts when it is at most 15 minutes off. */
 function withClock(meaning: Meaning, date: string | undefined): Meaning {
-  if (meaning !== BAD_CREDENTIALS || date === undefined) return meaning
-  const minutes = Math.round(Math.abs(Date.now() - Date.parse(date)) / 60_000)
-  if (!(minutes >= 14)) return meaning
+  const minutes = meaning === BAD_CREDENTIALS ? clockSkewMinutes(date) : undefined
+  if (minutes === undefined) return meaning
   return { ...meaning, hint: `this machine's clock is ${minutes} minutes off: set it` }
-}
-
-function retryAfter(ms: string | undefined, seconds: string | undefined): number | undefined {
-  const wait = ms === undefined ? Number(seconds ?? Number.NaN) * 1000 : Number(ms)
-  if (Number.isFinite(wait)) return Math.max(0, wait)
-  const until = Date.parse(seconds ?? '') - Date.now()
-  return Number.isFinite(until) ? Math.max(0, until) : undefined
-}
-
-/** `HPE_…` are errors of Node's HTTP parser, `ERR_SSL_…` of its TLS. */
-function isProtocolError(code: string): boolean {
-  return code.startsWith('HPE_') || code.startsWith('ERR_SSL_') || code.startsWith('ERR_HTTP_')
 }

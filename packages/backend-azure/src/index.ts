@@ -1,3 +1,2 @@
 export { AzureBackend, type AzureBackendOptions } from './azure-backend.ts'
 export { openBackend } from './open-backend.ts'
-export type { RetryPolicy } from './requests.ts'

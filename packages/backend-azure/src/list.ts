@@ -1,7 +1,7 @@
 import type { BlobItem, BlobPrefix, ContainerClient } from '@azure/storage-blob'
 import { type ObjectInfo, S3loError } from '@s3lo/core/plugin'
+import type { CallSettings, Requests } from '@s3lo/core/transfer'
 import { isWhole, toObjectInfo } from './object-info.ts'
-import type { CallSettings, Requests } from './requests.ts'
 
 /** The most that the service gives. */
 const PAGE_SIZE = 5000

@@ -2,20 +2,26 @@ import { createHash, randomUUID } from 'node:crypto'
 import { Readable } from 'node:stream'
 import type { BlockBlobClient, BlockBlobUploadOptions } from '@azure/storage-blob'
 import { type ObjectInfo, type PutOptions, S3loError } from '@s3lo/core/plugin'
-import type { Container } from './container.ts'
-import { withDeadline } from './errors.ts'
-import { type BlobFacts, quoted, toObjectInfo } from './object-info.ts'
-import { type Part, readParts } from './parts.ts'
 import {
   type Attempt,
+  type BufferPool,
   type CallSettings,
+  type Lanes,
+  type Part,
+  readParts,
   RequestError,
   type Requests,
+  sendParts,
   toThrown,
-} from './requests.ts'
+  withDeadline,
+} from '@s3lo/core/transfer'
+import type { Container } from './container.ts'
+import { type BlobFacts, quoted, toObjectInfo } from './object-info.ts'
 
 /** Blobs of up to this size are sent in one request, larger ones in blocks of this size. */
 export const PART_BYTES = 8 * 1024 * 1024
+/** The service takes no more blocks than this in one blob. */
+const MOST_BLOCKS = 50_000
 /** A deadline is judged when a request begins, so what is sent with one must not take long. */
 const TIMED_BYTES = 64 * 1024
 /** Pieces in which a request's body goes out, so that a slow line is told from a silent one. */
@@ -28,26 +34,8 @@ export interface UploadContext {
   readonly container: Container
   readonly requests: Requests
   readonly lanes: Lanes
+  readonly pool: BufferPool
   readonly partBytes: number
-}
-
-/** Blocks that may be under way beside the one that every upload may always have. */
-export class Lanes {
-  #free: number
-
-  constructor(count: number) {
-    this.#free = count
-  }
-
-  tryTake(): boolean {
-    if (this.#free === 0) return false
-    this.#free -= 1
-    return true
-  }
-
-  giveBack(): void {
-    this.#free += 1
-  }
 }
 
 /** Writes a blob whole or not at all. Does not destroy the body. */
@@ -58,8 +46,14 @@ export async function upload(
   options: PutOptions,
 ): Promise<ObjectInfo> {
   const write = new Write(context, key, options)
-  const { partBytes } = context
-  const parts = readParts(body, { what: write.what, size: options.size, partBytes })
+  const { partBytes, pool } = context
+  const parts = readParts(body, {
+    what: write.what,
+    size: options.size,
+    partBytes,
+    mostParts: MOST_BLOCKS,
+    pool: body instanceof Uint8Array ? undefined : pool,
+  })
   const first = await parts.next()
   if (first.done) throw new S3loError('INTERNAL', 'a body has no last part')
   const isTimed = options.notAfter !== undefined && first.value.bytes.byteLength > TIMED_BYTES
@@ -140,45 +134,15 @@ class Write {
     others: AsyncIterable<Part>,
     stopReading: (error: Error) => void,
   ): Promise<{ readonly ids: string[]; readonly size: number }> {
-    const { lanes } = this.#context
-    const outer = this.#options.signal
-    const failure = new AbortController()
-    const signal = outer ? AbortSignal.any([outer, failure.signal]) : failure.signal
-    const underWay = new Set<Promise<void>>()
-    const ids: string[] = []
-    let size = 0
-    const start = (bytes: Uint8Array, hasLane: boolean): void => {
-      const id = blockId(this.#id, ids.length)
-      ids.push(id)
-      size += bytes.byteLength
-      const block = this.#stageBlock(id, bytes, signal)
-        .catch((error: unknown) => {
-          failure.abort(error)
-          stopReading(error instanceof Error ? error : new Error('a block could not be sent'))
-        })
-        .finally(() => {
-          underWay.delete(block)
-          if (hasLane) lanes.giveBack()
-        })
-      underWay.add(block)
-    }
-    try {
-      start(first.bytes, false)
-      if (!first.isLast) {
-        for await (const { bytes } of others) {
-          let hasLane = false
-          while (underWay.size > 0 && !(hasLane = lanes.tryTake())) await Promise.race(underWay)
-          signal.throwIfAborted()
-          start(bytes, hasLane)
-        }
-      }
-    } catch (error) {
-      failure.abort(error)
-    }
-    // Nothing may be left running, whether it went well or not.
-    await Promise.all(underWay)
-    signal.throwIfAborted()
-    return { ids, size }
+    const { lanes, pool } = this.#context
+    const { count, size } = await sendParts(first, others, {
+      send: (bytes, index, signal) => this.#stageBlock(blockId(this.#id, index), bytes, signal),
+      stopReading,
+      lanes,
+      pool,
+      signal: this.#options.signal,
+    })
+    return { ids: Array.from({ length: count }, (_, index) => blockId(this.#id, index)), size }
   }
 
   async #stageBlock(id: string, bytes: Uint8Array, signal: AbortSignal): Promise<void> {

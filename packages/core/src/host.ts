@@ -265,7 +265,11 @@ class PluginHost implements Host {
 
   #transportOptions({ signal }: CallOptions): TransportOptions {
     const { env = process.env, tlsCa, plainHttp } = this.#options
-    return { env, tlsCa, plainHttp, signal }
+    const registryCredential: TransportOptions['registryCredential'] = async (host, options) => {
+      const module = await this.#registry.registryCredential(host)
+      return module?.getRegistryCredential(host, { env, ...options })
+    }
+    return { env, tlsCa, plainHttp, registryCredential, signal }
   }
 }
 

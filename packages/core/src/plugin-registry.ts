@@ -2,6 +2,8 @@ import {
   assertCompatible,
   type Contribution,
   type Plugin,
+  type RegistryCredentialContribution,
+  type RegistryCredentialModule,
   type SourceModule,
 } from './contract/plugin.ts'
 import type { BackendModule } from './contract/storage-backend.ts'
@@ -9,8 +11,8 @@ import { S3loError, toS3loError } from './errors.ts'
 
 /** What no plugin at hand offers. */
 export interface PluginNeed {
-  readonly kind: 'backend' | 'source'
-  /** The scheme of a backend, the transport of a source. */
+  readonly kind: 'backend' | 'source' | 'registry-credential'
+  /** The scheme of a backend, the transport of a source, the host of a registry. */
   readonly name: string
 }
 
@@ -35,6 +37,22 @@ export class PluginRegistry {
   /** The sources and targets of a transport. Throws as {@link backend} does. */
   source(transport: string): Promise<SourceModule> {
     return this.#load({ kind: 'source', name: transport }, (plugin) => plugin.sources?.[transport])
+  }
+
+  /**
+   * The plugin that has credentials for a registry host; `undefined` when there is none, which is
+   * no failure: most hosts belong to no cloud.
+   */
+  async registryCredential(host: string): Promise<RegistryCredentialModule | undefined> {
+    const pick = (plugin: Plugin): RegistryCredentialContribution | undefined =>
+      plugin.registryCredentials?.find(({ hosts }) => hosts.some((glob) => matchesHost(glob, host)))
+    const need: PluginNeed = { kind: 'registry-credential', name: host }
+    if (!this.#plugins.some(pick)) {
+      const found = await this.#find(need)
+      if (!found || !pick(found)) return undefined
+      this.#add(found)
+    }
+    return this.#load(need, pick)
   }
 
   /** The transports that plugins at hand offer. */
@@ -67,8 +85,19 @@ export class PluginRegistry {
   }
 }
 
+/** Matches a host against a name in which `*` stands for one or more labels. */
+function matchesHost(glob: string, host: string): boolean {
+  const labels = glob.split('*').map((part) => part.replaceAll(/[^a-z0-9-]/gi, '\\$&'))
+  return new RegExp(`^${labels.join('[a-z0-9-]+(?:\\.[a-z0-9-]+)*')}$`, 'i').test(host)
+}
+
 function notInstalled({ kind, name }: PluginNeed): S3loError {
-  const what = kind === 'backend' ? `backend for ${name}://` : `transport ${name}:`
+  const whats = {
+    backend: `backend for ${name}://`,
+    source: `transport ${name}:`,
+    'registry-credential': `plugin with credentials for ${name}`,
+  }
+  const what = whats[kind]
   return new S3loError('PLUGIN_NOT_INSTALLED', `no ${what} is installed`, {
     hint: 'give createHost a plugin that brings it',
   })

@@ -18,6 +18,10 @@ export {
   type OpenedTarget,
   type Plugin,
   PLUGIN_API_VERSION,
+  type RegistryCredential,
+  type RegistryCredentialContribution,
+  type RegistryCredentialModule,
+  type RegistryCredentialOptions,
   type SourceModule,
   type TransportOptions,
 } from './contract/plugin.ts'

@@ -1,9 +1,16 @@
 import { isS3loError } from '../errors.ts'
+import { BUCKET_CONFIG_KEY } from '../layout/keys.ts'
 import { parseDuration } from './duration.ts'
 import { YamlReader, type YamlValue } from './yaml-reader.ts'
 
 /** The largest `s3lo.yaml` that is read (bytes): the parser is slow on hostile ones. */
 export const MAX_BUCKET_CONFIG_BYTES = 256 * 1024
+
+/**
+ * How `keep_last` and `max_age` decide together. `floor`: the newest stay whatever their age.
+ * `either`: a tag that breaks one of both goes, as version 1 of the Go program had it.
+ */
+export type LifecycleMode = 'floor' | 'either'
 
 /** Which tags `clean` keeps. What is absent sets no rule. */
 export interface LifecycleSettings {
@@ -13,6 +20,8 @@ export interface LifecycleSettings {
   readonly maxAge?: string
   /** Names of tags, never empty. */
   readonly keepTags?: readonly string[]
+  /** Absent is `floor`. */
+  readonly mode?: LifecycleMode
 }
 
 /** What can be set for a bucket and for some of its images. */
@@ -46,12 +55,15 @@ export interface BucketConfig {
 }
 
 /**
- * Reads a bucket's `s3lo.yaml`; an empty one sets nothing and unknown keys are passed over. Throws
- * `INTEGRITY` naming the line and the key of what is malformed, has the wrong type or is no duration.
+ * Reads a bucket's `s3lo.yaml` (or a file of another name); an empty one sets nothing and unknown
+ * keys are passed over. Throws `INTEGRITY` naming the line and the key of what is malformed, has the
+ * wrong type or is no duration.
  */
-export async function parseBucketConfig(content: Uint8Array): Promise<BucketConfig> {
-  const limit = MAX_BUCKET_CONFIG_BYTES
-  const yaml = await YamlReader.open({ name: 's3lo.yaml', content, limit })
+export async function parseBucketConfig(
+  content: Uint8Array,
+  name: string = BUCKET_CONFIG_KEY,
+): Promise<BucketConfig> {
+  const yaml = await YamlReader.open({ name, content, limit: MAX_BUCKET_CONFIG_BYTES })
   const document = yaml.mapping(yaml.root)
   return {
     default: readMember(document, 'default', (value) => readSettings(yaml, value)) ?? {},
@@ -102,6 +114,7 @@ function readLifecycle(yaml: YamlReader, value: YamlValue): LifecycleSettings | 
     keepLast: readMember(members, 'keep_last', (member) => yaml.wholeNumber(member)) || undefined,
     maxAge: readMember(members, 'max_age', (member) => readDuration(yaml, member)) || undefined,
     keepTags: keepTags?.length ? keepTags : undefined,
+    mode: readMember(members, 'mode', (member) => readMode(yaml, member)),
   })
   return Object.keys(lifecycle).length > 0 ? lifecycle : undefined
 }
@@ -117,6 +130,13 @@ function readDuration(yaml: YamlReader, value: YamlValue): string | undefined {
     throw yaml.error(value, `is not a duration such as 90d or 12h: ${error.message}`, error)
   }
   return text
+}
+
+function readMode(yaml: YamlReader, value: YamlValue): LifecycleMode | undefined {
+  const text = yaml.text(value)
+  if (!text) return undefined
+  if (text === 'floor' || text === 'either') return text
+  throw yaml.error(value, 'is neither floor nor either')
 }
 
 function readTexts(yaml: YamlReader, value: YamlValue): readonly string[] {

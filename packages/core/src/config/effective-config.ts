@@ -1,4 +1,4 @@
-import type { BucketConfig, ImageSettings } from './bucket-config.ts'
+import type { BucketConfig, ImageSettings, LifecycleMode } from './bucket-config.ts'
 import { hasWildcard, matchesGlob } from './glob.ts'
 
 /** Where a value was set. */
@@ -19,6 +19,7 @@ export interface EffectiveConfig {
   readonly keepLast?: Setting<number>
   readonly maxAge?: Setting<string>
   readonly keepTags?: Setting<readonly string[]>
+  readonly mode?: Setting<LifecycleMode>
 }
 
 /**
@@ -26,8 +27,15 @@ export interface EffectiveConfig {
  * those of the one pattern that {@link matchingPattern} finds.
  */
 export function effectiveConfig(config: BucketConfig, image: string): EffectiveConfig {
+  return effectiveSettings(config, matchingPattern(config, image))
+}
+
+/** What holds for the images that take their settings from a key under `images:`, or from none. */
+export function effectiveSettings(
+  config: BucketConfig,
+  pattern: string | undefined,
+): EffectiveConfig {
   const defaults = settingsFrom(config.default, { kind: 'default' })
-  const pattern = matchingPattern(config, image)
   const settings = pattern === undefined ? undefined : config.images[pattern]
   if (pattern === undefined || settings === undefined) return defaults
   return { ...defaults, ...settingsFrom(settings, { kind: 'image', pattern }) }
@@ -61,7 +69,7 @@ function comparePatterns(a: string, b: string): number {
 
 /** Only what is set: an override cannot take a default back to zero or empty. */
 function settingsFrom(
-  { immutable, lifecycle: { keepLast, maxAge, keepTags } = {} }: ImageSettings,
+  { immutable, lifecycle: { keepLast, maxAge, keepTags, mode } = {} }: ImageSettings,
   source: SettingSource,
 ): EffectiveConfig {
   return {
@@ -69,5 +77,6 @@ function settingsFrom(
     ...(keepLast ? { keepLast: { value: keepLast, source } } : {}),
     ...(maxAge ? { maxAge: { value: maxAge, source } } : {}),
     ...(keepTags?.length ? { keepTags: { value: keepTags, source } } : {}),
+    ...(mode ? { mode: { value: mode, source } } : {}),
   }
 }

@@ -20,6 +20,10 @@ export interface Contribution<T> {
 /** What a transport (`oci:`, `docker-daemon:`) is opened with. */
 export interface TransportOptions extends CallOptions {
   readonly env: Readonly<Record<string, string | undefined>>
+  /** What the plugin of a cloud has for a registry host; `undefined` when no plugin knows the host. */
+  readonly registryCredential?:
+    | ((host: string, options?: CallOptions) => Promise<RegistryCredential | undefined>)
+    | undefined
   readonly tlsCa?: string | undefined
   readonly plainHttp?: boolean | undefined
 }
@@ -46,6 +50,33 @@ export interface CommandContribution extends Contribution<{ readonly default: un
   readonly path: readonly string[]
 }
 
+/** What a registry accepts for a while. */
+export interface RegistryCredential {
+  readonly username: string
+  readonly password: string
+  readonly expiresAt?: Date
+}
+
+/** Where a cloud's registry credentials are asked for. */
+export interface RegistryCredentialOptions extends CallOptions {
+  readonly env: Readonly<Record<string, string | undefined>>
+}
+
+/** What a registry credential contribution's `load()` gives. */
+export interface RegistryCredentialModule {
+  /** From the cloud's own credentials; `undefined` when there are none on this machine. */
+  getRegistryCredential(
+    host: string,
+    options: RegistryCredentialOptions,
+  ): Promise<RegistryCredential | undefined>
+}
+
+/** Credentials for the registries of one cloud. */
+export interface RegistryCredentialContribution extends Contribution<RegistryCredentialModule> {
+  /** The hosts it knows; `*` stands for one or more labels: `*.pkg.dev`. */
+  readonly hosts: readonly string[]
+}
+
 /** A plugin is data: reading what it offers loads no SDK. */
 export interface Plugin {
   /** Its npm package name. */
@@ -56,6 +87,7 @@ export interface Plugin {
   readonly backends?: Readonly<Record<string, Contribution<BackendModule>>>
   /** By transport, without `:`. */
   readonly sources?: Readonly<Record<string, Contribution<SourceModule>>>
+  readonly registryCredentials?: readonly RegistryCredentialContribution[]
   readonly commands?: readonly CommandContribution[]
 }
 

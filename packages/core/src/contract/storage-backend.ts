@@ -72,7 +72,10 @@ export interface Finding {
   readonly hint?: string
 }
 
-/** What the store does about conditions and deadlines; proven per endpoint, so facts, not methods. */
+/**
+ * What the store does about conditions and deadlines; proven per endpoint, so facts, not methods.
+ * What is not proven yet is `false`.
+ */
 export interface BackendGuarantees {
   readonly createOnly: boolean
   readonly compareAndSwap: boolean
@@ -116,6 +119,12 @@ export interface StorageBackend {
   ): Promise<ObjectInfo | undefined>
   /** Makes `lastModified` now and leaves the bytes. Throws `NOT_FOUND`. */
   touch?(key: string, options?: CallOptions): Promise<ObjectInfo>
+  /**
+   * Finds out what the store guarantees, by writing to it when that was not done in the last days,
+   * and updates `guarantees`. To be called before the first conditional write, and never by what
+   * only reads. A backend without this method knows its guarantees when it is opened.
+   */
+  proveGuarantees?(options?: CallOptions): Promise<BackendGuarantees>
   presignGet?(key: string, options: PresignOptions): Promise<URL>
   abandonedUploads?(options?: CallOptions): AsyncIterable<AbandonedUpload>
   abortUpload?(upload: AbandonedUpload, options?: CallOptions): Promise<void>

@@ -11,7 +11,7 @@ import { metered, verified } from '../stream/verify-digest.ts'
 import type { GraphPlan, PlannedBlob } from './plan.ts'
 
 export interface CopyGraphOptions extends CallOptions, ProgressOptions {
-  /** Blobs in flight at once. */
+  /** Blobs in flight at once. Default: few large ones, which fill the line, and many small ones. */
   readonly concurrency?: number | undefined
 }
 
@@ -24,7 +24,10 @@ export interface CopyGraphStats {
   readonly bytesCopied: number
 }
 
-const DEFAULT_CONCURRENCY = 10
+/** Bytes from which a blob's own transfer, not the wait for its answer, takes the time. */
+const LARGE_BLOB_BYTES = 4 * 1024 * 1024
+const LARGE_AT_ONCE = 6
+const SMALL_AT_ONCE = 26
 
 /**
  * Copies everything of a plan but its root: blobs first, then child manifests, children before
@@ -35,30 +38,45 @@ export async function copyGraph(
   source: ImageSource,
   target: ImageTarget,
   plan: GraphPlan,
-  { concurrency = DEFAULT_CONCURRENCY, signal, onProgress }: CopyGraphOptions = {},
+  { concurrency, signal, onProgress }: CopyGraphOptions = {},
 ): Promise<CopyGraphStats> {
   const stats = { blobsCopied: 0, blobsSkipped: 0, bytesCopied: 0 }
   const descriptors = plan.blobs.map(({ descriptor }) => descriptor)
   await target.protect?.(digestsOf(plan), { signal })
   onProgress?.({ type: 'plan', blobs: descriptors.length, bytes: totalSize(descriptors) })
 
+  const copyOne = async (blob: PlannedBlob, taskSignal: AbortSignal): Promise<void> => {
+    const phase = await copyBlob(source, target, blob, { signal: taskSignal, onProgress })
+    onProgress?.({ type: 'blob', phase, ...blob })
+    if (phase === 'skip') stats.blobsSkipped++
+    else {
+      stats.blobsCopied++
+      stats.bytesCopied += blob.descriptor.size
+    }
+  }
+  const lanes = lanesOf(plan.blobs, concurrency)
   await forEachConcurrent(
-    plan.blobs,
-    concurrency,
-    async (blob, taskSignal) => {
-      const phase = await copyBlob(source, target, blob, { signal: taskSignal, onProgress })
-      onProgress?.({ type: 'blob', phase, ...blob })
-      if (phase === 'skip') stats.blobsSkipped++
-      else {
-        stats.blobsCopied++
-        stats.bytesCopied += blob.descriptor.size
-      }
-    },
+    lanes,
+    lanes.length,
+    ({ blobs, atOnce }, laneSignal) => forEachConcurrent(blobs, atOnce, copyOne, laneSignal),
     signal,
   )
   // One after another: they are small, and a parent must not be there before its children.
   for (const document of plan.documents) await copyDocument(target, document, { signal })
   return stats
+}
+
+/** Large and small blobs travel side by side: neither kind waits behind the other. */
+function lanesOf(
+  blobs: readonly PlannedBlob[],
+  concurrency: number | undefined,
+): readonly { readonly blobs: readonly PlannedBlob[]; readonly atOnce: number }[] {
+  if (concurrency !== undefined) return [{ blobs, atOnce: concurrency }]
+  const isLarge = ({ descriptor }: PlannedBlob): boolean => descriptor.size >= LARGE_BLOB_BYTES
+  return [
+    { blobs: blobs.filter(isLarge), atOnce: LARGE_AT_ONCE },
+    { blobs: blobs.filter((blob) => !isLarge(blob)), atOnce: SMALL_AT_ONCE },
+  ]
 }
 
 async function copyBlob(

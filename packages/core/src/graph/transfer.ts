@@ -1,4 +1,5 @@
 import type { Readable } from 'node:stream'
+import { forEachConcurrent } from '../concurrency/for-each-concurrent.ts'
 import type { CallOptions } from '../contract/call-options.ts'
 import type { ImageSource, StreamingSource, TransferOptions } from '../contract/image-source.ts'
 import type { ImageTarget, StreamingTarget, TagOptions } from '../contract/image-target.ts'
@@ -146,15 +147,23 @@ async function arrivedWhole(
   )
 }
 
+const LOOKUPS_AT_ONCE = 16
+
 async function firstMissing(
   target: ImageTarget,
   plan: GraphPlan,
   options: CallOptions,
 ): Promise<Descriptor | undefined> {
-  for (const { descriptor } of [...plan.blobs, ...plan.documents]) {
-    if (!(await target.exists(descriptor, options))) return descriptor
-  }
-  return undefined
+  let missing: Descriptor | undefined
+  await forEachConcurrent(
+    [...plan.blobs, ...plan.documents],
+    LOOKUPS_AT_ONCE,
+    async ({ descriptor }, signal) => {
+      if (!missing && !(await target.exists(descriptor, { signal }))) missing ??= descriptor
+    },
+    options.signal,
+  )
+  return missing
 }
 
 /** The target's present image under that tag, when it is what the source has and is whole. */

@@ -1,10 +1,15 @@
 import type { CallOptions } from '../contract/call-options.ts'
-import type { StorageBackend, WriteCondition } from '../contract/storage-backend.ts'
+import type {
+  BackendGuarantees,
+  StorageBackend,
+  WriteCondition,
+} from '../contract/storage-backend.ts'
 import { isS3loError, S3loError } from '../errors.ts'
 import { historyKey } from '../layout/keys.ts'
 import { asArray, asObject, asSize, asString, parseJson } from '../oci/json.ts'
 import type { Reference } from '../oci/reference.ts'
 import { readAll } from '../stream/read-all.ts'
+import { provenGuarantees } from './guarantees.ts'
 
 /** One write of a tag, as `history.json` records it: the field names are the file's. */
 export interface HistoryEntry {
@@ -42,11 +47,12 @@ export async function appendHistory(
   options?: CallOptions,
 ): Promise<void> {
   const key = historyKey(reference)
+  const guarantees = await provenGuarantees(backend, options)
   for (let attempt = 1; ; attempt++) {
     const { raw, etag } = await load(backend, key, options)
     const content = new TextEncoder().encode(JSON.stringify([entry, ...raw]))
     try {
-      await backend.put(key, content, { ...options, ...conditionFor(backend, etag) })
+      await backend.put(key, content, { ...options, ...conditionFor(guarantees, etag) })
       return
     } catch (error) {
       if (!isS3loError(error, 'CONFLICT') || attempt === MAX_ATTEMPTS) throw error
@@ -67,7 +73,7 @@ export function historyEntry(
 }
 
 function conditionFor(
-  { guarantees }: StorageBackend,
+  guarantees: BackendGuarantees,
   etag: string | undefined,
 ): { readonly condition?: WriteCondition } {
   if (etag === undefined) return guarantees.createOnly ? { condition: { kind: 'absent' } } : {}

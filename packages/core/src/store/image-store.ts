@@ -2,7 +2,8 @@ import { Readable } from 'node:stream'
 import type { CallOptions } from '../contract/call-options.ts'
 import type { FetchOptions, ImageSource } from '../contract/image-source.ts'
 import type { ImageTarget, TagOptions } from '../contract/image-target.ts'
-import type { StorageBackend } from '../contract/storage-backend.ts'
+import type { ProgressOptions } from '../contract/progress.ts'
+import type { PutOptions, StorageBackend } from '../contract/storage-backend.ts'
 import {
   type BucketConfig,
   MAX_BUCKET_CONFIG_BYTES,
@@ -15,6 +16,7 @@ import type { ManifestDocument } from '../oci/document.ts'
 import { formatImageName, type Reference } from '../oci/reference.ts'
 import { verified } from '../stream/verify-digest.ts'
 import { BlobStore } from './blobs.ts'
+import { provenGuarantees } from './guarantees.ts'
 import { appendHistory, historyEntry } from './history.ts'
 import { findManifest, readLegacyManifest, readObject, readTagManifest } from './manifests.ts'
 import { ReferrerStore } from './referrers.ts'
@@ -152,12 +154,9 @@ export class ImageStore implements ImageSource, ImageTarget {
   async protect(): Promise<void> {}
 
   /** Publishes the tag with one write of its manifest, then records it in the tag's history. */
-  async tag(
-    root: ManifestDocument,
-    reference: Reference,
-    { signal, createOnly = false, imageSize = 0, forced = false, onProgress }: TagOptions = {},
-  ): Promise<void> {
-    await this.#publish(root, reference, createOnly, signal)
+  async tag(root: ManifestDocument, reference: Reference, options: TagOptions = {}): Promise<void> {
+    const { signal, imageSize = 0, forced = false, onProgress } = options
+    await this.#publish(root, reference, options)
     this.#roots.set(root.descriptor.digest, root.content)
     const entry = historyEntry(this.#now(), root.descriptor.digest, imageSize, forced)
     try {
@@ -174,28 +173,61 @@ export class ImageStore implements ImageSource, ImageTarget {
     await this.backend.close?.()
   }
 
+  /** One write; guarded by the store where it can, else by looking before and after. */
   async #publish(
     root: ManifestDocument,
     reference: Reference,
-    createOnly: boolean,
-    signal: AbortSignal | undefined,
+    { createOnly = false, signal, onProgress }: TagOptions,
   ): Promise<void> {
     const key = manifestKey(reference)
-    const enforced = createOnly && this.backend.guarantees.createOnly
-    if (createOnly && !enforced && (await this.backend.head(key, { signal }))) {
-      throw tagExists(reference, this.name)
+    const options = {
+      signal,
+      size: root.content.byteLength,
+      mediaType: root.descriptor.mediaType,
+    }
+    if (!createOnly) {
+      await this.backend.put(key, root.content, options)
+      return
+    }
+    const { createOnly: isEnforced } = await provenGuarantees(this.backend, { signal })
+    if (!isEnforced) {
+      await this.#publishUnguarded(root, reference, { ...options, onProgress })
+      return
     }
     try {
-      await this.backend.put(key, root.content, {
-        signal,
-        size: root.content.byteLength,
-        mediaType: root.descriptor.mediaType,
-        ...(enforced ? { condition: { kind: 'absent' } } : {}),
-      })
+      await this.backend.put(key, root.content, { ...options, condition: { kind: 'absent' } })
     } catch (error) {
-      if (enforced && isS3loError(error, 'CONFLICT')) throw tagExists(reference, this.name, error)
+      if (isS3loError(error, 'CONFLICT')) throw tagExists(reference, this.name, error)
       throw error
     }
+  }
+
+  /**
+   * Where the store ignores conditions: look, write, read back. Of two writers at the same moment
+   * the last one wins; the other one learns it unless it looked before that.
+   */
+  async #publishUnguarded(
+    root: ManifestDocument,
+    reference: Reference,
+    { onProgress, ...options }: PutOptions & ProgressOptions,
+  ): Promise<void> {
+    const { signal } = options
+    const name = formatImageName(reference)
+    onProgress?.({
+      type: 'notice',
+      code: 'immutability-not-enforced',
+      message:
+        `${this.name} does not refuse a second write of ${name}: ` +
+        'two pushes at the same moment may both succeed, and the last one stays',
+    })
+    const key = manifestKey(reference)
+    if (await this.backend.head(key, { signal })) throw tagExists(reference, this.name)
+    await this.backend.put(key, root.content, options)
+    const written = await readTagManifest(this.backend, reference, { signal })
+    if (written?.descriptor.digest === root.descriptor.digest) return
+    throw new S3loError('CONFLICT', `another client published ${name} at the same moment`, {
+      hint: `s3lo inspect ${this.name}/${name} shows what is there`,
+    })
   }
 
   async #readLegacy(

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { type Failure, stalled, toFailure } from './errors.ts'
+import { type Failure, stalled } from './failure.ts'
 import { StallTimer } from './stall-timer.ts'
 
 /** How often, when and for how long requests are tried. */
@@ -60,12 +60,17 @@ export function toThrown(error: unknown): unknown {
   return error instanceof RequestError ? error.failure.error : error
 }
 
+/** Says what an error of a client library means; `what` names the object. */
+export type ToFailure = (error: unknown, what: string) => Failure
+
 /** Sends requests: the one place where attempts are counted, delayed and given up. */
 export class Requests {
   readonly policy: RetryPolicy
+  readonly toFailure: ToFailure
 
-  constructor(policy: RetryPolicy) {
+  constructor(policy: RetryPolicy, toFailure: ToFailure) {
     this.policy = policy
+    this.toFailure = toFailure
   }
 
   /** The answer to `call`. Throws an s3lo error, or the signal's reason. */
@@ -131,7 +136,7 @@ export class Requests {
       }
     } catch (error) {
       signal?.throwIfAborted()
-      return { failure: silent ? stalled(what, stallMs) : toFailure(error, what) }
+      return { failure: silent ? stalled(what, stallMs) : this.toFailure(error, what) }
     } finally {
       timer.disarm()
       signal?.removeEventListener('abort', abort)

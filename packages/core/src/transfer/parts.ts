@@ -1,8 +1,6 @@
 import type { Readable } from 'node:stream'
-import { S3loError } from '@s3lo/core/plugin'
+import { S3loError } from '../errors.ts'
 
-/** The service takes no more blocks than this in one blob. */
-const MOST_PARTS = 50_000
 const SMALLEST_BUFFER = 64 * 1024
 
 /** A piece of a body. */
@@ -17,7 +15,12 @@ export interface PartOptions {
   readonly what: string
   /** The length the body must have. */
   readonly size?: number | undefined
+  /** Bytes of a part, unless so many parts would be too many. */
   readonly partBytes: number
+  /** The service takes no more parts than this in one object. */
+  readonly mostParts: number
+  /** Where memory for parts comes from. */
+  readonly pool?: BufferPool | undefined
 }
 
 /**
@@ -32,7 +35,7 @@ export async function* readParts(
   else yield* collect(body, options)
 }
 
-/** Bytes that are there already are cut where they lie. */
+/** Bytes that are there already are cut where they lie. They are the caller's, so no pool may have them. */
 function* cut(body: Uint8Array, options: PartOptions): Generator<Part, void> {
   const { what, size = body.byteLength } = options
   if (size !== body.byteLength) throw wrongLength(what, size, body.byteLength)
@@ -48,7 +51,7 @@ async function* collect(body: Readable, options: PartOptions): AsyncGenerator<Pa
   const { what, size } = options
   let received = 0
   let count = 0
-  let part = new PartBuffer(lengthOf(count, options), size)
+  let part = new PartBuffer(lengthOf(count, options), options.pool, size)
   for await (const chunk of body as AsyncIterable<unknown>) {
     if (!(chunk instanceof Uint8Array)) throw new S3loError('INTERNAL', 'a body must give bytes')
     received += chunk.byteLength
@@ -57,7 +60,7 @@ async function* collect(body: Readable, options: PartOptions): AsyncGenerator<Pa
       if (part.isFull) {
         yield { bytes: part.bytes, isLast: false }
         count += 1
-        part = new PartBuffer(lengthOf(count, options), size && size - received)
+        part = new PartBuffer(lengthOf(count, options), options.pool, size && size - received)
       }
       start += part.append(chunk.subarray(start))
     }
@@ -67,12 +70,12 @@ async function* collect(body: Readable, options: PartOptions): AsyncGenerator<Pa
 }
 
 /**
- * Parts of a body of unknown length double from time to time, so that 50,000 of them hold the
- * largest blob that there can be.
+ * Parts of a body of unknown length double from time to time, so that `mostParts` of them hold the
+ * largest object that there can be.
  */
-function lengthOf(count: number, { size, partBytes }: PartOptions): number {
-  if (size === undefined) return partBytes * 2 ** Math.floor(count / 8000)
-  return Math.max(partBytes, Math.ceil(size / MOST_PARTS))
+function lengthOf(count: number, { size, partBytes, mostParts }: PartOptions): number {
+  if (size === undefined) return partBytes * 2 ** Math.floor((count * 8) / mostParts)
+  return Math.max(partBytes, Math.ceil(size / mostParts))
 }
 
 function wrongLength(what: string, size: number, received: number): S3loError {
@@ -80,15 +83,44 @@ function wrongLength(what: string, size: number, received: number): S3loError {
   return new S3loError('INTEGRITY', `${what} was to be ${size} bytes long, and ${got}`)
 }
 
+/**
+ * Memory of sent parts, for the next ones: a fresh buffer for each would wait for the collector,
+ * which does not see how large they are.
+ */
+export class BufferPool {
+  /** Bytes of each buffer. */
+  readonly bytes: number
+  readonly #most: number
+  readonly #free: Buffer[] = []
+
+  constructor(bytes: number, most: number) {
+    this.bytes = bytes
+    this.#most = most
+  }
+
+  take(): Buffer {
+    return this.#free.pop() ?? Buffer.allocUnsafeSlow(this.bytes)
+  }
+
+  /** Takes back what `take` gave, or a view of it; nobody may use it any more. */
+  give(part: Uint8Array): void {
+    const { buffer } = part
+    if (!(buffer instanceof ArrayBuffer) || buffer.byteLength !== this.bytes) return
+    if (this.#free.length < this.#most) this.#free.push(Buffer.from(buffer))
+  }
+}
+
 /** Memory for one part, which grows with what comes: small bodies are many. */
 class PartBuffer {
   readonly #limit: number
+  readonly #pool: BufferPool | undefined
   #buffer: Buffer
   #length = 0
 
-  constructor(limit: number, expected = 0) {
+  constructor(limit: number, pool: BufferPool | undefined, expected = 0) {
     this.#limit = limit
-    this.#buffer = Buffer.allocUnsafeSlow(Math.min(limit, Math.max(expected, SMALLEST_BUFFER)))
+    this.#pool = pool?.bytes === limit ? pool : undefined
+    this.#buffer = this.#allocate(Math.min(limit, Math.max(expected, SMALLEST_BUFFER)))
   }
 
   get isFull(): boolean {
@@ -111,8 +143,12 @@ class PartBuffer {
   #reserve(length: number): void {
     if (length <= this.#buffer.byteLength) return
     const grown = Math.max(length, 2 * this.#buffer.byteLength)
-    const buffer = Buffer.allocUnsafeSlow(Math.min(this.#limit, grown))
+    const buffer = this.#allocate(Math.min(this.#limit, grown))
     this.#buffer.copy(buffer, 0, 0, this.#length)
     this.#buffer = buffer
+  }
+
+  #allocate(bytes: number): Buffer {
+    return this.#pool?.bytes === bytes ? this.#pool.take() : Buffer.allocUnsafeSlow(bytes)
   }
 }

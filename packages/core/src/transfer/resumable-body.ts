@@ -1,14 +1,14 @@
 import { Readable } from 'node:stream'
-import { isS3loError, S3loError } from '@s3lo/core/plugin'
-import { stalled, toFailure } from './errors.ts'
+import { isS3loError, S3loError } from '../errors.ts'
+import { stalled } from './failure.ts'
 import { type Requests, toThrown } from './requests.ts'
 import { StallTimer } from './stall-timer.ts'
 
-/** Asks for the rest of the blob, from byte `start` on, as it was when the body was opened. */
-type OpenRest = (start: number, signal: AbortSignal) => Promise<Readable>
+/** Asks for the rest of the object, from byte `start` on, as it was when the body was opened. */
+export type OpenRest = (start: number, signal: AbortSignal) => Promise<Readable>
 
-/** Where a {@link BlobBody} starts and ends, and what errors call it. */
-export interface BlobBodyOptions {
+/** Where a {@link ResumableBody} starts and ends, and what errors call it. */
+export interface ResumableBodyOptions {
   readonly start: number
   /** Exclusive. */
   readonly end: number
@@ -16,22 +16,25 @@ export interface BlobBodyOptions {
   readonly requests: Requests
   readonly openRest: OpenRest
   readonly signal?: AbortSignal | undefined
+  /** Bytes to read ahead of whoever consumes the body. */
+  readonly readAhead?: number | undefined
 }
 
 /**
- * The bytes of a blob. A connection that breaks or falls silent is replaced by another one that
- * goes on where it ended; only attempts that bring not a single byte count against the policy.
+ * The bytes of an object or of a part of it. A connection that breaks or falls silent is replaced
+ * by another one that goes on where it ended; only attempts that bring not a single byte count
+ * against the policy.
  */
-export class BlobBody extends Readable {
-  readonly #options: BlobBodyOptions
+export class ResumableBody extends Readable {
+  readonly #options: ResumableBodyOptions
   readonly #closing = new AbortController()
   readonly #timer: StallTimer
   #source: Readable
   #position: number
   #failures = 0
 
-  constructor(source: Readable, options: BlobBodyOptions) {
-    super()
+  constructor(source: Readable, options: ResumableBodyOptions) {
+    super({ highWaterMark: options.readAhead })
     this.#options = options
     this.#source = source
     this.#position = options.start
@@ -107,7 +110,7 @@ export class BlobBody extends Readable {
     const { signal } = this.#closing
     this.#failures += 1
     // Whatever ended the stream, fewer bytes came than were promised: that is a broken connection.
-    const failure = { ...toFailure(error, what), retryable: true }
+    const failure = { ...requests.toFailure(error, what), retryable: true }
     if (this.#failures >= requests.policy.attempts) throw unfinished(failure.error, what)
     try {
       await requests.wait(this.#failures, failure, signal)

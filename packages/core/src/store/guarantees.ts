@@ -1,0 +1,13 @@
+import type { CallOptions } from '../contract/call-options.ts'
+import type { BackendGuarantees, StorageBackend } from '../contract/storage-backend.ts'
+
+/**
+ * What the store guarantees, found out by writing to it where nobody knows yet. For whoever is
+ * about to write under a condition.
+ */
+export async function provenGuarantees(
+  backend: StorageBackend,
+  options?: CallOptions,
+): Promise<BackendGuarantees> {
+  return backend.proveGuarantees ? backend.proveGuarantees(options) : backend.guarantees
+}

@@ -1,0 +1,131 @@
+import { type ErrorCode, S3loError } from '../errors.ts'
+
+/** A failed request: what it means, and whether it may be sent again. */
+export interface Failure {
+  /** What to throw: an s3lo error, or what was thrown when it is nothing that a service can cause. */
+  readonly error: unknown
+  /** The service's own error code, such as `NoSuchKey` or `BlobNotFound`. */
+  readonly reason?: string
+  readonly status?: number
+  readonly retryable: boolean
+  /** How long the service asks to wait, in milliseconds. */
+  readonly retryAfterMs?: number
+  /** When it answered, by its own clock; a whole second. */
+  readonly answeredAt?: Date
+}
+
+/** What a code or status of a service means to a user. */
+export interface Meaning {
+  readonly code: ErrorCode
+  /** Follows the name of the object: `does not exist`, `the bucket does not exist`. */
+  readonly text: string
+  readonly hint?: string
+  readonly retryable?: boolean
+}
+
+/** Makes a failure of its meaning; `what` names the object. `cause` must hold no credentials. */
+export function failureOf(meaning: Meaning, what: string, cause?: Error): Failure {
+  const { code, text, hint, retryable = false } = meaning
+  // A clause with a subject of its own is set off; a verb follows the name.
+  const hasSubject = /^(the|there|an?|another|nothing|no|[A-Z]\w*) /.test(text)
+  const message = `${what}${hasSubject ? ': ' : ' '}${text}`
+  return { error: new S3loError(code, message, { hint, cause }), retryable }
+}
+
+const UNREACHABLE: Meaning = {
+  code: 'UNAVAILABLE',
+  text: 'the connection failed',
+  hint: 'check the network and the endpoint',
+  retryable: true,
+}
+const UNTRUSTED: Meaning = {
+  code: 'UNSUPPORTED',
+  text: 'the certificate of the service is not trusted',
+  hint: 'name the certificate of its authority in NODE_EXTRA_CA_CERTS',
+}
+
+/** What the codes of Node's sockets mean. */
+const SOCKET_CODES: Readonly<Record<string, Meaning>> = {
+  ENOTFOUND: {
+    ...UNREACHABLE,
+    text: 'the host name is not known',
+    hint: 'check the spelling of the host name and the network',
+    retryable: false,
+  },
+  EAI_AGAIN: { ...UNREACHABLE, text: 'the host name could not be looked up' },
+  ECONNREFUSED: { ...UNREACHABLE, text: 'nothing answers at this address' },
+  ECONNRESET: UNREACHABLE,
+  ECONNABORTED: UNREACHABLE,
+  EPIPE: UNREACHABLE,
+  ETIMEDOUT: UNREACHABLE,
+  ENETUNREACH: UNREACHABLE,
+  EHOSTUNREACH: UNREACHABLE,
+  ENETDOWN: UNREACHABLE,
+  DEPTH_ZERO_SELF_SIGNED_CERT: UNTRUSTED,
+  SELF_SIGNED_CERT_IN_CHAIN: UNTRUSTED,
+  UNABLE_TO_GET_ISSUER_CERT: UNTRUSTED,
+  UNABLE_TO_GET_ISSUER_CERT_LOCALLY: UNTRUSTED,
+  UNABLE_TO_VERIFY_LEAF_SIGNATURE: UNTRUSTED,
+  CERT_HAS_EXPIRED: UNTRUSTED,
+  CERT_NOT_YET_VALID: UNTRUSTED,
+  CERT_UNTRUSTED: UNTRUSTED,
+  ERR_TLS_CERT_ALTNAME_INVALID: UNTRUSTED,
+}
+
+/**
+ * What a failed connection means: DNS, TLS, refused, reset. `undefined` when `error` is none.
+ * Looks through `cause`s, since clients wrap what the socket said.
+ */
+export function networkFailure(error: unknown, what: string): Failure | undefined {
+  let current = error
+  for (let depth = 0; depth < 5 && current instanceof Error; depth += 1) {
+    const code = codeOf(current)
+    const meaning = SOCKET_CODES[code] ?? (isProtocolCode(code) ? UNREACHABLE : undefined)
+    if (meaning) return failureOf(meaning, what, new Error(`${code}: ${current.message}`))
+    // Two addresses of one name failed: the errors of both are in a list.
+    const [first] = current instanceof AggregateError ? (current.errors as unknown[]) : []
+    current = first ?? current.cause
+  }
+  return undefined
+}
+
+/** An attempt that made no progress for `stallMs` milliseconds. */
+export function stalled(what: string, stallMs: number): Failure {
+  return failureOf({ ...UNREACHABLE, text: `the service was silent for ${stallMs / 1000} s` }, what)
+}
+
+/** The same failure, said as what it is when a signature had ended by the clock of the service. */
+export function withDeadline(failure: Failure, notAfter: Date | undefined, what: string): Failure {
+  if (notAfter === undefined || failure.status !== 403 || !failure.answeredAt) return failure
+  // Both clocks show whole seconds, and the signature ends at the start of its last one.
+  const seconds = (date: Date): number => Math.floor(date.getTime() / 1000)
+  if (seconds(failure.answeredAt) < seconds(notAfter)) return failure
+  const cause = failure.error
+  const error = new S3loError('FORBIDDEN', `the deadline for ${what} has passed`, { cause })
+  return { ...failure, error }
+}
+
+/** A `Retry-After` header (RFC 9110, 10.2.3) in milliseconds from `now`; `undefined` when it says nothing. */
+export function retryAfterMs(value: string | undefined, now = Date.now()): number | undefined {
+  if (value === undefined || value.trim() === '') return undefined
+  const seconds = Number(value)
+  if (Number.isFinite(seconds)) return Math.max(0, seconds * 1000)
+  const until = Date.parse(value) - now
+  return Number.isFinite(until) ? Math.max(0, until) : undefined
+}
+
+/** Minutes between this machine's clock and a `Date` header, when a signature could fail by them. */
+export function clockSkewMinutes(date: string | undefined, now = Date.now()): number | undefined {
+  const minutes = Math.round(Math.abs(now - Date.parse(date ?? '')) / 60_000)
+  // Services accept requests that are at most 15 minutes off.
+  return minutes >= 14 ? minutes : undefined
+}
+
+function codeOf(error: Error): string {
+  return 'code' in error && typeof error.code === 'string' ? error.code : ''
+}
+
+/** `HPE_…` are errors of Node's HTTP parser, `ERR_SSL_…` of its TLS, `UND_ERR_…` of undici. */
+function isProtocolCode(code: string): boolean {
+  return ['HPE_', 'ERR_SSL_', 'ERR_HTTP_', 'UND_ERR_'].some((start) => code.startsWith(start))
+}

@@ -1,0 +1,32 @@
+/** What storage backends and registry clients have in common: attempts, parts and bodies. */
+export {
+  clockSkewMinutes,
+  type Failure,
+  failureOf,
+  type Meaning,
+  networkFailure,
+  retryAfterMs,
+  stalled,
+  withDeadline,
+} from './failure.ts'
+export { Lanes } from './lanes.ts'
+export {
+  openObject,
+  type ObjectPiece,
+  type OpenObjectOptions,
+  type PieceRequest,
+} from './open-object.ts'
+export { BufferPool, type Part, type PartOptions, readParts } from './parts.ts'
+export {
+  type Attempt,
+  type CallSettings,
+  DEFAULT_RETRY_POLICY,
+  RequestError,
+  Requests,
+  type RetryPolicy,
+  type ToFailure,
+  toThrown,
+} from './requests.ts'
+export { type OpenRest, ResumableBody, type ResumableBodyOptions } from './resumable-body.ts'
+export { type SendPartsOptions, sendParts, type SentParts } from './send-parts.ts'
+export { StallTimer } from './stall-timer.ts'

@@ -1,0 +1,101 @@
+import { Readable } from 'node:stream'
+import type { ByteRange } from '../contract/call-options.ts'
+import type { ObjectBody, ObjectInfo } from '../contract/storage-backend.ts'
+import { S3loError } from '../errors.ts'
+import type { Lanes } from './lanes.ts'
+import { ParallelBody } from './parallel-body.ts'
+import { type CallSettings, RequestError, type Requests, toThrown } from './requests.ts'
+import { ResumableBody } from './resumable-body.ts'
+
+/** Bytes of an object that are asked for in one request. */
+export interface PieceRequest {
+  readonly start: number
+  /** Exclusive. Without it, to the last byte. */
+  readonly end?: number | undefined
+  /** Only of this version; else `CONFLICT`. */
+  readonly etag?: string | undefined
+  readonly signal?: AbortSignal | undefined
+}
+
+/** What the service gives of an object. */
+export interface ObjectPiece {
+  /** The facts of the whole object. */
+  readonly info: ObjectInfo
+  /**
+   * Where the stream ends, exclusive: less than asked for only at the object's end, and that end
+   * itself where the service gave the whole object.
+   */
+  readonly end: number
+  readonly stream: Readable
+}
+
+/** What is read, and how. */
+export interface OpenObjectOptions extends CallSettings {
+  readonly range?: ByteRange | undefined
+  readonly requests: Requests
+  /** Sends one request, by `requests.trySend`. */
+  readonly open: (request: PieceRequest) => Promise<ObjectPiece>
+  /** The object's facts. Throws `NOT_FOUND`. */
+  readonly head: () => Promise<ObjectInfo>
+  /** For parallel requests: bytes of each, and the memory that all of them share. */
+  readonly parallel?: { readonly partBytes: number; readonly lanes: Lanes } | undefined
+}
+
+/**
+ * Opens an object, or a range of it, as the version that it is now. A long one comes by several
+ * requests at once. Throws `NOT_FOUND`, and `USAGE` for a range that is none.
+ */
+export async function openObject(options: OpenObjectOptions): Promise<ObjectBody> {
+  const { range, signal, what, requests, open, parallel } = options
+  const { start = 0, end: wanted } = range ?? {}
+  assertRange(start, wanted)
+  if (wanted === start) return openEmpty(options)
+  const firstEnd = parallel && Math.min(start + parallel.partBytes, wanted ?? Infinity)
+  const piece = await open({ start, end: firstEnd ?? wanted, signal }).catch((error: unknown) => {
+    if (error instanceof RequestError && error.failure.status === 416) return undefined
+    throw toThrown(error)
+  })
+  // A service has no range of an empty object, or past the end of another one.
+  if (piece === undefined) return openEmpty(options)
+  const { info } = piece
+  const end = Math.min(wanted ?? info.size, info.size)
+  if (range && piece.end > end) {
+    piece.stream.destroy()
+    throw new S3loError('UNSUPPORTED', `${what}: the service does not give parts of objects`)
+  }
+  const bodyOf = (stream: Readable, part: { readonly start: number; readonly end: number }) =>
+    new ResumableBody(stream, {
+      ...part,
+      what,
+      signal,
+      requests,
+      readAhead: parallel?.partBytes,
+      openRest: async (from, restSignal) => {
+        const rest = { start: from, end: part.end, etag: info.etag, signal: restSignal }
+        return (await open(rest)).stream
+      },
+    })
+  const first = bodyOf(piece.stream, { start, end: piece.end })
+  if (!parallel || piece.end >= end) return { info, body: first }
+  const body = new ParallelBody(first, {
+    ...parallel,
+    start: piece.end,
+    end,
+    signal,
+    openPart: async (part, partSignal) => {
+      const { stream } = await open({ ...part, etag: info.etag, signal: partSignal })
+      return bodyOf(stream, part)
+    },
+  })
+  return { info, body }
+}
+
+/** An empty body of an object that is there. */
+async function openEmpty({ head }: OpenObjectOptions): Promise<ObjectBody> {
+  return { info: await head(), body: Readable.from([], { objectMode: false }) }
+}
+
+function assertRange(start: number, end = start): void {
+  if (Number.isSafeInteger(start) && Number.isSafeInteger(end) && start >= 0 && end >= start) return
+  throw new S3loError('USAGE', `${start}-${end} is not a range of bytes`)
+}
