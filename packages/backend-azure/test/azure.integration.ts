@@ -7,12 +7,12 @@ import {
   generateAccountSASQueryParameters,
   StorageSharedKeyCredential,
 } from '@azure/storage-blob'
-import { describeBackend } from '@s3lo/backend-conformance'
+import { describeBackend, describeFaults } from '@s3lo/backend-conformance'
+import { type FaultKind, FaultProxy } from '@s3lo/core/testing'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { resolveAccount } from '../src/account.ts'
 import { AzureBackend, openBackend } from '../src/index.ts'
 import { type AzureServer, containerClient, requiredServer } from './azure-server.ts'
-import { FAULT_KINDS, FaultProxy } from './fault-proxy.ts'
 
 const server = requiredServer()
 if (server === undefined) it.skip('a blob service is not there', () => {})
@@ -49,6 +49,18 @@ function testAgainst(server: AzureServer): void {
     openAgain: ({ bucket }) => open(bucket, withToken),
     openDenied: () => open('denied', { ...withToken, AZURE_STORAGE_SAS_TOKEN: 'sv=2025-01-05' }),
     destroy,
+  })
+
+  describeFaults('backend-azure', {
+    endpoint,
+    makeBucket: makeContainer,
+    open: async (through, bucket) =>
+      new AzureBackend(bucket, resolveAccount({ env: withKey, endpoint: through }), {
+        partBytes: 100_000,
+        retry: { delay: async () => {}, stallMs: 100, attempts: 3 },
+      }),
+    destroy: (bucket) => destroy({ bucket }),
+    kinds: ['503', 'reset-after', 'truncated', 'bit-flip-up'],
   })
 
   describe('a container', () => {
@@ -145,7 +157,7 @@ function testAgainst(server: AzureServer): void {
       await call()
       const requests = proxy.count
       await backend.delete(['key'])
-      for (const kind of FAULT_KINDS) {
+      for (const kind of SURVIVED) {
         for (let nth = 1; nth <= requests; nth += 1) {
           proxy.spoil(nth, kind)
           await call().catch((error: unknown) => {
@@ -157,6 +169,9 @@ function testAgainst(server: AzureServer): void {
     })
   })
 }
+
+/** Faults that a call survives, whichever of its requests they hit. */
+const SURVIVED: readonly FaultKind[] = ['503', 'reset-before', 'reset-after', 'truncated']
 
 async function digestOf(backend: AzureBackend): Promise<string> {
   const hash = createHash('sha256')

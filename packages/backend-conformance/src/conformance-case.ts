@@ -54,6 +54,8 @@ export async function runCase(
   const open = async (): Promise<StorageBackend> => {
     const backend = await underTest.open()
     opened.push(backend)
+    // What the cases about conditions need is known only then.
+    await backend.proveGuarantees?.()
     return backend
   }
   const openDenied = async (): Promise<StorageBackend> => {
@@ -67,7 +69,10 @@ export async function runCase(
     const unmet = needs.find((need) => !isMet(need, backend, underTest))
     if (unmet !== undefined) return reasonFor(unmet)
     const second = (await underTest.openAgain?.(backend)) ?? backend
-    if (second !== backend) clients.push(second)
+    if (second !== backend) {
+      clients.push(second)
+      await second.proveGuarantees?.()
+    }
     await run({ backend, second, openOther: open, openDenied })
     return undefined
   } finally {
@@ -93,6 +98,7 @@ function isMet(need: Need, backend: StorageBackend, underTest: BackendUnderTest)
       return !backend.guarantees.compareAndSwap
     case 'no deadlines':
       return !backend.guarantees.deadlines
+    case 'proveGuarantees':
     case 'copyFrom':
     case 'touch':
     case 'presignGet':

@@ -7,4 +7,5 @@ export {
   runCase,
 } from './conformance-case.ts'
 export { describeBackend } from './describe-backend.ts'
+export { describeFaults, type FaultsUnderTest } from './describe-faults.ts'
 export { suites } from './suites.ts'

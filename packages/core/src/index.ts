@@ -55,6 +55,7 @@ export {
   type PlatformChoice,
 } from './oci/platform.ts'
 export { formatImageName, type Reference } from './oci/reference.ts'
+export type { SourceEnd, TargetEnd } from './graph/transfer.ts'
 export { readAll } from './stream/read-all.ts'
 export { verifyDigest } from './stream/verify-digest.ts'
 export type { BlobForm } from './store/blobs.ts'
@@ -62,8 +63,8 @@ export type { HistoryEntry } from './store/history.ts'
 export { ImageStore, type ImageStoreOptions } from './store/image-store.ts'
 export type { SignatureInfo } from './store/signature-records.ts'
 export type { ForceOptions, OperationOptions } from './operations/options.ts'
-export type { CopyOptions, CopyResult } from './operations/copy.ts'
-export type { DeleteOptions, DeleteResult } from './operations/delete-tag.ts'
+export { copy, type CopyOptions, type CopyResult } from './operations/copy.ts'
+export { type DeleteOptions, type DeleteResult, deleteTag } from './operations/delete-tag.ts'
 export type { HistoryOptions, ImageHistory, TagHistory } from './operations/history.ts'
 export type {
   InspectedAttachment,

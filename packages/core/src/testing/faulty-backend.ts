@@ -49,11 +49,11 @@ export interface Faults {
 export class FaultyBackend implements StorageBackend {
   readonly scheme: string
   readonly bucket: string
-  readonly guarantees: BackendGuarantees
   /** Every call so far, in order. */
   readonly calls: StorageCall[] = []
   /** Replace it at any time; the count goes on. */
   faults: Faults
+  readonly proveGuarantees?: NonNullable<StorageBackend['proveGuarantees']>
   readonly copyFrom?: NonNullable<StorageBackend['copyFrom']>
   readonly touch?: NonNullable<StorageBackend['touch']>
   readonly presignGet?: NonNullable<StorageBackend['presignGet']>
@@ -65,9 +65,12 @@ export class FaultyBackend implements StorageBackend {
   constructor(inner: StorageBackend, faults: Faults = {}) {
     this.scheme = inner.scheme
     this.bucket = inner.bucket
-    this.guarantees = inner.guarantees
     this.faults = faults
     this.#inner = inner
+    if (supports(inner, 'proveGuarantees')) {
+      this.proveGuarantees = (options?: CallOptions): Promise<BackendGuarantees> =>
+        this.#call('proveGuarantees', [''], options, () => inner.proveGuarantees(options))
+    }
     if (supports(inner, 'copyFrom')) {
       this.copyFrom = (
         source: StorageBackend,
@@ -99,6 +102,10 @@ export class FaultyBackend implements StorageBackend {
       this.diagnose = (options?: CallOptions): AsyncIterable<Finding> =>
         this.#iterate('diagnose', '', options, () => inner.diagnose(options))
     }
+  }
+
+  get guarantees(): BackendGuarantees {
+    return this.#inner.guarantees
   }
 
   head(key: string, options?: CallOptions): Promise<ObjectInfo | undefined> {

@@ -1,4 +1,5 @@
 /** Backends for tests: the reference implementation, and any backend with faults. */
+export { FAULT_KINDS, type FaultKind, FaultProxy } from './fault-proxy.ts'
 export {
   type Death,
   dieAt,

@@ -1,0 +1,71 @@
+import type { StorageBackend } from '@s3lo/core'
+import { type FaultKind, FaultProxy } from '@s3lo/core/testing'
+import { describe, it } from 'vitest'
+import {
+  FAULT_OPERATIONS,
+  type FaultMatrixRow,
+  type FaultOperation,
+  runFaultMatrix,
+} from './fault-matrix.ts'
+
+/** How the kit gets at the service whose answers it spoils. */
+export interface FaultsUnderTest {
+  /** Of a service that speaks plain HTTP. */
+  readonly endpoint: string
+  /** Makes an empty bucket and returns its name. */
+  makeBucket(): Promise<string>
+  /**
+   * Opens the bucket at `endpoint`, which is a proxy or the service itself. Its retries must not
+   * wait, and must give silence up within a tenth of a second.
+   */
+  open(endpoint: string, bucket: string): Promise<StorageBackend>
+  destroy(bucket: string): Promise<void>
+  /** Default: all of them. */
+  readonly kinds?: readonly FaultKind[] | undefined
+}
+
+/** More requests than this make a fixture that takes too long; fewer are no bound on real images. */
+const MOST_REQUESTS = 40
+const TIMEOUT_MS = 180_000
+
+/**
+ * Declares the fault matrix of a backend as vitest tests, one for each operation. How much each of
+ * them did is printed on standard error.
+ */
+export function describeFaults(name: string, underTest: FaultsUnderTest): void {
+  describe(`${name}, when requests fail`, () => {
+    for (const operation of FAULT_OPERATIONS) {
+      it(
+        `${operation} ends well or in one clear error, and loses nothing`,
+        async () => {
+          const { requests, runs, succeeded } = await runOnce(operation, underTest)
+          process.stderr.write(
+            `${name}: ${operation} of ${requests} requests, spoiled ${runs} times, ` +
+              `${succeeded} went well all the same\n`,
+          )
+          if (requests > MOST_REQUESTS) throw new Error(`${requests} requests for a small image`)
+        },
+        TIMEOUT_MS,
+      )
+    }
+  })
+}
+
+async function runOnce(
+  operation: FaultOperation,
+  underTest: FaultsUnderTest,
+): Promise<FaultMatrixRow> {
+  const { endpoint, kinds } = underTest
+  const proxy = await FaultProxy.start(endpoint)
+  const bucket = await underTest.makeBucket()
+  const direct = await underTest.open(endpoint, bucket)
+  const through = await underTest.open(proxy.url, bucket)
+  try {
+    return await runFaultMatrix(operation, { proxy, through, direct, kinds })
+  } finally {
+    await proxy.close()
+    await through.close?.()
+    await direct.close?.()
+    await underTest.destroy(bucket)
+  }
+}
