@@ -20,6 +20,19 @@ export const SOURCE_PACKAGES: Readonly<Record<string, string>> = {
   docker: '@s3lo/source-registry',
 }
 
+/** By the end of a registry's host: the cloud that has credentials for it. */
+export const CREDENTIAL_PACKAGES: Readonly<Record<string, string>> = {
+  '.amazonaws.com': '@s3lo/backend-s3',
+  '.amazonaws.com.cn': '@s3lo/backend-s3',
+  '.on.aws': '@s3lo/backend-s3',
+  'public.ecr.aws': '@s3lo/backend-s3',
+  '.pkg.dev': '@s3lo/backend-gcs',
+  'gcr.io': '@s3lo/backend-gcs',
+  '.azurecr.io': '@s3lo/backend-azure',
+  '.azurecr.cn': '@s3lo/backend-azure',
+  '.azurecr.us': '@s3lo/backend-azure',
+}
+
 /** A command and the package that brings it. */
 export interface CatalogCommand {
   readonly package: string

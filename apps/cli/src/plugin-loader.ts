@@ -1,6 +1,17 @@
 import type { FindPlugin, PluginNeed } from '@s3lo/core'
-import { type CommandContribution, isS3loError, type Plugin, S3loError } from '@s3lo/core/plugin'
-import { BACKEND_PACKAGES, COMMAND_PACKAGES, SOURCE_PACKAGES } from './catalog.ts'
+import {
+  type CommandContribution,
+  isS3loError,
+  type Plugin,
+  registryCredentialsFor,
+  S3loError,
+} from '@s3lo/core/plugin'
+import {
+  BACKEND_PACKAGES,
+  COMMAND_PACKAGES,
+  CREDENTIAL_PACKAGES,
+  SOURCE_PACKAGES,
+} from './catalog.ts'
 import type { ResolvedPlugin } from './plugin-resolver.ts'
 import { nearest } from './suggest.ts'
 import type { Environment } from './user-folder.ts'
@@ -66,6 +77,7 @@ class NamedPluginLoader implements PackageLoader {
   }
 
   async #find(need: PluginNeed): Promise<Plugin | undefined> {
+    if (need.kind === 'registry-credential') return this.#findCredentials(need)
     const expected = packageOf(need) ?? conventionalPackage(need)
     const isOfficial = packageOf(need) !== undefined
     const names = isOfficial ? [] : await this.#userPlugins()
@@ -81,6 +93,16 @@ class NamedPluginLoader implements PackageLoader {
     }
     if (failures.length > 0) throw failures[0]
     throw isOfficial && expected !== undefined ? notInstalled(need, expected) : unknownNeed(need)
+  }
+
+  /** Most registries belong to no cloud, so that no plugin knows one is no error. */
+  async #findCredentials(need: PluginNeed): Promise<Plugin | undefined> {
+    const official = Object.entries(CREDENTIAL_PACKAGES).find(([domain]) =>
+      need.name.endsWith(domain),
+    )
+    const names = official ? [official[1]] : await this.#userPlugins()
+    const { plugins } = await this.#loadAll(names)
+    return plugins.find((plugin) => offers(plugin, need))
   }
 
   /** Loads in turn, so that one plugin that fails does not take the others with it. */
@@ -165,6 +187,9 @@ function longestMatch(
 }
 
 function offers(plugin: Plugin, { kind, name }: PluginNeed): boolean {
+  if (kind === 'registry-credential') {
+    return registryCredentialsFor(plugin, name) !== undefined
+  }
   const offered = kind === 'backend' ? plugin.backends : plugin.sources
   return offered !== undefined && Object.hasOwn(offered, name)
 }

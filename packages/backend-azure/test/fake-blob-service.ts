@@ -1,7 +1,8 @@
 import { once } from 'node:events'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { AzureBackend, type AzureBackendOptions, type RetryPolicy } from '../src/index.ts'
+import type { RetryPolicy } from '@s3lo/core/transfer'
+import { AzureBackend, type AzureBackendOptions } from '../src/index.ts'
 import { resolveAccount } from '../src/account.ts'
 
 /** One request that the service got, whole. */

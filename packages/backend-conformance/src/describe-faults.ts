@@ -61,6 +61,8 @@ async function runOnce(
   const direct = await underTest.open(endpoint, bucket)
   const through = await underTest.open(proxy.url, bucket)
   try {
+    // What a bucket guarantees is found out once, and no part of the operation.
+    await through.proveGuarantees?.()
     return await runFaultMatrix(operation, { proxy, through, direct, kinds })
   } finally {
     await proxy.close()

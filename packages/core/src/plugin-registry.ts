@@ -4,6 +4,7 @@ import {
   type Plugin,
   type RegistryCredentialContribution,
   type RegistryCredentialModule,
+  registryCredentialsFor,
   type SourceModule,
 } from './contract/plugin.ts'
 import type { BackendModule } from './contract/storage-backend.ts'
@@ -45,7 +46,7 @@ export class PluginRegistry {
    */
   async registryCredential(host: string): Promise<RegistryCredentialModule | undefined> {
     const pick = (plugin: Plugin): RegistryCredentialContribution | undefined =>
-      plugin.registryCredentials?.find(({ hosts }) => hosts.some((glob) => matchesHost(glob, host)))
+      registryCredentialsFor(plugin, host)
     const need: PluginNeed = { kind: 'registry-credential', name: host }
     if (!this.#plugins.some(pick)) {
       const found = await this.#find(need)
@@ -83,12 +84,6 @@ export class PluginRegistry {
     assertCompatible(plugin)
     this.#plugins.push(plugin)
   }
-}
-
-/** Matches a host against a name in which `*` stands for one or more labels. */
-function matchesHost(glob: string, host: string): boolean {
-  const labels = glob.split('*').map((part) => part.replaceAll(/[^a-z0-9-]/gi, '\\$&'))
-  return new RegExp(`^${labels.join('[a-z0-9-]+(?:\\.[a-z0-9-]+)*')}$`, 'i').test(host)
 }
 
 function notInstalled({ kind, name }: PluginNeed): S3loError {

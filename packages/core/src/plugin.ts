@@ -22,6 +22,7 @@ export {
   type RegistryCredentialContribution,
   type RegistryCredentialModule,
   type RegistryCredentialOptions,
+  registryCredentialsFor,
   type SourceModule,
   type TransportOptions,
 } from './contract/plugin.ts'

@@ -96,6 +96,19 @@ export function definePlugin<const P extends Plugin>(plugin: P): P {
   return plugin
 }
 
+/** What the plugin has for a registry host; `undefined` when it does not know the host. */
+export function registryCredentialsFor(
+  { registryCredentials = [] }: Plugin,
+  host: string,
+): RegistryCredentialContribution | undefined {
+  return registryCredentials.find(({ hosts }) => hosts.some((glob) => matchesHost(glob, host)))
+}
+
+function matchesHost(glob: string, host: string): boolean {
+  const labels = glob.split('*').map((part) => part.replaceAll(/[^a-z0-9-]/gi, '\\$&'))
+  return new RegExp(`^${labels.join('[a-z0-9-]+(?:\\.[a-z0-9-]+)*')}$`, 'i').test(host)
+}
+
 /** Throws `PLUGIN_INCOMPATIBLE` unless the plugin was made for this core's plugin API. */
 export function assertCompatible(plugin: Plugin): void {
   if (plugin.apiVersion === PLUGIN_API_VERSION) return

@@ -128,6 +128,8 @@ export class FaultProxy {
     response.writeHead(answer.statusCode ?? 502, answerHeaders)
     switch (kind) {
       case 'truncated':
+        response.flushHeaders()
+        if (content.length < 2) return void response.destroy()
         return void response.write(content.subarray(0, content.length / 2), () =>
           response.destroy(),
         )
