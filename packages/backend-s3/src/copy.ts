@@ -1,0 +1,226 @@
+import {
+  AbortMultipartUploadCommand,
+  CompleteMultipartUploadCommand,
+  CopyObjectCommand,
+  CreateMultipartUploadCommand,
+  HeadObjectCommand,
+  type HeadObjectCommandOutput,
+  UploadPartCopyCommand,
+} from '@aws-sdk/client-s3'
+import { forEachConcurrent, type ObjectInfo, S3loError } from '@s3lo/core/plugin'
+import type { CallSettings } from '@s3lo/core/transfer'
+import { quoted, toObjectInfo } from './object-info.ts'
+import { dateOf } from './request-middleware.ts'
+import type { S3Service } from './s3-service.ts'
+
+/** The most that one request copies. */
+const LARGEST_COPY_BYTES = 5 * 1024 ** 3
+const PART_BYTES = 512 * 1024 * 1024
+const PARTS_AT_ONCE = 8
+const CLEANUP_MS = 5000
+/** The service's clocks agree better than this. */
+const CLOCK_TOLERANCE_MS = 5000
+
+/** An object, and the service that has it. */
+export interface ObjectPlace {
+  readonly service: S3Service
+  readonly key: string
+}
+
+/** Lets the service copy an object of any size, its metadata included. Throws `NOT_FOUND`. */
+export async function copyObject(
+  from: ObjectPlace,
+  to: ObjectPlace,
+  { signal }: Pick<CallSettings, 'signal'>,
+): Promise<ObjectInfo> {
+  // The service refuses a copy onto itself that changes nothing.
+  if (from.service.bucket === to.service.bucket && from.key === to.key) {
+    return touchObject(to, { signal })
+  }
+  const source = await headOf(from, signal)
+  const copy = new Copy(from, to, source, signal)
+  return source.size > LARGEST_COPY_BYTES ? copy.inParts() : (await copy.whole({})).info
+}
+
+/**
+ * Makes an object's date now by copying it onto itself: the one write that moves no bytes. Keeps
+ * what describes it, and its storage class. Throws `UNSUPPORTED` where the service keeps the date.
+ */
+export async function touchObject(
+  place: ObjectPlace,
+  { signal }: Pick<CallSettings, 'signal'>,
+): Promise<ObjectInfo> {
+  const source = await headOf(place, signal)
+  const copy = new Copy(place, place, source, signal)
+  if (source.size > LARGEST_COPY_BYTES) return copy.inParts()
+  // A copy onto itself has to change something, so its description is given anew.
+  const { info, isFresh } = await copy.whole({
+    MetadataDirective: 'REPLACE',
+    ...source.description,
+  })
+  if (isFresh) return info
+  throw new S3loError(
+    'UNSUPPORTED',
+    `${place.service.nameOf(place.key)}: the service does not renew objects`,
+  )
+}
+
+/** An object as it was when the copy began. */
+interface Source {
+  readonly size: number
+  readonly etag: string
+  readonly description: Description
+}
+
+type Description = Pick<
+  HeadObjectCommandOutput,
+  | 'Metadata'
+  | 'ContentType'
+  | 'ContentEncoding'
+  | 'ContentDisposition'
+  | 'ContentLanguage'
+  | 'CacheControl'
+  | 'StorageClass'
+>
+
+async function headOf(
+  { service, key }: ObjectPlace,
+  signal: AbortSignal | undefined,
+): Promise<Source> {
+  const settings = { what: service.nameOf(key), signal }
+  const input = { Bucket: service.bucket, Key: key }
+  const output = await service.send(settings, (client, attempt) =>
+    client.send(new HeadObjectCommand(input), { abortSignal: attempt.signal }),
+  )
+  const { ETag: etag, ContentLength: size } = output
+  if (size === undefined || !etag) {
+    throw new S3loError('UNAVAILABLE', `the facts of ${settings.what} are incomplete`)
+  }
+  return { size, etag: etag.replaceAll('"', ''), description: describe(output) }
+}
+
+function describe(output: HeadObjectCommandOutput): Description {
+  const { Metadata, ContentType, ContentEncoding, ContentDisposition } = output
+  const { ContentLanguage, CacheControl, StorageClass } = output
+  return {
+    ...(Metadata && { Metadata }),
+    ...(ContentType && { ContentType }),
+    ...(ContentEncoding && { ContentEncoding }),
+    ...(ContentDisposition && { ContentDisposition }),
+    ...(ContentLanguage && { ContentLanguage }),
+    ...(CacheControl && { CacheControl }),
+    ...(StorageClass && { StorageClass }),
+  }
+}
+
+/** One copy of one version of an object. */
+class Copy {
+  readonly #to: ObjectPlace
+  readonly #source: Source
+  readonly #signal: AbortSignal | undefined
+  readonly #from: { readonly CopySource: string; readonly CopySourceIfMatch: string }
+
+  constructor(from: ObjectPlace, to: ObjectPlace, source: Source, signal: AbortSignal | undefined) {
+    this.#to = to
+    this.#source = source
+    this.#signal = signal
+    this.#from = {
+      CopySource: `${from.service.bucket}/${encodeKey(from.key)}`,
+      CopySourceIfMatch: quoted(source.etag),
+    }
+  }
+
+  async whole(
+    changes: Description & { readonly MetadataDirective?: 'REPLACE' },
+  ): Promise<{ readonly info: ObjectInfo; readonly isFresh: boolean }> {
+    const { service, key } = this.#to
+    const input = { ...this.#target(), ...this.#from, ...changes }
+    const output = await service.send(this.#settings(), (client, attempt) =>
+      client.send(new CopyObjectCommand(input), { abortSignal: attempt.signal }),
+    )
+    const answeredAt = dateOf(output)
+    const lastModified = output.CopyObjectResult?.LastModified ?? answeredAt
+    const etag = output.CopyObjectResult?.ETag ?? this.#source.etag
+    const info = toObjectInfo(key, { size: this.#source.size, etag, lastModified })
+    const age = (answeredAt?.getTime() ?? 0) - info.lastModified.getTime()
+    return { info, isFresh: age < CLOCK_TOLERANCE_MS }
+  }
+
+  async inParts(): Promise<ObjectInfo> {
+    const { service } = this.#to
+    const input = { ...this.#target(), ...this.#source.description }
+    const { UploadId } = await service.send(this.#settings(), (client, attempt) =>
+      client.send(new CreateMultipartUploadCommand(input), { abortSignal: attempt.signal }),
+    )
+    if (!UploadId) throw new S3loError('UNAVAILABLE', 'the answer names no upload')
+    try {
+      const Parts = await this.#copyParts(UploadId)
+      const completion = { ...this.#target(), UploadId, MultipartUpload: { Parts } }
+      const output = await service.send(this.#settings(), (client, attempt) =>
+        client.send(new CompleteMultipartUploadCommand(completion), {
+          abortSignal: attempt.signal,
+        }),
+      )
+      const { size } = this.#source
+      const facts = { size, etag: output.ETag, lastModified: dateOf(output) }
+      return toObjectInfo(this.#to.key, facts)
+    } catch (error) {
+      await this.#abandon(UploadId)
+      throw error
+    }
+  }
+
+  async #copyParts(UploadId: string): Promise<{ PartNumber: number; ETag: string }[]> {
+    const { size } = this.#source
+    const parts: { PartNumber: number; ETag: string }[] = []
+    await forEachConcurrent(
+      Array.from({ length: Math.ceil(size / PART_BYTES) }, (_, index) => index),
+      PARTS_AT_ONCE,
+      async (index, signal) => {
+        const start = index * PART_BYTES
+        const last = Math.min(start + PART_BYTES, size) - 1
+        const input = {
+          ...this.#target(),
+          ...this.#from,
+          UploadId,
+          PartNumber: index + 1,
+          CopySourceRange: `bytes=${start}-${last}`,
+        }
+        const { CopyPartResult } = await this.#to.service.send(
+          { ...this.#settings(), signal },
+          (client, attempt) =>
+            client.send(new UploadPartCopyCommand(input), { abortSignal: attempt.signal }),
+        )
+        parts[index] = { PartNumber: index + 1, ETag: CopyPartResult?.ETag ?? '' }
+      },
+      this.#signal,
+    )
+    return parts
+  }
+
+  async #abandon(UploadId: string): Promise<void> {
+    const settings = { ...this.#settings(), signal: AbortSignal.timeout(CLEANUP_MS) }
+    try {
+      await this.#to.service.send(settings, (client, attempt) =>
+        client.send(new AbortMultipartUploadCommand({ ...this.#target(), UploadId }), {
+          abortSignal: attempt.signal,
+        }),
+      )
+    } catch {
+      // What failed before says more; `doctor` finds what is left behind.
+    }
+  }
+
+  #target(): { readonly Bucket: string; readonly Key: string } {
+    return { Bucket: this.#to.service.bucket, Key: this.#to.key }
+  }
+
+  #settings(): CallSettings {
+    return { what: this.#to.service.nameOf(this.#to.key), signal: this.#signal }
+  }
+}
+
+/** The header is not encoded by the SDK, and slashes stay. */
+function encodeKey(key: string): string {
+  return key.split('/').map(encodeURIComponent).join('/')
+}

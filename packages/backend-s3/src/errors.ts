@@ -1,0 +1,238 @@
+import { isS3loError } from '@s3lo/core/plugin'
+import {
+  clockSkewMinutes,
+  type Failure,
+  failureOf,
+  type Meaning,
+  networkFailure,
+  retryAfterMs,
+} from '@s3lo/core/transfer'
+
+/** A failed request, with the region that the answer names. */
+export interface S3Failure extends Failure {
+  readonly region?: string
+}
+
+const BAD_KEY: Meaning = {
+  code: 'UNAUTHORIZED',
+  text: 'the service does not know the access key',
+  hint: 'check AWS_ACCESS_KEY_ID or the profile, and that it is of this service',
+}
+const BAD_SECRET: Meaning = {
+  code: 'UNAUTHORIZED',
+  text: 'the service does not accept the signature',
+  hint: 'check the secret access key',
+}
+const EXPIRED: Meaning = {
+  code: 'UNAUTHORIZED',
+  text: 'the credentials have expired',
+  hint: 'log in again: aws sso login, or renew AWS_SESSION_TOKEN',
+}
+const NOT_ALLOWED: Meaning = {
+  code: 'FORBIDDEN',
+  text: 'the credentials do not allow this',
+  hint: 'docs/backends/s3.md lists the permissions that each command needs',
+}
+const WRONG_CLOCK: Meaning = {
+  code: 'UNAUTHORIZED',
+  text: "this machine's clock is too far from the service's",
+  hint: 'set the clock',
+}
+const LOST: Meaning = { code: 'CONFLICT', text: 'was changed by another client' }
+const BUSY: Meaning = {
+  code: 'UNAVAILABLE',
+  text: 'the service cannot do this now',
+  hint: 'try again later',
+  retryable: true,
+}
+const DAMAGED: Meaning = {
+  code: 'INTEGRITY',
+  text: 'the content was damaged on its way to the service',
+  retryable: true,
+}
+const ARCHIVED: Meaning = {
+  code: 'UNSUPPORTED',
+  text: 'is in an archive storage class',
+  hint: 'restore it first: aws s3api restore-object',
+}
+const ELSEWHERE: Meaning = {
+  code: 'NOT_FOUND',
+  text: 'the bucket is in another region',
+  hint: 'name its region with --region or AWS_REGION',
+}
+const UNKNOWN_REQUEST: Meaning = {
+  code: 'UNSUPPORTED',
+  text: 'the service does not know this request',
+}
+
+/** What the service's error codes mean. */
+const REASONS: Readonly<Record<string, Meaning>> = {
+  NoSuchKey: { code: 'NOT_FOUND', text: 'does not exist' },
+  NoSuchBucket: {
+    code: 'NOT_FOUND',
+    text: 'the bucket does not exist',
+    hint: 'create it, or check its name and the endpoint',
+  },
+  NoSuchUpload: { code: 'CONFLICT', text: 'the upload was ended by another client' },
+  InvalidPart: { code: 'CONFLICT', text: 'the upload was changed by another client' },
+  PreconditionFailed: LOST,
+  // AWS answers so to all but one of the writes that come at the same moment.
+  ConditionalRequestConflict: { ...LOST, retryable: true },
+  OperationAborted: BUSY,
+  InvalidAccessKeyId: BAD_KEY,
+  InvalidClientTokenId: BAD_KEY,
+  SignatureDoesNotMatch: BAD_SECRET,
+  ExpiredToken: EXPIRED,
+  ExpiredTokenException: EXPIRED,
+  TokenRefreshRequired: EXPIRED,
+  InvalidToken: EXPIRED,
+  RequestTimeTooSkewed: WRONG_CLOCK,
+  RequestExpired: WRONG_CLOCK,
+  AccessDenied: NOT_ALLOWED,
+  AllAccessDisabled: { ...NOT_ALLOWED, text: 'all access to the bucket is disabled' },
+  AccountProblem: { ...NOT_ALLOWED, text: 'there is a problem with the account' },
+  InvalidObjectState: ARCHIVED,
+  PermanentRedirect: ELSEWHERE,
+  AuthorizationHeaderMalformed: ELSEWHERE,
+  SlowDown: BUSY,
+  ServiceUnavailable: BUSY,
+  InternalError: BUSY,
+  RequestTimeout: BUSY,
+  Throttling: BUSY,
+  ThrottlingException: BUSY,
+  RequestLimitExceeded: BUSY,
+  BandwidthLimitExceeded: BUSY,
+  BadDigest: DAMAGED,
+  XAmzContentSHA256Mismatch: DAMAGED,
+  IncompleteBody: DAMAGED,
+  InvalidDigest: DAMAGED,
+  KeyTooLongError: { code: 'INVALID_REFERENCE', text: 'has a name that is too long for S3' },
+  InvalidStorageClass: {
+    code: 'UNSUPPORTED',
+    text: 'the service does not know the storage class',
+  },
+  NotImplemented: UNKNOWN_REQUEST,
+  MethodNotAllowed: UNKNOWN_REQUEST,
+  QuotaExceeded: { code: 'UNAVAILABLE', text: 'the quota of the bucket is exhausted' },
+  EntityTooLarge: { code: 'UNSUPPORTED', text: 'is larger than the service takes' },
+}
+
+/** What a status means where its error code does not say more. */
+function meaningOf(status: number): Meaning {
+  if (status === 401) return BAD_KEY
+  if (status === 403) return NOT_ALLOWED
+  if (status === 404) return { code: 'NOT_FOUND', text: 'does not exist' }
+  if (status === 301 || status === 307) return ELSEWHERE
+  if (status === 409 || status === 412) return LOST
+  if (status === 408 || status === 429) return BUSY
+  if (status === 416) return { code: 'USAGE', text: 'has no such range' }
+  if (status === 405 || status === 501) return UNKNOWN_REQUEST
+  if (status >= 500) return BUSY
+  return { code: 'UNSUPPORTED', text: 'the service does not accept the request' }
+}
+
+const NO_CREDENTIALS: Meaning = {
+  code: 'UNAUTHORIZED',
+  text: 'there are no AWS credentials that work',
+  hint: 'set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, or log in: aws sso login',
+}
+
+/** The errors of the SDK's credential chain, by name. */
+const CREDENTIAL_ERRORS: ReadonlySet<string> = new Set([
+  'CredentialsProviderError',
+  'TokenProviderError',
+  'ProviderError',
+])
+
+/** The SDK's errors for a connection that failed, by name. */
+const CONNECTION_ERRORS: ReadonlySet<string> = new Set(['TimeoutError', 'NetworkingError'])
+
+const BROKEN_CONNECTION: Meaning = {
+  code: 'UNAVAILABLE',
+  text: 'the connection failed',
+  hint: 'check the network and the endpoint',
+  retryable: true,
+}
+
+/** Says what an error of the SDK means; `what` names the object. Judges by codes and status only. */
+export function toFailure(error: unknown, what: string): S3Failure {
+  if (isS3loError(error) || !(error instanceof Error)) return { error, retryable: false }
+  const answer = answerOf(error)
+  if (answer !== undefined) return ofAnswer(error, answer, what)
+  if (CREDENTIAL_ERRORS.has(error.name)) {
+    return failureOf(NO_CREDENTIALS, what, new Error(`${error.name}: ${error.message}`))
+  }
+  const network = networkFailure(error, what)
+  if (network) return network
+  if (CONNECTION_ERRORS.has(error.name)) {
+    return failureOf(BROKEN_CONNECTION, what, new Error(`${error.name}: ${error.message}`))
+  }
+  // The SDK's parser says so of an answer that is no XML, or XML that was cut off.
+  if ('$response' in error || /pars|Deserialization|XML/i.test(`${error.name} ${error.message}`)) {
+    const text = 'the answer is not what an S3 service sends'
+    return failureOf({ ...BUSY, text }, what, new Error(error.name))
+  }
+  return { error, retryable: false }
+}
+
+/** What an error of one key in a batch means. */
+export function toKeyFailure(reason: string | undefined, what: string): S3Failure {
+  const meaning = (reason !== undefined && REASONS[reason]) || BUSY
+  return failureOf(meaning, what, new Error(reason ?? 'no code'))
+}
+
+interface Answer {
+  readonly status: number
+  readonly headers: Readonly<Record<string, string>>
+  readonly requestId: string | undefined
+}
+
+function answerOf(error: Error): Answer | undefined {
+  if (!('$metadata' in error) || typeof error.$metadata !== 'object' || !error.$metadata) {
+    return undefined
+  }
+  const metadata = error.$metadata as { readonly [name: string]: unknown }
+  const response = '$response' in error ? error.$response : undefined
+  const headers =
+    typeof response === 'object' && response !== null && 'headers' in response
+      ? (response.headers as Readonly<Record<string, string>>)
+      : {}
+  const status = metadata['httpStatusCode']
+  if (typeof status !== 'number' || status < 300) return undefined
+  const requestId = metadata['requestId']
+  return { status, headers, requestId: typeof requestId === 'string' ? requestId : undefined }
+}
+
+function ofAnswer(error: Error, { status, headers, requestId }: Answer, what: string): S3Failure {
+  const code = 'Code' in error && typeof error.Code === 'string' ? error.Code : error.name
+  // What the SDK calls an answer without a body says nothing.
+  const reason = /^(Unknown|UnknownError|Error|S3ServiceException|\d+)$/.test(code)
+    ? undefined
+    : code
+  const known = reason === undefined ? undefined : REASONS[reason]
+  const meaning = withClock(known ?? meaningOf(status), headers['date'])
+  const about = [`HTTP ${status}`, reason].filter(Boolean).join(' ')
+  // Not the SDK's error itself: it holds the request, whose headers and URL hold credentials.
+  const cause = new Error(requestId === undefined ? about : `${about}, request ${requestId}`)
+  const answeredAt = Date.parse(headers['date'] ?? '')
+  const waitMs = retryAfterMs(headers['retry-after'])
+  const region =
+    headers['x-amz-bucket-region'] ??
+    ('Region' in error && typeof error.Region === 'string' ? error.Region : undefined)
+  return {
+    ...failureOf(meaning, what, cause),
+    status,
+    ...(reason !== undefined && { reason }),
+    ...(region !== undefined && { region }),
+    ...(waitMs !== undefined && { retryAfterMs: waitMs }),
+    ...(!Number.isNaN(answeredAt) && { answeredAt: new Date(answeredAt) }),
+  }
+}
+
+/** Requests are signed with their time, which the service accepts when it is at most 15 minutes off. */
+function withClock(meaning: Meaning, date: string | undefined): Meaning {
+  if (meaning !== WRONG_CLOCK && meaning !== NOT_ALLOWED && meaning !== BAD_SECRET) return meaning
+  const minutes = clockSkewMinutes(date)
+  if (minutes === undefined) return meaning
+  return { ...WRONG_CLOCK, hint: `this machine's clock is ${minutes} minutes off: set it` }
+}

@@ -1,0 +1,12 @@
+import { definePlugin } from '@s3lo/core/plugin'
+
+export default definePlugin({
+  name: '@s3lo/backend-s3',
+  apiVersion: 1,
+  backends: {
+    s3: {
+      summary: 'Amazon S3 and services that speak its protocol',
+      load: () => import('./open-backend.ts'),
+    },
+  },
+})

@@ -1,0 +1,86 @@
+import { createHash } from 'node:crypto'
+import type { PutObjectCommand, S3Client } from '@aws-sdk/client-s3'
+import type { S3RequestPresigner } from '@aws-sdk/s3-request-presigner'
+
+type HttpRequest = Parameters<S3RequestPresigner['presign']>[0]
+
+/** When the service answered, by its own clock: the time of a write, whose answer says no other. */
+const dates = new WeakMap<object, Date>()
+
+/** The service's time of an answer. */
+export function dateOf(answer: { readonly $metadata: object }): Date | undefined {
+  return dates.get(answer.$metadata)
+}
+
+/** Lets {@link dateOf} know the answers of a client. */
+export function addDate(client: S3Client): void {
+  client.middlewareStack.add(
+    (next) => async (args) => {
+      const result = await next(args)
+      const metadata = result.output?.$metadata
+      const date = Date.parse(header(result.response, 'date') ?? '')
+      if (metadata && !Number.isNaN(date)) dates.set(metadata, new Date(date))
+      return result
+    },
+    { step: 'deserialize', priority: 'high', name: 's3loDate' },
+  )
+}
+
+/** A command of the SDK, as far as its middleware goes. */
+interface Extensible {
+  readonly middlewareStack: PutObjectCommand['middlewareStack']
+}
+
+/**
+ * Signs the command's request in the query in place of a header, where a signature has an end. To
+ * be called once for a command.
+ */
+export function signUntil(
+  command: object,
+  presign: (request: HttpRequest) => Promise<HttpRequest>,
+): void {
+  ;(command as Extensible).middlewareStack.add(
+    (next) => async (args) => {
+      const request = args.request as HttpRequest
+      const headers = Object.entries(request.headers).filter(([name]) => !SIGNED.has(name))
+      const unsigned = Object.assign(Object.create(Object.getPrototypeOf(request)), request, {
+        headers: Object.fromEntries(headers),
+      }) as HttpRequest
+      return next({ ...args, request: await presign(unsigned) })
+    },
+    // After the SDK's own signature, which it replaces.
+    { step: 'finalizeRequest', priority: 'low', name: 's3loDeadline' },
+  )
+}
+
+/** What the header signature has added. */
+const SIGNED = new Set([
+  'authorization',
+  'x-amz-date',
+  'x-amz-content-sha256',
+  'x-amz-security-token',
+])
+
+/** Adds the MD5 of the command's body, which every service knows, in place of newer checksums. */
+export function addMd5(command: object): void {
+  ;(command as Extensible).middlewareStack.add(
+    (next) => async (args) => {
+      const { body, headers } = args.request as HttpRequest
+      if (typeof body === 'string' || body instanceof Uint8Array) {
+        headers['content-md5'] = createHash('md5').update(body).digest('base64')
+      }
+      return next(args)
+    },
+    { step: 'build', priority: 'low', name: 's3loMd5' },
+  )
+}
+
+function header(response: unknown, name: string): string | undefined {
+  if (typeof response !== 'object' || response === null || !('headers' in response)) {
+    return undefined
+  }
+  const { headers } = response
+  if (typeof headers !== 'object' || headers === null) return undefined
+  const value = (headers as Record<string, unknown>)[name]
+  return typeof value === 'string' ? value : undefined
+}

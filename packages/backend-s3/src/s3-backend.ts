@@ -1,0 +1,319 @@
+import type { Readable } from 'node:stream'
+import {
+  AbortMultipartUploadCommand,
+  GetObjectCommand,
+  HeadObjectCommand,
+  ListMultipartUploadsCommand,
+} from '@aws-sdk/client-s3'
+import { getSignedUrl } from '@aws-sdk/s3-request-presigner'
+import {
+  type AbandonedUpload,
+  type BackendGuarantees,
+  type BackendOptions,
+  type CallOptions,
+  type DeadlineOptions,
+  type DeleteFailure,
+  type Finding,
+  type GetOptions,
+  type ListOptions,
+  type ObjectBody,
+  type ObjectInfo,
+  type PresignOptions,
+  type PutOptions,
+  S3loError,
+  type StorageBackend,
+  type WriteCondition,
+} from '@s3lo/core/plugin'
+import {
+  BufferPool,
+  type CallSettings,
+  DEFAULT_RETRY_POLICY,
+  Lanes,
+  RequestError,
+  Requests,
+  type RetryPolicy,
+  toThrown,
+} from '@s3lo/core/transfer'
+import { CapabilityMemory } from './capability-memory.ts'
+import { copyObject, touchObject } from './copy.ts'
+import { deleteObjects } from './delete.ts'
+import { diagnose } from './diagnose.ts'
+import { openS3Object } from './download.ts'
+import { toFailure } from './errors.ts'
+import { listFolders, listObjects } from './list.ts'
+import { toObjectInfo } from './object-info.ts'
+import { probe, type ProbeOptions } from './probe.ts'
+import { S3Service } from './s3-service.ts'
+import { PART_BYTES, upload } from './upload.ts'
+
+/** What an {@link S3Backend} can be made with. */
+export interface S3BackendOptions extends BackendOptions {
+  readonly retry?: Partial<RetryPolicy> | undefined
+  /** Bytes of a part; what is not longer is sent in one request. S3 wants at least 5 MiB. */
+  readonly partBytes?: number | undefined
+  /** Parts under way at once in all transfers of one direction, beside one for each of them. */
+  readonly parallelParts?: number | undefined
+}
+
+const PARALLEL_PARTS = 6
+const ALL: BackendGuarantees = { createOnly: true, compareAndSwap: true, deadlines: true }
+const NONE: BackendGuarantees = { createOnly: false, compareAndSwap: false, deadlines: false }
+
+/** A bucket of Amazon S3 or of a service that speaks its protocol. */
+export class S3Backend implements StorageBackend {
+  readonly scheme = 's3'
+  readonly bucket: string
+  readonly #service: S3Service
+  readonly #lanes: { readonly up: Lanes; readonly down: Lanes }
+  readonly #pool: BufferPool
+  readonly #partBytes: number
+  readonly #memory: CapabilityMemory
+  #guarantees: BackendGuarantees
+  #proof: Promise<BackendGuarantees> | undefined
+
+  constructor(bucket: string, options: S3BackendOptions) {
+    const { retry, partBytes = PART_BYTES, parallelParts = PARALLEL_PARTS } = options
+    const requests = new Requests({ ...DEFAULT_RETRY_POLICY, ...retry }, toFailure)
+    this.bucket = bucket
+    this.#service = new S3Service(bucket, options, requests)
+    const laneBytes = parallelParts * partBytes
+    this.#lanes = { up: new Lanes(laneBytes), down: new Lanes(laneBytes) }
+    this.#pool = new BufferPool(partBytes, parallelParts)
+    this.#partBytes = partBytes
+    this.#memory = new CapabilityMemory(options.env)
+    this.#guarantees = this.#service.endpoint.isAws ? ALL : NONE
+  }
+
+  get guarantees(): BackendGuarantees {
+    return this.#guarantees
+  }
+
+  /** On AWS nothing is asked. Elsewhere about a hundred small requests, once in seven days. */
+  async proveGuarantees({ signal }: CallOptions = {}): Promise<BackendGuarantees> {
+    if (this.#service.endpoint.isAws) return this.#guarantees
+    this.#proof ??= this.#prove(signal)
+    try {
+      this.#guarantees = await this.#proof
+      return this.#guarantees
+    } catch (error) {
+      this.#proof = undefined
+      throw error
+    }
+  }
+
+  async head(key: string, { signal }: CallOptions = {}): Promise<ObjectInfo | undefined> {
+    const settings = this.#about(key, signal)
+    try {
+      const output = await this.#service.trySend(settings, (client, attempt) =>
+        client.send(new HeadObjectCommand({ Bucket: this.bucket, Key: key }), {
+          abortSignal: attempt.signal,
+        }),
+      )
+      const { ContentLength: size, ETag: etag, LastModified: lastModified, StorageClass } = output
+      return toObjectInfo(key, { size, etag, lastModified, storageClass: StorageClass })
+    } catch (error) {
+      if (!(error instanceof RequestError) || error.failure.status !== 404) throw toThrown(error)
+      await this.#service.assertBucket({ signal })
+      return undefined
+    }
+  }
+
+  async get(key: string, { range, signal }: GetOptions = {}): Promise<ObjectBody> {
+    const settings = this.#about(key, signal)
+    return openS3Object(this.#service, {
+      ...settings,
+      key,
+      range,
+      parallel: { partBytes: this.#partBytes, lanes: this.#lanes.down },
+      head: async () => {
+        const info = await this.head(key, { signal })
+        if (info) return info
+        throw new S3loError('NOT_FOUND', `${settings.what} does not exist`)
+      },
+    })
+  }
+
+  async put(
+    key: string,
+    body: Uint8Array | Readable,
+    options: PutOptions = {},
+  ): Promise<ObjectInfo> {
+    const { signal, condition } = options
+    const stop = (): void => {
+      if (!(body instanceof Uint8Array)) body.destroy()
+    }
+    // A body may fail before it is read, which must not crash the process; its reader is told.
+    if (!(body instanceof Uint8Array)) body.on('error', () => {})
+    try {
+      signal?.throwIfAborted()
+      assertKey(key)
+      this.#assertPromised(options)
+      signal?.addEventListener('abort', stop, { once: true })
+      if (condition !== undefined && !(body instanceof Uint8Array)) {
+        await this.#assertHolds(key, condition, signal)
+      }
+      return await upload(this.#uploads(), key, body, options)
+    } catch (error) {
+      // The body only says that it closed early; the signal knows why.
+      signal?.throwIfAborted()
+      throw error
+    } finally {
+      signal?.removeEventListener('abort', stop)
+      stop()
+    }
+  }
+
+  async delete(
+    keys: readonly string[],
+    options: DeadlineOptions = {},
+  ): Promise<readonly DeleteFailure[]> {
+    options.signal?.throwIfAborted()
+    this.#assertPromised(options)
+    return deleteObjects(this.#service, keys, options)
+  }
+
+  async *list(
+    prefix: string,
+    { startAfter, signal }: ListOptions = {},
+  ): AsyncGenerator<ObjectInfo, void> {
+    yield* listObjects(this.#service, { ...this.#about(prefix, signal), prefix, startAfter })
+  }
+
+  async *listPrefixes(prefix: string, { signal }: CallOptions = {}): AsyncGenerator<string, void> {
+    yield* listFolders(this.#service, { ...this.#about(prefix, signal), prefix })
+  }
+
+  /** Copies between buckets of one service that one access key opens. */
+  async copyFrom(
+    source: StorageBackend,
+    sourceKey: string,
+    key: string,
+    { signal }: CallOptions = {},
+  ): Promise<ObjectInfo | undefined> {
+    signal?.throwIfAborted()
+    if (!(source instanceof S3Backend)) return undefined
+    const from = { service: source.#service, key: sourceKey }
+    if (from.service !== this.#service && !(await this.#service.isSameAccount(from.service))) {
+      return undefined
+    }
+    assertKey(key)
+    return copyObject(from, { service: this.#service, key }, { signal })
+  }
+
+  async touch(key: string, { signal }: CallOptions = {}): Promise<ObjectInfo> {
+    return touchObject({ service: this.#service, key }, { signal })
+  }
+
+  async presignGet(key: string, { expiresInSeconds, signal }: PresignOptions): Promise<URL> {
+    signal?.throwIfAborted()
+    const client = await this.#service.client()
+    const command = new GetObjectCommand({ Bucket: this.bucket, Key: key })
+    return new URL(await getSignedUrl(client, command, { expiresIn: expiresInSeconds }))
+  }
+
+  async *abandonedUploads({ signal }: CallOptions = {}): AsyncGenerator<AbandonedUpload, void> {
+    let place: { KeyMarker?: string | undefined; UploadIdMarker?: string | undefined } | undefined
+    do {
+      const input = { Bucket: this.bucket, ...place }
+      const page = await this.#service.send(this.#about('', signal), (client, attempt) =>
+        client.send(new ListMultipartUploadsCommand(input as { Bucket: string }), {
+          abortSignal: attempt.signal,
+        }),
+      )
+      for (const { Key: key, UploadId: id, Initiated: startedAt } of page.Uploads ?? []) {
+        if (key !== undefined && id && startedAt) yield { key, id, startedAt }
+      }
+      place = page.IsTruncated
+        ? { KeyMarker: page.NextKeyMarker, UploadIdMarker: page.NextUploadIdMarker }
+        : undefined
+    } while (place)
+  }
+
+  async abortUpload({ key, id }: AbandonedUpload, { signal }: CallOptions = {}): Promise<void> {
+    const input = { Bucket: this.bucket, Key: key, UploadId: id }
+    try {
+      await this.#service.trySend(this.#about(key, signal), (client, attempt) =>
+        client.send(new AbortMultipartUploadCommand(input), { abortSignal: attempt.signal }),
+      )
+    } catch (error) {
+      // Ended by somebody else meanwhile.
+      if (error instanceof RequestError && error.failure.reason === 'NoSuchUpload') return
+      throw toThrown(error)
+    }
+  }
+
+  async *diagnose({ signal }: CallOptions = {}): AsyncGenerator<Finding, void> {
+    yield* diagnose(this.#service, { signal })
+  }
+
+  async close(): Promise<void> {
+    this.#service.close()
+  }
+
+  async #prove(signal: AbortSignal | undefined): Promise<BackendGuarantees> {
+    const store = `${this.#service.endpoint.name}/${this.bucket}`
+    const remembered = await this.#memory.recall(store)
+    if (remembered) return remembered
+    const put = (
+      key: string,
+      body: Uint8Array,
+      { inParts = false, ...options }: ProbeOptions = {},
+    ): Promise<ObjectInfo> =>
+      upload({ ...this.#uploads(), isForcedInParts: inParts }, key, body, options)
+    const guarantees = await probe(
+      { put, delete: (keys, options) => deleteObjects(this.#service, keys, options ?? {}) },
+      signal,
+    )
+    await this.#memory.remember(store, guarantees)
+    return guarantees
+  }
+
+  /** Spares a body that would be read for nothing; the service judges again when it is written. */
+  async #assertHolds(
+    key: string,
+    condition: WriteCondition,
+    signal: AbortSignal | undefined,
+  ): Promise<void> {
+    const current = await this.head(key, { signal })
+    const holds =
+      condition.kind === 'absent' ? current === undefined : current?.etag === condition.etag
+    if (holds) return
+    const reason = condition.kind === 'absent' ? 'exists already' : 'was changed by another client'
+    throw new S3loError('CONFLICT', `${this.#service.nameOf(key)} ${reason}`)
+  }
+
+  #assertPromised({ condition, notAfter }: PutOptions): void {
+    const { createOnly, compareAndSwap, deadlines } = this.#guarantees
+    const lacks =
+      (condition?.kind === 'absent' && !createOnly) ||
+      (condition?.kind === 'unchanged' && !compareAndSwap)
+        ? 'conditions on writes'
+        : notAfter !== undefined && !deadlines
+          ? 'deadlines of requests'
+          : undefined
+    if (lacks === undefined) return
+    const message = `s3://${this.bucket} is not known to enforce ${lacks}`
+    throw new S3loError('UNSUPPORTED', message, { hint: 's3lo doctor shows what it does' })
+  }
+
+  #uploads(): Parameters<typeof upload>[0] {
+    return {
+      service: this.#service,
+      lanes: this.#lanes.up,
+      pool: this.#pool,
+      partBytes: this.#partBytes,
+    }
+  }
+
+  #about(key: string, signal: AbortSignal | undefined): CallSettings {
+    return { what: this.#service.nameOf(key), signal }
+  }
+}
+
+/** Some services and every proxy resolve `.` and `..`, so such a key would lead elsewhere. */
+function assertKey(key: string): void {
+  const segments = key.split('/')
+  const isPath = segments.includes('.') || segments.includes('..')
+  if (key !== '' && key.isWellFormed() && !isPath && Buffer.byteLength(key) <= 1024) return
+  throw new S3loError('INVALID_REFERENCE', `"${key}" cannot be the name of an object`)
+}

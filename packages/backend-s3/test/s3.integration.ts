@@ -1,0 +1,89 @@
+import { randomUUID } from 'node:crypto'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { describeBackend, describeFaults } from '@s3lo/backend-conformance'
+import type { StorageBackend } from '@s3lo/core'
+import { afterAll, describe, expect, it } from 'vitest'
+import { S3Backend } from '../src/index.ts'
+import { clientOf, makeBucket, removeBucket, requiredServer, type S3Server } from './s3-server.ts'
+
+const cache = mkdtempSync(join(tmpdir(), 's3lo-s3-cache-'))
+afterAll(() => rmSync(cache, { recursive: true }))
+
+const strict = requiredServer('s3', 'integration/start-s3.sh')
+if (strict) testAgainst('backend-s3 on Ceph RGW', strict)
+else it.skip('an S3 service is not there', () => {})
+
+const weak = requiredServer('swift', 'integration/start-s3.sh')
+if (weak) testAgainst('backend-s3 on Swift', weak)
+else it.skip('a weak S3 service is not there', () => {})
+
+function testAgainst(name: string, server: S3Server): void {
+  const client = clientOf(server)
+  const env = {
+    AWS_ACCESS_KEY_ID: server.key,
+    AWS_SECRET_ACCESS_KEY: server.secret,
+    XDG_CACHE_HOME: cache,
+  }
+  const open = (bucket: string, endpoint = server.endpoint, options = {}): S3Backend =>
+    new S3Backend(bucket, { env, endpoint, ...options })
+  /** Empty ones are used again: what they guarantee is known already. */
+  const free: string[] = []
+  const newBucket = async (): Promise<string> => {
+    const used = free.pop()
+    if (used !== undefined) return used
+    const bucket = `s3lo-${randomUUID()}`
+    await makeBucket(client, bucket)
+    return bucket
+  }
+  afterAll(async () => {
+    for (const bucket of free) await removeBucket(client, bucket)
+  })
+  const destroy = async (bucket: string): Promise<void> => {
+    const backend = open(bucket)
+    const keys: string[] = []
+    for await (const { key } of backend.list('')) keys.push(key)
+    await backend.delete(keys)
+    for await (const upload of backend.abandonedUploads()) await backend.abortUpload(upload)
+    await backend.close()
+    free.push(bucket)
+  }
+
+  describeBackend(name, {
+    open: async () => open(await newBucket()),
+    openAgain: async ({ bucket }) => open(bucket),
+    openDenied: async () =>
+      new S3Backend('denied', {
+        env: { ...env, AWS_SECRET_ACCESS_KEY: 'another' },
+        endpoint: server.endpoint,
+      }),
+    destroy: ({ bucket }: StorageBackend) => destroy(bucket),
+  })
+
+  describeFaults(name, {
+    endpoint: server.endpoint,
+    makeBucket: newBucket,
+    open: async (endpoint, bucket) =>
+      open(bucket, endpoint, {
+        retry: { delay: async () => {}, stallMs: 500, attempts: 3 },
+      }),
+    destroy,
+    kinds: ['503', 'reset-after', 'truncated', 'bit-flip-up'],
+  })
+
+  describe(`${name}: a bucket`, () => {
+    it('that does not exist is an error of every method, and never an empty one', async () => {
+      const backend = open(`s3lo-${randomUUID()}`)
+      const calls = [
+        () => backend.head('key'),
+        () => backend.get('key'),
+        () => backend.put('key', Buffer.from('x')),
+        () => backend.list('').next(),
+        () => backend.listPrefixes('').next(),
+      ]
+      for (const call of calls) await expect(call()).rejects.toMatchObject({ code: 'NOT_FOUND' })
+      expect(await backend.delete(['key'])).toMatchObject([{ error: { code: 'NOT_FOUND' } }])
+    })
+  })
+}

@@ -1,0 +1,22 @@
+import type { Certificate } from './fake-s3.ts'
+
+/** A certificate for 127.0.0.1 that no authority has signed; its key protects nothing. */
+export const SELF_SIGNED: Certificate = {
+  key: `-----BEGIN PRIVATE KEY-----
+MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgPmEQ2TK0aZpwVOWg
+Z9LO4BorcPpQ2m8CK4lHwDF9J+2hRANCAAS5UeeSutNafqg8f41/zLdG8pusr14w
+b/o68iJGcgd3T4zyAbh1MTuyPi0KMigGxouYqN/wr59Gqlvmilr8k8X2
+-----END PRIVATE KEY-----
+`,
+  cert: `-----BEGIN CERTIFICATE-----
+MIIBZzCCAQ2gAwIBAgIBATAKBggqhkjOPQQDAjAUMRIwEAYDVQQDDAlsb2NhbGhv
+c3QwIBcNMjAwMTAxMDAwMDAwWhgPMjEyMDAxMDEwMDAwMDBaMBQxEjAQBgNVBAMM
+CWxvY2FsaG9zdDBZMBMGByqGSM49AgEGCCqGSM49AwEHA0IABLlR55K601p+qDx/
+jX/Mt0bym6yvXjBv+jryIkZyB3dPjPIBuHUxO7I+LQoyKAbGi5io3/Cvn0aqW+aK
+WvyTxfajTjBMMA8GA1UdEwEB/wQFMAMBAf8wGgYDVR0RBBMwEYcEfwAAAYIJbG9j
+YWxob3N0MB0GA1UdDgQWBBSG9uN9PCGDrX/ba903nihiOIEcRTAKBggqhkjOPQQD
+AgNIADBFAiEAuBtYUCBfrOk5/tJIgKLEHPs+msinP5mKdf78qtivr8oCIHCDIqCm
+2kV366Po4JsOeGwwb75+7XlFg0yI+HaaNM0A
+-----END CERTIFICATE-----
+`,
+}
