@@ -1,0 +1,45 @@
+import { asObject, asString, type ObjectInfo, optional, S3loError } from '@s3lo/core/plugin'
+import type { CallSettings } from '@s3lo/core/transfer'
+import { ProtocolError } from './errors.ts'
+import { assertKey, type GcsClient, objectPath } from './gcs-client.ts'
+import { encodeStrictly } from './signed-request.ts'
+import { OBJECT_FIELDS, toObjectInfo } from './object-info.ts'
+
+/** One call copies up to this much where bytes have to move: to another location or class. */
+const MOST_CALLS = 100_000
+
+/** The end of a copy. */
+export interface CopyTarget {
+  readonly bucket: string
+  readonly key: string
+}
+
+/**
+ * Lets the service copy an object of any size. It appears whole with the last of perhaps several
+ * calls; a copy that is given up leaves nothing. Throws a missing source as status 404.
+ */
+export async function rewriteObject(
+  source: GcsClient,
+  sourceKey: string,
+  { bucket, key }: CopyTarget,
+  settings: CallSettings,
+): Promise<ObjectInfo> {
+  assertKey(key)
+  const path = `${objectPath(sourceKey)}/rewriteTo/b/${encodeStrictly(bucket)}/o/${encodeStrictly(key)}`
+  let rewriteToken: string | undefined
+  for (let calls = 0; calls < MOST_CALLS; calls += 1) {
+    const query = { rewriteToken, fields: `done,rewriteToken,resource(${OBJECT_FIELDS})` }
+    const step = await source.requests.trySend(settings, async (attempt) => {
+      const answer = await source.json({ method: 'POST', path, query }, attempt)
+      if (answer['done'] === true) {
+        return { info: toObjectInfo(asObject(answer['resource'], 'the copy')) }
+      }
+      const token = optional(answer, 'rewriteToken', 'the copy', asString)
+      if (token === undefined) throw new ProtocolError('a copy that cannot go on')
+      return { token }
+    })
+    if (step.info) return step.info
+    rewriteToken = step.token
+  }
+  throw new S3loError('UNAVAILABLE', `${settings.what}: the copy does not come to an end`)
+}

@@ -1,0 +1,212 @@
+import type { IncomingHttpHeaders } from 'node:http'
+import { isS3loError } from '@s3lo/core/plugin'
+import {
+  clockSkewMinutes,
+  type Failure,
+  failureOf,
+  type Meaning,
+  networkFailure,
+  retryAfterMs,
+} from '@s3lo/core/transfer'
+
+/** An answer of the service that says no. Holds nothing of the request. */
+export class AnswerError extends Error {
+  override readonly name = 'AnswerError'
+  readonly status: number
+  /** `conditionNotMet` of the JSON API, `PreconditionFailed` of the XML API. */
+  readonly reason: string | undefined
+  readonly headers: Readonly<Pick<IncomingHttpHeaders, 'date' | 'retry-after'>>
+
+  constructor(status: number, reason: string | undefined, headers: AnswerError['headers']) {
+    super(`HTTP ${status}${reason === undefined ? '' : ` ${reason}`}`)
+    this.status = status
+    this.reason = reason
+    // No others: an address may be a credential.
+    this.headers = { date: headers.date, 'retry-after': headers['retry-after'] }
+  }
+}
+
+/** An answer that is not what the service sends, of a request that may be sent again. */
+export class ProtocolError extends Error {
+  override readonly name = 'ProtocolError'
+}
+
+/** Why there is no token. */
+interface TokenProblem {
+  readonly status?: number
+  readonly date?: string | undefined
+  readonly isAbsent?: boolean
+}
+
+/** No access token: the identity service says no, or there is nobody to ask. */
+export class TokenError extends Error {
+  override readonly name = 'TokenError'
+  readonly status: number | undefined
+  /** The `Date` of the identity service's answer. */
+  readonly date: string | undefined
+  /** True where nobody has logged in: there is no credential file, and no metadata server. */
+  readonly isAbsent: boolean
+
+  constructor({ status, date, isAbsent = false }: TokenProblem = {}) {
+    super(status === undefined ? 'there is no access token' : `no access token: HTTP ${status}`)
+    this.status = status
+    this.date = date
+    this.isAbsent = isAbsent
+  }
+}
+
+const BAD_CREDENTIALS: Meaning = {
+  code: 'UNAUTHORIZED',
+  text: 'Google does not accept the credentials',
+  hint: 'log in with: gcloud auth application-default login',
+}
+const NO_CREDENTIALS: Meaning = {
+  code: 'UNAUTHORIZED',
+  text: 'there are no Google credentials that work',
+  hint: 'log in with: gcloud auth application-default login, or set GOOGLE_APPLICATION_CREDENTIALS',
+}
+const NOT_ALLOWED: Meaning = {
+  code: 'FORBIDDEN',
+  text: 'the credentials do not allow this, or the bucket does not exist',
+  hint: 'grant roles/storage.objectViewer to read, or roles/storage.objectUser to write',
+}
+const NO_BUCKET: Meaning = {
+  code: 'NOT_FOUND',
+  text: 'the bucket does not exist',
+  hint: 'create it: gcloud storage buckets create gs://NAME',
+}
+const LOST: Meaning = { code: 'CONFLICT', text: 'was changed by another client' }
+const BUSY: Meaning = {
+  code: 'UNAVAILABLE',
+  text: 'the service cannot do this now',
+  hint: 'try again later',
+  retryable: true,
+}
+const RETAINED: Meaning = {
+  code: 'FORBIDDEN',
+  text: 'a retention policy protects it',
+  hint: 'a tag in such a bucket cannot be moved or removed before its retention period ends',
+}
+const HELD: Meaning = {
+  code: 'FORBIDDEN',
+  text: 'a hold protects it',
+  hint: 'release it: gcloud storage objects update --no-temporary-hold --no-event-based-hold URL',
+}
+const PAYER: Meaning = {
+  code: 'FORBIDDEN',
+  text: 'the bucket lets the requester pay',
+  hint: 'name the project that pays in GOOGLE_CLOUD_QUOTA_PROJECT',
+}
+const EXPIRED: Meaning = { code: 'FORBIDDEN', text: 'the deadline has passed' }
+const DAMAGED: Meaning = {
+  code: 'INTEGRITY',
+  text: 'the content was damaged on its way to the service',
+  retryable: true,
+}
+const BAD_SIGNATURE: Meaning = {
+  code: 'UNAUTHORIZED',
+  text: 'Google does not accept the signature',
+  hint: 'check that the service account key was not deleted, and the clock of this machine',
+}
+const UNBILLED: Meaning = {
+  code: 'FORBIDDEN',
+  text: "the bucket's project has no billing account",
+  hint: 'check the billing of the project',
+}
+
+/** What the reasons of the JSON API and the codes of the XML API mean. */
+const REASONS: Readonly<Record<string, Meaning>> = {
+  conditionNotMet: LOST,
+  PreconditionFailed: LOST,
+  NoSuchKey: { code: 'NOT_FOUND', text: 'does not exist' },
+  NoSuchBucket: NO_BUCKET,
+  rateLimitExceeded: { ...BUSY, text: 'the service gets too many requests for it' },
+  userRateLimitExceeded: { ...BUSY, text: 'the service gets too many requests for it' },
+  retentionPolicyNotMet: RETAINED,
+  RetentionPolicyNotMet: RETAINED,
+  objectUnderActiveHold: HELD,
+  ObjectUnderActiveHold: HELD,
+  userProjectMissing: PAYER,
+  UserProjectMissing: PAYER,
+  UserProjectAccountProblem: UNBILLED,
+  accountDisabled: UNBILLED,
+  AccountProblem: UNBILLED,
+  ExpiredToken: EXPIRED,
+  SignatureDoesNotMatch: BAD_SIGNATURE,
+  InvalidSecurity: BAD_SIGNATURE,
+  RequestTimeTooSkewed: BAD_SIGNATURE,
+  BadDigest: DAMAGED,
+  // A missing parameter, which only the payer can be; 401 says the same of a missing token.
+  '400 required': PAYER,
+  vpcServiceControls: {
+    ...NOT_ALLOWED,
+    text: 'a VPC service perimeter forbids this',
+    hint: 'use a network inside the perimeter',
+  },
+}
+
+/** What a status means where its reason does not say more. */
+function meaningOf(status: number): Meaning {
+  if (status === 401) return BAD_CREDENTIALS
+  if (status === 403) return NOT_ALLOWED
+  if (status === 404) return { code: 'NOT_FOUND', text: 'does not exist' }
+  if (status === 409 || status === 412) return LOST
+  if (status === 408 || status === 429) return BUSY
+  if (status === 410) {
+    return { ...BUSY, text: 'the service has given up the upload', retryable: false }
+  }
+  if (status === 501 || status === 505) {
+    return { code: 'UNSUPPORTED', text: 'the service does not know this request' }
+  }
+  if (status >= 500) return BUSY
+  return { code: 'UNSUPPORTED', text: 'the service does not accept the request' }
+}
+
+/** Says what a failed request means; `what` names the object. Judges by codes and status only. */
+export function toFailure(error: unknown, what: string): Failure {
+  if (isS3loError(error)) return { error, retryable: false }
+  if (error instanceof AnswerError) return ofAnswer(error, what)
+  if (error instanceof TokenError) return ofToken(error, what)
+  if (error instanceof ProtocolError) {
+    const text = 'the answer is not what the service sends'
+    return failureOf({ ...BUSY, text, hint: 'check the endpoint' }, what, error)
+  }
+  return networkFailure(error, what) ?? { error, retryable: false }
+}
+
+/** The failure of a bucket that is not there. */
+export function missingBucket(bucket: string): Failure {
+  return { ...failureOf(NO_BUCKET, `gs://${bucket}`), status: 404 }
+}
+
+function ofAnswer(error: AnswerError, what: string): Failure {
+  const { status, reason, headers } = error
+  const known = REASONS[`${status} ${reason}`] ?? REASONS[reason ?? '']
+  const meaning = withClock(known ?? meaningOf(status), headers.date)
+  const retryAfter = retryAfterMs(headers['retry-after'])
+  const answeredAt = Date.parse(headers.date ?? '')
+  return {
+    ...failureOf(meaning, what, error),
+    status,
+    ...(reason !== undefined && { reason }),
+    ...(retryAfter !== undefined && { retryAfterMs: retryAfter }),
+    ...(!Number.isNaN(answeredAt) && { answeredAt: new Date(answeredAt) }),
+  }
+}
+
+function ofToken(error: TokenError, what: string): Failure {
+  const { status, date } = error
+  if (status !== undefined && (status >= 500 || status === 429)) {
+    const text = 'the identity service of Google cannot answer now'
+    return failureOf({ ...BUSY, text }, what, error)
+  }
+  return failureOf(withClock(NO_CREDENTIALS, date), what, error)
+}
+
+/** Tokens are asked for, and URLs signed, with the time of this machine. */
+function withClock(meaning: Meaning, date: string | undefined): Meaning {
+  if (meaning.code !== 'UNAUTHORIZED') return meaning
+  const minutes = clockSkewMinutes(date)
+  if (minutes === undefined) return meaning
+  return { ...meaning, hint: `this machine's clock is ${minutes} minutes off: set it` }
+}

@@ -1,0 +1,29 @@
+import { type BackendOptions, S3loError, type StoreLocation } from '@s3lo/core/plugin'
+import { findAccess } from './access.ts'
+import { resolveEndpoint } from './endpoint.ts'
+import { GcsBackend, type GcsBackendOptions } from './gcs-backend.ts'
+
+/**
+ * Opens the bucket; asks the service nothing yet. Throws `INVALID_REFERENCE`, `USAGE`, and
+ * `UNAUTHORIZED` for a credential file that cannot be used.
+ */
+export async function openBackend(
+  { bucket }: StoreLocation,
+  options: BackendOptions,
+  backendOptions?: GcsBackendOptions,
+): Promise<GcsBackend> {
+  options.signal?.throwIfAborted()
+  assertBucketName(bucket)
+  const endpoint = resolveEndpoint(options)
+  const access = await findAccess(options, endpoint)
+  return new GcsBackend(bucket, endpoint, access, { env: options.env, ...backendOptions })
+}
+
+/** Also keeps `..` and `/` out of the URL. */
+function assertBucketName(name: string): void {
+  const isLength = name.length >= 3 && name.length <= (name.includes('.') ? 222 : 63)
+  if (isLength && /^[a-z0-9][a-z0-9._-]*[a-z0-9]$/.test(name) && !name.includes('..')) return
+  throw new S3loError('INVALID_REFERENCE', `"${name}" cannot be the name of a Google bucket`, {
+    hint: 'use 3 to 63 lower-case letters, digits, hyphens, underscores and dots',
+  })
+}
