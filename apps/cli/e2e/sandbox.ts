@@ -10,7 +10,13 @@ import { NpmRegistry } from './npm-registry.ts'
 /** The checkout. */
 export const ROOT = join(import.meta.dirname, '../../..')
 
-const PACKAGES = ['packages/core', 'packages/backend-local', 'packages/source-docker', 'apps/cli']
+const PACKAGES = [
+  'packages/core',
+  'packages/backend-local',
+  'packages/source-docker',
+  'packages/source-registry',
+  'apps/cli',
+]
 
 /** Runs a program; rejects when it fails. */
 export const run = promisify(execFile)

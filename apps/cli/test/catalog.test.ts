@@ -21,7 +21,11 @@ function listed(packages: Readonly<Record<string, string>>, name: string): reado
 
 describe('the catalog', () => {
   it('names the plugins that come with s3lo, and they load', () => {
-    expect(official.map(({ name }) => name)).toEqual(['@s3lo/backend-local', '@s3lo/source-docker'])
+    expect(official.map(({ name }) => name)).toEqual([
+      '@s3lo/backend-local',
+      '@s3lo/source-docker',
+      '@s3lo/source-registry',
+    ])
     expect(official.filter(({ error }) => error)).toEqual([])
   })
 

@@ -97,7 +97,6 @@ describe('a plugin that is not there', () => {
     ['backend', 's4', 'did you mean s3://? If not: s3lo plugin add s3lo-backend-s4'],
     ['backend', 'zzz', 's3lo plugin add s3lo-backend-zzz'],
     ['backend', 's3+http', 's3lo plugin list'],
-    ['source', 'docker', 's3lo plugin add @s3lo/source-registry'],
     ['source', 'oci-archve', 'did you mean oci-archive:? If not: s3lo plugin list'],
   ] as const)('%s %s: the hint says what to type', async (kind, name, hint) => {
     await expect(find(name, kind)).rejects.toMatchObject({ code: 'PLUGIN_NOT_INSTALLED', hint })

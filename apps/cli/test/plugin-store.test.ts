@@ -26,6 +26,7 @@ describe('the list of plugins', () => {
       '@acme/stores',
       '@s3lo/backend-local',
       '@s3lo/source-docker',
+      '@s3lo/source-registry',
     ])
     expect(plugins[0]).toEqual({
       name: '@acme/stores',

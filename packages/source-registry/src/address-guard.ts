@@ -1,0 +1,113 @@
+import { lookup as lookupAddress, type LookupAddress, type LookupOptions } from 'node:dns'
+import { BlockList, isIP } from 'node:net'
+import { S3loError } from '@s3lo/core/plugin'
+import { isLoopbackHost } from './loopback-host.ts'
+
+/** What `net.connect` calls to look a name up, and what it is given. */
+type LookupDone = (
+  error: NodeJS.ErrnoException | null,
+  address: string | LookupAddress[],
+  family?: number,
+) => void
+type Lookup = (host: string, options: LookupOptions, done: LookupDone) => void
+
+/**
+ * Decides where a registry may send us: never to a link-local address (there clouds keep the
+ * credentials of their machines), and to a private or loopback one only when the registry has such
+ * an address itself. Names are judged by what they resolve to, at the moment of connecting;
+ * behind a proxy that is the proxy's business.
+ */
+export class AddressGuard {
+  readonly #origin: string
+  readonly #lookup: Lookup
+  #isPrivate: boolean
+
+  constructor(registry: URL, lookup: Lookup = lookupAddress) {
+    this.#origin = registry.origin
+    this.#lookup = lookup
+    const host = bareHost(registry)
+    this.#isPrivate = isLoopbackHost(host) || (isIP(host) !== 0 && isIn(PRIVATE, host))
+  }
+
+  /** True for the registry itself: same scheme, host and port. */
+  isOwn(url: URL): boolean {
+    return url.origin === this.#origin
+  }
+
+  /** Throws `FORBIDDEN` for an address, written as such, that the registry must not send us to. */
+  assertAllowed(url: URL): void {
+    const host = bareHost(url)
+    if (isIP(host) !== 0) this.#assertAddress(host)
+    else if (isLoopbackHost(host) && !this.#isPrivate) throw refused(host)
+  }
+
+  /** The lookup for connections to the registry itself: learns what kind of address it has. */
+  readonly lookupOwn: Lookup = (host, options, done) => {
+    this.#lookup(host, options, (error, address, family) => {
+      if (!error && addressesOf(address).every((one) => isIn(PRIVATE, one))) this.#isPrivate = true
+      done(error, address, family)
+    })
+  }
+
+  /** The lookup for connections to anywhere else: fails for addresses that are not allowed. */
+  readonly lookupForeign: Lookup = (host, options, done) => {
+    this.#lookup(host, options, (error, address, family) => {
+      if (!error) {
+        try {
+          for (const one of addressesOf(address)) this.#assertAddress(one)
+        } catch (refusal) {
+          done(refusal as NodeJS.ErrnoException, [])
+          return
+        }
+      }
+      done(error, address, family)
+    })
+  }
+
+  #assertAddress(address: string): void {
+    if (isIn(LINK_LOCAL, address)) throw refused(address)
+    if (!this.#isPrivate && isIn(PRIVATE, address)) throw refused(address)
+  }
+}
+
+const LINK_LOCAL = new BlockList()
+LINK_LOCAL.addSubnet('169.254.0.0', 16)
+LINK_LOCAL.addSubnet('fe80::', 10, 'ipv6')
+// What the clouds offer to IPv6 machines in the same role.
+LINK_LOCAL.addAddress('fd00:ec2::254', 'ipv6')
+
+const PRIVATE = new BlockList()
+for (const [net, bits] of [
+  ['0.0.0.0', 8],
+  ['10.0.0.0', 8],
+  ['100.64.0.0', 10],
+  ['127.0.0.0', 8],
+  ['172.16.0.0', 12],
+  ['192.168.0.0', 16],
+] as const) {
+  PRIVATE.addSubnet(net, bits)
+}
+PRIVATE.addSubnet('fc00::', 7, 'ipv6')
+PRIVATE.addSubnet('::', 127, 'ipv6')
+
+function isIn(list: BlockList, address: string): boolean {
+  const plain = address.replace(/%.*$/, '')
+  return list.check(plain, isIP(plain) === 6 ? 'ipv6' : 'ipv4')
+}
+
+function addressesOf(address: string | LookupAddress[]): readonly string[] {
+  return typeof address === 'string' ? [address] : address.map((one) => one.address)
+}
+
+/** The URL's host, an IPv6 address without its brackets. */
+function bareHost({ hostname }: URL): string {
+  return hostname.replace(/^\[(.*)\]$/, '$1')
+}
+
+function refused(address: string): S3loError {
+  return new S3loError(
+    'FORBIDDEN',
+    `the registry names ${address}, an address of this machine's own network`,
+    { hint: 'a registry that does so is misconfigured, or tries to reach what it must not' },
+  )
+}

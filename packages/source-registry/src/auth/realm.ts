@@ -1,0 +1,51 @@
+import { BlockList, isIP } from 'node:net'
+import { S3loError } from '@s3lo/core/plugin'
+
+/** A token service, as a registry names it. */
+export interface Realm {
+  readonly url: URL
+  readonly service: string | undefined
+}
+
+const MAX_REALM = 4096
+const MAX_SERVICE = 1024
+
+/**
+ * Reads where a registry sends us for tokens. Throws `FORBIDDEN` for a place that must not get
+ * passwords: one without TLS (unless the registry itself has none), or a link-local address, where
+ * clouds keep the credentials of their machines; `INTEGRITY` for what is no URL.
+ */
+export function parseRealm(
+  realm: string,
+  service: string | undefined,
+  { host, plainHttp }: { readonly host: string; readonly plainHttp: boolean },
+): Realm {
+  const url = realm.length > MAX_REALM ? null : URL.parse(realm)
+  if (!url || !/^https?:$/.test(url.protocol) || url.username !== '' || url.password !== '') {
+    throw new S3loError('INTEGRITY', `the registry ${host} names no valid URL to log in at`)
+  }
+  if (url.protocol !== 'https:' && !plainHttp) {
+    throw new S3loError('FORBIDDEN', `the registry ${host} asks for a login without TLS`, {
+      hint: 'its token service must have an https URL',
+    })
+  }
+  if (isLinkLocal(url.hostname)) {
+    throw new S3loError(
+      'FORBIDDEN',
+      `the registry ${host} asks for a login at ${url.hostname}, an address of this machine's own network`,
+    )
+  }
+  url.hash = ''
+  return { url, service: service?.slice(0, MAX_SERVICE) }
+}
+
+const LINK_LOCAL = new BlockList()
+LINK_LOCAL.addSubnet('169.254.0.0', 16)
+LINK_LOCAL.addSubnet('fe80::', 10, 'ipv6')
+LINK_LOCAL.addAddress('fd00:ec2::254', 'ipv6')
+
+function isLinkLocal(hostname: string): boolean {
+  const address = hostname.replace(/^\[(.*)\]$/, '$1')
+  const family = isIP(address)
+  return family !== 0 && LINK_LOCAL.check(address, family === 6 ? 'ipv6' : 'ipv4')
+}

@@ -1,0 +1,244 @@
+import {
+  type Descriptor,
+  digestOf,
+  isDigest,
+  isManifestMediaType,
+  type ManifestDocument,
+  MAX_MANIFEST_BYTES,
+  MEDIA_TYPE,
+  parseDigest,
+  parseManifest,
+  type Reference,
+} from '@s3lo/core'
+import { type CallOptions, isS3loError, S3loError } from '@s3lo/core/plugin'
+import { parseContentLength } from './content-range.ts'
+import type { HttpHeaders } from './http.ts'
+import type { RegistryAnswer } from './registry-client.ts'
+import { contradiction } from './registry-error.ts'
+import { ACCEPT_MANIFESTS, mediaTypeIn, type RepositoryApi } from './repository-api.ts'
+import { isTag } from './registry-name.ts'
+
+/** What a tag or digest is looked up by. */
+type Place = Pick<Reference, 'tag' | 'digest'>
+
+/** A manifest as the registry gave it, and its entity tag where it has one. */
+export interface FoundManifest {
+  readonly document: ManifestDocument
+  readonly etag?: string
+}
+
+/** A condition on what a tag stands for, for registries that know conditions. */
+export type TagCondition =
+  | { readonly kind: 'absent' }
+  | { readonly kind: 'unchanged'; readonly etag: string }
+
+/** The manifests of one repository. Schema 1 is refused with `UNSUPPORTED`. */
+export class Manifests {
+  readonly #api: RepositoryApi
+
+  constructor(api: RepositoryApi) {
+    this.#api = api
+  }
+
+  /**
+   * The descriptor that a tag or digest stands for: asked by `HEAD`, which rate limits do not
+   * count, and by `GET` where that answer is not enough. Throws `NOT_FOUND`.
+   */
+  async resolve(place: Place, options: CallOptions = {}): Promise<Descriptor> {
+    const what = this.#api.nameOf(place)
+    const { status, headers } = await this.#read('HEAD', place, [200, 405], options)
+    const descriptor = status === 200 ? descriptorIn(headers, place, what) : undefined
+    if (descriptor) return descriptor
+    return (await this.get(place, options)).document.descriptor
+  }
+
+  /** A manifest, whole and verified. Throws `NOT_FOUND`. */
+  async get(place: Place, options: CallOptions = {}): Promise<FoundManifest> {
+    return this.#toFound(await this.#read('GET', place, [200], options), place)
+  }
+
+  /** As {@link get}, but `undefined` when there is none. */
+  async find(place: Place, options: CallOptions = {}): Promise<FoundManifest | undefined> {
+    const answer = await this.#read('GET', place, [200, 404], options)
+    return answer.status === 404 ? undefined : this.#toFound(answer, place)
+  }
+
+  /** True when the registry has a manifest of this digest and size. */
+  async exists({ digest, size }: Descriptor, options: CallOptions = {}): Promise<boolean> {
+    const { status, headers } = await this.#read('HEAD', { digest }, [200, 404], options)
+    return status === 200 && (parseContentLength(headers.get('content-length')) ?? size) === size
+  }
+
+  /** Stores a manifest under a tag or its digest. Throws `CONFLICT` when the condition does not hold. */
+  async put(
+    { descriptor, content }: ManifestDocument,
+    place: Place,
+    options: CallOptions & { readonly condition?: TagCondition | undefined } = {},
+  ): Promise<HttpHeaders> {
+    const what = this.#api.nameOf(place)
+    if (content.byteLength > MAX_MANIFEST_BYTES) {
+      throw new S3loError('UNSUPPORTED', `${what} is larger than ${MAX_MANIFEST_BYTES} bytes`)
+    }
+    // A tag of another algorithm is set with the digest, or the registry would compute its own.
+    const isOther = place.tag !== undefined && parseDigest(descriptor.digest).algorithm !== 'sha256'
+    if (isOther) {
+      const { digest } = descriptor
+      const query = `?tag=${encodeURIComponent(place.tag ?? '')}`
+      const headers = await this.#put(`${digest}${query}`, { descriptor, content }, what, options)
+      if (
+        headers
+          .get('oci-tag')
+          ?.split(/,\s*/)
+          .includes(place.tag ?? '')
+      )
+        return headers
+    }
+    const target = place.tag ?? place.digest ?? descriptor.digest
+    return this.#put(target, { descriptor, content }, what, options)
+  }
+
+  /** Deletes a tag, or a manifest with all its tags. Throws `UNSUPPORTED` where the registry does not. */
+  async delete(place: Place, { signal }: CallOptions = {}): Promise<void> {
+    const what = this.#api.nameOf(place)
+    const { status } = await this.#api.client.ask({
+      method: 'DELETE',
+      to: this.#path(place),
+      what,
+      scopes: this.#api.scopes('delete'),
+      expect: [200, 202, 204, 400, 405],
+      signal,
+    })
+    if (status < 400) return
+    const { host } = this.#api.client
+    throw new S3loError('UNSUPPORTED', `${what}: the registry ${host} does not delete this`, {
+      hint: 'some registries delete by digest only, or by their own tools',
+    })
+  }
+
+  async #put(
+    target: string,
+    { descriptor, content }: ManifestDocument,
+    what: string,
+    { signal, condition }: CallOptions & { readonly condition?: TagCondition | undefined },
+  ): Promise<HttpHeaders> {
+    const { headers } = await this.#api.client.ask({
+      method: 'PUT',
+      to: this.#api.path(`manifests/${target}`),
+      what,
+      scopes: this.#api.scopes('push'),
+      expect: [201, 200, 202, 204],
+      headers: { 'content-type': descriptor.mediaType, ...conditional(condition) },
+      body: content,
+      signal,
+    })
+    const stored = headers.get('docker-content-digest')
+    if (stored !== undefined && contradicts(stored, descriptor.digest)) {
+      throw contradiction(what, `the registry stored ${shown(stored)}, not ${descriptor.digest}`)
+    }
+    return headers
+  }
+
+  async #read(
+    method: 'GET' | 'HEAD',
+    place: Place,
+    expect: readonly number[],
+    { signal }: CallOptions,
+  ): Promise<RegistryAnswer> {
+    const what = this.#api.nameOf(place)
+    const call = {
+      method,
+      to: this.#path(place),
+      what,
+      scopes: this.#api.scopes('pull'),
+      expect,
+      headers: { accept: ACCEPT_MANIFESTS },
+      signal,
+    }
+    const answer = await this.#api.client.ask(call, MAX_MANIFEST_BYTES)
+    if (answer.status === 200) refuseSchema1(mediaTypeIn(answer.headers.get('content-type')), what)
+    return answer
+  }
+
+  #toFound({ headers, content }: RegistryAnswer, place: Place): FoundManifest {
+    const what = this.#api.nameOf(place)
+    const said = headers.get('docker-content-digest')
+    const wanted = place.digest ?? (said !== undefined && isDigest(said) ? said : undefined)
+    const algorithm = wanted === undefined ? 'sha256' : parseDigest(wanted).algorithm
+    const digest = digestOf(content, algorithm)
+    if (wanted !== undefined && wanted !== digest) {
+      throw contradiction(what, `expected ${wanted}, received ${digest}`)
+    }
+    if (said !== undefined && contradicts(said, digest)) {
+      throw contradiction(what, `the registry says ${shown(said)} and gives ${digest}`)
+    }
+    const declared = mediaTypeIn(headers.get('content-type'))
+    const { mediaType } = parseManifest(content, what)
+    assertSameType(declared, mediaType, what)
+    const etag = headers.get('etag')
+    const descriptor = { mediaType, digest, size: content.byteLength }
+    return { document: { descriptor, content }, ...(etag === undefined ? {} : { etag }) }
+  }
+
+  #path({ tag, digest }: Place): string {
+    if (digest !== undefined) {
+      parseDigest(digest)
+      return this.#api.path(`manifests/${digest}`)
+    }
+    if (tag !== undefined && isTag(tag)) return this.#api.path(`manifests/${tag}`)
+    throw new S3loError('INVALID_REFERENCE', `${this.#api.nameOf({})} needs a valid tag or digest`)
+  }
+}
+
+/** What the headers of a `HEAD` tell; `undefined` when that is not enough. */
+function descriptorIn(headers: HttpHeaders, place: Place, what: string): Descriptor | undefined {
+  const said = headers.get('docker-content-digest')
+  const size = parseContentLength(headers.get('content-length'))
+  const mediaType = mediaTypeIn(headers.get('content-type'))
+  if (said !== undefined && place.digest !== undefined && contradicts(said, place.digest)) {
+    throw contradiction(what, `the registry says that it is ${shown(said)}`)
+  }
+  const digest = place.digest ?? said
+  if (digest === undefined || !isDigest(digest) || size === undefined || size === 0)
+    return undefined
+  return isManifestMediaType(mediaType) ? { mediaType, digest, size } : undefined
+}
+
+/** True for another digest of the same algorithm, and for what is no digest. */
+function contradicts(said: string, digest: string): boolean {
+  if (said === digest) return false
+  return !isDigest(said) || parseDigest(said).algorithm === parseDigest(digest).algorithm
+}
+
+/** A document must not be one thing by its header and another by itself (CVE-2021-41190). */
+function assertSameType(declared: string, mediaType: string, what: string): void {
+  if (!isManifestMediaType(declared) || declared === mediaType) return
+  throw contradiction(what, `the registry calls it ${declared}, and it says ${mediaType}`)
+}
+
+function refuseSchema1(mediaType: string, what: string): void {
+  const { dockerManifestSchema1, dockerManifestSchema1Signed } = MEDIA_TYPE
+  if (mediaType !== dockerManifestSchema1 && mediaType !== dockerManifestSchema1Signed) return
+  throw new S3loError('UNSUPPORTED', `${what} is Docker schema 1, which names no config`, {
+    hint: 'pull and push the image with a current Docker to convert it',
+  })
+}
+
+function conditional(condition: TagCondition | undefined): Readonly<Record<string, string>> {
+  switch (condition?.kind) {
+    case undefined:
+      return {}
+    case 'absent':
+      return { 'if-none-match': '*' }
+    case 'unchanged':
+      return { 'if-match': condition.etag }
+  }
+}
+
+function shown(text: string): string {
+  return JSON.stringify(text.slice(0, 160))
+}
+
+/** True when a conditional write was refused because its condition did not hold. */
+export function isLostRace(error: unknown): boolean {
+  return isS3loError(error, 'CONFLICT')
+}

@@ -1,0 +1,48 @@
+import { readFile } from 'node:fs/promises'
+import {
+  type OpenedSource,
+  type OpenedTarget,
+  toS3loError,
+  type TransportOptions,
+} from '@s3lo/core/plugin'
+import { Authenticator } from './auth/authenticator.ts'
+import { RegistryClient } from './registry-client.ts'
+import { isPlainHttpHost, parseRegistryName } from './registry-name.ts'
+import type { RepositoryAccess } from './repository-api.ts'
+import { RegistryRepository } from './registry-repository.ts'
+
+/** Opens `[//][host/]name[:tag][@digest]` to read. */
+export async function openSource(text: string, options: TransportOptions): Promise<OpenedSource> {
+  const { repository: source, reference } = await openRepository(text, 'pull', options)
+  return { source, reference }
+}
+
+/** Opens `[//][host/]name[:tag]` to write. */
+export async function openTarget(text: string, options: TransportOptions): Promise<OpenedTarget> {
+  const { repository: target, reference } = await openRepository(text, 'push', options)
+  return { target, reference }
+}
+
+async function openRepository(text: string, access: RepositoryAccess, options: TransportOptions) {
+  const { host, apiHost, reference } = parseRegistryName(text)
+  const { env, registryCredential, tlsCa, plainHttp: isAsked } = options
+  // A certificate to trust says that there is TLS, on this machine too.
+  const plainHttp = isAsked === true || (tlsCa === undefined && isPlainHttpHost(apiHost))
+  const client = new RegistryClient({
+    host,
+    apiHost,
+    plainHttp,
+    env,
+    authorizer: (fetch) => new Authenticator({ host, plainHttp, env, fetch, registryCredential }),
+    tlsCa: tlsCa === undefined ? undefined : await readCertificates(tlsCa),
+  })
+  return { repository: new RegistryRepository(client, reference.name, { access }), reference }
+}
+
+async function readCertificates(path: string): Promise<string> {
+  try {
+    return await readFile(path, 'utf8')
+  } catch (error) {
+    throw toS3loError(error, 'IO', `the certificates in ${path} cannot be read`)
+  }
+}

@@ -1,0 +1,43 @@
+import { type CallOptions, S3loError } from '@s3lo/core/plugin'
+import { nextLink } from './link-header.ts'
+import type { RegistryAnswer } from './registry-client.ts'
+import { contradiction } from './registry-error.ts'
+import type { RepositoryApi } from './repository-api.ts'
+
+/** A list that comes in pages. */
+export interface PagedCall extends CallOptions {
+  readonly to: string
+  readonly what: string
+  readonly expect: readonly number[]
+  readonly headers?: Readonly<Record<string, string>> | undefined
+}
+
+/** Bytes of one page: a registry may ignore how many entries are asked for. */
+const MAX_PAGE_BYTES = 16 * 1024 * 1024
+const MAX_PAGES = 10_000
+
+/**
+ * The pages of a list, following `Link` (OCI distribution spec v1.1.1, "listing tags"). Throws
+ * `INTEGRITY` for a list that leads elsewhere, in circles, or has no end.
+ */
+export async function* pagesOf(
+  api: RepositoryApi,
+  call: PagedCall,
+): AsyncGenerator<RegistryAnswer> {
+  const { client } = api
+  const { what } = call
+  const seen = new Set<string>()
+  let url = new URL(call.to, client.origin)
+  while (seen.size < MAX_PAGES) {
+    seen.add(url.href)
+    const page = { method: 'GET', scopes: api.scopes('pull'), ...call, to: url } as const
+    const answer = await client.ask(page, MAX_PAGE_BYTES)
+    yield answer
+    const next = answer.status === 200 ? nextLink(answer.headers.get('link')) : undefined
+    if (next === undefined) return
+    url = client.locate(next, url, what)
+    if (url.origin !== client.origin.origin) throw contradiction(what, 'the list leads elsewhere')
+    if (seen.has(url.href)) throw contradiction(what, 'the list leads in circles')
+  }
+  throw new S3loError('INTEGRITY', `${what} has more than ${MAX_PAGES} pages`)
+}

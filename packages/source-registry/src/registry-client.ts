@@ -1,0 +1,321 @@
+import { Readable } from 'node:stream'
+import { readAll } from '@s3lo/core'
+import { type CallOptions, S3loError } from '@s3lo/core/plugin'
+import { type Attempt, DEFAULT_RETRY_POLICY, Requests, type RetryPolicy } from '@s3lo/core/transfer'
+import { AddressGuard } from './address-guard.ts'
+import {
+  type HttpAnswer,
+  type HttpFetch,
+  type HttpHeaders,
+  type HttpResponse,
+  HttpTransport,
+} from './http.ts'
+import { failuresOf, MAX_ERROR_BYTES, printable, StatusError } from './registry-error.ts'
+
+/** Who finds credentials and fetches tokens for a registry. */
+export interface Authorizer {
+  /** The `Authorization` header for calls that need `scopes`; `undefined` to try without one. */
+  authorization(scopes: readonly string[], signal?: AbortSignal): Promise<string | undefined>
+  /** Told of a 401 and its `WWW-Authenticate`; true when another try is worth it. */
+  challenged(
+    wwwAuthenticate: string,
+    scopes: readonly string[],
+    signal?: AbortSignal,
+  ): Promise<boolean>
+}
+
+/** Which registry, and how it is reached. */
+export interface RegistryClientOptions {
+  /** Where `HTTP_PROXY`, `HTTPS_PROXY` and `NO_PROXY` are read. */
+  readonly env: Readonly<Record<string, string | undefined>>
+  /** Whom people log in to: `docker.io`, `localhost:5000`. */
+  readonly host: string
+  /** Who answers the API, where that is another one: `registry-1.docker.io`. */
+  readonly apiHost?: string | undefined
+  readonly plainHttp?: boolean | undefined
+  /** Certificates (PEM) that are trusted beside those of the system. */
+  readonly tlsCa?: string | undefined
+  readonly retry?: Partial<RetryPolicy> | undefined
+  /** Gets each `Warning: 299` of the registry once. */
+  readonly onWarning?: ((text: string) => void) | undefined
+  /** Makes who authorises; without it every call is anonymous. It asks token services by `fetch`. */
+  readonly authorizer?: ((fetch: HttpFetch) => Authorizer) | undefined
+  readonly guard?: AddressGuard | undefined
+}
+
+/** One call of the registry's API. */
+export interface RegistryCall extends CallOptions {
+  readonly method: 'GET' | 'HEAD' | 'PUT' | 'POST' | 'PATCH' | 'DELETE'
+  /** A path (`/v2/…`) or a URL that the registry gave. */
+  readonly to: string | URL
+  /** Names the object in errors. */
+  readonly what: string
+  /** The statuses that are answers; every other one is thrown. */
+  readonly expect: readonly number[]
+  /** What a token has to allow: `repository:team/app:pull`. */
+  readonly scopes: readonly string[]
+  readonly headers?: Readonly<Record<string, string>> | undefined
+  readonly body?: Uint8Array | undefined
+  /** A body that is too long to be held; it can be sent once. */
+  readonly stream?: { readonly content: Readable; readonly size: number } | undefined
+}
+
+/** An answer whose body is a document. */
+export interface RegistryAnswer {
+  readonly status: number
+  readonly headers: HttpHeaders
+  readonly content: Uint8Array
+  /** Who answered, after all redirects. */
+  readonly url: URL
+}
+
+/** An answer and who gave it. */
+interface Arrival {
+  readonly response: HttpResponse
+  readonly url: URL
+}
+
+const MAX_HOPS = 5
+const MAX_WARNING_HEADER = 4096
+const MAX_WARNINGS = 100
+const REDIRECTS: ReadonlySet<number> = new Set([301, 302, 303, 307, 308])
+/** Bytes of a body between two signs of progress. */
+const SLICE = 64 * 1024
+
+/**
+ * The HTTP API of one registry: authorises, repeats what failed transiently, follows redirects of
+ * downloads (never with credentials, never from TLS to plain HTTP), and reads errors.
+ */
+export class RegistryClient {
+  readonly host: string
+  readonly origin: URL
+  readonly requests: Requests
+  readonly #authorizer: Authorizer | undefined
+  readonly #guard: AddressGuard
+  readonly #transport: HttpTransport
+  readonly #onWarning: ((text: string) => void) | undefined
+  readonly #warned = new Set<string>()
+
+  constructor(options: RegistryClientOptions) {
+    const { host, apiHost = host, plainHttp = false, env, tlsCa } = options
+    this.host = host
+    this.origin = new URL(`${plainHttp ? 'http' : 'https'}://${apiHost}`)
+    this.requests = new Requests({ ...DEFAULT_RETRY_POLICY, ...options.retry }, failuresOf(host))
+    this.#guard = options.guard ?? new AddressGuard(this.origin)
+    this.#transport = new HttpTransport({ env, tlsCa, guard: this.#guard })
+    this.#onWarning = options.onWarning
+    this.#authorizer = options.authorizer?.((url, init) => this.#fetch(url, init))
+  }
+
+  /** Calls the registry and reads the answer, at most `limit` bytes of it. */
+  async ask(call: RegistryCall, limit?: number): Promise<RegistryAnswer> {
+    return this.requests.send(call, (attempt) => this.answer(call, attempt, limit))
+  }
+
+  /** One attempt of {@link ask}, for a caller that repeats in its own way, by `requests`. */
+  async answer(
+    call: RegistryCall,
+    attempt: Attempt,
+    limit: number = MAX_ERROR_BYTES,
+  ): Promise<RegistryAnswer> {
+    const { response, url } = await this.#expected(call, attempt)
+    const { status, headers, body } = response
+    return { status, headers, url, content: await readAll(body, limit, call.what) }
+  }
+
+  /** Calls the registry for a body, which the caller consumes or destroys. Throws `RequestError`. */
+  async open(call: RegistryCall): Promise<HttpResponse> {
+    return this.requests.trySend(
+      call,
+      async (attempt) => (await this.#expected(call, attempt)).response,
+    )
+  }
+
+  /**
+   * What a registry means by a `Location` or `Link`: relative to `base`, at the registry itself
+   * or elsewhere, but not on plain HTTP behind TLS. Throws `INTEGRITY` when it is no URL.
+   */
+  locate(location: string | undefined, base: URL, what: string): URL {
+    const url = location === undefined ? null : URL.parse(location, base.href)
+    if (!url || !/^https?:$/.test(url.protocol)) {
+      throw new S3loError('INTEGRITY', `${what}: the registry ${this.host} names no valid location`)
+    }
+    // Many a registry behind a proxy does not know that it is reached by TLS.
+    if (this.#isDowngrade(base, url) && url.hostname === this.origin.hostname) {
+      return new URL(`${this.origin.origin}${url.pathname}${url.search}`)
+    }
+    if (this.#isDowngrade(base, url)) throw this.#downgrade(what)
+    url.username = ''
+    url.password = ''
+    url.hash = ''
+    return url
+  }
+
+  async close(): Promise<void> {
+    await this.#transport.close()
+  }
+
+  async #expected(call: RegistryCall, attempt: Attempt): Promise<Arrival> {
+    const arrival = await this.#authorised(call, attempt)
+    const { response } = arrival
+    if (call.expect.includes(response.status)) return arrival
+    throw await toStatusError(response, call.what)
+  }
+
+  /** Sends the request; once more when the registry asks for credentials that there are. */
+  async #authorised(call: RegistryCall, attempt: Attempt): Promise<Arrival> {
+    const { scopes } = call
+    const { signal } = attempt
+    for (let isRepeated = false; ; isRepeated = true) {
+      const authorization = await this.#authorizer?.authorization(scopes, signal)
+      const arrival = await this.#follow(call, authorization, attempt)
+      const { response, url } = arrival
+      const challenge = response.headers.get('www-authenticate')
+      if (response.status !== 401 || challenge === undefined) return arrival
+      if (isRepeated || call.stream || !this.#guard.isOwn(url)) return arrival
+      const refusal = await toStatusError(response, call.what)
+      if (!(await this.#authorizer?.challenged(challenge, scopes, signal))) throw refusal
+    }
+  }
+
+  /** Follows redirects by our own rules: credentials stay with the registry. */
+  async #follow(
+    call: RegistryCall,
+    authorization: string | undefined,
+    attempt: Attempt,
+  ): Promise<Arrival> {
+    let url = typeof call.to === 'string' ? new URL(call.to, this.origin) : call.to
+    for (let hops = 0; hops <= MAX_HOPS; hops += 1) {
+      const response = await this.#request(url, call, authorization, attempt)
+      const isRead = call.method === 'GET' || call.method === 'HEAD'
+      if (!isRead || !REDIRECTS.has(response.status)) return { response, url }
+      await shortBody(response, call.what)
+      url = this.locate(response.headers.get('location'), url, call.what)
+    }
+    throw new S3loError(
+      'UNSUPPORTED',
+      `${call.what}: the registry ${this.host} redirects more than ${MAX_HOPS} times`,
+    )
+  }
+
+  async #request(
+    url: URL,
+    call: RegistryCall,
+    authorization: string | undefined,
+    { signal, progress }: Attempt,
+  ): Promise<HttpResponse> {
+    const isOwn = this.#guard.isOwn(url)
+    const headers: Record<string, string> = { 'user-agent': 's3lo', ...call.headers }
+    if (isOwn && authorization !== undefined) headers['authorization'] = authorization
+    const body = bodyOf(call, progress)
+    const size = call.stream?.size ?? call.body?.byteLength
+    if (size !== undefined) headers['content-length'] = String(size)
+    const response = await this.#transport.send(url, { method: call.method, headers, body, signal })
+    if (isOwn) this.#report(response.headers.get('warning'))
+    return response
+  }
+
+  /** Asks a URL for the authenticator: every status but a transient failure is an answer. */
+  async #fetch(
+    url: URL,
+    { method, headers, body, signal }: Parameters<HttpFetch>[1],
+  ): Promise<HttpAnswer> {
+    const what = `the login at ${url.host}`
+    const bytes = body === undefined ? undefined : Buffer.from(body)
+    // A registry that is reached by TLS must not have passwords sent in the clear.
+    if (this.#isDowngrade(this.origin, url)) throw this.#downgrade(what)
+    return this.requests.send({ what, signal }, async (attempt) => {
+      const request = { method, headers: { 'user-agent': 's3lo', ...headers }, body: bytes }
+      const response = await this.#transport.send(url, { ...request, signal: attempt.signal })
+      const { status } = response
+      if (status === 429 || status >= 500) throw await toStatusError(response, what)
+      const content = await readAll(response.body, MAX_TOKEN_BYTES, `the answer of ${url.host}`)
+      return { status, headers: response.headers, text: (limit) => textOf(content, limit, url) }
+    })
+  }
+
+  #isDowngrade(from: URL, to: URL): boolean {
+    return (
+      to.protocol !== 'https:' && (from.protocol === 'https:' || this.origin.protocol === 'https:')
+    )
+  }
+
+  #downgrade(what: string): S3loError {
+    return new S3loError(
+      'FORBIDDEN',
+      `${what}: the registry ${this.host} leads from TLS to plain HTTP`,
+    )
+  }
+
+  #report(header: string | undefined): void {
+    if (header === undefined || !this.#onWarning) return
+    for (const text of warningsIn(header)) {
+      if (this.#warned.has(text) || this.#warned.size >= MAX_WARNINGS) continue
+      this.#warned.add(text)
+      this.#onWarning(text)
+    }
+  }
+}
+
+/** Bytes of a token service's answer. */
+const MAX_TOKEN_BYTES = 1024 * 1024
+
+function textOf(content: Uint8Array, limit: number, url: URL): Promise<string> {
+  if (content.byteLength <= limit) return Promise.resolve(new TextDecoder().decode(content))
+  const error = new S3loError(
+    'INTEGRITY',
+    `the answer of ${url.host} is larger than ${limit} bytes`,
+  )
+  return Promise.reject(error)
+}
+
+/** The error that an answer is. */
+async function toStatusError(response: HttpResponse, what: string): Promise<StatusError> {
+  return new StatusError(response.status, response.headers, await shortBody(response, what))
+}
+
+/** A body as far as errors are read; read to its end, its connection can be used again. */
+async function shortBody({ body }: HttpResponse, what: string): Promise<Uint8Array> {
+  try {
+    return await readAll(body, MAX_ERROR_BYTES, what)
+  } catch {
+    return new Uint8Array() // The status says enough; a body that cannot be read changes nothing.
+  }
+}
+
+/** What is sent, in slices that put a stall off as they leave. */
+function bodyOf(
+  { body, stream }: RegistryCall,
+  progress: () => void,
+): Uint8Array | Readable | undefined {
+  if (stream) {
+    const { content } = stream
+    return Readable.from(reported(content as AsyncIterable<Uint8Array>, progress), {
+      objectMode: false,
+    })
+  }
+  if (body === undefined || body.byteLength <= SLICE) return body
+  return Readable.from(reported(slices(body), progress), { objectMode: false })
+}
+
+async function* reported(
+  chunks: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
+  progress: () => void,
+): AsyncGenerator<Uint8Array> {
+  for await (const chunk of chunks) {
+    progress()
+    yield chunk
+  }
+}
+
+function* slices(body: Uint8Array): Generator<Uint8Array> {
+  for (let start = 0; start < body.byteLength; start += SLICE) {
+    yield body.subarray(start, start + SLICE)
+  }
+}
+
+/** The texts of a `Warning` header (OCI distribution spec v1.1.1, "warnings"). */
+function warningsIn(header: string): readonly string[] {
+  const found = header.slice(0, MAX_WARNING_HEADER).matchAll(/299 [^\s"]+ "((?:[^"\\]|\\.)*)"/g)
+  return [...found].map(([, text = '']) => printable(text.replaceAll(/\\(.)/g, '$1')))
+}

@@ -1,0 +1,262 @@
+import { pipeline, Readable } from 'node:stream'
+import {
+  type Descriptor,
+  isManifestMediaType,
+  type ManifestDocument,
+  MAX_MANIFEST_BYTES,
+  parseManifest,
+  readAll,
+  type Reference,
+  successors,
+  uniqueByDigest,
+  verifyDigest,
+} from '@s3lo/core'
+import {
+  type CallOptions,
+  type FetchOptions,
+  type ImageSource,
+  type ImageTarget,
+  isS3loError,
+  S3loError,
+  type TagOptions,
+} from '@s3lo/core/plugin'
+import { openBlob } from './blob-download.ts'
+import { BlobUploader, type BlobUploaderOptions } from './blob-upload.ts'
+import { parseContentLength } from './content-range.ts'
+import { Manifests } from './manifests.ts'
+import { Referrers } from './referrers.ts'
+import type { RegistryAnswer, RegistryClient } from './registry-client.ts'
+import { isRepository } from './registry-name.ts'
+import { type RepositoryAccess, RepositoryApi } from './repository-api.ts'
+import { listTags } from './tag-list.ts'
+import { UploadSession } from './upload-session.ts'
+
+/** How a repository is used. */
+export interface RegistryRepositoryOptions extends BlobUploaderOptions {
+  /** What tokens are asked to allow. Default `push`, which includes reading. */
+  readonly access?: RepositoryAccess | undefined
+}
+
+/** Answers that say: the blob cannot be mounted, send it. */
+const NO_MOUNT = [400, 401, 403, 404, 405]
+
+/** One repository of a registry, to read from and to write to. */
+export class RegistryRepository implements ImageSource, ImageTarget {
+  readonly kind = 'random-access'
+  /** `ghcr.io/org/app`. */
+  readonly name: string
+  readonly #api: RepositoryApi
+  readonly #manifests: Manifests
+  readonly #referrers: Referrers
+  readonly #uploader: BlobUploader
+  /** Blobs that were looked for and not found: a push need not look again. */
+  readonly #absent = new Set<string>()
+  /** Uploads that the registry opened instead of a mount, by digest. */
+  readonly #opened = new Map<string, UploadSession>()
+
+  /** Throws `INVALID_REFERENCE` for what cannot be a repository. */
+  constructor(client: RegistryClient, repository: string, options: RegistryRepositoryOptions = {}) {
+    if (!isRepository(repository)) {
+      const shown = JSON.stringify(repository.slice(0, 160))
+      throw new S3loError('INVALID_REFERENCE', `${shown} is not a repository`)
+    }
+    this.#api = new RepositoryApi(client, repository, options.access ?? 'push')
+    this.name = this.#api.nameOf({})
+    this.#manifests = new Manifests(this.#api)
+    this.#referrers = new Referrers(this.#api, this.#manifests)
+    this.#uploader = new BlobUploader(this.#api, options)
+  }
+
+  async resolve(reference: Reference, options?: CallOptions): Promise<Descriptor> {
+    return this.#manifests.resolve(this.#placeOf(reference), options)
+  }
+
+  async fetch(descriptor: Descriptor, options: FetchOptions = {}): Promise<Readable> {
+    const { mediaType, digest, size } = descriptor
+    if (!isManifestMediaType(mediaType)) return openBlob(this.#api, descriptor, options)
+    const { document } = await this.#manifests.get({ digest }, options)
+    const { content } = document
+    if (content.byteLength !== size) {
+      const found = `${content.byteLength} bytes instead of ${size}`
+      throw new S3loError('INTEGRITY', `${this.#api.nameOf({ digest })} has ${found}`)
+    }
+    const { start = 0, end } = options.range ?? {}
+    const whole = Readable.from([content.subarray(start, end)], { objectMode: false })
+    return options.range ? whole : checked(whole, descriptor)
+  }
+
+  async exists(descriptor: Descriptor, options: CallOptions = {}): Promise<boolean> {
+    const { mediaType, digest, size } = descriptor
+    if (isManifestMediaType(mediaType)) return this.#manifests.exists(descriptor, options)
+    const { status, headers } = await this.#api.client.ask({
+      method: 'HEAD',
+      to: this.#api.pathOf(descriptor),
+      what: this.#api.nameOf({ digest }),
+      scopes: this.#api.scopes('pull'),
+      expect: [200, 404],
+      signal: options.signal,
+    })
+    const length = parseContentLength(headers.get('content-length')) ?? size
+    const isThere = status === 200 && length === size
+    if (isThere) this.#absent.delete(digest)
+    else this.#absent.add(digest)
+    return isThere
+  }
+
+  async push(
+    descriptor: Descriptor,
+    open: () => Promise<Readable>,
+    options: CallOptions = {},
+  ): Promise<void> {
+    const { mediaType, digest } = descriptor
+    if (isManifestMediaType(mediaType)) {
+      const content = checked(await open(), descriptor)
+      const bytes = await readAll(content, MAX_MANIFEST_BYTES, `manifest ${digest}`)
+      await this.#put({ descriptor, content: bytes }, { name: '', digest }, options)
+      return
+    }
+    const opened = this.#opened.get(digest)
+    this.#opened.delete(digest)
+    const isAbsent = opened !== undefined || this.#absent.delete(digest)
+    if (!isAbsent && (await this.exists(descriptor, options))) return
+    await this.#uploader.push(descriptor, open, options, opened)
+    this.#absent.delete(digest)
+  }
+
+  /** Publishes under the tag; `createOnly` is atomic only where the registry knows conditions. */
+  async tag(root: ManifestDocument, reference: Reference, options: TagOptions = {}): Promise<void> {
+    const place = this.#placeOf(reference)
+    if (options.createOnly) await this.#assertNoTag(place, options)
+    await this.#put(root, place, options)
+  }
+
+  async mount(
+    descriptor: Descriptor,
+    source: ImageSource,
+    { signal }: CallOptions = {},
+  ): Promise<boolean> {
+    const { mediaType, digest } = descriptor
+    const from = source instanceof RegistryRepository ? source.#api : undefined
+    if (
+      isManifestMediaType(mediaType) ||
+      from?.client.origin.href !== this.#api.client.origin.href
+    ) {
+      return false
+    }
+    if (from.repository === this.#api.repository) return false
+    const answer = await this.#askToMount(digest, from, signal)
+    if (answer?.status === 202) this.#opened.set(digest, new UploadSession(this.#api, answer))
+    if (answer?.status !== 201) return false
+    this.#absent.delete(digest)
+    return true
+  }
+
+  async ingest(
+    content: Readable,
+    size: number,
+    mediaType: string,
+    options?: CallOptions,
+  ): Promise<Descriptor> {
+    return { mediaType, digest: await this.#uploader.ingest(content, size, options), size }
+  }
+
+  async attach(
+    referrer: ManifestDocument,
+    subject: Descriptor,
+    open: (blob: Descriptor) => Promise<Readable>,
+    options?: CallOptions,
+  ): Promise<void> {
+    const { digest } = referrer.descriptor
+    const manifest = parseManifest(referrer.content, digest)
+    if (manifest.subject?.digest !== subject.digest) {
+      throw new S3loError('INTEGRITY', `manifest ${digest} does not refer to ${subject.digest}`)
+    }
+    for (const blob of uniqueByDigest(successors(manifest))) {
+      await this.push(blob, () => open(blob), options)
+    }
+    await this.#put(referrer, { name: '', digest }, options)
+  }
+
+  tags(repository: string, options?: CallOptions): AsyncIterable<string> {
+    this.#assertMine(repository)
+    return listTags(this.#api, options)
+  }
+
+  referrers(subject: Descriptor, options?: CallOptions): AsyncIterable<Descriptor> {
+    return this.#referrers.list(subject, options)
+  }
+
+  /** Deletes a tag, or a manifest by digest. Throws `NOT_FOUND`, and `UNSUPPORTED` where it is not offered. */
+  async delete(reference: Reference, options?: CallOptions): Promise<void> {
+    await this.#manifests.delete(this.#placeOf(reference), options)
+  }
+
+  /** Cancels uploads that nobody continues, and closes the client. */
+  async close(): Promise<void> {
+    for (const session of this.#opened.values()) await session.cancel()
+    this.#opened.clear()
+    await this.#api.client.close()
+  }
+
+  /** `undefined` when there is no token for both repositories: the push will say what is missing. */
+  async #askToMount(
+    digest: string,
+    from: RepositoryApi,
+    signal: AbortSignal | undefined,
+  ): Promise<RegistryAnswer | undefined> {
+    const query = `mount=${encodeURIComponent(digest)}&from=${encodeURIComponent(from.repository)}`
+    try {
+      return await this.#api.client.ask({
+        method: 'POST',
+        to: this.#api.path(`blobs/uploads/?${query}`),
+        what: this.#api.nameOf({ digest }),
+        scopes: [...this.#api.scopes('push'), ...from.scopes('pull')],
+        expect: [201, 202, ...NO_MOUNT],
+        body: new Uint8Array(),
+        signal,
+      })
+    } catch (error) {
+      if (isS3loError(error, 'UNAUTHORIZED') || isS3loError(error, 'FORBIDDEN')) return undefined
+      throw error
+    }
+  }
+
+  async #put(
+    document: ManifestDocument,
+    place: Reference,
+    options: TagOptions = {},
+  ): Promise<void> {
+    const { signal, createOnly } = options
+    const manifest = parseManifest(document.content, document.descriptor.digest)
+    const condition = createOnly ? ({ kind: 'absent' } as const) : undefined
+    const headers = await this.#manifests.put(document, place, { signal, condition })
+    await this.#referrers.added(document, manifest, headers, { signal })
+  }
+
+  async #assertNoTag(place: Reference, options: CallOptions): Promise<void> {
+    try {
+      await this.#manifests.resolve(place, options)
+    } catch (error) {
+      if (isS3loError(error, 'NOT_FOUND')) return
+      throw error
+    }
+    throw new S3loError('CONFLICT', `${this.#api.nameOf(place)} is there already`)
+  }
+
+  /** A digest is more exact than a tag beside it. */
+  #placeOf({ name, tag, digest }: Reference): Reference {
+    this.#assertMine(name)
+    if (digest !== undefined) return { name, digest }
+    return tag === undefined ? { name, tag: 'latest' } : { name, tag }
+  }
+
+  #assertMine(repository: string): void {
+    if (repository === '' || repository === this.#api.repository) return
+    throw new S3loError('USAGE', `${repository} is not ${this.#api.repository} of ${this.name}`)
+  }
+}
+
+/** The content, failing unless it is the descriptor's; its failure reaches whoever reads the result. */
+function checked(content: Readable, descriptor: Descriptor): Readable {
+  return pipeline(content, verifyDigest(descriptor), () => {})
+}
