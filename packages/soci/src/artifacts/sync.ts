@@ -1,0 +1,177 @@
+import { type CallOptions, type ImageSource, isS3loError } from '@s3lo/core/plugin'
+import {
+  type Descriptor,
+  formatPlatform,
+  MAX_MANIFEST_BYTES,
+  parseManifest,
+  readAll,
+} from '@s3lo/core'
+import type { SociBlobStore } from '../index/build.ts'
+import { isImage, manifestPlatform, readDocument } from '../index/image-platforms.ts'
+import {
+  type Index,
+  indexAnnotationBuildToolIdentifier,
+  indexAnnotationImageLayerDigest,
+  indexAnnotationImageManifestDigest,
+  indexAnnotationSpanSize,
+  isSociIndexType,
+  sociIndexArtifactType,
+  sociLayerMediaType,
+  sociPrefetchMediaType,
+  unmarshalIndex,
+} from '../index/soci-index.ts'
+import type { ArtifactEntry, ArtifactsDb } from './artifacts-db.ts'
+
+export interface SyncOptions extends CallOptions {
+  /** The clock that new records are dated by. */
+  readonly now?: (() => Date) | undefined
+}
+
+/** What a synchronisation changed: the digests of the artifacts. */
+export interface SyncResult {
+  readonly removed: readonly string[]
+  readonly added: readonly string[]
+}
+
+/**
+ * Makes the records what the store holds: those whose artifact is gone are removed, and the
+ * indexes of `images` with their zTOCs are recorded, of version 1 (referrers) and 2 (listed in the
+ * image). Records that are there stay as they are.
+ */
+export async function syncWithLocalStore(
+  db: ArtifactsDb,
+  store: ImageSource & SociBlobStore,
+  images: AsyncIterable<Descriptor> | Iterable<Descriptor>,
+  { now = () => new Date(), signal }: SyncOptions = {},
+): Promise<SyncResult> {
+  const exists = (artifact: Descriptor): Promise<boolean> => isThere(store, artifact, { signal })
+  const removed = await db.removeOldArtifacts(exists, { signal })
+  const added: string[] = []
+  for await (const image of images) {
+    for await (const found of indexesOf(store, image, { signal })) {
+      for (const entry of await entriesOf(store, found, now(), { signal })) {
+        if (await db.find(entry.digest, { signal })) continue
+        await db.writeArtifactEntry(entry, { signal })
+        added.push(entry.digest)
+      }
+    }
+  }
+  return { removed, added }
+}
+
+/** True when the content can be read: it may lie among the blobs or among those of referrers. */
+async function isThere(
+  store: ImageSource & SociBlobStore,
+  artifact: Descriptor,
+  options: CallOptions,
+): Promise<boolean> {
+  if (await store.exists(artifact, options)) return true
+  try {
+    const content = await store.fetch(artifact, { ...options, range: { start: 0, end: 1 } })
+    content.destroy()
+    return true
+  } catch (error) {
+    if (isS3loError(error, 'NOT_FOUND')) return false
+    throw error
+  }
+}
+
+/** An index of an image in the store. */
+interface FoundIndex {
+  readonly descriptor: Descriptor
+  readonly manifestDigest: string
+  readonly imageDigest: string
+  readonly platform: string
+}
+
+async function* indexesOf(
+  store: ImageSource,
+  image: Descriptor,
+  options: CallOptions,
+): AsyncGenerator<FoundIndex> {
+  const document = await readDocument(store, image, options)
+  const manifest = parseManifest(document.content, image.digest)
+  if (manifest.kind === 'manifest') {
+    const platform = formatPlatform(await manifestPlatform(store, document, options))
+    yield* referringIndexes(store, image, image.digest, platform, options)
+    return
+  }
+  for (const entry of manifest.manifests) {
+    const platform = entry.platform ? formatPlatform(entry.platform) : ''
+    const manifestDigest = entry.annotations?.[indexAnnotationImageManifestDigest]
+    if (isSociIndexType(entry.artifactType) && manifestDigest) {
+      yield { descriptor: entry, manifestDigest, imageDigest: image.digest, platform }
+    } else if (isImage(entry)) {
+      yield* referringIndexes(store, entry, image.digest, platform, options)
+    }
+  }
+}
+
+async function* referringIndexes(
+  store: ImageSource,
+  manifest: Descriptor,
+  imageDigest: string,
+  platform: string,
+  options: CallOptions,
+): AsyncGenerator<FoundIndex> {
+  if (!store.referrers) return
+  for await (const descriptor of store.referrers(manifest, options)) {
+    if (descriptor.artifactType !== sociIndexArtifactType) continue
+    yield { descriptor, manifestDigest: manifest.digest, imageDigest, platform }
+  }
+}
+
+async function entriesOf(
+  store: ImageSource,
+  found: FoundIndex,
+  createdAt: Date,
+  options: CallOptions,
+): Promise<readonly ArtifactEntry[]> {
+  const { mediaType, digest, size } = found.descriptor
+  const stream = await store.fetch({ mediaType, digest, size }, options)
+  const index = unmarshalIndex(await readAll(stream, MAX_MANIFEST_BYTES, `SOCI index ${digest}`))
+  const buildToolIdentifier = index.annotations?.[indexAnnotationBuildToolIdentifier] ?? ''
+  const entry: ArtifactEntry = {
+    type: 'soci_index',
+    size,
+    digest,
+    mediaType: index.mediaType,
+    artifactType: index.artifactType,
+    originalDigest: found.manifestDigest,
+    location: found.manifestDigest,
+    imageDigest: found.imageDigest,
+    platform: found.platform,
+    createdAt,
+    spanSize: 0,
+    buildToolIdentifier,
+  }
+  return [entry, ...blobEntries(index, buildToolIdentifier, createdAt)]
+}
+
+function blobEntries(index: Index, tool: string, createdAt: Date): readonly ArtifactEntry[] {
+  return index.blobs.flatMap(({ mediaType, digest, size, annotations = {} }) => {
+    const isZtoc = mediaType === sociLayerMediaType
+    const layer = annotations[indexAnnotationImageLayerDigest]
+    if (layer === undefined || (!isZtoc && mediaType !== sociPrefetchMediaType)) return []
+    return {
+      type: isZtoc ? ('soci_layer' as const) : ('soci_prefetch' as const),
+      size,
+      digest,
+      mediaType,
+      artifactType: '',
+      originalDigest: layer,
+      location: isZtoc ? layer : '',
+      imageDigest: '',
+      platform: '',
+      createdAt,
+      spanSize: parseSpanSize(annotations[indexAnnotationSpanSize]),
+      // A reused zTOC may be of another builder than its index; it is only built again then.
+      buildToolIdentifier: tool,
+    }
+  })
+}
+
+/** Indexes before v0.12 of the original do not say; then the zTOC is never reused. */
+function parseSpanSize(text: string | undefined): number {
+  return text !== undefined && /^[0-9]{1,15}$/.test(text) ? Number(text) : 0
+}

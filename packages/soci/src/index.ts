@@ -1,0 +1,68 @@
+export {
+  type ArtifactEntry,
+  type ArtifactEntryType,
+  ArtifactsDb,
+  artifactsDbPath,
+  ArtifactStoreEmptyError,
+  NotAnIndexError,
+} from './artifacts/artifacts-db.ts'
+export { type SyncOptions, type SyncResult, syncWithLocalStore } from './artifacts/sync.ts'
+export {
+  type BuildOptions,
+  DEFAULT_MIN_LAYER_SIZE,
+  IndexBuilder,
+  type IndexBuilderOptions,
+  type IndexWithMetadata,
+  type SkippedLayer,
+  type SociBlobStore,
+} from './index/build.ts'
+export {
+  getIndexDescriptorCollection,
+  type IndexDescriptorCollection,
+  type IndexDescriptorInfo,
+} from './index/collection.ts'
+export { convert, type ConvertedImage, type ConvertOptions } from './index/convert.ts'
+export { getImageManifestDescriptor } from './index/image-platforms.ts'
+export {
+  decodeIndex,
+  EmptyIndexError,
+  imageAnnotationSociIndexDigest,
+  type Index,
+  indexAnnotationBuildToolIdentifier,
+  indexAnnotationDisableXattrs,
+  indexAnnotationImageLayerDigest,
+  indexAnnotationImageLayerMediaType,
+  indexAnnotationImageManifestDigest,
+  indexAnnotationSpanSize,
+  type IndexVersion,
+  isSociIndexType,
+  marshalIndex,
+  newIndex,
+  type Optimization,
+  optimizations,
+  parseOptimization,
+  sociIndexArtifactType,
+  sociIndexArtifactTypeV2,
+  sociLayerMediaType,
+  sociPrefetchMediaType,
+  unmarshalIndex,
+} from './index/soci-index.ts'
+export { buildZtoc } from './ztoc/build.ts'
+export { bytesOf, type ByteText, decodeText, encodeText } from './ztoc/byte-text.ts'
+export {
+  extractEntry,
+  type ExtractOptions,
+  extractRange,
+  type Extent,
+  type FetchRange,
+} from './ztoc/extract.ts'
+export { type CompressionAlgorithm, decodeZtoc, encodeZtoc, type Ztoc } from './ztoc/flatbuffer.ts'
+export { findEntry, type LocatedEntry, type OpenZtoc, openZtoc, type Span } from './ztoc/read.ts'
+export type { EntryType, TocEntry } from './ztoc/toc-entry.ts'
+export {
+  type BuiltZtoc,
+  DEFAULT_BUILD_TOOL_IDENTIFIER,
+  DEFAULT_SPAN_SIZE,
+  UPSTREAM_BUILD_TOOL_IDENTIFIER,
+  type ZtocOptions,
+} from './ztoc/ztoc-builder.ts'

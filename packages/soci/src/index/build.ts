@@ -1,0 +1,346 @@
+import { availableParallelism } from 'node:os'
+import { Readable } from 'node:stream'
+import {
+  type CallOptions,
+  forEachConcurrent,
+  type ImageSource,
+  isS3loError,
+  S3loError,
+} from '@s3lo/core/plugin'
+import {
+  type Descriptor,
+  digestOf,
+  formatPlatform,
+  hostPlatform,
+  type ManifestDocument,
+  parseManifest,
+  type Platform,
+  readAll,
+  toDocument,
+} from '@s3lo/core'
+import { type ArtifactEntry, type ArtifactsDb, ztocKey } from '../artifacts/artifacts-db.ts'
+import { buildZtoc } from '../ztoc/build.ts'
+import { decodeZtoc } from '../ztoc/flatbuffer.ts'
+import {
+  type BuiltZtoc,
+  DEFAULT_BUILD_TOOL_IDENTIFIER,
+  DEFAULT_SPAN_SIZE,
+  needsNoXattrs,
+} from '../ztoc/ztoc-builder.ts'
+import { getImageManifestDescriptor, readDocument } from './image-platforms.ts'
+import { layerForm } from './layer-form.ts'
+import {
+  EmptyIndexError,
+  type Index,
+  indexAnnotationBuildToolIdentifier,
+  indexAnnotationDisableXattrs,
+  indexAnnotationImageLayerDigest,
+  indexAnnotationImageLayerMediaType,
+  indexAnnotationSpanSize,
+  type IndexVersion,
+  marshalIndex,
+  newIndex,
+  type Optimization,
+  SOCI_CONFIG_CONTENT,
+  sociLayerMediaType,
+} from './soci-index.ts'
+
+/** Compressed layers smaller than this are not indexed unless asked otherwise (bytes). */
+export const DEFAULT_MIN_LAYER_SIZE = 10 * 1024 * 1024
+
+/** The largest zTOC that is read again to be reused (bytes). */
+const MAX_ZTOC_BYTES = 1024 * 1024 * 1024
+
+/** Where zTOCs and indexes go and come from, by digest. */
+export interface SociBlobStore {
+  exists(descriptor: Descriptor, options?: CallOptions): Promise<boolean>
+  push(descriptor: Descriptor, open: () => Promise<Readable>, options?: CallOptions): Promise<void>
+  fetch(descriptor: Descriptor, options?: CallOptions): Promise<Readable>
+}
+
+/** How indexes are built. */
+export interface IndexBuilderOptions {
+  /** Uncompressed bytes of a span. Default: 4 MiB. */
+  readonly spanSize?: number | undefined
+  /** Compressed bytes a layer must have to be indexed. Default: 10 MiB. */
+  readonly minLayerSize?: number | undefined
+  readonly buildToolIdentifier?: string | undefined
+  readonly optimizations?: readonly Optimization[] | undefined
+  /** Builds zTOCs that are there already. Default: false. */
+  readonly forceRecreateZtocs?: boolean | undefined
+  /** Layers that are indexed at once. Default: one for each processor, four at most. */
+  readonly concurrency?: number | undefined
+  /** The clock that records are dated by. */
+  readonly now?: (() => Date) | undefined
+}
+
+export interface BuildOptions extends CallOptions {
+  /** Default: the host's. */
+  readonly platform?: Platform | undefined
+  readonly version?: IndexVersion | undefined
+}
+
+/** A layer that has no zTOC, and why. */
+export interface SkippedLayer {
+  readonly digest: string
+  readonly reason: string
+}
+
+/** An index with where it came from. */
+export interface IndexWithMetadata {
+  readonly index: Index
+  readonly document: ManifestDocument
+  readonly platform: Platform
+  /** Of the image that was asked for. */
+  readonly imageDigest: string
+  /** Of the image's manifest for the platform. */
+  readonly manifest: Descriptor
+  readonly createdAt: Date
+  readonly skipped: readonly SkippedLayer[]
+  /** How many zTOCs were there already. */
+  readonly reused: number
+}
+
+/** Builds SOCI indexes of images, and stores them with their zTOCs. */
+export class IndexBuilder {
+  readonly artifactsDb: ArtifactsDb | undefined
+  readonly contentStore: ImageSource
+  readonly blobStore: SociBlobStore
+  readonly #options: IndexBuilderOptions
+  readonly #spanSize: number
+  readonly #minLayerSize: number
+  readonly #tool: string
+
+  /** Throws `USAGE` for sizes that are negative. */
+  constructor(
+    contentStore: ImageSource,
+    blobStore: SociBlobStore,
+    artifactsDb?: ArtifactsDb,
+    options: IndexBuilderOptions = {},
+  ) {
+    this.contentStore = contentStore
+    this.blobStore = blobStore
+    this.artifactsDb = artifactsDb
+    this.#options = options
+    this.#spanSize = checkSize(options.spanSize ?? DEFAULT_SPAN_SIZE, 'span size')
+    this.#minLayerSize = checkSize(
+      options.minLayerSize ?? DEFAULT_MIN_LAYER_SIZE,
+      'minimum layer size',
+    )
+    this.#tool = options.buildToolIdentifier ?? DEFAULT_BUILD_TOOL_IDENTIFIER
+  }
+
+  /**
+   * Indexes an image for a platform and stores the index, its zTOCs first. Layers that cannot be
+   * indexed are skipped with a reason. Throws {@link EmptyIndexError} when none is left, `NOT_FOUND`
+   * when the image is not there for the platform, `INTEGRITY` when a layer is not its digest's.
+   */
+  async build(
+    image: Descriptor,
+    { platform = hostPlatform(), version = 'v1', signal }: BuildOptions = {},
+  ): Promise<IndexWithMetadata> {
+    const { contentStore } = this
+    const manifest = await getImageManifestDescriptor(contentStore, image, platform, { signal })
+    const { content } = await readDocument(contentStore, manifest, { signal })
+    const parsed = parseManifest(content, manifest.digest)
+    const layers = parsed.kind === 'manifest' ? parsed.layers : []
+    const run = new LayerRun()
+    run.known = await this.#knownZtocs(signal)
+    await this.#indexLayers(layers, run, signal)
+    const blobs = layers.flatMap((layer) => run.ztocs.get(layer.digest) ?? [])
+    const skipped = [...run.skipped].map(([digest, reason]) => ({ digest, reason }))
+    if (blobs.length === 0) throw new EmptyIndexError(skipped.map(({ reason }) => reason))
+    const annotations = { [indexAnnotationBuildToolIdentifier]: this.#tool }
+    const index = newIndex(blobs, version === 'v1' ? manifest : undefined, annotations, version)
+    const document = toDocument(marshalIndex(index), index.mediaType)
+    const createdAt = this.#now()
+    await this.#storeIndex(index, document, signal)
+    await this.artifactsDb?.writeArtifactEntry(
+      {
+        ...document.descriptor,
+        type: 'soci_index',
+        artifactType: index.artifactType,
+        originalDigest: manifest.digest,
+        location: manifest.digest,
+        imageDigest: image.digest,
+        platform: formatPlatform(platform),
+        createdAt,
+        spanSize: 0,
+        buildToolIdentifier: this.#tool,
+      },
+      { signal },
+    )
+    const imageDigest = image.digest
+    const { reused } = run
+    return { index, document, platform, imageDigest, manifest, createdAt, skipped, reused }
+  }
+
+  async #knownZtocs(signal?: AbortSignal): Promise<ReadonlyMap<string, ArtifactEntry>> {
+    if (!this.artifactsDb || this.#options.forceRecreateZtocs) return new Map()
+    return this.artifactsDb.getZtocEntries({ signal })
+  }
+
+  async #indexLayers(
+    layers: readonly Descriptor[],
+    run: LayerRun,
+    signal?: AbortSignal,
+  ): Promise<void> {
+    const unique = new Map(layers.map((layer) => [layer.digest, layer]))
+    const concurrency = this.#options.concurrency ?? Math.min(4, availableParallelism())
+    await forEachConcurrent(
+      unique.values(),
+      concurrency,
+      (layer, inner) => this.#indexLayer(layer, run, inner),
+      signal,
+    )
+  }
+
+  async #indexLayer(layer: Descriptor, run: LayerRun, signal: AbortSignal): Promise<void> {
+    const form = layerForm(layer)
+    if (form.kind === 'not-a-layer') {
+      throw new S3loError('UNSUPPORTED', `${layer.digest} is not a layer but ${layer.mediaType}`)
+    }
+    if (form.kind === 'skipped') {
+      run.skipped.set(layer.digest, form.reason)
+    } else if (layer.size < this.#minLayerSize) {
+      const reason = `it has ${layer.size} bytes, less than ${this.#minLayerSize}`
+      run.skipped.set(layer.digest, reason)
+    } else {
+      const ztoc =
+        (await this.#reuse(layer, run, signal)) ??
+        (await this.#buildZtoc(layer, form.algorithm, run, signal))
+      if (ztoc) run.ztocs.set(layer.digest, ztoc)
+    }
+  }
+
+  async #reuse(
+    layer: Descriptor,
+    run: LayerRun,
+    signal: AbortSignal,
+  ): Promise<Descriptor | undefined> {
+    const known = run.known.get(
+      ztocKey({
+        originalDigest: layer.digest,
+        spanSize: this.#spanSize,
+        buildToolIdentifier: this.#tool,
+      }),
+    )
+    if (!known) return undefined
+    const { digest, size } = known
+    const ztoc = { mediaType: sociLayerMediaType, digest, size }
+    if (!(await this.blobStore.exists(ztoc, { signal }))) return undefined
+    run.reused += 1
+    return this.#describe(layer, ztoc, await this.#storedNeedsNoXattrs(ztoc, signal))
+  }
+
+  async #storedNeedsNoXattrs(ztoc: Descriptor, signal: AbortSignal): Promise<boolean> {
+    if (!this.#options.optimizations?.includes('xattr')) return false
+    const stream = await this.blobStore.fetch(ztoc, { signal })
+    return needsNoXattrs(decodeZtoc(await readAll(stream, MAX_ZTOC_BYTES, `zTOC ${ztoc.digest}`)))
+  }
+
+  async #buildZtoc(
+    layer: Descriptor,
+    algorithm: 'gzip' | 'uncompressed' | 'auto',
+    run: LayerRun,
+    signal: AbortSignal,
+  ): Promise<Descriptor | undefined> {
+    const built = await this.#tryBuild(layer, algorithm, run, signal)
+    if (!built) return undefined
+    const { content } = built
+    const ztoc = {
+      mediaType: sociLayerMediaType,
+      digest: digestOf(content),
+      size: content.byteLength,
+    }
+    await this.#store(ztoc, content, signal)
+    await this.#recordZtoc(layer, ztoc, signal)
+    return this.#describe(layer, ztoc, built.needsNoXattrs)
+  }
+
+  async #tryBuild(
+    layer: Descriptor,
+    algorithm: 'gzip' | 'uncompressed' | 'auto',
+    run: LayerRun,
+    signal: AbortSignal,
+  ): Promise<BuiltZtoc | undefined> {
+    const content = await this.contentStore.fetch(layer, { signal })
+    try {
+      return await buildZtoc(content, {
+        spanSize: this.#spanSize,
+        buildToolIdentifier: this.#tool,
+        algorithm,
+        signal,
+      })
+    } catch (error) {
+      // What no zTOC can describe must be whole all the same: else the store is what is broken.
+      if (!isS3loError(error, 'UNSUPPORTED') && !isS3loError(error, 'INTEGRITY')) throw error
+      await this.#verify(layer, signal)
+      run.skipped.set(layer.digest, error.message)
+      return undefined
+    }
+  }
+
+  async #verify(layer: Descriptor, signal: AbortSignal): Promise<void> {
+    const content = await this.contentStore.fetch(layer, { signal })
+    for await (const _ of content) signal.throwIfAborted()
+  }
+
+  #describe(layer: Descriptor, ztoc: Descriptor, noXattrs: boolean): Descriptor {
+    const disable = noXattrs && this.#options.optimizations?.includes('xattr')
+    return {
+      ...ztoc,
+      annotations: {
+        ...(disable ? { [indexAnnotationDisableXattrs]: 'true' } : {}),
+        [indexAnnotationImageLayerDigest]: layer.digest,
+        [indexAnnotationImageLayerMediaType]: layer.mediaType,
+        [indexAnnotationSpanSize]: String(this.#spanSize),
+      },
+    }
+  }
+
+  async #recordZtoc(layer: Descriptor, ztoc: Descriptor, signal: AbortSignal): Promise<void> {
+    await this.artifactsDb?.writeArtifactEntry(
+      {
+        ...ztoc,
+        type: 'soci_layer',
+        artifactType: '',
+        originalDigest: layer.digest,
+        location: layer.digest,
+        imageDigest: '',
+        platform: '',
+        createdAt: this.#now(),
+        spanSize: this.#spanSize,
+        buildToolIdentifier: this.#tool,
+      },
+      { signal },
+    )
+  }
+
+  async #storeIndex(index: Index, document: ManifestDocument, signal?: AbortSignal): Promise<void> {
+    await this.#store(index.config, SOCI_CONFIG_CONTENT, signal)
+    await this.#store(document.descriptor, document.content, signal)
+  }
+
+  async #store(descriptor: Descriptor, content: Uint8Array, signal?: AbortSignal): Promise<void> {
+    if (await this.blobStore.exists(descriptor, { signal })) return
+    await this.blobStore.push(descriptor, async () => Readable.from([content]), { signal })
+  }
+
+  #now(): Date {
+    return this.#options.now?.() ?? new Date()
+  }
+}
+
+/** What one build finds, by the digests of the layers. */
+class LayerRun {
+  known: ReadonlyMap<string, ArtifactEntry> = new Map()
+  readonly ztocs = new Map<string, Descriptor>()
+  readonly skipped = new Map<string, string>()
+  reused = 0
+}
+
+function checkSize(size: number, what: string): number {
+  if (Number.isSafeInteger(size) && size >= 0) return size
+  throw new S3loError('USAGE', `a ${what} of ${size} is not 0 or more bytes`)
+}

@@ -1,0 +1,200 @@
+import { createHash } from 'node:crypto'
+import type { Readable } from 'node:stream'
+import { type CallOptions, S3loError } from '@s3lo/core/plugin'
+import { decodeText } from './byte-text.ts'
+import { inflateSpan } from './inflate-span.ts'
+import { type LocatedEntry, type OpenZtoc, type Span, spanAt } from './read.ts'
+import { TarToc } from './tar-toc.ts'
+import type { TocEntry } from './toc-entry.ts'
+
+/** Bytes from `start` up to `end`, which is exclusive. */
+export interface Extent {
+  readonly start: number
+  readonly end: number
+}
+
+/** Reads a part of the layer blob. */
+export type FetchRange = (range: Extent, options: CallOptions) => Promise<Readable>
+
+export interface ExtractOptions extends CallOptions {
+  /** How many spans are fetched at once. Default: 4. */
+  readonly concurrency?: number | undefined
+  /** Compares the headers in the tar with the entry, as the snapshotter does. Default: true. */
+  readonly verifyHeaders?: boolean | undefined
+}
+
+/** A span larger than this is not read, compressed or not: it would have to be held whole to be verified (bytes). */
+const MAX_SPAN_BYTES = 256 * 1024 * 1024
+
+/** What is fetched ahead, beyond one span (bytes). */
+const MAX_AHEAD_BYTES = 64 * 1024 * 1024
+
+/** PAX and long-name headers of 1 MiB each, with their own headers, take less (bytes). */
+const MAX_HEADER_BYTES = 4 * 1024 * 1024
+
+/**
+ * The content of an entry, of which only the spans that hold it are fetched. No byte is given that
+ * is not of a span with the right digest. Throws `INTEGRITY`, and `UNSUPPORTED` for spans too large
+ * to verify.
+ */
+export async function* extractEntry(
+  ztoc: OpenZtoc,
+  { entry, headerOffset }: LocatedEntry,
+  fetch: FetchRange,
+  options: ExtractOptions = {},
+): AsyncGenerator<Uint8Array> {
+  if (entry.size === 0 || entry.type !== 'reg') return
+  const end = entry.offset + entry.size
+  if (options.verifyHeaders === false) {
+    yield* extractRange(ztoc, { start: entry.offset, end }, fetch, options)
+    return
+  }
+  let headerLeft = entry.offset - headerOffset
+  if (headerLeft > MAX_HEADER_BYTES) throw mismatch(entry)
+  const header = new TarToc({ position: headerOffset })
+  for await (const chunk of extractRange(ztoc, { start: headerOffset, end }, fetch, options)) {
+    const length = Math.min(headerLeft, chunk.length)
+    if (headerLeft > 0) {
+      header.push(chunk.subarray(0, length))
+      headerLeft -= length
+      if (headerLeft === 0) compareHeader(header, entry)
+    }
+    if (length < chunk.length) yield chunk.subarray(length)
+  }
+}
+
+/** Uncompressed bytes of the layer, with every span verified before any byte of it is given. */
+export async function* extractRange(
+  { spans }: Pick<OpenZtoc, 'spans'>,
+  { start, end }: Extent,
+  fetch: FetchRange,
+  { signal, concurrency = 4 }: ExtractOptions = {},
+): AsyncGenerator<Uint8Array> {
+  if (start >= end) return
+  const wanted = spans.slice(spanAt(spans, start), spanAt(spans, end - 1) + 1)
+  const stop = new AbortController()
+  const inner = signal ? AbortSignal.any([signal, stop.signal]) : stop.signal
+  const ahead: Pending[] = []
+  let next = 0
+  try {
+    for (const span of wanted) {
+      for (; next < wanted.length && hasRoom(ahead, wanted[next], concurrency); next++) {
+        const following = wanted[next]
+        if (following) ahead.push(startRead(following, end, fetch, inner))
+      }
+      const pending = ahead[0]
+      const chunks = (await pending?.chunks) ?? []
+      yield* skip(chunks, Math.max(0, start - span.uncompressedStart))
+      ahead.shift()
+    }
+  } finally {
+    stop.abort(new S3loError('ABORTED', 'the read of the layer was ended'))
+    await Promise.allSettled(ahead.map(({ chunks }) => chunks))
+  }
+}
+
+interface Pending {
+  readonly bytes: number
+  readonly chunks: Promise<readonly Uint8Array[]>
+}
+
+function hasRoom(ahead: readonly Pending[], span: Span | undefined, concurrency: number): boolean {
+  if (ahead.length === 0) return true
+  const bytes = ahead.reduce((sum, pending) => sum + pending.bytes, span ? cost(span) : 0)
+  return ahead.length < concurrency && bytes <= MAX_AHEAD_BYTES
+}
+
+function cost(span: Span): number {
+  return span.compressedEnd - span.compressedStart + (span.uncompressedEnd - span.uncompressedStart)
+}
+
+function startRead(span: Span, end: number, fetch: FetchRange, signal: AbortSignal): Pending {
+  const chunks = readSpan(span, end, fetch, signal)
+  chunks.catch(() => undefined) // It is awaited in its turn, and must not count as unhandled before.
+  return { bytes: cost(span), chunks }
+}
+
+async function readSpan(
+  span: Span,
+  end: number,
+  fetch: FetchRange,
+  signal: AbortSignal,
+): Promise<readonly Uint8Array[]> {
+  const size = span.compressedEnd - span.compressedStart
+  const length = Math.min(end, span.uncompressedEnd) - span.uncompressedStart
+  if (size > MAX_SPAN_BYTES || length > MAX_SPAN_BYTES) {
+    throw new S3loError('UNSUPPORTED', `span ${span.id} is over ${MAX_SPAN_BYTES} bytes`, {
+      hint: 'index the image again with a smaller span size',
+    })
+  }
+  const range = { start: span.compressedStart, end: span.compressedEnd }
+  const compressed = await readExactly(await fetch(range, { signal }), size, span.id)
+  const digest = `sha256:${createHash('sha256').update(compressed).digest('hex')}`
+  if (digest !== span.digest) {
+    throw new S3loError('INTEGRITY', `span ${span.id}: expected ${span.digest}, received ${digest}`)
+  }
+  return inflateSpan(span, compressed, Math.max(0, length))
+}
+
+async function readExactly(content: Readable, size: number, id: number): Promise<Uint8Array> {
+  const chunks: Uint8Array[] = []
+  let received = 0
+  try {
+    for await (const chunk of content as AsyncIterable<Uint8Array>) {
+      received += chunk.byteLength
+      if (received > size) break
+      chunks.push(chunk)
+    }
+  } finally {
+    content.destroy()
+  }
+  if (received === size) return Buffer.concat(chunks, size)
+  const sent = received > size ? 'more' : String(received)
+  throw new S3loError('INTEGRITY', `span ${id} has ${size} bytes, the store sent ${sent}`)
+}
+
+function* skip(chunks: readonly Uint8Array[], count: number): Generator<Uint8Array> {
+  let left = count
+  for (const chunk of chunks) {
+    if (left < chunk.length) yield chunk.subarray(left)
+    left = Math.max(0, left - chunk.length)
+  }
+}
+
+function compareHeader(header: TarToc, entry: TocEntry): void {
+  const [found, ...others] = header.entries
+  const same =
+    found !== undefined &&
+    others.length === 0 &&
+    COMPARED.every((key) => found[key] === entry[key]) &&
+    isSameTime(found.modTime, entry.modTime) &&
+    [...found.paxRecords].every(([key, value]) => entry.paxRecords.get(key) === value) &&
+    found.paxRecords.size === entry.paxRecords.size
+  if (!same) throw mismatch(entry)
+}
+
+const COMPARED = [
+  'name',
+  'type',
+  'offset',
+  'size',
+  'linkname',
+  'mode',
+  'uid',
+  'gid',
+  'devMajor',
+  'devMinor',
+] as const
+
+/** The original writes local times: the instant counts, with the fraction, which `Date` would cut. */
+function isSameTime(a: string, b: string): boolean {
+  const fraction = /\.(\d+)/
+  return (
+    a === b || (Date.parse(a) === Date.parse(b) && fraction.exec(a)?.[1] === fraction.exec(b)?.[1])
+  )
+}
+
+function mismatch({ name }: TocEntry): S3loError {
+  const text = JSON.stringify(decodeText(name).slice(0, 200))
+  return new S3loError('INTEGRITY', `the zTOC's entry ${text} is not what the layer holds`)
+}

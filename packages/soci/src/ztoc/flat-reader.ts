@@ -1,0 +1,143 @@
+import { S3loError } from '@s3lo/core/plugin'
+import { type ByteText, byteText } from './byte-text.ts'
+
+/** What a well-formed buffer may claim beyond its own length. */
+const BUDGET_SLACK = 64 * 1024
+
+/** A table that a writer made takes at least this, with the fields that it always has (bytes). */
+const TABLE_COST = 12
+
+/** A table in a buffer: where it and its vtable lie. */
+export interface FlatTable {
+  readonly at: number
+  readonly vtable: number
+  readonly vtableSize: number
+}
+
+/**
+ * Reads a FlatBuffer that nobody has checked. Every access is bounded, and all that is read
+ * together is bounded by the buffer's length: offsets that point at one place many times over run
+ * into `INTEGRITY`, not out of memory.
+ */
+export class FlatReader {
+  readonly #bytes: Uint8Array
+  readonly #view: DataView
+  readonly #what: string
+  #budget: number
+
+  /** `what` is named in errors. */
+  constructor(bytes: Uint8Array, what: string) {
+    this.#bytes = bytes
+    this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+    this.#what = what
+    this.#budget = 2 * bytes.byteLength + BUDGET_SLACK
+  }
+
+  root(): FlatTable {
+    return this.#table(this.#follow(0))
+  }
+
+  table(parent: FlatTable, slot: number): FlatTable | undefined {
+    const at = this.#field(parent, slot)
+    return at === undefined ? undefined : this.#table(this.#follow(at))
+  }
+
+  /** An absent text is empty. */
+  text(table: FlatTable, slot: number): ByteText {
+    return byteText(this.bytes(table, slot))
+  }
+
+  /** A text or byte vector, where it lies. */
+  bytes(table: FlatTable, slot: number): Uint8Array {
+    const at = this.#field(table, slot)
+    return at === undefined ? new Uint8Array() : this.#bytesAt(this.#follow(at))
+  }
+
+  texts(table: FlatTable, slot: number): readonly ByteText[] {
+    return this.#elements(table, slot, (at) => byteText(this.#bytesAt(at)))
+  }
+
+  tables(table: FlatTable, slot: number): readonly FlatTable[] {
+    return this.#elements(table, slot, (at) => this.#table(at))
+  }
+
+  int8(table: FlatTable, slot: number, absent: number): number {
+    const at = this.#field(table, slot)
+    return at === undefined ? absent : this.#read(at, 1, () => this.#view.getInt8(at))
+  }
+
+  int32(table: FlatTable, slot: number): number {
+    const at = this.#field(table, slot)
+    return at === undefined ? 0 : this.#read(at, 4, () => this.#view.getInt32(at, true))
+  }
+
+  uint32(table: FlatTable, slot: number): number {
+    return this.int32(table, slot) >>> 0
+  }
+
+  /** A 64-bit number that a double holds exactly; any other is `INTEGRITY`. */
+  int64(table: FlatTable, slot: number): number {
+    const at = this.#field(table, slot)
+    if (at === undefined) return 0
+    const value = Number(this.#read(at, 8, () => this.#view.getBigInt64(at, true)))
+    return Number.isSafeInteger(value) ? value : this.#fail(`a number is ${value}`)
+  }
+
+  #elements<T>(table: FlatTable, slot: number, read: (at: number) => T): readonly T[] {
+    const field = this.#field(table, slot)
+    if (field === undefined) return []
+    const at = this.#follow(field)
+    const length = this.#uint32(at)
+    this.#charge(length * 4)
+    const end = at + 4 + length * 4
+    if (end > this.#bytes.length) this.#fail(`a list of ${length} is longer than the buffer`)
+    return Array.from({ length }, (_, i) => read(this.#follow(at + 4 + i * 4)))
+  }
+
+  #bytesAt(at: number): Uint8Array {
+    const length = this.#uint32(at)
+    if (at + 4 + length > this.#bytes.length) this.#fail(`a text of ${length} bytes is cut off`)
+    this.#charge(4 + length)
+    return this.#bytes.subarray(at + 4, at + 4 + length)
+  }
+
+  #table(at: number): FlatTable {
+    this.#charge(TABLE_COST)
+    const vtable = at - this.#read(at, 4, () => this.#view.getInt32(at, true))
+    if (vtable < 0) this.#fail('a vtable is outside the buffer')
+    const vtableSize = this.#read(vtable, 4, () => this.#view.getUint16(vtable, true))
+    if (vtableSize < 4 || vtable + vtableSize > this.#bytes.length) {
+      this.#fail('a vtable is outside the buffer')
+    }
+    return { at, vtable, vtableSize }
+  }
+
+  #field({ at, vtable, vtableSize }: FlatTable, slot: number): number | undefined {
+    const entry = 4 + 2 * slot
+    if (entry + 2 > vtableSize) return undefined
+    const offset = this.#view.getUint16(vtable + entry, true)
+    return offset === 0 ? undefined : at + offset
+  }
+
+  #follow(at: number): number {
+    return at + this.#uint32(at)
+  }
+
+  #uint32(at: number): number {
+    return this.#read(at, 4, () => this.#view.getUint32(at, true))
+  }
+
+  #read<T>(at: number, length: number, read: () => T): T {
+    if (at + length > this.#bytes.length) this.#fail('an offset is outside the buffer')
+    return read()
+  }
+
+  #charge(bytes: number): void {
+    this.#budget -= bytes
+    if (this.#budget < 0) this.#fail('it claims more content than it has bytes')
+  }
+
+  #fail(what: string): never {
+    throw new S3loError('INTEGRITY', `the ${this.#what} is malformed: ${what}`)
+  }
+}

@@ -1,0 +1,150 @@
+import { S3loError } from '@s3lo/core/plugin'
+import { byteText, type ByteText } from './byte-text.ts'
+
+export const BLOCK_SIZE = 512
+
+/** One header block, read as Go's archive/tar reads it. Numbers are whole, as 64-bit values. */
+export interface TarHeader {
+  readonly flag: string
+  readonly name: ByteText
+  readonly linkname: ByteText
+  readonly size: bigint
+  readonly mode: bigint
+  readonly uid: bigint
+  readonly gid: bigint
+  /** Seconds. */
+  readonly mtime: bigint
+  readonly uname: ByteText
+  readonly gname: ByteText
+  readonly devMajor: bigint
+  readonly devMinor: bigint
+}
+
+const EMPTY = byteText(new Uint8Array())
+
+/** Reads a header block. Throws `INTEGRITY` where Go says "invalid tar header". */
+export function parseTarHeader(block: Uint8Array): TarHeader {
+  const format = formatOf(block)
+  const base = {
+    flag: String.fromCodePoint(block[156] ?? 0),
+    name: text(block, 0, 100),
+    linkname: text(block, 157, 100),
+    size: numeric(block, 124, 12),
+    mode: numeric(block, 100, 8),
+    uid: numeric(block, 108, 8),
+    gid: numeric(block, 116, 8),
+    mtime: numeric(block, 136, 12),
+  }
+  if (format === 'v7') return { ...base, uname: EMPTY, gname: EMPTY, devMajor: 0n, devMinor: 0n }
+  const prefix = prefixOf(block, format)
+  return {
+    ...base,
+    name: prefix === '' ? base.name : (`${prefix}/${base.name}` as ByteText),
+    uname: text(block, 265, 32),
+    gname: text(block, 297, 32),
+    devMajor: numeric(block, 329, 8),
+    devMinor: numeric(block, 337, 8),
+  }
+}
+
+/** Where Go says `ErrHeader`. */
+export function invalidHeader(what: string): S3loError {
+  return new S3loError('INTEGRITY', `the layer is not a valid tar: ${what}`)
+}
+
+/** Up to the first NUL. */
+export function cString(bytes: Uint8Array): ByteText {
+  const end = bytes.indexOf(0)
+  return byteText(end < 0 ? bytes : bytes.subarray(0, end))
+}
+
+type Format = 'v7' | 'ustar' | 'star' | 'gnu'
+
+function formatOf(block: Uint8Array): Format {
+  const stored = octal(block, 148, 8)
+  let unsigned = 0
+  let signed = 0
+  for (let i = 0; i < BLOCK_SIZE; i++) {
+    const byte = i >= 148 && i < 156 ? 0x20 : (block[i] ?? 0)
+    unsigned += byte
+    signed += byte < 0x80 ? byte : byte - 0x100
+  }
+  if (stored !== BigInt(unsigned) && stored !== BigInt(signed)) {
+    throw invalidHeader('a header has a wrong checksum')
+  }
+  const magic = byteText(block.subarray(257, 265))
+  if (magic.startsWith('ustar\0')) {
+    return byteText(block.subarray(508, 512)) === 'tar\0' ? 'star' : 'ustar'
+  }
+  return magic === 'ustar  \0' ? 'gnu' : 'v7'
+}
+
+function prefixOf(block: Uint8Array, format: Format): ByteText {
+  if (format === 'ustar') return text(block, 345, 155)
+  if (format === 'star') {
+    numeric(block, 476, 12) // The access and change times must be numbers, though nothing uses them.
+    numeric(block, 488, 12)
+    return text(block, 345, 131)
+  }
+  // Old Go wrote a prefix into GNU headers: Go takes it for one where the times are not numbers.
+  if (isNumericOrUnset(block, 345) && isNumericOrUnset(block, 357)) return EMPTY
+  const prefix = text(block, 345, 155)
+  return /[\u0080-\u00ff]/.test(prefix) ? EMPTY : prefix
+}
+
+function isNumericOrUnset(block: Uint8Array, at: number): boolean {
+  return block[at] === 0 || tryNumeric(block, at, 12) !== undefined
+}
+
+function text(block: Uint8Array, at: number, length: number): ByteText {
+  return cString(block.subarray(at, at + length))
+}
+
+function numeric(block: Uint8Array, at: number, length: number): bigint {
+  const value = tryNumeric(block, at, length)
+  if (value === undefined) throw invalidHeader('a header has a field that is not a number')
+  return value
+}
+
+function octal(block: Uint8Array, at: number, length: number): bigint {
+  const value = tryOctal(block, at, length)
+  if (value === undefined) throw invalidHeader('a header has a field that is not a number')
+  return value
+}
+
+function tryNumeric(block: Uint8Array, at: number, length: number): bigint | undefined {
+  const first = block[at] ?? 0
+  return (first & 0x80) === 0 ? tryOctal(block, at, length) : tryBinary(block, at, length)
+}
+
+/** Two's complement, big-endian, with the top bit only marking the form. */
+function tryBinary(block: Uint8Array, at: number, length: number): bigint | undefined {
+  const first = block[at] ?? 0
+  const negative = (first & 0x40) !== 0
+  const inverse = negative ? 0xff : 0
+  let value = BigInt((first ^ inverse) & 0x7f)
+  for (let i = at + 1; i < at + length; i++) {
+    value = (value << 8n) | BigInt((block[i] ?? 0) ^ inverse)
+  }
+  if (value >> 63n !== 0n) return undefined
+  return negative ? -value - 1n : value
+}
+
+function tryOctal(block: Uint8Array, at: number, length: number): bigint | undefined {
+  let start = at
+  let end = at + length
+  while (start < end && isBlank(block[start])) start += 1
+  while (end > start && isBlank(block[end - 1])) end -= 1
+  let value = 0
+  for (let i = start; i < end; i++) {
+    const byte = block[i] ?? 0
+    if (byte === 0 && i > start) break
+    if (byte < 0x30 || byte > 0x37) return undefined
+    value = value * 8 + byte - 0x30
+  }
+  return BigInt(value) // At most twelve digits: exact.
+}
+
+function isBlank(byte: number | undefined): boolean {
+  return byte === 0 || byte === 0x20
+}

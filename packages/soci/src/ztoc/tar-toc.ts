@@ -1,0 +1,237 @@
+import { S3loError } from '@s3lo/core/plugin'
+import { type ByteText, byteText, decodeText } from './byte-text.ts'
+import { formatTarTime, parsePax, parsePaxInteger, parsePaxTime, type TarTime } from './pax.ts'
+import { BLOCK_SIZE, cString, invalidHeader, parseTarHeader, type TarHeader } from './tar-header.ts'
+import type { EntryType, TocEntry } from './toc-entry.ts'
+
+/** The largest body of a PAX or GNU long-name header (bytes), as in Go. */
+const MAX_SPECIAL_BODY = 1024 * 1024
+
+const ENTRY_TYPES: Readonly<Record<string, EntryType>> = {
+  '0': 'reg',
+  '1': 'hardlink',
+  '2': 'symlink',
+  '3': 'char',
+  '4': 'block',
+  '5': 'dir',
+  '6': 'fifo',
+}
+
+/** Entries that have no content, whatever size their header claims. */
+const LINK_FLAG = /^[1-6]$/
+
+/** More metadata than this is refused, so that no layer can exhaust memory (bytes). */
+const MAX_TOC_BYTES = 256 * 1024 * 1024
+
+/** What an entry costs beside its texts. */
+const ENTRY_BYTES = 256
+
+export interface TarTocOptions {
+  /** Where in the tar the first byte is that will be pushed. */
+  readonly position?: number | undefined
+  /** Keeps the size that a link's header claims, though no content follows, as the original does. */
+  readonly keepLinkSizes?: boolean | undefined
+}
+
+type State = 'header' | 'second-zero' | 'body' | 'content' | 'padding' | 'end'
+
+/**
+ * Reads a tar that is pushed in pieces of any size, with exactly the semantics of Go's archive/tar.
+ * Throws `INTEGRITY` for a broken tar, `UNSUPPORTED` for entries that a zTOC cannot hold.
+ */
+export class TarToc {
+  readonly entries: TocEntry[] = []
+  readonly #keepLinkSizes: boolean
+  readonly #block = new Uint8Array(BLOCK_SIZE)
+  #filled = 0
+  #state: State = 'header'
+  #position: number
+  /** Bytes left of the content, padding or body. */
+  #left = 0
+  #padding = 0
+  #bodyFlag = ''
+  #body = new Uint8Array()
+  #pax: ReadonlyMap<ByteText, ByteText> = new Map()
+  #longName: ByteText | undefined
+  #longLink: ByteText | undefined
+  #tocBytes = 0
+
+  constructor({ position = 0, keepLinkSizes = false }: TarTocOptions = {}) {
+    this.#position = position
+    this.#keepLinkSizes = keepLinkSizes
+  }
+
+  /** How far the tar was read: its end once the end was seen (bytes). */
+  get position(): number {
+    return this.#position
+  }
+
+  push(chunk: Uint8Array): void {
+    let at = 0
+    while (at < chunk.length && this.#state !== 'end') at += this.#consume(chunk.subarray(at))
+  }
+
+  /** Says that no more comes. Throws `INTEGRITY` when the tar breaks off where it must not. */
+  finish(): void {
+    const breaksOff = this.#state === 'content' || this.#state === 'body' || this.#filled > 0
+    if (breaksOff) throw invalidHeader('it ends in the middle of an entry')
+    this.#state = 'end'
+  }
+
+  #consume(chunk: Uint8Array): number {
+    const waiting = this.#state === 'header' || this.#state === 'second-zero'
+    const wanted = waiting ? BLOCK_SIZE - this.#filled : this.#left
+    const length = Math.min(wanted, chunk.length)
+    this.#position += length
+    if (waiting) this.#fill(chunk.subarray(0, length))
+    else this.#pass(chunk.subarray(0, length))
+    return length
+  }
+
+  #fill(bytes: Uint8Array): void {
+    this.#block.set(bytes, this.#filled)
+    this.#filled += bytes.length
+    if (this.#filled < BLOCK_SIZE) return
+    this.#filled = 0
+    if (this.#block.every((byte) => byte === 0)) {
+      this.#state = this.#state === 'header' ? 'second-zero' : 'end'
+      return
+    }
+    if (this.#state === 'second-zero') throw invalidHeader('something follows a zero block')
+    this.#header(parseTarHeader(this.#block))
+  }
+
+  #pass(bytes: Uint8Array): void {
+    if (this.#state === 'body') this.#body.set(bytes, this.#body.length - this.#left)
+    this.#left -= bytes.length
+    if (this.#left > 0) return
+    if (this.#state === 'body') this.#special()
+    if (this.#state !== 'padding' && this.#padding > 0) {
+      this.#state = 'padding'
+      this.#left = this.#padding
+    } else {
+      this.#state = 'header'
+    }
+  }
+
+  #header(header: TarHeader): void {
+    switch (header.flag) {
+      case 'x':
+      case 'L':
+      case 'K':
+        this.#startBody(header)
+        break
+      case 'g':
+        throw unsupported('a PAX global header')
+      case 'S':
+        throw unsupported(`a sparse file (${decodeText(header.name)})`)
+      default:
+        this.#entry(header)
+    }
+  }
+
+  #startBody({ flag, size }: TarHeader): void {
+    if (size < 0n) throw invalidHeader('a header has a negative size')
+    if (size > MAX_SPECIAL_BODY) throw invalidHeader('a PAX or long-name header is over 1 MiB')
+    this.#bodyFlag = flag
+    this.#body = new Uint8Array(Number(size))
+    this.#expect('body', Number(size))
+  }
+
+  #special(): void {
+    if (this.#bodyFlag === 'x') this.#pax = parsePax(this.#body)
+    else if (this.#bodyFlag === 'L') this.#longName = cString(this.#body)
+    else this.#longLink = cString(this.#body)
+    this.#body = new Uint8Array()
+  }
+
+  #entry(header: TarHeader): void {
+    const pax = this.#pax
+    refuseSparse(pax)
+    const name = this.#longName || value(pax, 'path') || header.name
+    const flag = header.flag === '\0' ? (name.endsWith('/') ? '5' : '0') : header.flag
+    const type = ENTRY_TYPES[flag]
+    if (!type) {
+      throw unsupported(`an entry of type ${JSON.stringify(flag)} (${decodeText(name)})`)
+    }
+    this.#charge(name, header)
+    const size = exact(integer(pax, 'size') ?? header.size, 'size')
+    const content = type === 'reg' ? size : 0
+    if (content < 0 || (header.size < 0n && !LINK_FLAG.test(header.flag))) {
+      throw invalidHeader(`${decodeText(name)} has a negative size`)
+    }
+    const time = timesOf(pax) ?? { seconds: header.mtime, nanoseconds: 0 }
+    this.entries.push({
+      name,
+      type,
+      offset: this.#position,
+      size: this.#keepLinkSizes ? size : content,
+      linkname: this.#longLink || value(pax, 'linkpath') || header.linkname,
+      mode: exact(header.mode, 'mode'),
+      uid: Number(BigInt.asUintN(32, integer(pax, 'uid') ?? header.uid)),
+      gid: Number(BigInt.asUintN(32, integer(pax, 'gid') ?? header.gid)),
+      uname: value(pax, 'uname') ?? header.uname,
+      gname: value(pax, 'gname') ?? header.gname,
+      modTime: formatTarTime(time),
+      devMajor: exact(header.devMajor, 'device number'),
+      devMinor: exact(header.devMinor, 'device number'),
+      paxRecords: pax,
+    })
+    this.#pax = new Map()
+    this.#longName = undefined
+    this.#longLink = undefined
+    this.#expect('content', content)
+  }
+
+  #charge(name: ByteText, { linkname }: TarHeader): void {
+    this.#tocBytes += ENTRY_BYTES + name.length + (this.#longLink ?? linkname).length
+    for (const [key, text] of this.#pax) this.#tocBytes += key.length + text.length
+    if (this.#tocBytes <= MAX_TOC_BYTES) return
+    throw unsupported(`over ${MAX_TOC_BYTES} bytes of metadata`)
+  }
+
+  #expect(state: 'body' | 'content', length: number): void {
+    this.#state = state
+    this.#left = length
+    this.#padding = (BLOCK_SIZE - (length % BLOCK_SIZE)) % BLOCK_SIZE
+    if (length === 0) this.#pass(new Uint8Array())
+  }
+}
+
+/** An empty value leaves the header's in force. */
+function value(pax: ReadonlyMap<ByteText, ByteText>, key: string): ByteText | undefined {
+  return pax.get(byteText(Buffer.from(key))) || undefined
+}
+
+function integer(pax: ReadonlyMap<ByteText, ByteText>, key: string): bigint | undefined {
+  const text = value(pax, key)
+  return text === undefined ? undefined : parsePaxInteger(text)
+}
+
+/** The modification time; the other two only must be well-formed, as in Go. */
+function timesOf(pax: ReadonlyMap<ByteText, ByteText>): TarTime | undefined {
+  const [mtime] = ['mtime', 'atime', 'ctime'].map((key) => {
+    const text = value(pax, key)
+    return text === undefined ? undefined : parsePaxTime(text)
+  })
+  return mtime
+}
+
+/** The original records a size that is not the stored one, and every later entry is then refused. */
+function refuseSparse(pax: ReadonlyMap<ByteText, ByteText>): void {
+  const sparse = ['GNU.sparse.major', 'GNU.sparse.minor', 'GNU.sparse.map'].some(
+    (key) => value(pax, key) !== undefined,
+  )
+  if (sparse) throw unsupported('a sparse file')
+}
+
+function exact(number: bigint, what: string): number {
+  if (number > Number.MAX_SAFE_INTEGER || number < Number.MIN_SAFE_INTEGER) {
+    throw invalidHeader(`a ${what} of ${number} is out of range`)
+  }
+  return Number(number)
+}
+
+function unsupported(what: string): S3loError {
+  return new S3loError('UNSUPPORTED', `the layer's tar has ${what}, which no zTOC can describe`)
+}
