@@ -36,8 +36,8 @@ export function effectiveSettings(
   pattern: string | undefined,
 ): EffectiveConfig {
   const defaults = settingsFrom(config.default, { kind: 'default' })
-  const settings = pattern === undefined ? undefined : config.images[pattern]
-  if (pattern === undefined || settings === undefined) return defaults
+  if (pattern === undefined || !Object.hasOwn(config.images, pattern)) return defaults
+  const settings = config.images[pattern] ?? {}
   return { ...defaults, ...settingsFrom(settings, { kind: 'image', pattern }) }
 }
 

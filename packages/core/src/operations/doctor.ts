@@ -1,0 +1,196 @@
+import type { BucketConfig } from '../config/bucket-config.ts'
+import { readConfigDocument } from '../config/edit-config.ts'
+import { isWellFormed } from '../config/glob.ts'
+import type { CallOptions } from '../contract/call-options.ts'
+import type { Finding, StorageBackend } from '../contract/storage-backend.ts'
+import { isS3loError } from '../errors.ts'
+import type { ImageStore } from '../store/image-store.ts'
+import {
+  type GuaranteeReport,
+  type GuaranteeState,
+  probeEndpoint,
+  type ProbeOptions,
+  UNTESTED_ENDPOINT,
+} from './doctor-endpoint.ts'
+import {
+  checkImages,
+  type CheckOptions,
+  type ImagesReport,
+  type ManifestIssue,
+} from './doctor-images.ts'
+import { formatStore } from './format-store.ts'
+import { diagnose, findInterruptedUploads, type InterruptedUploads } from './provider-findings.ts'
+
+export interface DoctorOptions extends CheckOptions, ProbeOptions {
+  /** False leaves the endpoint untested: nothing is written then. */
+  readonly probe?: boolean | undefined
+}
+
+/** How a store is; field names are those of `--output json`. */
+export interface DoctorResult {
+  readonly bucket: string
+  /** With `://`. */
+  readonly scheme: string
+  /** Something is there that is laid out as a store. */
+  readonly layout_ok: boolean
+  /** `s3lo.yaml` is valid or absent. */
+  readonly config_ok: boolean
+  readonly config_present: boolean
+  readonly manifest_issues?: readonly ManifestIssue[]
+  /** Blobs that no tag needs, of the whole bucket. */
+  readonly orphaned_blobs: number
+  readonly orphaned_bytes: number
+  /** Absent where the store has no such thing or does not tell. */
+  readonly interrupted_uploads?: InterruptedUploads
+  /** How far the store's clock is ahead of this machine's (milliseconds); absent when untested. */
+  readonly clock_skew_ms?: number
+  readonly guarantees: GuaranteeReport
+  /** What was hashed again, when asked for. */
+  readonly verified_blobs?: number
+  readonly verified_bytes?: number
+  /** Everything above in words, with the next thing to type. */
+  readonly findings: readonly Finding[]
+  /** An image is broken. */
+  readonly broken: boolean
+  /** No image is broken, there is a store, and its configuration is valid. */
+  readonly ok: boolean
+}
+
+/**
+ * Checks a store: its layout, its configuration, that everything its tags name is there (below an
+ * image-name filter, empty or ending in `/`), and what its endpoint really does. A verdict is the
+ * result; what keeps the check itself from an answer is thrown.
+ */
+export async function doctor(
+  store: ImageStore,
+  filter = '',
+  { deep, probe = true, now, signal, onProgress }: DoctorOptions = {},
+): Promise<DoctorResult> {
+  const { backend } = store
+  const config = await checkConfig(backend, { signal })
+  const images = await checkImages(store, filter, { deep, signal, onProgress })
+  const uploads = await findInterruptedUploads(backend, { now, signal })
+  const endpoint = probe ? await probeEndpoint(backend, { now, signal }) : UNTESTED_ENDPOINT
+  const provider = await diagnose(backend, { signal })
+  const layoutOk = images.tags > 0 || images.blobs > 0
+  const broken = images.issues.length > 0
+  return {
+    bucket: backend.bucket,
+    scheme: `${backend.scheme}://`,
+    layout_ok: layoutOk,
+    config_ok: config.ok,
+    config_present: config.present,
+    ...(broken ? { manifest_issues: images.issues } : {}),
+    orphaned_blobs: images.orphans.count,
+    orphaned_bytes: images.orphans.bytes,
+    ...(uploads.found ? { interrupted_uploads: uploads.found } : {}),
+    ...(endpoint.clockSkewMs === undefined ? {} : { clock_skew_ms: endpoint.clockSkewMs }),
+    guarantees: endpoint.guarantees,
+    ...(images.verified
+      ? { verified_blobs: images.verified.count, verified_bytes: images.verified.bytes }
+      : {}),
+    findings: [
+      ...judgeLayout(backend, layoutOk),
+      ...config.findings,
+      ...judgeConfig(backend, config.config, endpoint.guarantees),
+      ...judgeImages(backend, images),
+      ...uploads.findings,
+      ...endpoint.findings,
+      ...provider,
+    ],
+    broken,
+    ok: layoutOk && config.ok && !broken,
+  }
+}
+
+interface ConfigReport {
+  readonly ok: boolean
+  readonly present: boolean
+  readonly findings: readonly Finding[]
+  /** Where it is valid. */
+  readonly config?: BucketConfig
+}
+
+async function checkConfig(backend: StorageBackend, options: CallOptions): Promise<ConfigReport> {
+  const ref = formatStore(backend)
+  try {
+    const { document, etag } = await readConfigDocument(backend, options)
+    if (etag !== undefined) {
+      const findings: Finding[] = [{ severity: 'ok', message: 's3lo.yaml is valid' }]
+      return { ok: true, present: true, findings, config: document.config }
+    }
+    const message = 's3lo.yaml is not there: no tag is immutable and none expires'
+    const hint = `s3lo init ${ref}`
+    return { ok: true, present: false, findings: [{ severity: 'notice', message, hint }] }
+  } catch (error) {
+    if (!isS3loError(error, 'INTEGRITY')) throw error
+    const hint = `correct the file, then look at it with s3lo config get ${ref}`
+    const finding: Finding = { severity: 'problem', message: error.message, hint }
+    return { ok: false, present: true, findings: [finding] }
+  }
+}
+
+const RACE = 's3lo looks before it writes, but two writers at the same moment both succeed'
+
+/** How far an immutable tag is safe from s3lo itself, by what became of create-only writes. */
+const KEPT: Readonly<Record<GuaranteeState, string>> = {
+  enforced: 'no s3lo overwrites or deletes one, and the store decides between two that create it',
+  untested: 'no s3lo overwrites or deletes one',
+  none: RACE,
+  broken: RACE,
+}
+
+function judgeConfig(
+  backend: StorageBackend,
+  config: BucketConfig | undefined,
+  guarantees: GuaranteeReport,
+): readonly Finding[] {
+  if (!config) return []
+  const findings: Finding[] = []
+  for (const pattern of Object.keys(config.images)) {
+    if (isWellFormed(pattern)) continue
+    findings.push({
+      severity: 'notice',
+      message: `the pattern ${JSON.stringify(pattern)} in s3lo.yaml matches no image`,
+      hint: `s3lo config remove ${JSON.stringify(formatStore(backend, pattern))}`,
+    })
+  }
+  const immutable = [config.default, ...Object.values(config.images)].some((s) => s.immutable)
+  if (immutable) {
+    findings.push({
+      severity: 'notice',
+      message: `immutable tags are kept by clients: ${KEPT[guarantees.create_only]}; other programs can overwrite them`,
+      hint: 'docs/immutability.md shows the settings of the bucket that bind everyone',
+    })
+  }
+  return findings
+}
+
+function judgeLayout(backend: StorageBackend, layoutOk: boolean): readonly Finding[] {
+  if (layoutOk) return [{ severity: 'ok', message: 'the layout is that of a store' }]
+  const hint = `push an image, or prepare the store: s3lo init ${formatStore(backend)}`
+  return [{ severity: 'problem', message: 'there is no image and no blob here', hint }]
+}
+
+function judgeImages(backend: StorageBackend, report: ImagesReport): readonly Finding[] {
+  const { tags, issues, orphans, chunked, unreadable } = report
+  const findings: Finding[] = issues.map(({ image, message, hint }) => ({
+    severity: 'problem',
+    message: `${image}: ${message}`,
+    hint,
+  }))
+  if (issues.length === 0) findings.push({ severity: 'ok', message: `${tags} tags are whole` })
+  if (orphans.count > 0) {
+    const doubt = unreadable > 0 ? ' (what unreadable manifests name among them)' : ''
+    findings.push({
+      severity: 'notice',
+      message: `${orphans.count} blobs of ${orphans.bytes} bytes belong to no tag${doubt}`,
+      hint: `s3lo clean ${formatStore(backend)} --blobs shows them, with --confirm removes those that no push still needs`,
+    })
+  }
+  if (chunked > 0) {
+    const message = `${chunked} layers are stored in chunks, which this version does not check`
+    findings.push({ severity: 'notice', message })
+  }
+  return findings
+}

@@ -1,0 +1,142 @@
+import type { BucketConfig, ImageSettings, LifecycleMode } from '../config/bucket-config.ts'
+import type { ConfigValue } from '../config/config-path.ts'
+import { readConfigDocument } from '../config/edit-config.ts'
+import {
+  effectiveSettings,
+  matchingPattern,
+  type Setting,
+  type SettingSource,
+} from '../config/effective-config.ts'
+import { hasWildcard } from '../config/glob.ts'
+import { toPolicy } from '../config/write-config.ts'
+import type { CallOptions } from '../contract/call-options.ts'
+import type { StorageBackend } from '../contract/storage-backend.ts'
+import { formatStore } from './format-store.ts'
+
+/** Rules of retention; field names are those of the file and of `--output json`. */
+export interface LifecycleFields {
+  readonly keep_last?: number
+  readonly max_age?: string
+  readonly keep_tags?: readonly string[]
+  readonly mode?: LifecycleMode
+}
+
+/** Settings of one scope; field names are those of the file and of `--output json`. */
+export interface ConfigSettings {
+  readonly immutable?: boolean
+  readonly lifecycle?: LifecycleFields
+  readonly chunked?: boolean
+}
+
+/** Everything that a store's file sets. */
+export interface StoreConfigResult {
+  readonly default: ConfigSettings
+  readonly images?: Readonly<Record<string, ConfigSettings>>
+  readonly policies?: readonly { readonly [key: string]: ConfigValue }[]
+  readonly chunked?: boolean
+  readonly chunk_format?: number
+}
+
+/** What holds for one image, or for the images of one glob. */
+export interface ImageConfigResult {
+  readonly ref: string
+  readonly immutable?: boolean
+  readonly lifecycle?: LifecycleFields
+  /** The key under `images:` that applies; absent when none does. */
+  readonly pattern?: string
+  /** Where each value is set: `default` or that key, by the name of the setting. */
+  readonly sources: Readonly<Record<string, string>>
+}
+
+/** What a store's `s3lo.yaml` sets, of every scope. Throws `INTEGRITY` when it is not valid. */
+export async function getStoreConfig(
+  backend: StorageBackend,
+  options?: CallOptions,
+): Promise<StoreConfigResult> {
+  const { document } = await readConfigDocument(backend, options)
+  const { default: defaults, images, policies, chunked, chunkFormat } = document.config
+  const entries = Object.entries(images).map(([key, value]) => [key, toSettings(value)] as const)
+  return {
+    default: toSettings(defaults),
+    ...(entries.length > 0 ? { images: toRecord(entries) } : {}),
+    ...(policies?.length ? { policies: policies.map(toPolicy) } : {}),
+    ...(chunked === undefined ? {} : { chunked }),
+    ...(chunkFormat === undefined ? {} : { chunk_format: chunkFormat }),
+  }
+}
+
+/**
+ * What holds for an image, each value with its source. For a glob: what holds for the images that
+ * take their settings from that very key. Throws `INTEGRITY` when the file is not valid.
+ */
+export async function getImageConfig(
+  backend: StorageBackend,
+  image: string,
+  options?: CallOptions,
+): Promise<ImageConfigResult> {
+  const { config } = (await readConfigDocument(backend, options)).document
+  const pattern = patternOf(config, image)
+  const effective = effectiveSettings(config, pattern)
+  const { immutable, keepLast, maxAge, keepTags, mode } = effective
+  const settings = toSettings({
+    ...(immutable ? { immutable: immutable.value } : {}),
+    lifecycle: {
+      ...(keepLast ? { keepLast: keepLast.value } : {}),
+      ...(maxAge ? { maxAge: maxAge.value } : {}),
+      ...(keepTags ? { keepTags: keepTags.value } : {}),
+      ...(mode ? { mode: mode.value } : {}),
+    },
+  })
+  return {
+    ref: formatStore(backend, image),
+    ...settings,
+    ...(pattern === undefined ? {} : { pattern }),
+    sources: sourcesOf({
+      immutable,
+      'lifecycle.keep_last': keepLast,
+      'lifecycle.max_age': maxAge,
+      'lifecycle.keep_tags': keepTags,
+      'lifecycle.mode': mode,
+    }),
+  }
+}
+
+/** Settings as the file and `--output json` have them; what is not set is absent. */
+export function toSettings({ immutable, lifecycle }: ImageSettings): ConfigSettings {
+  const { keepLast, maxAge, keepTags, mode } = lifecycle ?? {}
+  const fields: LifecycleFields = {
+    ...(keepLast === undefined ? {} : { keep_last: keepLast }),
+    ...(maxAge === undefined ? {} : { max_age: maxAge }),
+    ...(keepTags === undefined ? {} : { keep_tags: keepTags }),
+    ...(mode === undefined ? {} : { mode }),
+  }
+  return {
+    ...(immutable === undefined ? {} : { immutable }),
+    ...(Object.keys(fields).length > 0 ? { lifecycle: fields } : {}),
+  }
+}
+
+function patternOf(config: BucketConfig, image: string): string | undefined {
+  if (!hasWildcard(image)) return matchingPattern(config, image)
+  return Object.hasOwn(config.images, image) ? image : undefined
+}
+
+function sourcesOf(
+  settings: Readonly<Record<string, Setting<unknown> | undefined>>,
+): Readonly<Record<string, string>> {
+  const entries = Object.entries(settings).flatMap(([key, setting]) =>
+    setting ? [[key, formatSource(setting.source)] as const] : [],
+  )
+  return Object.fromEntries(entries)
+}
+
+function formatSource(source: SettingSource): string {
+  return source.kind === 'default' ? 'default' : `images[${JSON.stringify(source.pattern)}]`
+}
+
+/** With a null prototype: patterns are foreign, and `__proto__` must be one like any other. */
+function toRecord<T>(entries: readonly (readonly [string, T])[]): Readonly<Record<string, T>> {
+  const record: Record<string, T> = Object.create(null)
+  for (const [key, value] of entries) record[key] = value
+  return record
+}

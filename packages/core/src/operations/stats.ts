@@ -1,0 +1,186 @@
+import type { CallOptions } from '../contract/call-options.ts'
+import type { ProgressOptions } from '../contract/progress.ts'
+import type { StorageBackend } from '../contract/storage-backend.ts'
+import { isS3loError, type S3loError } from '../errors.ts'
+import type { Manifest } from '../oci/document.ts'
+import { totalSize } from '../oci/descriptor.ts'
+import { isManifestMediaType } from '../oci/media-type.ts'
+import type { ImageStore } from '../store/image-store.ts'
+import { LIST_PRICES, type Prices } from './prices.ts'
+import { type GraphTag, reachable, readStoreGraph, type StoreGraph } from './store-graph.ts'
+import { listStored } from './stored-content.ts'
+
+export interface StatsOptions extends CallOptions, ProgressOptions {
+  /** Default: {@link LIST_PRICES}. */
+  readonly prices?: Prices | undefined
+}
+
+/** What a month costs, in the currency of the prices; field names are those of `--output json`. */
+export interface CostEstimate {
+  readonly s3_monthly: number
+  readonly s3_no_dedup_monthly: number
+  readonly ecr_monthly: number
+  readonly savings_vs_ecr: number
+  /** Of what ECR would cost. */
+  readonly savings_pct: number
+}
+
+/** What a store holds and costs; field names are those of `--output json`, sizes are bytes. */
+export interface StatsResult {
+  readonly images: number
+  readonly tags: number
+  readonly unique_blobs: number
+  /** What blobs and chunks take, of the whole bucket. */
+  readonly blob_bytes: number
+  readonly chunks: number
+  readonly chunk_bytes: number
+  /** What the tags would take if they shared nothing: configs and layers of every platform. */
+  readonly logical_bytes: number
+  readonly dedup_savings: number
+  /** Of the logical bytes. */
+  readonly dedup_percent: number
+  readonly storage_by_class: Readonly<Record<string, number>>
+  readonly cost: CostEstimate
+  readonly prices: Prices
+  /** Tags that count with nothing because a manifest of theirs cannot be read. */
+  readonly unreadable_tags: number
+}
+
+/**
+ * Counts a store in one pass: its listing, and every manifest once. `filter` (empty, or ending in
+ * `/`) narrows images, tags and logical bytes; what is stored is always counted bucket-wide.
+ */
+export async function stats(
+  store: ImageStore,
+  filter = '',
+  { prices = LIST_PRICES, signal, onProgress }: StatsOptions = {},
+): Promise<StatsResult> {
+  const graph = await readStoreGraph(store, filter, measure, { signal })
+  const logical = sumTags(graph, onProgress)
+  const stored = await measureStored(store.backend, { signal })
+  const savings = Math.max(0, logical.bytes - stored.bytes)
+  return {
+    images: new Set(graph.tags.map(({ image }) => image)).size,
+    tags: graph.tags.length,
+    unique_blobs: stored.blobs,
+    blob_bytes: stored.bytes,
+    chunks: stored.chunks,
+    chunk_bytes: stored.chunkBytes,
+    logical_bytes: logical.bytes,
+    dedup_savings: savings,
+    dedup_percent: percent(savings, logical.bytes),
+    storage_by_class: Object.fromEntries(stored.byClass),
+    cost: estimate(logical, stored.byClass, prices),
+    prices,
+    unreadable_tags: logical.unreadable,
+  }
+}
+
+/** Bytes of one manifest's content. */
+interface Measure {
+  readonly bytes: number
+  /** Of them, layers that are not compressed. */
+  readonly plainBytes: number
+}
+
+function measure(manifest: Manifest): Measure {
+  if (manifest.kind === 'index') {
+    const others = manifest.manifests.filter(({ mediaType }) => !isManifestMediaType(mediaType))
+    return { bytes: totalSize(others), plainBytes: 0 }
+  }
+  const { config, layers } = manifest
+  const plain = layers.filter(({ mediaType }) => mediaType.endsWith('.tar'))
+  return { bytes: config.size + totalSize(layers), plainBytes: totalSize(plain) }
+}
+
+interface Logical extends Measure {
+  readonly unreadable: number
+}
+
+function sumTags(graph: StoreGraph<Measure>, onProgress: ProgressOptions['onProgress']): Logical {
+  let bytes = 0
+  let plainBytes = 0
+  let unreadable = 0
+  for (const tag of graph.tags) {
+    const sum = sumTag(graph, tag)
+    if (isS3loError(sum)) {
+      unreadable++
+      const message = `${tag.image}:${tag.tag} is not counted: ${sum.message}`
+      onProgress?.({ type: 'notice', code: 'tag-unreadable', message })
+    } else {
+      bytes += sum.bytes
+      plainBytes += sum.plainBytes
+    }
+  }
+  return { bytes, plainBytes, unreadable }
+}
+
+function sumTag(graph: StoreGraph<Measure>, tag: GraphTag<Measure>): Measure | S3loError {
+  let bytes = 0
+  let plainBytes = 0
+  for (const { node } of reachable(graph, tag)) {
+    if (isS3loError(node)) return node
+    bytes += node.summary.bytes
+    plainBytes += node.summary.plainBytes
+  }
+  return { bytes, plainBytes }
+}
+
+interface Stored {
+  readonly blobs: number
+  readonly chunks: number
+  readonly chunkBytes: number
+  /** Of both. */
+  readonly bytes: number
+  readonly byClass: ReadonlyMap<string, number>
+}
+
+async function measureStored(backend: StorageBackend, options: CallOptions): Promise<Stored> {
+  const byClass = new Map<string, number>()
+  async function measureKind(kind: 'blobs' | 'chunks'): Promise<readonly [number, number]> {
+    let count = 0
+    let bytes = 0
+    for await (const { info } of listStored(backend, kind, options)) {
+      count++
+      bytes += info.size
+      // As S3 lists it: what has no class is of the standard one.
+      const storageClass = info.storageClass ?? 'STANDARD'
+      byClass.set(storageClass, (byClass.get(storageClass) ?? 0) + info.size)
+    }
+    return [count, bytes]
+  }
+  const [blobs, blobBytes] = await measureKind('blobs')
+  const [chunks, chunkBytes] = await measureKind('chunks')
+  return { blobs, chunks, chunkBytes, bytes: blobBytes + chunkBytes, byClass }
+}
+
+function estimate(
+  logical: Measure,
+  byClass: ReadonlyMap<string, number>,
+  prices: Prices,
+): CostEstimate {
+  const { s3_gib_month: standard, by_class: classes = {} } = prices
+  let monthly = 0
+  for (const [name, bytes] of byClass) {
+    const price = Object.hasOwn(classes, name) ? classes[name] : undefined
+    monthly += toGib(bytes) * (price ?? standard)
+  }
+  // ECR stores layers compressed: only those that are not so already become smaller there.
+  const inEcr = logical.bytes - logical.plainBytes + logical.plainBytes / prices.ecr_compression
+  const ecr = toGib(inEcr) * prices.ecr_gib_month
+  return {
+    s3_monthly: monthly,
+    s3_no_dedup_monthly: toGib(logical.bytes) * standard,
+    ecr_monthly: ecr,
+    savings_vs_ecr: ecr - monthly,
+    savings_pct: percent(ecr - monthly, ecr),
+  }
+}
+
+function toGib(bytes: number): number {
+  return bytes / 2 ** 30
+}
+
+function percent(part: number, whole: number): number {
+  return whole === 0 ? 0 : (part / whole) * 100
+}

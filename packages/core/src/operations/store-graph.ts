@@ -1,0 +1,215 @@
+import { forEachConcurrent } from '../concurrency/for-each-concurrent.ts'
+import type { CallOptions } from '../contract/call-options.ts'
+import { type ErrorCode, isS3loError, S3loError } from '../errors.ts'
+import { readManifest } from '../graph/read-manifest.ts'
+import type { Descriptor } from '../oci/descriptor.ts'
+import { type Manifest, parseManifest } from '../oci/document.ts'
+import { isManifestMediaType } from '../oci/media-type.ts'
+import { formatPlatform } from '../oci/platform.ts'
+import type { ImageStore } from '../store/image-store.ts'
+import { readTagManifest } from '../store/manifests.ts'
+import { readTagEntries, type TagEntry } from '../store/tags.ts'
+
+/** What a caller keeps of each manifest: of a large store no more than that fits in memory. */
+export type Summarise<T> = (manifest: Manifest) => T
+
+/** A manifest that was read. */
+export interface GraphNode<T> {
+  readonly summary: T
+  /** The manifests that an index names, each with its platform where it has one. */
+  readonly children: readonly GraphChild[]
+}
+
+export interface GraphChild {
+  readonly digest: string
+  readonly platform?: string
+}
+
+/** A tag with its root manifest, or with why that cannot be read. */
+export interface GraphTag<T> {
+  readonly image: string
+  readonly tag: string
+  /** Of the object that publishes it. */
+  readonly etag: string
+  readonly root: GraphNode<T> | S3loError
+}
+
+/** Every manifest of a store, each digest once. */
+export interface StoreGraph<T> {
+  /** Sorted by image, then by tag. */
+  readonly tags: readonly GraphTag<T>[]
+  /** Child manifests by digest, or why one cannot be read. */
+  readonly manifests: ReadonlyMap<string, GraphNode<T> | S3loError>
+}
+
+/** A manifest below a tag, as {@link reachable} meets it. */
+export interface Reached<T> {
+  /** Absent for the root. */
+  readonly digest?: string
+  /** Of the nearest index entry that has one. */
+  readonly platform?: string
+  readonly node: GraphNode<T> | S3loError
+}
+
+export interface StoreGraphOptions extends CallOptions {
+  /** False leaves an entry of an index out. */
+  readonly follow?: ((entry: Descriptor) => boolean) | undefined
+}
+
+const READS_AT_ONCE = 20
+
+/** Nested indexes deeper than this are refused. */
+const MAX_DEPTH = 8
+
+/** What can be wrong with one image while the store as a whole answers. */
+const IMAGE_FAULTS: ReadonlySet<ErrorCode> = new Set([
+  'NOT_FOUND',
+  'INTEGRITY',
+  'UNSUPPORTED',
+  'FORBIDDEN',
+])
+
+/**
+ * Reads every manifest below an image-name filter (empty, or ending in `/`) once, 20 at a time: one
+ * request for each tag, and one for each child manifest however many tags share it. A manifest that
+ * cannot be read becomes an error in its place; a store that cannot be read is thrown.
+ */
+export async function readStoreGraph<T>(
+  store: ImageStore,
+  filter: string,
+  summarise: Summarise<T>,
+  options: StoreGraphOptions = {},
+): Promise<StoreGraph<T>> {
+  const reader = new GraphReader(store, summarise, options)
+  await reader.readTags(filter)
+  await reader.readChildren()
+  const tags = reader.tags.toSorted((a, b) => compare(a.image, b.image) || compare(a.tag, b.tag))
+  return { tags, manifests: reader.manifests }
+}
+
+/** The manifests of a tag, its root first, each digest once. */
+export function* reachable<T>(
+  { manifests }: StoreGraph<T>,
+  { root }: GraphTag<T>,
+): Generator<Reached<T>, void> {
+  const seen = new Set<string>()
+  const waiting: Reached<T>[] = [{ node: root }]
+  for (let next = waiting.pop(); next; next = waiting.pop()) {
+    yield next
+    if (isS3loError(next.node)) continue
+    for (const child of next.node.children.toReversed()) {
+      const node = manifests.get(child.digest)
+      if (!node || seen.has(child.digest)) continue
+      seen.add(child.digest)
+      const platform = child.platform ?? next.platform
+      waiting.push({ digest: child.digest, node, ...(platform ? { platform } : {}) })
+    }
+  }
+}
+
+class GraphReader<T> {
+  readonly tags: GraphTag<T>[] = []
+  readonly manifests = new Map<string, GraphNode<T> | S3loError>()
+  readonly #store: ImageStore
+  readonly #summarise: Summarise<T>
+  readonly #options: StoreGraphOptions
+  /** Children that were named and not read yet. */
+  #pending = new Map<string, Descriptor>()
+  #reading: ReadonlyMap<string, Descriptor> = new Map()
+
+  constructor(store: ImageStore, summarise: Summarise<T>, options: StoreGraphOptions) {
+    this.#store = store
+    this.#summarise = summarise
+    this.#options = options
+  }
+
+  async readTags(filter: string): Promise<void> {
+    const entries = readTagEntries(this.#store.backend, filter, { signal: this.#options.signal })
+    await forEachConcurrent(
+      entries,
+      READS_AT_ONCE,
+      async (entry, signal) => this.#readTag(entry, signal),
+      this.#options.signal,
+    )
+  }
+
+  /** Level by level, so that no more than {@link READS_AT_ONCE} are read at once in the whole store. */
+  async readChildren(): Promise<void> {
+    for (let depth = 1; this.#pending.size > 0; depth++) {
+      this.#reading = this.#pending
+      this.#pending = new Map()
+      await forEachConcurrent(
+        this.#reading.values(),
+        READS_AT_ONCE,
+        async (descriptor, signal) => {
+          this.manifests.set(descriptor.digest, await this.#readChild(descriptor, depth, signal))
+        },
+        this.#options.signal,
+      )
+    }
+  }
+
+  async #readTag({ image, tag, info }: TagEntry, signal: AbortSignal): Promise<void> {
+    const root = await imageFault(async () => {
+      const reference = { name: image, tag }
+      const document = await readTagManifest(this.#store.backend, reference, { signal })
+      return document && this.#toNode(parseManifest(document.content, `${image}:${tag}`))
+    })
+    // Deleted while it was being listed: it is not there, and nothing is wrong with it.
+    if (root) this.tags.push({ image, tag, etag: info.etag, root })
+  }
+
+  async #readChild(
+    descriptor: Descriptor,
+    depth: number,
+    signal: AbortSignal,
+  ): Promise<GraphNode<T> | S3loError> {
+    return imageFault(async () => {
+      if (depth > MAX_DEPTH) {
+        throw new S3loError('INTEGRITY', `the image nests indexes deeper than ${MAX_DEPTH}`)
+      }
+      const { manifest } = await readManifest(this.#store, descriptor, { signal })
+      return this.#toNode(manifest)
+    })
+  }
+
+  #toNode(manifest: Manifest): GraphNode<T> {
+    const children = childrenOf(manifest, this.#options.follow)
+    for (const child of children) {
+      const { digest } = child
+      const known = this.manifests.has(digest) || this.#reading.has(digest)
+      if (!known && !this.#pending.has(digest)) this.#pending.set(digest, child)
+    }
+    return {
+      summary: this.#summarise(manifest),
+      children: children.map(({ digest, platform }) => ({
+        digest,
+        ...(platform ? { platform: formatPlatform(platform) } : {}),
+      })),
+    }
+  }
+}
+
+function childrenOf(
+  manifest: Manifest,
+  follow: StoreGraphOptions['follow'],
+): readonly Descriptor[] {
+  if (manifest.kind === 'manifest') return []
+  return manifest.manifests.filter(
+    (entry) => isManifestMediaType(entry.mediaType) && (follow?.(entry) ?? true),
+  )
+}
+
+/** The result, or the error when it is one image's own. */
+async function imageFault<R>(read: () => Promise<R>): Promise<R | S3loError> {
+  try {
+    return await read()
+  } catch (error) {
+    if (isS3loError(error) && IMAGE_FAULTS.has(error.code)) return error
+    throw error
+  }
+}
+
+function compare(a: string, b: string): number {
+  return a < b ? -1 : Number(a > b)
+}
