@@ -1,0 +1,49 @@
+import type { CallOptions } from '../contract/call-options.ts'
+import type { ObjectInfo, StorageBackend } from '../contract/storage-backend.ts'
+import { isDigest } from '../oci/digest.ts'
+import { nameOf } from './name-set.ts'
+
+/** Where a collector may delete. All other prefixes are untouchable: the Go program's chunks as well. */
+const BLOBS_PREFIX = 'blobs/'
+const REFERRER_BLOBS_PREFIX = '.s3lo/blobs/'
+const REFERRERS_PREFIX = '.s3lo/referrers/'
+
+/** An object that a collector may delete when nothing needs it. */
+export interface Collectable {
+  readonly info: ObjectInfo
+  /** Its own name. */
+  readonly name: string
+  /** The digest that its key says. */
+  readonly digest: string
+  /** For a referrer: the name of what it refers to, with which it lives and dies. */
+  readonly subject?: string
+}
+
+/** Every referrer of a store, in key order; foreign keys are left out. */
+export async function* listReferrers(
+  backend: StorageBackend,
+  options?: CallOptions,
+): AsyncGenerator<Collectable & { readonly subject: string }, void> {
+  for await (const info of backend.list(REFERRERS_PREFIX, options)) {
+    const path = info.key.slice(REFERRERS_PREFIX.length)
+    const [, algorithm, subject, own] =
+      /^(\w+)\/([0-9a-f]+)\/(\w+-[0-9a-f]+)\.json$/.exec(path) ?? []
+    const digest = own?.replace('-', ':') ?? ''
+    if (subject === undefined || !isDigest(`${algorithm}:${subject}`) || !isDigest(digest)) continue
+    yield { info, digest, name: nameOf(digest), subject }
+  }
+}
+
+/** Everything that can be collected: referrers before blobs, so that none is seen without its content. */
+export async function* listCollectable(
+  backend: StorageBackend,
+  options?: CallOptions,
+): AsyncGenerator<Collectable, void> {
+  yield* listReferrers(backend, options)
+  for (const prefix of [REFERRER_BLOBS_PREFIX, BLOBS_PREFIX]) {
+    for await (const info of backend.list(prefix, options)) {
+      const digest = info.key.slice(prefix.length).replace('/', ':')
+      if (isDigest(digest)) yield { info, digest, name: nameOf(digest) }
+    }
+  }
+}

@@ -1,0 +1,224 @@
+import type { DeleteFailure, ObjectInfo, StorageBackend } from '../contract/storage-backend.ts'
+import type { TagName } from '../layout/keys.ts'
+import { provenGuarantees } from '../store/guarantees.ts'
+import { type Collectable, listCollectable } from './collectable.ts'
+import { CondemnedNames } from './condemned.ts'
+import { type HousekeepingResult, keepHouse } from './housekeeping.ts'
+import { findLegacyTrace } from './legacy-trace.ts'
+import { LiveContent, type UnreadableManifest } from './live-content.ts'
+import {
+  type DeathRule,
+  DEFAULT_MARGIN_MS,
+  DEFAULT_TTL_SECONDS,
+  defaultWho,
+  type ParticipantOptions,
+} from './participant.ts'
+import { runRound } from './round.ts'
+import { StoreClock } from './store-clock.ts'
+
+/** Why an object was deleted, or why garbage stays for now. */
+export type Outcome =
+  | { readonly kind: 'deleted' | 'would-delete' }
+  /** Younger than the grace period: it may belong to a push that writes no pin. */
+  | { readonly kind: 'recent' }
+  /** Garbage for less than the grace period. */
+  | { readonly kind: 'condemned' }
+  /** A push or copy that is running has named it. */
+  | { readonly kind: 'pinned' }
+  | { readonly kind: 'failed'; readonly failure: DeleteFailure }
+
+/** An object that no published manifest needs, and what was done about it. */
+export interface CollectedObject {
+  readonly key: string
+  /** Bytes. */
+  readonly size: number
+  readonly outcome: Outcome
+}
+
+export interface CollectOptions extends ParticipantOptions {
+  /** Deletes; otherwise nothing is written and the result says what would be. */
+  readonly confirm?: boolean | undefined
+  /** Milliseconds (default 1 h) for writers without pins, from the later of object age and condemnation. */
+  readonly graceMs?: number | undefined
+  /** Tags (`image:tag`) that may be unreadable: what only they need is deleted. */
+  readonly ignore?: Iterable<string> | undefined
+  /** Tags taken as deleted in a dry run. */
+  readonly without?: ((tag: TagName) => boolean) | undefined
+  /** Told of every object that no manifest needs, one by one: they may be a million. */
+  readonly onObject?: ((object: CollectedObject) => void) | undefined
+  /** This machine's time, for the ages in a dry run, which must not write to read the store's clock. */
+  readonly now?: (() => number) | undefined
+}
+
+/** What a collection did, or would do. */
+export interface CollectResult extends HousekeepingResult {
+  readonly dryRun: boolean
+  /** Objects of content. */
+  readonly scanned: number
+  readonly deleted: number
+  /** Bytes. */
+  readonly freedBytes: number
+  readonly recent: number
+  readonly condemned: number
+  readonly pinned: number
+  readonly failed: number
+  readonly rounds: number
+  /** Manifests that cannot be read: while there is one, nothing was deleted. */
+  readonly unreadable: readonly UnreadableManifest[]
+  /** An object that only a program without pins writes: what it re-uses without touching is not safe. */
+  readonly legacyTrace?: ObjectInfo
+}
+
+export const DEFAULT_GRACE_MS = 3_600_000
+
+/** Objects of one round: a writer that uses one of them waits for the round to end. */
+const ROUND_SIZE = 4000
+
+/**
+ * Deletes content that no published manifest needs, while pushes and other collections run. Nothing
+ * that was published or is about to be is ever deleted (gc-protocol 4.4). Memory is bounded by what
+ * is live (32 to 64 bytes a name), not by what there is.
+ */
+export async function collectGarbage(
+  backend: StorageBackend,
+  options: CollectOptions = {},
+): Promise<CollectResult> {
+  const { confirm = false, signal } = options
+  const clock = new StoreClock(backend)
+  try {
+    const now = confirm ? await clock.read({ signal }) : (options.now?.() ?? Date.now())
+    return await new Collector(backend, options, now).run()
+  } finally {
+    if (confirm) await backend.delete(clock.keys())
+  }
+}
+
+class Collector {
+  readonly #backend: StorageBackend
+  readonly #options: CollectOptions
+  readonly #now: number
+  readonly #graceMs: number
+  readonly #isDryRun: boolean
+  readonly #rule: DeathRule
+  readonly #live: LiveContent
+  readonly #condemned: CondemnedNames
+  readonly #counts = { scanned: 0, deleted: 0, freedBytes: 0, rounds: 0 }
+  readonly #kept = { recent: 0, condemned: 0, pinned: 0, failed: 0 }
+
+  constructor(backend: StorageBackend, options: CollectOptions, now: number) {
+    this.#backend = backend
+    this.#options = options
+    this.#now = now
+    this.#graceMs = options.graceMs ?? DEFAULT_GRACE_MS
+    this.#isDryRun = !(options.confirm ?? false)
+    this.#rule = {
+      marginMs: options.marginMs ?? DEFAULT_MARGIN_MS,
+      ended: options.ended ?? new Set(),
+    }
+    this.#live = new LiveContent(backend, {
+      ignore: new Set(options.ignore),
+      // What is not deleted is live, whatever a plan says.
+      without: this.#isDryRun ? options.without : undefined,
+    })
+    this.#condemned = new CondemnedNames(backend, {
+      now,
+      graceMs: this.#graceMs,
+      isDryRun: this.#isDryRun,
+    })
+  }
+
+  async run(): Promise<CollectResult> {
+    const { signal } = this.#options
+    const isDryRun = this.#isDryRun
+    const rule = this.#rule
+    const house = await keepHouse(this.#backend, { now: this.#now, rule, isDryRun, signal })
+    const legacyTrace = await findLegacyTrace(this.#backend, { signal })
+    await this.#live.scan({ signal })
+    if (this.#live.unreadable.length === 0) await this.#collect()
+    return {
+      dryRun: isDryRun,
+      ...this.#counts,
+      ...this.#kept,
+      ...house,
+      unreadable: this.#live.unreadable,
+      ...(legacyTrace ? { legacyTrace } : {}),
+    }
+  }
+
+  async #collect(): Promise<void> {
+    const { signal } = this.#options
+    await this.#condemned.load((name) => this.#live.has({ name }), { signal })
+    let batch: Collectable[] = []
+    for await (const item of listCollectable(this.#backend, { signal })) {
+      this.#counts.scanned++
+      if (this.#isCandidate(item)) batch.push(item)
+      if (this.#condemned.isFull) await this.#condemned.flush({ signal })
+      if (batch.length < ROUND_SIZE) continue
+      await this.#delete(batch)
+      batch = []
+      if (this.#live.unreadable.length > 0) return
+    }
+    await this.#delete(batch)
+    if (this.#live.unreadable.length > 0) return
+    await this.#condemned.flush({ signal })
+    await this.#condemned.settle({ signal })
+  }
+
+  #isCandidate(item: Collectable): boolean {
+    if (this.#live.has(item)) return false
+    if (item.info.lastModified.getTime() + this.#graceMs > this.#now) {
+      this.#keep('recent', item)
+      return false
+    }
+    if (this.#condemned.isMature(item.name)) return true
+    this.#keep('condemned', item)
+    return false
+  }
+
+  async #delete(candidates: readonly Collectable[]): Promise<void> {
+    if (candidates.length === 0) return
+    if (this.#isDryRun) {
+      for (const item of candidates) this.#count(item, 'would-delete')
+      return
+    }
+    this.#counts.rounds++
+    const { deleted, pinned, failed } = await runRound(candidates, {
+      backend: this.#backend,
+      live: this.#live,
+      rule: this.#rule,
+      ttlSeconds: await this.#ttlSeconds(),
+      who: this.#options.who ?? defaultWho('collector'),
+      signal: this.#options.signal,
+    })
+    for (const item of deleted) this.#count(item, 'deleted')
+    for (const item of pinned) this.#keep('pinned', item)
+    const items = new Map(candidates.map((item) => [item.info.key, item]))
+    for (const failure of failed) {
+      const item = items.get(failure.key)
+      if (!item) continue
+      this.#kept.failed++
+      this.#tell(item, { kind: 'failed', failure })
+    }
+  }
+
+  async #ttlSeconds(): Promise<number | undefined> {
+    const { signal, ttlSeconds = DEFAULT_TTL_SECONDS } = this.#options
+    const { deadlines } = await provenGuarantees(this.#backend, { signal })
+    return deadlines ? ttlSeconds : undefined
+  }
+
+  #count(item: Collectable, kind: 'deleted' | 'would-delete'): void {
+    this.#counts.deleted++
+    this.#counts.freedBytes += item.info.size
+    this.#tell(item, { kind })
+  }
+
+  #keep(kind: 'recent' | 'condemned' | 'pinned', item: Collectable): void {
+    this.#kept[kind]++
+    this.#tell(item, { kind })
+  }
+
+  #tell({ info: { key, size } }: Collectable, outcome: Outcome): void {
+    this.#options.onObject?.({ key, size, outcome })
+  }
+}

@@ -1,0 +1,100 @@
+import type { CallOptions } from '../contract/call-options.ts'
+import { type StorageBackend, supports } from '../contract/storage-backend.ts'
+import { stagingKey } from '../layout/keys.ts'
+import { CLOCK_PREFIX } from './control-key.ts'
+import { listControls } from './control-object.ts'
+import { type DeathRule, isDeadAt } from './participant.ts'
+
+/** What unfinished work leaves behind is nobody's after this (milliseconds): no single upload takes a day. */
+export const ABANDONED_AFTER_MS = 24 * 3_600_000
+
+/** Uploads below other prefixes are not ours to abort. */
+const OWN_UPLOADS = ['blobs/', 'manifests/', '.s3lo/']
+
+/** What was removed that is no content. */
+export interface HousekeepingResult {
+  readonly pinsRemoved: number
+  readonly roundsRemoved: number
+  /** Content whose digest was never learned, and marks of clock readings. */
+  readonly leftoversRemoved: number
+  readonly uploadsAborted: number
+}
+
+export interface HousekeepingOptions extends CallOptions {
+  /** The store's time, milliseconds since 1970. */
+  readonly now: number
+  readonly rule: DeathRule
+  /** Counts only. */
+  readonly isDryRun: boolean
+}
+
+/** Removes dead pins and rounds, and what crashed writers left beside content (gc-protocol 4.4, step 0). */
+export async function keepHouse(
+  backend: StorageBackend,
+  options: HousekeepingOptions,
+): Promise<HousekeepingResult> {
+  return {
+    pinsRemoved: await removeAll(backend, deadControls(backend, 'pin', options), options),
+    roundsRemoved: await removeAll(backend, deadControls(backend, 'round', options), options),
+    leftoversRemoved: await removeAll(backend, leftovers(backend, options), options),
+    uploadsAborted: await abortUploads(backend, options),
+  }
+}
+
+async function* deadControls(
+  backend: StorageBackend,
+  kind: 'pin' | 'round',
+  { now, rule, signal }: HousekeepingOptions,
+): AsyncGenerator<string, void> {
+  for await (const control of listControls(backend, kind, { signal })) {
+    if (isDeadAt(control, now, rule)) yield control.key
+  }
+}
+
+async function* leftovers(
+  backend: StorageBackend,
+  { now, signal }: HousekeepingOptions,
+): AsyncGenerator<string, void> {
+  for (const prefix of [stagingKey(''), CLOCK_PREFIX]) {
+    for await (const { key, lastModified } of backend.list(prefix, { signal })) {
+      if (lastModified.getTime() + ABANDONED_AFTER_MS < now) yield key
+    }
+  }
+}
+
+const KEYS_PER_REQUEST = 1000
+
+async function removeAll(
+  backend: StorageBackend,
+  keys: AsyncIterable<string>,
+  { isDryRun, signal }: HousekeepingOptions,
+): Promise<number> {
+  let removed = 0
+  let batch: string[] = []
+  const remove = async (): Promise<void> => {
+    const failures = isDryRun || batch.length === 0 ? [] : await backend.delete(batch, { signal })
+    removed += batch.length - failures.length
+    batch = []
+  }
+  for await (const key of keys) {
+    batch.push(key)
+    if (batch.length === KEYS_PER_REQUEST) await remove()
+  }
+  await remove()
+  return removed
+}
+
+async function abortUploads(
+  backend: StorageBackend,
+  { now, isDryRun, signal }: HousekeepingOptions,
+): Promise<number> {
+  if (!supports(backend, 'abandonedUploads') || !supports(backend, 'abortUpload')) return 0
+  let aborted = 0
+  for await (const upload of backend.abandonedUploads({ signal })) {
+    if (!OWN_UPLOADS.some((prefix) => upload.key.startsWith(prefix))) continue
+    if (upload.startedAt.getTime() + ABANDONED_AFTER_MS >= now) continue
+    if (!isDryRun) await backend.abortUpload(upload, { signal })
+    aborted++
+  }
+  return aborted
+}

@@ -1,0 +1,25 @@
+import type { CallOptions } from '../contract/call-options.ts'
+import type { ObjectInfo, StorageBackend } from '../contract/storage-backend.ts'
+import { MANIFESTS_PREFIX } from '../layout/keys.ts'
+
+/** Where only the Go program writes, and what only its first version puts beside a manifest. */
+const LEGACY_PREFIXES = ['recipes/', 'chunks/', 'indexes/']
+const LEGACY_FILES = /\/(?:index\.json|config\.json|oci-layout)$/
+
+/**
+ * The first object that tells of a program that writes no pins. The grace period protects what such
+ * a program uploads or touches; old garbage that it re-uses after a bare look cannot be protected
+ * (gc-protocol 8.3), so whoever collects has to be told.
+ */
+export async function findLegacyTrace(
+  backend: StorageBackend,
+  options?: CallOptions,
+): Promise<ObjectInfo | undefined> {
+  for (const prefix of LEGACY_PREFIXES) {
+    for await (const info of backend.list(prefix, options)) return info
+  }
+  for await (const info of backend.list(MANIFESTS_PREFIX, options)) {
+    if (LEGACY_FILES.test(info.key)) return info
+  }
+  return undefined
+}

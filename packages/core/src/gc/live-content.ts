@@ -1,0 +1,177 @@
+import { forEachConcurrent } from '../concurrency/for-each-concurrent.ts'
+import type { CallOptions } from '../contract/call-options.ts'
+import type { ObjectInfo, StorageBackend } from '../contract/storage-backend.ts'
+import { type ErrorCode, isS3loError, S3loError } from '../errors.ts'
+import { blobKey, type TagName } from '../layout/keys.ts'
+import type { Descriptor } from '../oci/descriptor.ts'
+import { digestOf, parseDigest } from '../oci/digest.ts'
+import { type Manifest, MAX_MANIFEST_BYTES, parseManifest, successors } from '../oci/document.ts'
+import { isManifestMediaType } from '../oci/media-type.ts'
+import { readObject } from '../store/manifests.ts'
+import { readTagEntries } from '../store/tags.ts'
+import { type Collectable, listReferrers } from './collectable.ts'
+import { DigestSet } from './digest-set.ts'
+import { nameOf } from './name-set.ts'
+
+/** A manifest that cannot be read, so that nobody knows what it needs. */
+export interface UnreadableManifest {
+  /** `image:tag`, or the key of a referrer. */
+  readonly name: string
+  readonly error: S3loError
+}
+
+export interface LiveContentOptions {
+  /** Tags (`image:tag`) that may be unreadable: what only they need is garbage. */
+  readonly ignore?: ReadonlySet<string> | undefined
+  /** Tags that are taken as deleted, for a dry run. */
+  readonly without?: ((tag: TagName) => boolean) | undefined
+}
+
+const READS_AT_ONCE = 20
+const MAX_DEPTH = 8
+
+/** What is wrong with one manifest while the store as a whole answers. */
+const MANIFEST_FAULTS: ReadonlySet<ErrorCode> = new Set([
+  'NOT_FOUND',
+  'INTEGRITY',
+  'UNSUPPORTED',
+  'FORBIDDEN',
+])
+
+/**
+ * Every name that a published manifest needs. {@link scan} may be called again: what was read once
+ * under the same etag is not read again, and names are only ever added.
+ */
+export class LiveContent {
+  readonly #backend: StorageBackend
+  readonly #options: LiveContentOptions
+  /** Configs, layers, child manifests and blobs of referrers. */
+  readonly #names = new DigestSet()
+  /** Manifests that can be the subject of a referrer. */
+  readonly #manifests = new DigestSet()
+  /** Objects that were read whole: hashes of key and etag. */
+  readonly #read = new DigestSet()
+  #unreadable: UnreadableManifest[] = []
+
+  constructor(backend: StorageBackend, options: LiveContentOptions = {}) {
+    this.#backend = backend
+    this.#options = options
+  }
+
+  /** What the last scan could not read. While there is any, nothing may be deleted. */
+  get unreadable(): readonly UnreadableManifest[] {
+    return this.#unreadable
+  }
+
+  /** True when a published manifest needs the name, or a referrer's subject is published. */
+  has({ name, subject }: Pick<Collectable, 'name' | 'subject'>): boolean {
+    return subject === undefined ? this.#names.has(name) : this.#manifests.has(subject)
+  }
+
+  /** Lists every manifest of the store and reads those that are new or have changed. */
+  async scan(options: CallOptions = {}): Promise<void> {
+    this.#unreadable = []
+    await forEachConcurrent(
+      readTagEntries(this.#backend, '', options),
+      READS_AT_ONCE,
+      async ({ image, tag, info }, signal) => {
+        const name = `${image}:${tag}`
+        if (this.#options.without?.({ image, tag })) return
+        await this.#readOnce(name, info, (content) => this.#addRoot(content, name, signal), signal)
+      },
+      options.signal,
+    )
+    await this.#scanReferrers(options)
+  }
+
+  /** Referrers of referrers come in any order: until a pass over them finds no new one. */
+  async #scanReferrers(options: CallOptions): Promise<void> {
+    for (let before = -1; before !== this.#manifests.size;) {
+      before = this.#manifests.size
+      await forEachConcurrent(
+        listReferrers(this.#backend, options),
+        READS_AT_ONCE,
+        async ({ info, digest, subject }, signal) => {
+          if (!this.#manifests.has(subject)) return
+          const add = (content: Uint8Array): Promise<void> => {
+            verify(content, digest)
+            return this.#addManifest(parseManifest(content, digest), 1, signal)
+          }
+          await this.#readOnce(info.key, info, add, signal)
+          this.#manifests.add(nameOf(digest))
+        },
+        options.signal,
+      )
+    }
+  }
+
+  async #readOnce(
+    name: string,
+    { key, etag }: ObjectInfo,
+    add: (content: Uint8Array) => Promise<void>,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const version = nameOf(digestOf(new TextEncoder().encode(`${key}\0${etag}`)))
+    if (this.#read.has(version)) return
+    try {
+      const content = await readObject(this.#backend, key, MAX_MANIFEST_BYTES, { signal })
+      // Deleted since it was listed: it needs nothing any more.
+      if (!content) return
+      await add(content)
+      this.#read.add(version)
+    } catch (error) {
+      if (!isS3loError(error) || !MANIFEST_FAULTS.has(error.code)) throw error
+      if (!this.#options.ignore?.has(name)) this.#unreadable.push({ name, error })
+    }
+  }
+
+  async #addRoot(content: Uint8Array, name: string, signal: AbortSignal): Promise<void> {
+    await this.#addManifest(parseManifest(content, name), 1, signal)
+    this.#manifests.add(nameOf(digestOf(content)))
+  }
+
+  async #addManifest(manifest: Manifest, depth: number, signal: AbortSignal): Promise<void> {
+    if (depth > MAX_DEPTH) {
+      throw new S3loError('INTEGRITY', `the image nests indexes deeper than ${MAX_DEPTH}`)
+    }
+    for (const descriptor of successors(manifest)) this.#names.add(nameOf(descriptor.digest))
+    if (manifest.kind === 'manifest') return
+    for (const entry of manifest.manifests) await this.#addChild(entry, depth + 1, signal)
+  }
+
+  async #addChild(entry: Descriptor, depth: number, signal: AbortSignal): Promise<void> {
+    const { digest, mediaType } = entry
+    const name = nameOf(digest)
+    if (this.#manifests.has(name)) return
+    const isManifest = isManifestMediaType(mediaType)
+    if (!isManifest && entry.size > MAX_MANIFEST_BYTES) return
+    const child = await this.#readChild(digest, isManifest, signal)
+    if (!child) return
+    await this.#addManifest(child, depth, signal)
+    this.#manifests.add(name)
+  }
+
+  /** Anything else that an index names is taken as a manifest when it can be, else as a leaf. */
+  async #readChild(
+    digest: string,
+    isManifest: boolean,
+    signal: AbortSignal,
+  ): Promise<Manifest | undefined> {
+    try {
+      const content = await readObject(this.#backend, blobKey(digest), MAX_MANIFEST_BYTES, {
+        signal,
+      })
+      if (!content) throw new S3loError('NOT_FOUND', `manifest ${digest} is missing`)
+      verify(content, digest)
+      return parseManifest(content, digest)
+    } catch (error) {
+      if (!isManifest && isS3loError(error) && MANIFEST_FAULTS.has(error.code)) return undefined
+      throw error
+    }
+  }
+}
+
+function verify(content: Uint8Array, digest: string): void {
+  const actual = digestOf(content, parseDigest(digest).algorithm)
+  if (actual !== digest) throw new S3loError('INTEGRITY', `expected ${digest}, received ${actual}`)
+}

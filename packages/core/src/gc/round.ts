@@ -1,0 +1,103 @@
+import type { CallOptions } from '../contract/call-options.ts'
+import type { DeleteFailure, StorageBackend } from '../contract/storage-backend.ts'
+import type { Collectable } from './collectable.ts'
+import { type ControlObject, listControls, readNames, writeControl } from './control-object.ts'
+import type { LiveContent } from './live-content.ts'
+import { type NameSet, shorten } from './name-set.ts'
+import { answerOf, type DeathRule, isDeadAt } from './participant.ts'
+import { type Answer, mayDelete, mayRelease } from './steps.ts'
+
+const KEYS_PER_REQUEST = 1000
+
+/** What a round works with. */
+export interface RoundContext {
+  readonly backend: StorageBackend
+  readonly live: LiveContent
+  readonly rule: DeathRule
+  /** `undefined` where the store enforces no deadlines. */
+  readonly ttlSeconds: number | undefined
+  readonly who: string
+  readonly signal: AbortSignal | undefined
+}
+
+/** What became of each candidate of a round. */
+export interface RoundResult {
+  readonly deleted: readonly Collectable[]
+  readonly pinned: readonly Collectable[]
+  readonly failed: readonly DeleteFailure[]
+}
+
+/**
+ * Deletes what is still garbage of the candidates: opens a round that names them, then looks at the
+ * pins, then at every manifest, in this order (gc-protocol 4.4, steps 2 to 6). Deletes nothing
+ * while a manifest cannot be read: see `live.unreadable`.
+ */
+export async function runRound(
+  candidates: readonly Collectable[],
+  context: RoundContext,
+): Promise<RoundResult> {
+  const { backend, live, ttlSeconds, who, signal } = context
+  const names = shorten(candidates.map(({ name }) => name))
+  const round = await writeControl(backend, 'round', { names, who }, { ttlSeconds, signal })
+  const answers: Answer[] = []
+  try {
+    const pins = await readPins(round, context)
+    await live.scan({ signal })
+    if (live.unreadable.length > 0) return { deleted: [], pinned: [], failed: [] }
+    const isPinned = (item: Collectable): boolean => pins.some((pin) => isPinnedBy(pin, item))
+    const pinned = candidates.filter((item) => isPinned(item) && !live.has(item))
+    const doomed = candidates.filter((item) =>
+      mayDelete({ isPinned: isPinned(item), isReferenced: live.has(item) }),
+    )
+    const failed = await deleteBy(round, doomed, answers, context)
+    const kept = new Set(failed.map(({ key }) => key))
+    return { deleted: doomed.filter(({ info }) => !kept.has(info.key)), pinned, failed }
+  } finally {
+    // Not bound to the signal: a round that is left makes writers wait for nothing.
+    if (mayRelease(answers)) await backend.delete([round.key])
+  }
+}
+
+/** A referrer is pinned with its subject. */
+function isPinnedBy(pin: NameSet, { name, subject }: Collectable): boolean {
+  return pin.matches(name) || (subject !== undefined && pin.matches(subject))
+}
+
+/** Its own date is the collector's clock: too early a time only takes a dead pin for a live one. */
+async function readPins(
+  round: ControlObject,
+  { backend, rule, signal }: RoundContext,
+): Promise<readonly NameSet[]> {
+  const pins: NameSet[] = []
+  for await (const pin of listControls(backend, 'pin', { signal })) {
+    if (isDeadAt(pin, round.created, rule)) continue
+    // Gone: its writer has finished, and the scan that follows sees what it published.
+    const names = await readNames(backend, pin, { signal })
+    if (names) pins.push(names)
+  }
+  return pins
+}
+
+/** Deletes in order, under the round's deadline; notes how each request was answered. */
+async function deleteBy(
+  { expires }: ControlObject,
+  doomed: readonly Collectable[],
+  answers: Answer[],
+  { backend, signal }: RoundContext,
+): Promise<readonly DeleteFailure[]> {
+  const failed: DeleteFailure[] = []
+  const options: CallOptions & { readonly notAfter?: Date } = {
+    signal,
+    ...(expires !== undefined && { notAfter: new Date(expires) }),
+  }
+  for (let start = 0; start < doomed.length; start += KEYS_PER_REQUEST) {
+    const keys = doomed.slice(start, start + KEYS_PER_REQUEST).map(({ info }) => info.key)
+    // Unknown until it is answered, also when it throws or the process is stopped here.
+    answers.push('unknown')
+    const failures = await backend.delete(keys, options)
+    answers.pop()
+    answers.push(...failures.map(({ error }) => answerOf(error)))
+    failed.push(...failures)
+  }
+  return failed
+}

@@ -1,0 +1,316 @@
+import type { CallOptions } from '../contract/call-options.ts'
+import type { DeleteFailure, StorageBackend } from '../contract/storage-backend.ts'
+import { isS3loError, S3loError, toS3loError } from '../errors.ts'
+import type { Descriptor } from '../oci/descriptor.ts'
+import { provenGuarantees } from '../store/guarantees.ts'
+import { type ControlObject, writeControl } from './control-object.ts'
+import { nameOf, shorten } from './name-set.ts'
+import {
+  answerOf,
+  DEFAULT_MARGIN_MS,
+  DEFAULT_TTL_SECONDS,
+  defaultDelay,
+  defaultWho,
+  type Delay,
+  type ParticipantOptions,
+} from './participant.ts'
+import { type OpenRound, RoundWatch } from './rounds-in-progress.ts'
+import { type Answer, continuesCover, deadlineOf, isStillChecked, mayRelease } from './steps.ts'
+import { StoreClock } from './store-clock.ts'
+
+export interface ProtectionOptions extends ParticipantOptions {
+  /** Between two looks at a round that is waited for (milliseconds, default 2000). */
+  readonly pollMs?: number | undefined
+}
+
+/** The one write that makes protected content visible. */
+export interface Publication extends CallOptions {
+  /** What is about to be named: pinned here where it is not yet. */
+  readonly digests: readonly string[]
+  /** Writes under the deadline; `undefined` where the store enforces none. */
+  readonly put: (notAfter: Date | undefined) => Promise<void>
+  /** After a write without an answer: whether it took effect. */
+  readonly hasLanded: () => Promise<boolean>
+  /**
+   * For content that is known to be there only because something else names it: looks at that
+   * again, under the pins, and throws when it has changed.
+   */
+  readonly confirm?: (() => Promise<void>) | undefined
+}
+
+/** What became of the pins. Those that stay block nobody once they are dead. */
+export interface Release {
+  /** Keys of pins that were left on purpose; where the store enforces no deadlines they never die. */
+  readonly left: readonly string[]
+  readonly failures: readonly DeleteFailure[]
+}
+
+/** Names that were pinned together. */
+interface Batch {
+  readonly digests: readonly string[]
+  /** The one that covers the names now. */
+  pin: ControlObject
+  /** The rounds that were open when the present cover began. */
+  rounds: readonly OpenRound[]
+  /** Counts on whenever there was a gap between two pins. */
+  cover: number
+}
+
+/** How often a publication is tried again that its deadline refused. */
+const MAX_ATTEMPTS = 5
+
+/** The store's clocks may disagree by this when one of them says why a request was refused. */
+const CLOCK_SLACK_MS = 15_000
+
+/**
+ * Keeps collectors away from what a push or copy is about to publish, however long it takes and
+ * wherever it is interrupted: pins before looking, looks only when no round can delete any more,
+ * and a publication that the store itself refuses once the pins may have been overlooked.
+ *
+ * For one publication: three requests beside its own (write pin, list rounds, remove pin), and one
+ * more for each third of a pin's life that it takes.
+ */
+export class Protection {
+  readonly #backend: StorageBackend
+  readonly #has: (descriptor: Descriptor, options: CallOptions) => Promise<boolean>
+  readonly #options: ProtectionOptions
+  readonly #delay: Delay
+  readonly #clock: StoreClock
+  readonly #watch: RoundWatch
+  readonly #pinned = new Map<string, Promise<Batch>>()
+  readonly #batches: Batch[] = []
+  readonly #checked = new Map<string, { readonly descriptor: Descriptor; readonly cover: number }>()
+  readonly #pinKeys: string[] = []
+  readonly #answers: Answer[] = []
+  readonly #renewal = new AbortController()
+  #isRenewing = false
+  #ttlSeconds: Promise<number | undefined> | undefined
+
+  /** `has` looks for content in the store, as {@link find} answers. */
+  constructor(
+    backend: StorageBackend,
+    has: (descriptor: Descriptor, options: CallOptions) => Promise<boolean>,
+    options: ProtectionOptions = {},
+  ) {
+    this.#backend = backend
+    this.#has = has
+    this.#options = options
+    this.#delay = options.delay ?? defaultDelay
+    this.#clock = new StoreClock(backend)
+    this.#watch = new RoundWatch(backend, {
+      clock: this.#clock,
+      rule: {
+        marginMs: options.marginMs ?? DEFAULT_MARGIN_MS,
+        ended: options.ended ?? new Set(),
+      },
+      delay: this.#delay,
+      pollMs: options.pollMs ?? 2000,
+    })
+  }
+
+  /** Pins the digests that are not pinned yet: one write and one listing, whatever their number. */
+  async pin(digests: Iterable<string>, options: CallOptions = {}): Promise<void> {
+    const fresh = [...new Set(digests)].filter((digest) => !this.#pinned.has(digest))
+    if (fresh.length === 0) return
+    const batch = this.#open(fresh, options)
+    for (const digest of fresh) this.#pinned.set(digest, batch)
+    try {
+      await batch
+    } catch (error) {
+      for (const digest of fresh) this.#pinned.delete(digest)
+      throw error
+    }
+  }
+
+  /** Looks for content, after every round that may delete it. What is found counts for {@link publish}. */
+  async find(descriptor: Descriptor, options: CallOptions = {}): Promise<boolean> {
+    const { cover } = await this.#settle(descriptor.digest, options)
+    const isThere = await this.#has(descriptor, options)
+    if (isThere) this.#checked.set(descriptor.digest, { descriptor, cover })
+    return isThere
+  }
+
+  /** Stores content, after every round that may delete it. */
+  async store(
+    descriptor: Descriptor,
+    write: () => Promise<void>,
+    options: CallOptions = {},
+  ): Promise<void> {
+    const { cover } = await this.#settle(descriptor.digest, options)
+    await write()
+    this.#checked.set(descriptor.digest, { descriptor, cover })
+  }
+
+  /**
+   * Publishes under the deadline of the pins. When the store refuses it as too late, everything is
+   * looked for again under new pins. Throws `UNAVAILABLE` when content was collected meanwhile.
+   */
+  async publish(publication: Publication): Promise<void> {
+    for (let attempt = 1; ; attempt++) {
+      const deadline = await this.#readyUntil(publication)
+      const notAfter = deadline === undefined ? undefined : new Date(deadline)
+      try {
+        await publication.put(notAfter)
+        this.#answers.push('done')
+        return
+      } catch (error) {
+        const answer = answerOf(error)
+        if (answer === 'unknown') {
+          this.#answers.push(answer)
+          if (await this.#hasLanded(publication, error)) return
+          throw error
+        }
+        const isLate =
+          deadline !== undefined &&
+          isS3loError(error, 'FORBIDDEN') &&
+          (await this.#renew(publication)) >= deadline - CLOCK_SLACK_MS
+        if (!isLate || attempt === MAX_ATTEMPTS) throw error
+      }
+    }
+  }
+
+  /**
+   * Removes the pins, unless a publication may still land: then they are left to die. To be called
+   * once, whatever came of the publication; never throws.
+   */
+  async release(options: CallOptions = {}): Promise<Release> {
+    this.#renewal.abort()
+    // A pin that is being written belongs to the keys when its answer comes.
+    await Promise.allSettled(this.#pinned.values())
+    const isDefinite = mayRelease(this.#answers)
+    const left = isDefinite ? [] : this.#pinKeys
+    const keys = [...(isDefinite ? this.#pinKeys : []), ...this.#clock.keys()]
+    if (keys.length === 0) return { left, failures: [] }
+    try {
+      return { left, failures: await this.#backend.delete(keys, options) }
+    } catch (error) {
+      const failure = toS3loError(error, 'UNAVAILABLE', 'the pins were not removed')
+      return { left, failures: keys.map((key) => ({ key, error: failure })) }
+    }
+  }
+
+  async #open(digests: readonly string[], options: CallOptions): Promise<Batch> {
+    const pin = await this.#writePin(digests, options)
+    const batch = { digests, pin, rounds: await this.#contesting(digests, pin, options), cover: 0 }
+    this.#batches.push(batch)
+    this.#keepRenewing(pin)
+    return batch
+  }
+
+  async #writePin(digests: readonly string[], { signal }: CallOptions): Promise<ControlObject> {
+    this.#ttlSeconds ??= this.#findTtl({ signal })
+    const names = shorten(digests.map(nameOf))
+    const content = { names, who: this.#options.who ?? defaultWho('writer') }
+    const pin = await writeControl(this.#backend, 'pin', content, {
+      ttlSeconds: await this.#ttlSeconds,
+      signal,
+    })
+    this.#pinKeys.push(pin.key)
+    return pin
+  }
+
+  /** Where the store enforces no deadlines, nothing of ours may ever count as dead. */
+  async #findTtl(options: CallOptions): Promise<number | undefined> {
+    const { deadlines } = await provenGuarantees(this.#backend, options)
+    return deadlines ? (this.#options.ttlSeconds ?? DEFAULT_TTL_SECONDS) : undefined
+  }
+
+  #contesting(
+    digests: readonly string[],
+    pin: ControlObject,
+    options: CallOptions,
+  ): Promise<readonly OpenRound[]> {
+    return this.#watch.contesting(digests.map(nameOf), pin.created, options)
+  }
+
+  /** The digest's batch once no round can delete it; its cover is that of the moment. */
+  async #settle(digest: string, options: CallOptions): Promise<{ readonly cover: number }> {
+    await this.pin([digest], options)
+    const batch = await this.#pinned.get(digest)
+    if (!batch) throw new S3loError('INTERNAL', `${digest} is not pinned`)
+    // Taken before the wait: a gap meanwhile makes what is found afterwards count for nothing.
+    const { cover, rounds } = batch
+    await this.#watch.waitFor(rounds, nameOf(digest), options)
+    return { cover }
+  }
+
+  /** The deadline for publishing, once everything that was looked at counts under the present pins. */
+  async #readyUntil({ digests, confirm, signal }: Publication): Promise<number | undefined> {
+    await this.pin(digests, { signal })
+    for (let confirmed: string | undefined; ;) {
+      for (const { descriptor } of this.#outdated()) await this.#recheck(descriptor, { signal })
+      const covers = this.#covers()
+      if (confirm && confirmed !== covers) {
+        for (const digest of this.#pinned.keys()) await this.#settle(digest, { signal })
+        await confirm()
+        confirmed = covers
+      }
+      // Nothing is awaited between these tests and the deadline, so a renewal cannot come between.
+      if (this.#outdated().length > 0 || this.#covers() !== covers) continue
+      return deadlineOf(this.#batches.map(({ pin }) => pin))
+    }
+  }
+
+  #outdated(): readonly { readonly descriptor: Descriptor }[] {
+    const covers = new Map<string, number>()
+    for (const { digests, cover } of this.#batches) for (const d of digests) covers.set(d, cover)
+    return [...this.#checked].flatMap(([digest, { descriptor, cover }]) =>
+      isStillChecked(cover, covers.get(digest) ?? -1) ? [] : [{ descriptor }],
+    )
+  }
+
+  #covers(): string {
+    return this.#batches.map(({ cover }) => cover).join()
+  }
+
+  async #recheck(descriptor: Descriptor, options: CallOptions): Promise<void> {
+    if (await this.find(descriptor, options)) return
+    throw new S3loError(
+      'UNAVAILABLE',
+      `${descriptor.digest} was collected while the push was interrupted`,
+      { hint: 'run it again: what is still there is not sent again' },
+    )
+  }
+
+  async #hasLanded({ hasLanded }: Publication, error: unknown): Promise<boolean> {
+    try {
+      return await hasLanded()
+    } catch {
+      throw error // Nobody knows whether it was published; the first failure says why.
+    }
+  }
+
+  #keepRenewing({ created, expires }: ControlObject): void {
+    if (this.#isRenewing || expires === undefined) return
+    this.#isRenewing = true
+    void this.#renewUntilReleased((expires - created) / 3)
+  }
+
+  async #renewUntilReleased(everyMs: number): Promise<void> {
+    const { signal } = this.#renewal
+    while (!signal.aborted) {
+      try {
+        await this.#delay(everyMs, signal)
+        await this.#renew({ signal })
+      } catch {
+        // The pins run out if this goes on, and the store refuses the publication: nothing is lost.
+      }
+    }
+  }
+
+  /** One pin for all names, before the old ones run out. Returns the store's time. */
+  async #renew(options: CallOptions): Promise<number> {
+    const batches = [...this.#batches]
+    const digests = batches.flatMap((batch) => batch.digests)
+    const pin = await this.#writePin(digests, options)
+    for (const batch of batches) {
+      if (continuesCover(batch.pin, pin.created)) {
+        if (batch.pin.created <= pin.created) batch.pin = pin
+        continue
+      }
+      const rounds = await this.#contesting(batch.digests, pin, options)
+      Object.assign(batch, { pin, rounds, cover: batch.cover + 1 })
+    }
+    return pin.created
+  }
+}

@@ -1,0 +1,95 @@
+import { forEachConcurrent } from '../concurrency/for-each-concurrent.ts'
+import type { CallOptions } from '../contract/call-options.ts'
+import type { ObjectInfo, StorageBackend } from '../contract/storage-backend.ts'
+import { historyKey, MANIFESTS_PREFIX, parseManifestKey } from '../layout/keys.ts'
+import { type HistoryEntry, readHistory } from '../store/history.ts'
+import { readTagManifest } from '../store/manifests.ts'
+import type { DatedTag } from './rule.ts'
+
+/** What the date of a tag is worked out from. */
+export interface TagTimeFacts {
+  /** Of the object that publishes the tag. */
+  readonly lastModified: Date
+  /** The newest entry of the tag's history. */
+  readonly newest: HistoryEntry | undefined
+  /** Of the manifest that is published now. */
+  readonly digest: string | undefined
+  /** Milliseconds since 1970. */
+  readonly now: number
+}
+
+/**
+ * When a tag was last written: by its newest history entry if that is about the manifest that is
+ * there now, or by its object, whichever is later. A bucket that was moved keeps its ages no
+ * longer than that, and never loses a tag for it. An entry from the future is a wrong clock's.
+ */
+export function tagTime({ lastModified, newest, digest, now }: TagTimeFacts): Date {
+  if (!newest || newest.digest !== digest) return lastModified
+  const pushed = new Date(newest.pushed_at)
+  return pushed > lastModified && pushed.getTime() <= now ? pushed : lastModified
+}
+
+export interface DatedTagsOptions extends CallOptions {
+  /** Milliseconds since 1970. */
+  readonly now: number
+  /** False spares the reading of a tag that no rule applies to. */
+  readonly isWanted?: ((image: string) => boolean) | undefined
+}
+
+const READS_AT_ONCE = 20
+
+/**
+ * Every tag below an image-name filter (empty, or ending in `/`) with its date, in no order. Only
+ * tags that have a history cost requests beyond the listing: two. Throws `INTEGRITY` for a history
+ * or manifest that cannot be read: nothing is dropped on a guess.
+ */
+export async function readDatedTags(
+  backend: StorageBackend,
+  filter: string,
+  { now, isWanted = () => true, signal }: DatedTagsOptions,
+): Promise<readonly DatedTag[]> {
+  const tags: DatedTag[] = []
+  await forEachConcurrent(
+    listTags(backend, filter, { signal }),
+    READS_AT_ONCE,
+    async ({ image, tag, info, hasHistory }, taskSignal) => {
+      if (!isWanted(image)) return
+      const facts = { lastModified: info.lastModified, now }
+      const reference = { name: image, tag }
+      const [newest] = hasHistory
+        ? await readHistory(backend, historyKey(reference), { signal: taskSignal })
+        : []
+      const manifest = newest && (await readTagManifest(backend, reference, { signal: taskSignal }))
+      tags.push({
+        image,
+        tag,
+        time: tagTime({ ...facts, newest, digest: manifest?.descriptor.digest }),
+      })
+    },
+    signal,
+  )
+  return tags
+}
+
+interface ListedTag {
+  readonly image: string
+  readonly tag: string
+  readonly info: ObjectInfo
+  readonly hasHistory: boolean
+}
+
+/** In key order, a tag's `history.json` comes before its `manifest.json`. */
+async function* listTags(
+  backend: StorageBackend,
+  filter: string,
+  options: CallOptions,
+): AsyncGenerator<ListedTag, void> {
+  let history: string | undefined
+  for await (const info of backend.list(MANIFESTS_PREFIX + filter, options)) {
+    if (info.key.endsWith('/history.json')) history = info.key
+    const name = parseManifestKey(info.key)
+    if (!name) continue
+    const hasHistory = history === historyKey({ name: name.image, tag: name.tag })
+    yield { ...name, info, hasHistory }
+  }
+}
