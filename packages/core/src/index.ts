@@ -61,7 +61,12 @@ export { verifyDigest } from './stream/verify-digest.ts'
 export type { BlobForm } from './store/blobs.ts'
 export type { HistoryEntry } from './store/history.ts'
 export { ImageStore, type ImageStoreOptions } from './store/image-store.ts'
-export type { SignatureInfo } from './store/signature-records.ts'
+export { readTagContent } from './store/manifests.ts'
+export {
+  readSignatureRecord,
+  type SignatureInfo,
+  writeSignatureRecord,
+} from './store/signature-records.ts'
 export type { ForceOptions, OperationOptions } from './operations/options.ts'
 export { copy, type CopyOptions, type CopyResult } from './operations/copy.ts'
 export { type DeleteOptions, type DeleteResult, deleteTag } from './operations/delete-tag.ts'
