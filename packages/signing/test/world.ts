@@ -55,7 +55,6 @@ function pssKey(): KeyObject {
     modulusLength: 2048,
     hashAlgorithm: 'sha256',
     mgf1HashAlgorithm: 'sha256',
-    saltLength: '32',
   })
   return privateKey
 }
