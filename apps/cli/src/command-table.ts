@@ -6,6 +6,8 @@ export interface CommandEntry {
   /** The words that select it; other spellings follow the one that help shows. */
   readonly paths: readonly [readonly string[], ...(readonly string[])[]]
   readonly summary: string
+  /** Brought by a plugin: its class has only options of its own, and a `CommandContext`. */
+  readonly isForeign?: true
   load(): Promise<{ readonly default: CommandClass<S3loContext> }>
 }
 

@@ -1,4 +1,4 @@
-import type { Host, HostOptions, OperationOptions } from '@s3lo/core'
+import type { CommandOutput as Output, Host, HostOptions, OperationOptions } from '@s3lo/core'
 import { isS3loError, S3loError } from '@s3lo/core/plugin'
 import { Command, Option } from 'clipanion'
 import type { S3loContext } from './context.ts'
@@ -6,9 +6,9 @@ import type { Deadline } from './deadline.ts'
 import { orAbandon } from './interrupt.ts'
 import { parseFormat } from './render/document.ts'
 import { quoteWord } from './render/text.ts'
-import { type Output, Reporter } from './reporter.ts'
+import { Reporter } from './reporter.ts'
 
-export type { Output } from './reporter.ts'
+export type { CommandOutput as Output } from '@s3lo/core'
 
 /**
  * The base of every command: the global options, and the one place that opens the host, passes on

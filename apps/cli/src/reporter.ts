@@ -1,24 +1,10 @@
 import type { Writable } from 'node:stream'
-import type { ProgressEvent } from '@s3lo/core'
+import type { CommandOutput, ProgressEvent } from '@s3lo/core'
 import type { ErrorDocument } from './exit.ts'
 import { print } from './print.ts'
 import type { ProgressView } from './render/progress.ts'
 import { type Format, formatDocument } from './render/document.ts'
 import { escapeText } from './render/text.ts'
-
-/** What a command has to say once it is done. */
-export interface Output<T = unknown> {
-  /** The document of `-o json` and `-o yaml`. */
-  readonly result: T
-  /** The same as text for standard output: whole lines, or nothing. */
-  render(result: T): string
-  /** Lines for people, which go to standard error. */
-  readonly status?: string | readonly string[]
-  /** Where it is not 0: a verdict such as "no". */
-  readonly exitCode?: number
-  /** What stopped the work halfway. It decides the exit status, and joins the result in documents. */
-  readonly error?: unknown
-}
 
 export interface ReporterOptions {
   readonly stdout: Writable
@@ -68,7 +54,7 @@ export class Reporter {
   }
 
   /** Prints what a command found and gives its exit status. Throws `IO` when it cannot be written. */
-  async output<T>(output: Output<T>): Promise<number> {
+  async output<T>(output: CommandOutput<T>): Promise<number> {
     const { result, status = [], exitCode = 0, error } = output
     const { stdout, format } = this.#options
     if (format === 'text') await print(stdout, output.render(result))

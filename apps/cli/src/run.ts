@@ -42,8 +42,14 @@ async function dispatch(context: S3loContext): Promise<number> {
 async function runCommand(context: S3loContext, argv: readonly string[]): Promise<number> {
   const entry = await resolveEntry(plainWords(argv), context)
   const { default: commandClass } = await entry.load()
+  if (entry.isForeign) {
+    const { runForeignCommand } = await import('./foreign-command.ts')
+    return runForeignCommand(context, argv, (own, itsContext) =>
+      parse(entry, commandClass, own, itsContext),
+    )
+  }
   const command = await parse(entry, commandClass, argv, context)
-  // Our own commands watch for signals themselves: they know how to say what became of them.
+  // Commands that open a host watch for signals themselves: they know what became of their work.
   if (command instanceof S3loCommand) return command.execute()
   const { interruption } = context
   const status = await orAbandon(command.validateAndExecute(), interruption.signal)
@@ -80,6 +86,7 @@ function toEntry(contribution: CommandContribution): CommandEntry {
   return {
     paths: [path],
     summary,
+    isForeign: true,
     async load() {
       const { default: loaded } = await contribution.load()
       if (isCommandClass(loaded)) return { default: loaded }

@@ -44,7 +44,10 @@ export interface SourceModule {
   openTarget?(text: string, options: TransportOptions): Promise<OpenedTarget>
 }
 
-/** A command that a plugin brings; `load()` gives a clipanion command class as its default export. */
+/**
+ * A command that a plugin brings; `load()` gives a clipanion command class as its default export,
+ * which works through its context, a `CommandContext`.
+ */
 export interface CommandContribution extends Contribution<{ readonly default: unknown }> {
   /** The words that select it: `['sign']`, `['soci', 'create']`. */
   readonly path: readonly string[]
