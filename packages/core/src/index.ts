@@ -4,7 +4,6 @@ export {
   type ImageSettings,
   type LifecycleSettings,
   parseBucketConfig,
-  type PolicyRule,
 } from './config/bucket-config.ts'
 export { formatDuration, parseDuration } from './config/duration.ts'
 export {
@@ -62,7 +61,18 @@ export type { BlobForm } from './store/blobs.ts'
 export type { HistoryEntry } from './store/history.ts'
 export { ImageStore, type ImageStoreOptions } from './store/image-store.ts'
 export type { SignatureInfo } from './store/signature-records.ts'
-export type { ForceOptions, OperationOptions } from './operations/options.ts'
+export type { ForceOptions, OperationOptions, PublishOptions } from './operations/options.ts'
+export { type Artifact, attachArtifact } from './operations/attach-artifact.ts'
+export { type LayoutContent, withImageLayout } from './operations/image-layout.ts'
+export type {
+  SbomImageOptions,
+  SbomResult,
+  ScanImageOptions,
+  ScanResult,
+} from './operations/scan.ts'
+export type { PolicyResult, ValidateOptions, ValidateResult } from './operations/validate.ts'
+export { planGraph } from './graph/plan.ts'
+export { selectRoot } from './graph/select.ts'
 export { copy, type CopyOptions, type CopyResult } from './operations/copy.ts'
 export { type DeleteOptions, type DeleteResult, deleteTag } from './operations/delete-tag.ts'
 export type { HistoryOptions, ImageHistory, TagHistory } from './operations/history.ts'
@@ -76,5 +86,11 @@ export type { ListedImage } from './operations/list.ts'
 export type { PullOptions, PullResult } from './operations/pull.ts'
 export type { PushOptions, PushResult } from './operations/push.ts'
 export type { CommandContext, CommandOutput, CommandWork } from './command.ts'
-export { createHost, type Host, type HostOptions } from './host.ts'
+export {
+  createHost,
+  type Host,
+  type HostOptions,
+  type ScannerChoice,
+  type ValidationChoice,
+} from './host.ts'
 export type { FindPlugin, PluginNeed } from './plugin-registry.ts'
