@@ -13,6 +13,7 @@ import {
   parseStoreReference,
   type StoreReference,
 } from './layout/store-reference.ts'
+import { type Maintenance, MaintenanceHost } from './maintenance.ts'
 import type { CopyOptions, CopyResult } from './operations/copy.ts'
 import type { DeleteOptions, DeleteResult } from './operations/delete-tag.ts'
 import type { HistoryOptions, ImageHistory, TagHistory } from './operations/history.ts'
@@ -43,7 +44,7 @@ export interface HostOptions {
 }
 
 /** The operations of s3lo, by reference string: what the command line runs and libraries use. */
-export interface Host {
+export interface Host extends Maintenance {
   /** Publishes an image of the engine (a bare name) or of a transport in a store. */
   push(image: string, destination: string, options?: PushOptions): Promise<PushResult>
   /** Brings an image to the engine (default, as `image:tag`) or to a transport. */
@@ -73,11 +74,12 @@ export function createHost(options: HostOptions = {}): Host {
 const ENGINE = 'docker-daemon'
 const REGISTRY = 'docker'
 
-class PluginHost implements Host {
+class PluginHost extends MaintenanceHost implements Host {
   readonly #options: HostOptions
   readonly #registry: PluginRegistry
 
   constructor(options: HostOptions) {
+    super()
     this.#options = options
     this.#registry = new PluginRegistry(options.plugins ?? [], options.findPlugin)
   }
@@ -127,8 +129,7 @@ class PluginHost implements Host {
   async list(store: string, options: CallOptions = {}): Promise<readonly ListedImage[]> {
     const location = parseStoreReference(store)
     const { list } = await import('./operations/list.ts')
-    const backend = await this.#openBackend(location, options)
-    return using(backend, () => list(backend, location.filter, options))
+    return this.withBackend(location, options, (backend) => list(backend, location.filter, options))
   }
 
   async inspect(reference: string, options: CallOptions = {}): Promise<InspectResult> {
@@ -180,6 +181,15 @@ class PluginHost implements Host {
     const backend = await this.#openBackend({ scheme, bucket }, options)
     const { ImageStore: Store } = await import('./store/image-store.ts')
     return new Store(backend)
+  }
+
+  protected override async withBackend<T>(
+    location: StoreLocation,
+    options: CallOptions,
+    use: (backend: StorageBackend) => Promise<T>,
+  ): Promise<T> {
+    const backend = await this.#openBackend(location, options)
+    return using(backend, () => use(backend))
   }
 
   async #openBackend(
