@@ -1,6 +1,7 @@
 import type { CallOptions } from './contract/call-options.ts'
 import type { StoreLocation } from './contract/storage-backend.ts'
 import type { ScannerChoice, ValidationChoice } from './host/examinations.ts'
+import type { Maintenance } from './host/maintenance.ts'
 import { type HostOptions, Opener } from './host/opener.ts'
 import type { CopyOptions, CopyResult } from './operations/copy.ts'
 import type { DeleteOptions, DeleteResult } from './operations/delete-tag.ts'
@@ -22,7 +23,7 @@ export type { ScannerChoice, ValidationChoice } from './host/examinations.ts'
 export type { HostOptions } from './host/opener.ts'
 
 /** The operations of s3lo, by reference string: what the command line runs and libraries use. */
-export interface Host {
+export interface Host extends Maintenance {
   /** Publishes an image of the engine (a bare name) or of a transport in a store. */
   push(
     image: string,
@@ -62,6 +63,7 @@ export function createHost(options: HostOptions = {}): Host {
   const opener = new Opener(options)
   const transfers = () => import('./host/transfers.ts')
   const contents = () => import('./host/contents.ts')
+  const maintenance = () => import('./host/maintenance.ts')
   const examinations = () => import('./host/examinations.ts')
   return {
     push: async (...args) => (await transfers()).pushImage(opener, ...args),
@@ -76,6 +78,15 @@ export function createHost(options: HostOptions = {}): Host {
     scan: async (...args) => (await examinations()).scanImage(opener, ...args),
     sbom: async (...args) => (await examinations()).listImageContents(opener, ...args),
     validate: async (...args) => (await examinations()).validateImage(opener, ...args),
+    init: async (...args) => (await maintenance()).initStore(opener, ...args),
+    storeConfig: async (...args) => (await maintenance()).readStoreConfig(opener, ...args),
+    imageConfig: async (...args) => (await maintenance()).readImageConfig(opener, ...args),
+    setConfig: async (...args) => (await maintenance()).changeConfig(opener, ...args),
+    removeConfig: async (...args) => (await maintenance()).unsetConfig(opener, ...args),
+    recommend: async (...args) => (await maintenance()).recommendSettings(opener, ...args),
+    stats: async (...args) => (await maintenance()).measureStore(opener, ...args),
+    layerSharing: async (...args) => (await maintenance()).measureSharing(opener, ...args),
+    doctor: async (...args) => (await maintenance()).examineStore(opener, ...args),
     openStore: (...args) => opener.openStore(...args),
   }
 }

@@ -2,9 +2,13 @@ export * from './plugin.ts'
 export {
   type BucketConfig,
   type ImageSettings,
+  type LifecycleMode,
   type LifecycleSettings,
   parseBucketConfig,
 } from './config/bucket-config.ts'
+export { loadConfigFile } from './config/config-file.ts'
+export type { ConfigEditOutcome, WriteGuard } from './config/edit-config.ts'
+export { readBucketConfig, writeBucketConfig } from './config/write-config.ts'
 export { formatDuration, parseDuration } from './config/duration.ts'
 export {
   type EffectiveConfig,
@@ -75,6 +79,33 @@ export { planGraph } from './graph/plan.ts'
 export { selectRoot } from './graph/select.ts'
 export { copy, type CopyOptions, type CopyResult } from './operations/copy.ts'
 export { type DeleteOptions, type DeleteResult, deleteTag } from './operations/delete-tag.ts'
+export type { DoctorOptions, DoctorResult } from './operations/doctor.ts'
+export type {
+  EndpointReport,
+  GuaranteeReport,
+  GuaranteeState,
+} from './operations/doctor-endpoint.ts'
+export type { BlobProblem, ManifestIssue } from './operations/doctor-images.ts'
+export { formatStore } from './operations/format-store.ts'
+export type {
+  ConfigSettings,
+  ImageConfigResult,
+  LifecycleFields,
+  StoreConfigResult,
+} from './operations/get-config.ts'
+export type { InitCheck, InitResult } from './operations/init.ts'
+export type { LayerSharingResult, SharedLayer } from './operations/layer-sharing.ts'
+export { loadPrices, parsePrices, type Prices } from './operations/prices.ts'
+export type { InterruptedUploads } from './operations/provider-findings.ts'
+export type {
+  BucketFinding,
+  Recommendation,
+  RecommendOptions,
+  RecommendResult,
+} from './operations/recommend.ts'
+export type { SetConfigResult } from './operations/set-config.ts'
+export type { CostEstimate, StatsOptions, StatsResult } from './operations/stats.ts'
+export type { Maintenance } from './host/maintenance.ts'
 export type { HistoryOptions, ImageHistory, TagHistory } from './operations/history.ts'
 export type {
   InspectedAttachment,
