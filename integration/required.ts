@@ -17,6 +17,21 @@ function required(kind: string, variable: string, what: string): string | undefi
   return undefined
 }
 
+/**
+ * What the variables of a server say, in their order. Without one of them the suites are skipped as
+ * {@link required} says; `script` starts the server.
+ */
+export function requiredServer<const Names extends readonly string[]>(
+  kind: string,
+  script: string,
+  names: Names,
+): Readonly<Record<Names[number], string>> | undefined {
+  const what = `a server of the kind ${kind} (eval "$(integration/${script})")`
+  const entries = names.map((name) => [name, required(kind, name, what)] as const)
+  if (entries.some(([, value]) => value === undefined)) return undefined
+  return Object.fromEntries(entries) as Record<Names[number], string>
+}
+
 /** A folder of real test data below S3LO_TEST_DATA. */
 export function requiredData(name: string): string | undefined {
   const root = required('data', 'S3LO_TEST_DATA', `real test data (${name})`)

@@ -32,7 +32,9 @@ export function overview(
 
 /** What `s3lo plugin` says: the commands that begin with the words. */
 export function groupOverview(words: readonly string[]): string {
-  const group = COMMANDS.filter(({ paths }) => words.every((word, i) => paths[0][i] === word))
+  const group = COMMANDS.filter(({ paths }) =>
+    paths.some((path) => words.every((word, i) => path[i] === word)),
+  )
   return sections([
     [`Usage: s3lo ${words.join(' ')} <command> [options]`],
     ['Commands:', ...table(group.map(toListed))],
