@@ -345,6 +345,19 @@ describe('a deadline', () => {
     expect(request?.headers.authorization).toBeUndefined()
   })
 
+  it('leaves in the headers what describes the object, and signs it', async () => {
+    service.script(written())
+    const storageClass = 'intelligent-tiering'
+    await service.aws().put('key', Buffer.from('x'), { notAfter, storageClass })
+    const [request] = service.requests
+    const { searchParams } = new URL(request?.url ?? '', 'http://s3')
+    const signed = searchParams.get('X-Amz-SignedHeaders')?.split(';')
+    const names = ['x-amz-meta-s3lo-write', 'x-amz-storage-class', 'x-amz-checksum-crc32']
+    for (const name of names) expect(request?.headers).toHaveProperty(name)
+    expect(signed).toEqual(expect.arrayContaining(names))
+    expect([...searchParams.keys()].filter((name) => names.includes(name))).toEqual([])
+  })
+
   it('is the end of the completion, of a larger one', async () => {
     service.always(multipart().answer)
     await service.aws().put('key', Buffer.alloc(65 * 1024), { notAfter })
