@@ -116,6 +116,25 @@ describe('a bucket in another region', () => {
     expect(infos.map((info) => info?.key)).toEqual(keys)
   })
 
+  it('is not looked for again by a request that was refused later', async () => {
+    let refuseSlow = (): void => {}
+    service.always((response, request) => {
+      const isMoved = service.regions[service.requests.indexOf(request)] === 'eu-central-1'
+      if (request.url === '/') return answer(301, here('eu-central-1'))(response, request)
+      if (isMoved) return facts()(response, request)
+      const refusal = (): void => answer(301)(response, request)
+      if (request.url === '/slow') refuseSlow = refusal
+      else refusal()
+    })
+    const backend = service.aws()
+    const slow = backend.head('slow')
+    await vi.waitFor(() => expect(service.seen).toContain('HEAD /slow'))
+    expect(await backend.head('fast')).toBeDefined()
+    refuseSlow()
+    expect(await slow).toBeDefined()
+    expect(service.seen.filter((line) => line === 'HEAD /')).toHaveLength(1)
+  })
+
   it('that is never the right one does not go round for ever', async () => {
     const again: Answer = (response, request) =>
       refuse(301, 'PermanentRedirect', { headers: here('eu-central-1') })(response, request)
