@@ -4,6 +4,11 @@ import { join } from 'node:path'
 /** What CI insists on: a comma-separated list such as `data,engines`. */
 const REQUIRED = new Set((process.env['S3LO_REQUIRE'] ?? '').split(','))
 
+/** True where a suite that cannot run has to fail. */
+export function isRequired(kind: string): boolean {
+  return REQUIRED.has(kind)
+}
+
 /**
  * A value that a suite needs from outside. Without it the suite is skipped, with the reason
  * printed, except where S3LO_REQUIRE names its kind: there it fails.
@@ -12,7 +17,7 @@ function required(kind: string, variable: string, what: string): string | undefi
   const value = process.env[variable]
   if (value) return value
   const reason = `${what} is not there: set ${variable}`
-  if (REQUIRED.has(kind)) throw new Error(reason)
+  if (isRequired(kind)) throw new Error(reason)
   process.stderr.write(`skipped: ${reason}\n`)
   return undefined
 }

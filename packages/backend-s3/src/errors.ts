@@ -58,7 +58,7 @@ const ARCHIVED: Meaning = {
 const ELSEWHERE: Meaning = {
   code: 'NOT_FOUND',
   text: 'the bucket is in another region',
-  hint: 'name its region with --region or AWS_REGION',
+  hint: 'name its region in AWS_REGION',
 }
 const UNKNOWN_REQUEST: Meaning = {
   code: 'UNSUPPORTED',

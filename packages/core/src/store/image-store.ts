@@ -62,6 +62,8 @@ export class ImageStore implements ImageSource, ImageTarget {
   async read(reference: Reference, options?: CallOptions): Promise<ManifestDocument> {
     const document = await this.find(reference, options)
     if (document) return document
+    // An object and a bucket that are not there read alike; asked for its facts, the bucket says so.
+    await this.backend.head(manifestKey(reference), options)
     throw new S3loError('NOT_FOUND', `${formatImageName(reference)} is not in ${this.name}`, {
       hint: `s3lo list ${this.name}/ shows what is there`,
     })
