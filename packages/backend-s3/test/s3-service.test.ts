@@ -82,10 +82,7 @@ describe('a bucket in another region', () => {
   it('is named in the hint when nobody tells where it is', async () => {
     service.script(refuse(301, 'PermanentRedirect'), answer(403), refuse(403, 'AccessDenied'))
     const error = await failureOf(keysOf(service.aws().list('')))
-    expect([error.code, error.hint]).toEqual([
-      'NOT_FOUND',
-      'name its region with --region or AWS_REGION',
-    ])
+    expect([error.code, error.hint]).toEqual(['NOT_FOUND', 'name its region in AWS_REGION'])
   })
 
   it('is looked for only once', async () => {
