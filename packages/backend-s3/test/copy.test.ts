@@ -64,7 +64,7 @@ describe('a copy', () => {
   })
 
   it('of what was replaced meanwhile is a CONFLICT', async () => {
-    service.script(facts(), refuse(412, 'PreconditionFailed'))
+    service.script(facts(), refuse(412, 'PreconditionFailed'), facts({ etag: '"e2"' }))
     const backend = service.backend()
     expect((await failureOf(backend.copyFrom(backend, 'from', 'to'))).code).toBe('CONFLICT')
   })

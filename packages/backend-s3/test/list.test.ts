@@ -1,3 +1,4 @@
+import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { failureOf, FakeS3, keysOf, page, refuse, xml } from './fake-s3.ts'
 
@@ -29,6 +30,16 @@ describe('a listing', () => {
     const keys = ['a b', 'a%2Fb', 'a+b', 'a/b', 'a<&>b', 'b\u0001', 'ü']
     service.script(page(keys))
     expect(await keysOf(service.backend().list(''))).toEqual(keys)
+  })
+
+  it('gives any key as it is', async () => {
+    const key = fc.string({ unit: 'binary', minLength: 1 }).filter((text) => text.isWellFormed())
+    const property = fc.asyncProperty(fc.uniqueArray(key, { maxLength: 8 }), async (found) => {
+      const keys = found.toSorted((a, b) => Buffer.compare(Buffer.from(a), Buffer.from(b)))
+      service.script(page(keys))
+      expect(await keysOf(service.backend().list(''))).toEqual(keys)
+    })
+    await fc.assert(property, { numRuns: 100 })
   })
 
   it('decodes a plus as a space, as AWS writes it', async () => {
