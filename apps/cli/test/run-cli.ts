@@ -1,5 +1,7 @@
 import { Readable, Writable } from 'node:stream'
 import {
+  type BackendModule,
+  type Contribution,
   createHost,
   definePlugin,
   type Host,
@@ -75,11 +77,9 @@ export class MemoryWorld {
     name: 'memory',
     apiVersion: 1,
     backends: {
-      mem: {
-        summary: 'memory',
-        load: () =>
-          Promise.resolve({ openBackend: ({ bucket }) => Promise.resolve(this.bucket(bucket)) }),
-      },
+      mem: this.#memory(),
+      // What the backend calls itself, in references that are shown.
+      memory: this.#memory(),
     },
     sources: {
       fix: {
@@ -130,6 +130,12 @@ export class MemoryWorld {
     }
   }
 
+  #memory(): Contribution<BackendModule> {
+    const openBackend: BackendModule['openBackend'] = ({ bucket }) =>
+      Promise.resolve(this.bucket(bucket))
+    return { summary: 'memory', load: () => Promise.resolve({ openBackend }) }
+  }
+
   #source(text: string): OpenedSource {
     const [name = '', tag = 'latest'] = text.split(':')
     return { source: new FixtureSource(this.images), reference: { name, tag } }
@@ -163,6 +169,9 @@ function fakeHost(operations: Partial<Host>): Host {
     push: unexpected,
     pull: unexpected,
     copy: unexpected,
+    scan: unexpected,
+    sbom: unexpected,
+    validate: unexpected,
     list: unexpected,
     inspect: unexpected,
     delete: unexpected,
@@ -170,6 +179,15 @@ function fakeHost(operations: Partial<Host>): Host {
     storeHistory: unexpected,
     imageHistory: unexpected,
     openStore: unexpected,
+    init: unexpected,
+    storeConfig: unexpected,
+    imageConfig: unexpected,
+    setConfig: unexpected,
+    removeConfig: unexpected,
+    recommend: unexpected,
+    stats: unexpected,
+    layerSharing: unexpected,
+    doctor: unexpected,
     ...operations,
   }
 }

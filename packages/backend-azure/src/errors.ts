@@ -131,6 +131,16 @@ const IDENTITY_ERRORS: ReadonlySet<string> = new Set([
   'CredentialUnavailableError',
 ])
 
+/** True when there is no identity on this machine, as against one that does not work. */
+export function isIdentityAbsent(error: unknown): boolean {
+  if (!(error instanceof Error)) return false
+  // A chain of identities says so of each of them.
+  if (error.name === 'AggregateAuthenticationError' && 'errors' in error) {
+    return Array.isArray(error.errors) && error.errors.every(isIdentityAbsent)
+  }
+  return error.name === 'CredentialUnavailableError' || error.name === 'AuthenticationRequiredError'
+}
+
 /** Says what an error of the SDK means; `what` names the object. Judges by codes and status only. */
 export function toFailure(error: unknown, what: string): Failure {
   if (isS3loError(error)) return { error, retryable: false }

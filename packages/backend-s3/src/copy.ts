@@ -39,7 +39,10 @@ export async function copyObject(
   }
   const source = await headOf(from, signal)
   const copy = new Copy(from, to, source, signal)
-  return source.size > LARGEST_COPY_BYTES ? copy.inParts() : (await copy.whole({})).info
+  if (source.size > LARGEST_COPY_BYTES) return copy.inParts()
+  const { StorageClass } = source.description
+  // The one thing that a copy does not take over by itself.
+  return (await copy.whole({ ...(StorageClass && { StorageClass }) })).info
 }
 
 /**

@@ -86,6 +86,10 @@ const REASONS: Readonly<Record<string, Meaning>> = {
   ExpiredTokenException: EXPIRED,
   TokenRefreshRequired: EXPIRED,
   InvalidToken: EXPIRED,
+  // What the services of registries say instead.
+  UnrecognizedClientException: BAD_KEY,
+  InvalidSignatureException: BAD_SECRET,
+  AccessDeniedException: NOT_ALLOWED,
   RequestTimeTooSkewed: WRONG_CLOCK,
   RequestExpired: WRONG_CLOCK,
   AccessDenied: NOT_ALLOWED,
@@ -143,6 +147,16 @@ const CREDENTIAL_ERRORS: ReadonlySet<string> = new Set([
   'TokenProviderError',
   'ProviderError',
 ])
+
+/** True when the SDK has looked everywhere and found no credentials, as against some that do not work. */
+export function areCredentialsAbsent(error: unknown): boolean {
+  // The SDK has no code for it: the same class says that a login has expired.
+  return (
+    error instanceof Error &&
+    CREDENTIAL_ERRORS.has(error.name) &&
+    error.message.startsWith('Could not load credentials from any providers')
+  )
+}
 
 /** The SDK's errors for a connection that failed, by name. */
 const CONNECTION_ERRORS: ReadonlySet<string> = new Set(['TimeoutError', 'NetworkingError'])

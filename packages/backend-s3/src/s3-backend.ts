@@ -43,7 +43,7 @@ import { toFailure } from './errors.ts'
 import { listFolders, listObjects } from './list.ts'
 import { toObjectInfo } from './object-info.ts'
 import { probe, type ProbeOptions } from './probe.ts'
-import { S3Service } from './s3-service.ts'
+import { LONGEST_SIGNATURE_S, S3Service } from './s3-service.ts'
 import { PART_BYTES, upload } from './upload.ts'
 
 /** What an {@link S3Backend} can be made with. */
@@ -206,9 +206,18 @@ export class S3Backend implements StorageBackend {
 
   async presignGet(key: string, { expiresInSeconds, signal }: PresignOptions): Promise<URL> {
     signal?.throwIfAborted()
-    const client = await this.#service.client()
+    assertKey(key)
+    if (!(expiresInSeconds >= 1 && expiresInSeconds <= LONGEST_SIGNATURE_S)) {
+      throw new S3loError('USAGE', `a URL cannot be given away for ${expiresInSeconds} seconds`, {
+        hint: 'the longest is 7 days: 604800',
+      })
+    }
+    const expiresIn = Math.floor(expiresInSeconds)
     const command = new GetObjectCommand({ Bucket: this.bucket, Key: key })
-    return new URL(await getSignedUrl(client, command, { expiresIn: expiresInSeconds }))
+    const text = await this.#service.sign(this.#about(key, signal), (client) =>
+      getSignedUrl(client, command, { expiresIn }),
+    )
+    return new URL(text)
   }
 
   async *abandonedUploads({ signal }: CallOptions = {}): AsyncGenerator<AbandonedUpload, void> {

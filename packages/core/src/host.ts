@@ -1,5 +1,7 @@
 import type { CallOptions } from './contract/call-options.ts'
 import type { StoreLocation } from './contract/storage-backend.ts'
+import type { ScannerChoice, ValidationChoice } from './host/examinations.ts'
+import type { Maintenance } from './host/maintenance.ts'
 import { type HostOptions, Opener } from './host/opener.ts'
 import type { CopyOptions, CopyResult } from './operations/copy.ts'
 import type { DeleteOptions, DeleteResult } from './operations/delete-tag.ts'
@@ -8,18 +10,34 @@ import type { InspectResult } from './operations/inspect.ts'
 import type { ListedImage } from './operations/list.ts'
 import type { PullOptions, PullResult } from './operations/pull.ts'
 import type { PushOptions, PushResult } from './operations/push.ts'
+import type {
+  SbomImageOptions,
+  SbomResult,
+  ScanImageOptions,
+  ScanResult,
+} from './operations/scan.ts'
+import type { ValidateOptions, ValidateResult } from './operations/validate.ts'
 import type { ImageStore } from './store/image-store.ts'
 
+export type { ScannerChoice, ValidationChoice } from './host/examinations.ts'
 export type { HostOptions } from './host/opener.ts'
 
 /** The operations of s3lo, by reference string: what the command line runs and libraries use. */
-export interface Host {
+export interface Host extends Maintenance {
   /** Publishes an image of the engine (a bare name) or of a transport in a store. */
-  push(image: string, destination: string, options?: PushOptions): Promise<PushResult>
+  push(
+    image: string,
+    destination: string,
+    options?: PushOptions & ValidationChoice,
+  ): Promise<PushResult>
   /** Brings an image to the engine (default, as `image:tag`) or to a transport. */
   pull(reference: string, target?: string, options?: PullOptions): Promise<PullResult>
   /** Copies an image between any two of store, registry (a bare name), engine and archive. */
-  copy(source: string, destination: string, options?: CopyOptions): Promise<CopyResult>
+  copy(
+    source: string,
+    destination: string,
+    options?: CopyOptions & ValidationChoice,
+  ): Promise<CopyResult>
   /** The images of a store; a path after the bucket narrows them by name. */
   list(store: string, options?: CallOptions): Promise<readonly ListedImage[]>
   inspect(reference: string, options?: CallOptions): Promise<InspectResult>
@@ -30,6 +48,12 @@ export interface Host {
   storeHistory(store: string, options?: HistoryOptions): Promise<readonly ImageHistory[]>
   /** The writes of an image's tags, or of one tag when the reference names it. */
   imageHistory(image: string, options?: HistoryOptions): Promise<readonly TagHistory[]>
+  /** Looks for known vulnerabilities in one platform of an image. */
+  scan(reference: string, options?: ScanImageOptions & ScannerChoice): Promise<ScanResult>
+  /** Lists what one platform of an image is made of. */
+  sbom(reference: string, options?: SbomImageOptions & ScannerChoice): Promise<SbomResult>
+  /** Holds an image against the policies of its bucket. */
+  validate(reference: string, options?: ValidateOptions): Promise<ValidateResult>
   /** The store itself, for what no operation does. To be closed by the caller. */
   openStore(location: StoreLocation, options?: CallOptions): Promise<ImageStore>
 }
@@ -39,6 +63,8 @@ export function createHost(options: HostOptions = {}): Host {
   const opener = new Opener(options)
   const transfers = () => import('./host/transfers.ts')
   const contents = () => import('./host/contents.ts')
+  const maintenance = () => import('./host/maintenance.ts')
+  const examinations = () => import('./host/examinations.ts')
   return {
     push: async (...args) => (await transfers()).pushImage(opener, ...args),
     pull: async (...args) => (await transfers()).pullImage(opener, ...args),
@@ -49,6 +75,18 @@ export function createHost(options: HostOptions = {}): Host {
     deleteAllTags: async (...args) => (await contents()).deleteImageTags(opener, ...args),
     storeHistory: async (...args) => (await contents()).readStoreHistory(opener, ...args),
     imageHistory: async (...args) => (await contents()).readImageHistory(opener, ...args),
+    scan: async (...args) => (await examinations()).scanImage(opener, ...args),
+    sbom: async (...args) => (await examinations()).listImageContents(opener, ...args),
+    validate: async (...args) => (await examinations()).validateImage(opener, ...args),
+    init: async (...args) => (await maintenance()).initStore(opener, ...args),
+    storeConfig: async (...args) => (await maintenance()).readStoreConfig(opener, ...args),
+    imageConfig: async (...args) => (await maintenance()).readImageConfig(opener, ...args),
+    setConfig: async (...args) => (await maintenance()).changeConfig(opener, ...args),
+    removeConfig: async (...args) => (await maintenance()).unsetConfig(opener, ...args),
+    recommend: async (...args) => (await maintenance()).recommendSettings(opener, ...args),
+    stats: async (...args) => (await maintenance()).measureStore(opener, ...args),
+    layerSharing: async (...args) => (await maintenance()).measureSharing(opener, ...args),
+    doctor: async (...args) => (await maintenance()).examineStore(opener, ...args),
     openStore: (...args) => opener.openStore(...args),
   }
 }

@@ -24,6 +24,9 @@ export default class CopyCommand extends S3loCommand {
   force = Option.Boolean('--force', false, {
     description: 'overwrite the tag even where the image is immutable',
   })
+  validate = Option.Boolean('--validate', false, {
+    description: 'publish only what passes the policies of the bucket',
+  })
   referrers = Option.String('--referrers', {
     description: 'copy `WHICH` attachments of the image: all or none',
   })
@@ -47,11 +50,12 @@ export default class CopyCommand extends S3loCommand {
   protected override async run(host: Host, options: OperationOptions): Promise<Output> {
     const referrers = parseReferrers(this.referrers)
     this.status(`Copying ${this.source} to ${this.destination}`)
-    const { platforms, force } = this
+    const { platforms, force, validate } = this
     const result = await host.copy(this.source, this.destination, {
       ...options,
       platforms,
       force,
+      validate,
       referrers,
     })
     return { result, render: () => '', status: this.#summary(result) }

@@ -3,6 +3,8 @@ import type { CallOptions } from './call-options.ts'
 import type { ImageSource, StreamingSource } from './image-source.ts'
 import type { ImageTarget, StreamingTarget } from './image-target.ts'
 import type { Reference } from '../oci/reference.ts'
+import type { PolicyCheckModule } from './policy-check.ts'
+import type { ScannerModule } from './scanner.ts'
 import type { BackendModule } from './storage-backend.ts'
 
 /**
@@ -90,6 +92,10 @@ export interface Plugin {
   readonly backends?: Readonly<Record<string, Contribution<BackendModule>>>
   /** By transport, without `:`. */
   readonly sources?: Readonly<Record<string, Contribution<SourceModule>>>
+  /** By name, as `--scanner` says it. */
+  readonly scanners?: Readonly<Record<string, Contribution<ScannerModule>>>
+  /** By what `check:` says in a policy. */
+  readonly policyChecks?: Readonly<Record<string, Contribution<PolicyCheckModule>>>
   readonly registryCredentials?: readonly RegistryCredentialContribution[]
   readonly commands?: readonly CommandContribution[]
 }

@@ -7,6 +7,7 @@ import { parseExplicitReference, type StoreReference } from '../layout/store-ref
 import type { CopyOptions, CopyResult } from '../operations/copy.ts'
 import type { PullOptions, PullResult } from '../operations/pull.ts'
 import type { PushOptions, PushResult } from '../operations/push.ts'
+import { copyValidation, publishValidation, type ValidationChoice } from './examinations.ts'
 import type { Opener } from './opener.ts'
 
 /** The transport of a bare name on each side. */
@@ -18,13 +19,15 @@ export async function pushImage(
   opener: Opener,
   image: string,
   destination: string,
-  options: PushOptions = {},
+  options: PushOptions & ValidationChoice = {},
 ): Promise<PushResult> {
   const to = parseExplicitReference(destination)
   const from = opener.parseEnd(image, ENGINE)
   const { push } = await import('../operations/push.ts')
   return opener.withSource(from, options, (source) =>
-    opener.withStore(to, options, (store) => push(source, store, to, options)),
+    opener.withStore(to, options, (store) =>
+      push(source, store, to, { ...options, ...publishValidation(opener, store, to, options) }),
+    ),
   )
 }
 
@@ -56,7 +59,7 @@ export async function copyImage(
   opener: Opener,
   source: string,
   destination: string,
-  options: CopyOptions = {},
+  options: CopyOptions & ValidationChoice = {},
 ): Promise<CopyResult> {
   const from = opener.parseEnd(source, REGISTRY)
   const to = opener.parseEnd(destination, REGISTRY)
@@ -68,7 +71,10 @@ export async function copyImage(
         sourceEnd.source.kind === 'streaming' && targetEnd.target.kind === 'streaming'
       return bothStream
         ? copyThroughLayout(opener, sourceEnd, targetEnd, options)
-        : copy(sourceEnd, targetEnd, options)
+        : copy(sourceEnd, targetEnd, {
+            ...options,
+            ...copyValidation(opener, targetEnd, to, options),
+          })
     }),
   )
 }

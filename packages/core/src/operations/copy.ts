@@ -7,10 +7,10 @@ import { parsePlatform } from '../oci/platform.ts'
 import type { Reference } from '../oci/reference.ts'
 import { ImageStore } from '../store/image-store.ts'
 import { copySignatures, signatureKeys } from '../store/signature-records.ts'
-import type { ForceOptions, OperationOptions } from './options.ts'
+import type { ForceOptions, OperationOptions, PublishOptions } from './options.ts'
 import { assertTagged, tagPolicy } from './tag-policy.ts'
 
-export interface CopyOptions extends OperationOptions, ForceOptions {
+export interface CopyOptions extends OperationOptions, ForceOptions, PublishOptions {
   /** `os/arch[/variant]`: only these; default everything, attestations included. */
   readonly platforms?: readonly string[] | undefined
   /** Whether what refers to the image (signatures, SBOMs) travels with it; default `all`. */
@@ -48,6 +48,7 @@ export async function copy(
     selection: platforms.length > 0 ? { kind: 'platforms', platforms } : { kind: 'all' },
     tagOptions: () => policy ?? {},
     beforeTag: async (planned) => {
+      await options.beforePublish?.(planned.root)
       if (options.referrers === 'none' || target.kind !== 'random-access') return
       if (from.source.kind !== 'random-access') return
       referrersCopied = await copyReferrers(from.source, target, planned, options)
