@@ -21,6 +21,7 @@ import { appendHistory, historyEntry } from './history.ts'
 import { findManifest, readLegacyManifest, readObject, readTagManifest } from './manifests.ts'
 import { ReferrerStore } from './referrers.ts'
 import { readTags } from './tags.ts'
+import { formatStore } from '../operations/format-store.ts'
 
 export interface ImageStoreOptions {
   /** The clock that history entries are dated by. */
@@ -65,7 +66,7 @@ export class ImageStore implements ImageSource, ImageTarget {
     // An object and a bucket that are not there read alike; asked for its facts, the bucket says so.
     await this.backend.head(manifestKey(reference), options)
     throw new S3loError('NOT_FOUND', `${formatImageName(reference)} is not in ${this.name}`, {
-      hint: `s3lo list ${this.name}/ shows what is there`,
+      hint: `s3lo list ${formatStore(this.backend)} shows what is there`,
     })
   }
 
@@ -228,7 +229,7 @@ export class ImageStore implements ImageSource, ImageTarget {
     const written = await readTagManifest(this.backend, reference, { signal })
     if (written?.descriptor.digest === root.descriptor.digest) return
     throw new S3loError('CONFLICT', `another client published ${name} at the same moment`, {
-      hint: `s3lo inspect ${this.name}/${name} shows what is there`,
+      hint: `s3lo inspect ${formatStore(this.backend, name)} shows what is there`,
     })
   }
 
