@@ -45,3 +45,8 @@ export function requiredData(name: string): string | undefined {
   if (!existsSync(path)) throw new Error(`S3LO_TEST_DATA has no ${name}`)
   return path
 }
+
+/** The address of a service of one kind, that its start script prints. */
+export function requiredService(kind: string, variable: string): string | undefined {
+  return required(kind, variable, `a service (${kind})`)
+}

@@ -4,6 +4,7 @@ import {
   type CallOptions,
   type DeadlineOptions,
   type DeleteFailure,
+  type Finding,
   forEachConcurrent,
   type GetOptions,
   isS3loError,
@@ -30,6 +31,7 @@ import {
 import type { AzureAccount } from './account.ts'
 import { Container } from './container.ts'
 import { copyBlob } from './copy.ts'
+import { diagnoseContainer } from './diagnose.ts'
 import { openBlob } from './download.ts'
 import { toFailure } from './errors.ts'
 import { listBlobs, listFolders } from './list.ts'
@@ -201,6 +203,10 @@ export class AzureBackend implements StorageBackend {
         if (!isChanged || failures >= this.#requests.policy.attempts) throw toThrown(error)
       }
     }
+  }
+
+  async *diagnose({ signal }: CallOptions = {}): AsyncGenerator<Finding, void> {
+    yield* diagnoseContainer(this.#container, this.#requests, { signal })
   }
 
   async #presignGet(key: string, { expiresInSeconds, signal }: PresignOptions): Promise<URL> {
