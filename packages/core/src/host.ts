@@ -1,4 +1,6 @@
 import type { CallOptions } from './contract/call-options.ts'
+import type { RegistryCredential } from './contract/plugin.ts'
+import type { LoginResult, LogoutResult } from './contract/registry-login.ts'
 import type { StoreLocation } from './contract/storage-backend.ts'
 import type { ScannerChoice, ValidationChoice } from './host/examinations.ts'
 import type { Maintenance } from './host/maintenance.ts'
@@ -54,6 +56,17 @@ export interface Host extends Maintenance {
   sbom(reference: string, options?: SbomImageOptions & ScannerChoice): Promise<SbomResult>
   /** Holds an image against the policies of its bucket. */
   validate(reference: string, options?: ValidateOptions): Promise<ValidateResult>
+  /**
+   * Keeps a credential for a registry, once the registry has accepted it, where docker keeps it.
+   * Throws `UNAUTHORIZED` when it is refused; nothing is kept then.
+   */
+  login(
+    registry: string,
+    credential: RegistryCredential,
+    options?: CallOptions,
+  ): Promise<LoginResult>
+  /** Forgets the credentials of a registry where {@link login} keeps them. */
+  logout(registry: string, options?: CallOptions): Promise<LogoutResult>
   /** The store itself, for what no operation does. To be closed by the caller. */
   openStore(location: StoreLocation, options?: CallOptions): Promise<ImageStore>
 }
@@ -64,6 +77,7 @@ export function createHost(options: HostOptions = {}): Host {
   const transfers = () => import('./host/transfers.ts')
   const contents = () => import('./host/contents.ts')
   const maintenance = () => import('./host/maintenance.ts')
+  const registries = () => import('./host/registries.ts')
   const examinations = () => import('./host/examinations.ts')
   return {
     push: async (...args) => (await transfers()).pushImage(opener, ...args),
@@ -87,6 +101,8 @@ export function createHost(options: HostOptions = {}): Host {
     stats: async (...args) => (await maintenance()).measureStore(opener, ...args),
     layerSharing: async (...args) => (await maintenance()).measureSharing(opener, ...args),
     doctor: async (...args) => (await maintenance()).examineStore(opener, ...args),
+    login: async (...args) => (await registries()).loginToRegistry(opener, ...args),
+    logout: async (...args) => (await registries()).logoutOfRegistry(opener, ...args),
     openStore: (...args) => opener.openStore(...args),
   }
 }
