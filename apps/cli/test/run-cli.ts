@@ -163,6 +163,7 @@ function fakeHost(operations: Partial<Host>): Host {
     push: unexpected,
     pull: unexpected,
     copy: unexpected,
+    copyTags: unexpected,
     list: unexpected,
     inspect: unexpected,
     delete: unexpected,

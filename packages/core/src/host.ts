@@ -2,6 +2,7 @@ import type { CallOptions } from './contract/call-options.ts'
 import type { StoreLocation } from './contract/storage-backend.ts'
 import { type HostOptions, Opener } from './host/opener.ts'
 import type { CopyOptions, CopyResult } from './operations/copy.ts'
+import type { CopyTagsOptions, CopyTagsResult } from './operations/copy-tags.ts'
 import type { DeleteOptions, DeleteResult } from './operations/delete-tag.ts'
 import type { HistoryOptions, ImageHistory, TagHistory } from './operations/history.ts'
 import type { InspectResult } from './operations/inspect.ts'
@@ -20,6 +21,11 @@ export interface Host {
   pull(reference: string, target?: string, options?: PullOptions): Promise<PullResult>
   /** Copies an image between any two of store, registry (a bare name), engine and archive. */
   copy(source: string, destination: string, options?: CopyOptions): Promise<CopyResult>
+  /**
+   * Copies the tags of an image that a pattern selects (`ghcr.io/org/app:v1.*`), or all of them when
+   * the source has no tag. The destination is an image without a tag.
+   */
+  copyTags(source: string, destination: string, options?: CopyTagsOptions): Promise<CopyTagsResult>
   /** The images of a store; a path after the bucket narrows them by name. */
   list(store: string, options?: CallOptions): Promise<readonly ListedImage[]>
   inspect(reference: string, options?: CallOptions): Promise<InspectResult>
@@ -43,6 +49,7 @@ export function createHost(options: HostOptions = {}): Host {
     push: async (...args) => (await transfers()).pushImage(opener, ...args),
     pull: async (...args) => (await transfers()).pullImage(opener, ...args),
     copy: async (...args) => (await transfers()).copyImage(opener, ...args),
+    copyTags: async (...args) => (await transfers()).copyImageTags(opener, ...args),
     list: async (...args) => (await contents()).listImages(opener, ...args),
     inspect: async (...args) => (await contents()).inspectImage(opener, ...args),
     delete: async (...args) => (await contents()).deleteImage(opener, ...args),

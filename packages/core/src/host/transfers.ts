@@ -3,8 +3,10 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { S3loError } from '../errors.ts'
 import type { SourceEnd, TargetEnd } from '../graph/transfer.ts'
+import { splitTag } from '../image-end.ts'
 import { parseExplicitReference, type StoreReference } from '../layout/store-reference.ts'
 import type { CopyOptions, CopyResult } from '../operations/copy.ts'
+import type { CopyTagsOptions, CopyTagsResult } from '../operations/copy-tags.ts'
 import type { PullOptions, PullResult } from '../operations/pull.ts'
 import type { PushOptions, PushResult } from '../operations/push.ts'
 import type { Opener } from './opener.ts'
@@ -70,6 +72,29 @@ export async function copyImage(
         ? copyThroughLayout(opener, sourceEnd, targetEnd, options)
         : copy(sourceEnd, targetEnd, options)
     }),
+  )
+}
+
+/** See `Host.copyTags`. */
+export async function copyImageTags(
+  opener: Opener,
+  source: string,
+  destination: string,
+  options: CopyTagsOptions = {},
+): Promise<CopyTagsResult> {
+  const { end: from, tag: pattern = '*' } = splitTag(opener.parseEnd(source, REGISTRY))
+  const { end: to, tag } = splitTag(opener.parseEnd(destination, REGISTRY))
+  if (tag !== undefined) {
+    throw new S3loError('USAGE', `${destination} names one tag for several`, {
+      hint: 'leave the tag out: each tag keeps its name',
+    })
+  }
+  const { sourceEndpoint, destEndpoint } = opener.options
+  const { copyTags } = await import('../operations/copy-tags.ts')
+  return opener.withSource(from, { ...options, endpoint: sourceEndpoint }, (sourceEnd) =>
+    opener.withTarget(to, { ...options, endpoint: destEndpoint }, (targetEnd) =>
+      copyTags(sourceEnd, targetEnd, pattern, options),
+    ),
   )
 }
 
