@@ -27,6 +27,7 @@ export {
   type StoreScope,
 } from './layout/store-reference.ts'
 export { ANNOTATION } from './oci/annotations.ts'
+export { isFallbackTag } from './oci/fallback-tag.ts'
 export { type ImageConfig, MAX_CONFIG_BYTES, parseImageConfig } from './oci/config.ts'
 export { type Descriptor, totalSize, uniqueByDigest } from './oci/descriptor.ts'
 export { type DigestAlgorithm, Digester, digestOf, isDigest, parseDigest } from './oci/digest.ts'
@@ -64,7 +65,12 @@ export { ImageStore, type ImageStoreOptions } from './store/image-store.ts'
 export type { SignatureInfo } from './store/signature-records.ts'
 export type { ForceOptions, OperationOptions } from './operations/options.ts'
 export { copy, type CopyOptions, type CopyResult, type DroppedReferrer } from './operations/copy.ts'
-export type { CopiedTag, CopyTagsOptions, CopyTagsResult } from './operations/copy-tags.ts'
+export {
+  type CopiedTag,
+  copyTags,
+  type CopyTagsOptions,
+  type CopyTagsResult,
+} from './operations/copy-tags.ts'
 export { hasTagPattern } from './image-end.ts'
 export { type DeleteOptions, type DeleteResult, deleteTag } from './operations/delete-tag.ts'
 export type { HistoryOptions, ImageHistory, TagHistory } from './operations/history.ts'
