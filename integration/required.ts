@@ -50,3 +50,34 @@ export function requiredData(name: string): string | undefined {
 export function requiredService(kind: string, variable: string): string | undefined {
   return required(kind, variable, `a service (${kind})`)
 }
+
+/** The registries of start-registry.sh, each as `host:port`. */
+export interface Registries {
+  readonly open: string
+  readonly htpasswd: string
+  readonly token: string
+  readonly tls: string
+  readonly user: string
+  readonly password: string
+  /** A file: the certificate of the one with TLS. */
+  readonly ca: string
+}
+
+/** The registries that the environment names; `registry` in S3LO_REQUIRE makes their absence a failure. */
+export function requiredRegistries(): Registries | undefined {
+  const read = (name: string): string => process.env[`S3LO_TEST_REGISTRY_${name}`] ?? ''
+  const registries = {
+    open: read('OPEN'),
+    htpasswd: read('HTPASSWD'),
+    token: read('TOKEN'),
+    tls: read('TLS'),
+    user: read('USER'),
+    password: read('PASSWORD'),
+    ca: read('CA'),
+  }
+  if (!Object.values(registries).includes('')) return registries
+  const reason = 'there are no registries: eval "$(integration/start-registry.sh)"'
+  if ((process.env['S3LO_REQUIRE'] ?? '').split(',').includes('registry')) throw new Error(reason)
+  process.stderr.write(`skipped: ${reason}\n`)
+  return undefined
+}

@@ -174,6 +174,7 @@ function fakeHost(operations: Partial<Host>): Host {
     scan: unexpected,
     sbom: unexpected,
     validate: unexpected,
+    copyTags: unexpected,
     list: unexpected,
     inspect: unexpected,
     delete: unexpected,

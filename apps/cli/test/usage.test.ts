@@ -26,7 +26,7 @@ describe('a wrong command line', () => {
     [['push', 'a'], 's3lo push needs more arguments: s3lo push <image> <ref>', 's3lo push --help'],
     [['list', 'a', 'b'], 's3lo list was given one argument too many: b', 's3lo list --help'],
     [['push', 'a', 'b', '--platform'], '--platform needs a value', 's3lo push --help'],
-    [['copy', 'a', 'b', '--dry-run'], 's3lo copy has no option --dry-run', 's3lo copy --help'],
+    [['copy', 'a', 'b', '--prune'], 's3lo copy has no option --prune', 's3lo copy --help'],
     [['--quiet'], '--quiet needs a command to go with', 's3lo --help'],
   ])('%j says what is wrong and what to type', async (argv, message, hint) => {
     const { status, stdout, stderr } = await world.run(argv)

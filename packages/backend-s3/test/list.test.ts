@@ -1,4 +1,4 @@
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { failureOf, FakeS3, keysOf, page, refuse, xml } from './fake-s3.ts'
 

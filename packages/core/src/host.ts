@@ -6,6 +6,7 @@ import type { ScannerChoice, ValidationChoice } from './host/examinations.ts'
 import type { Maintenance } from './host/maintenance.ts'
 import { type HostOptions, Opener } from './host/opener.ts'
 import type { CopyOptions, CopyResult } from './operations/copy.ts'
+import type { CopyTagsOptions, CopyTagsResult } from './operations/copy-tags.ts'
 import type { DeleteOptions, DeleteResult } from './operations/delete-tag.ts'
 import type { HistoryOptions, ImageHistory, TagHistory } from './operations/history.ts'
 import type { InspectResult } from './operations/inspect.ts'
@@ -40,6 +41,15 @@ export interface Host extends Maintenance {
     destination: string,
     options?: CopyOptions & ValidationChoice,
   ): Promise<CopyResult>
+  /**
+   * Copies the tags of an image that a pattern selects (`ghcr.io/org/app:v1.*`), or all of them when
+   * the source has no tag. The destination is an image without a tag.
+   */
+  copyTags(
+    source: string,
+    destination: string,
+    options?: CopyTagsOptions & ValidationChoice,
+  ): Promise<CopyTagsResult>
   /** The images of a store; a path after the bucket narrows them by name. */
   list(store: string, options?: CallOptions): Promise<readonly ListedImage[]>
   inspect(reference: string, options?: CallOptions): Promise<InspectResult>
@@ -83,6 +93,7 @@ export function createHost(options: HostOptions = {}): Host {
     push: async (...args) => (await transfers()).pushImage(opener, ...args),
     pull: async (...args) => (await transfers()).pullImage(opener, ...args),
     copy: async (...args) => (await transfers()).copyImage(opener, ...args),
+    copyTags: async (...args) => (await transfers()).copyImageTags(opener, ...args),
     list: async (...args) => (await contents()).listImages(opener, ...args),
     inspect: async (...args) => (await contents()).inspectImage(opener, ...args),
     delete: async (...args) => (await contents()).deleteImage(opener, ...args),

@@ -8,7 +8,7 @@ import type { ImageStore } from '../store/image-store.ts'
 import { signatureKeys } from '../store/signature-records.ts'
 import type { ForceOptions } from './options.ts'
 import { assertTagged } from './tag-policy.ts'
-import { formatStore } from './format-store.ts'
+import { formatStore } from '../layout/format-store.ts'
 
 export type DeleteOptions = ForceOptions & CallOptions
 

@@ -8,7 +8,7 @@ import type { ImageStore } from '../store/image-store.ts'
 import { readTagManifest } from '../store/manifests.ts'
 import { readTagEntries, type TagEntry } from '../store/tags.ts'
 import { planGraph } from '../graph/plan.ts'
-import { formatStore } from './format-store.ts'
+import { formatStore } from '../layout/format-store.ts'
 
 export interface HistoryOptions extends CallOptions, ProgressOptions {
   /** At most so many rows; 0 means all (default 10). */

@@ -20,8 +20,8 @@ import { provenGuarantees } from './guarantees.ts'
 import { appendHistory, historyEntry } from './history.ts'
 import { findManifest, readLegacyManifest, readObject, readTagManifest } from './manifests.ts'
 import { ReferrerStore } from './referrers.ts'
-import { readTags } from './tags.ts'
-import { formatStore } from '../operations/format-store.ts'
+import { readFallbackTags, readTags } from './tags.ts'
+import { formatStore } from '../layout/format-store.ts'
 
 export interface ImageStoreOptions {
   /** The clock that history entries are dated by. */
@@ -96,6 +96,11 @@ export class ImageStore implements ImageSource, ImageTarget {
 
   tags(repository: string, options?: CallOptions): AsyncIterable<string> {
     return readTags(this.backend, repository, options)
+  }
+
+  /** The tags of what refers to the image's manifests without naming them: cosign's. */
+  fallbackTags(image: string, options?: CallOptions): AsyncIterable<string> {
+    return readFallbackTags(this.backend, image, options)
   }
 
   async *referrers(subject: Descriptor, options?: CallOptions): AsyncGenerator<Descriptor> {
