@@ -84,6 +84,16 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: () => import('./commands/doctor.ts'),
   },
   {
+    paths: [['login']],
+    summary: 'log in to a registry',
+    load: () => import('./commands/login.ts'),
+  },
+  {
+    paths: [['logout']],
+    summary: 'forget the credentials of a registry',
+    load: () => import('./commands/logout.ts'),
+  },
+  {
     paths: [['plugin', 'list']],
     summary: 'list the installed plugins',
     load: () => import('./commands/plugin-list.ts'),

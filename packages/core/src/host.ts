@@ -1,9 +1,12 @@
 import type { CallOptions } from './contract/call-options.ts'
+import type { RegistryCredential } from './contract/plugin.ts'
+import type { LoginResult, LogoutResult } from './contract/registry-login.ts'
 import type { StoreLocation } from './contract/storage-backend.ts'
 import type { ScannerChoice, ValidationChoice } from './host/examinations.ts'
 import type { Maintenance } from './host/maintenance.ts'
 import { type HostOptions, Opener } from './host/opener.ts'
 import type { CopyOptions, CopyResult } from './operations/copy.ts'
+import type { CopyTagsOptions, CopyTagsResult } from './operations/copy-tags.ts'
 import type { DeleteOptions, DeleteResult } from './operations/delete-tag.ts'
 import type { HistoryOptions, ImageHistory, TagHistory } from './operations/history.ts'
 import type { InspectResult } from './operations/inspect.ts'
@@ -38,6 +41,15 @@ export interface Host extends Maintenance {
     destination: string,
     options?: CopyOptions & ValidationChoice,
   ): Promise<CopyResult>
+  /**
+   * Copies the tags of an image that a pattern selects (`ghcr.io/org/app:v1.*`), or all of them when
+   * the source has no tag. The destination is an image without a tag.
+   */
+  copyTags(
+    source: string,
+    destination: string,
+    options?: CopyTagsOptions & ValidationChoice,
+  ): Promise<CopyTagsResult>
   /** The images of a store; a path after the bucket narrows them by name. */
   list(store: string, options?: CallOptions): Promise<readonly ListedImage[]>
   inspect(reference: string, options?: CallOptions): Promise<InspectResult>
@@ -54,6 +66,17 @@ export interface Host extends Maintenance {
   sbom(reference: string, options?: SbomImageOptions & ScannerChoice): Promise<SbomResult>
   /** Holds an image against the policies of its bucket. */
   validate(reference: string, options?: ValidateOptions): Promise<ValidateResult>
+  /**
+   * Keeps a credential for a registry, once the registry has accepted it, where docker keeps it.
+   * Throws `UNAUTHORIZED` when it is refused; nothing is kept then.
+   */
+  login(
+    registry: string,
+    credential: RegistryCredential,
+    options?: CallOptions,
+  ): Promise<LoginResult>
+  /** Forgets the credentials of a registry where {@link login} keeps them. */
+  logout(registry: string, options?: CallOptions): Promise<LogoutResult>
   /** The store itself, for what no operation does. To be closed by the caller. */
   openStore(location: StoreLocation, options?: CallOptions): Promise<ImageStore>
 }
@@ -64,11 +87,13 @@ export function createHost(options: HostOptions = {}): Host {
   const transfers = () => import('./host/transfers.ts')
   const contents = () => import('./host/contents.ts')
   const maintenance = () => import('./host/maintenance.ts')
+  const registries = () => import('./host/registries.ts')
   const examinations = () => import('./host/examinations.ts')
   return {
     push: async (...args) => (await transfers()).pushImage(opener, ...args),
     pull: async (...args) => (await transfers()).pullImage(opener, ...args),
     copy: async (...args) => (await transfers()).copyImage(opener, ...args),
+    copyTags: async (...args) => (await transfers()).copyImageTags(opener, ...args),
     list: async (...args) => (await contents()).listImages(opener, ...args),
     inspect: async (...args) => (await contents()).inspectImage(opener, ...args),
     delete: async (...args) => (await contents()).deleteImage(opener, ...args),
@@ -87,6 +112,8 @@ export function createHost(options: HostOptions = {}): Host {
     stats: async (...args) => (await maintenance()).measureStore(opener, ...args),
     layerSharing: async (...args) => (await maintenance()).measureSharing(opener, ...args),
     doctor: async (...args) => (await maintenance()).examineStore(opener, ...args),
+    login: async (...args) => (await registries()).loginToRegistry(opener, ...args),
+    logout: async (...args) => (await registries()).logoutOfRegistry(opener, ...args),
     openStore: (...args) => opener.openStore(...args),
   }
 }

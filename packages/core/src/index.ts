@@ -30,6 +30,7 @@ export {
   type StoreScope,
 } from './layout/store-reference.ts'
 export { ANNOTATION } from './oci/annotations.ts'
+export { isFallbackTag } from './oci/fallback-tag.ts'
 export { type ImageConfig, MAX_CONFIG_BYTES, parseImageConfig } from './oci/config.ts'
 export { type Descriptor, totalSize, uniqueByDigest } from './oci/descriptor.ts'
 export { type DigestAlgorithm, Digester, digestOf, isDigest, parseDigest } from './oci/digest.ts'
@@ -77,7 +78,14 @@ export type {
 export type { PolicyResult, ValidateOptions, ValidateResult } from './operations/validate.ts'
 export { planGraph } from './graph/plan.ts'
 export { selectRoot } from './graph/select.ts'
-export { copy, type CopyOptions, type CopyResult } from './operations/copy.ts'
+export { copy, type CopyOptions, type CopyResult, type DroppedReferrer } from './operations/copy.ts'
+export {
+  type CopiedTag,
+  copyTags,
+  type CopyTagsOptions,
+  type CopyTagsResult,
+} from './operations/copy-tags.ts'
+export { hasTagPattern } from './image-end.ts'
 export { type DeleteOptions, type DeleteResult, deleteTag } from './operations/delete-tag.ts'
 export type { DoctorOptions, DoctorResult } from './operations/doctor.ts'
 export type {
@@ -86,7 +94,7 @@ export type {
   GuaranteeState,
 } from './operations/doctor-endpoint.ts'
 export type { BlobProblem, ManifestIssue } from './operations/doctor-images.ts'
-export { formatStore } from './operations/format-store.ts'
+export { formatStore } from './layout/format-store.ts'
 export type {
   ConfigSettings,
   ImageConfigResult,

@@ -34,6 +34,7 @@ export type {
   PolicyVerdict,
 } from './contract/policy-check.ts'
 export type { ProgressEvent, ProgressOptions } from './contract/progress.ts'
+export type { LoginResult, LogoutResult } from './contract/registry-login.ts'
 export {
   type SbomOptions,
   type Scanner,
