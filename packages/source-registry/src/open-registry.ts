@@ -32,10 +32,7 @@ async function openRepository(text: string, access: RepositoryAccess, options: T
     env,
     authorizer: (fetch) => new Authenticator({ host, plainHttp, env, fetch, registryCredential }),
     tlsCa: await readCertificates(tlsCa),
-    onWarning: (text) => {
-      const message = `the registry ${host} says: ${text}`
-      onProgress?.({ type: 'notice', code: 'registry-warning', message })
-    },
+    onNotice: (message) => onProgress?.({ type: 'notice', code: 'registry', message }),
   })
   return { repository: new RegistryRepository(client, reference.name, { access }), reference }
 }
