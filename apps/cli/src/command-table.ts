@@ -8,6 +8,8 @@ export interface CommandEntry {
   readonly summary: string
   /** Brought by a plugin: its class has only options of its own, and a `CommandContext`. */
   readonly isForeign?: true
+  /** The exit status of its errors, in place of that of their code. */
+  readonly errorStatus?: number | undefined
   load(): Promise<{ readonly default: CommandClass<S3loContext> }>
 }
 

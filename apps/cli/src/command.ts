@@ -47,6 +47,9 @@ export abstract class S3loCommand extends Command<S3loContext> {
   /** What the progress display says is going on; a command that has it can be resumed by running it again. */
   protected readonly activity: string | undefined = undefined
 
+  /** The exit status of errors, in place of that of their code. */
+  protected readonly errorStatus: number | undefined = undefined
+
   /** Does the work of the command. What it throws becomes the exit status. */
   protected abstract run(host: Host, options: OperationOptions): Promise<Output>
 
@@ -114,6 +117,7 @@ export abstract class S3loCommand extends Command<S3loContext> {
       quiet: this.quiet,
       verbose: this.verbose,
       noProgress: this.noProgress,
+      errorStatus: this.errorStatus,
     })
     return this.#reporter
   }

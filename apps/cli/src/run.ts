@@ -47,8 +47,10 @@ async function runCommand(context: S3loContext, argv: readonly string[]): Promis
   const { default: commandClass } = await entry.load()
   if (entry.isForeign) {
     const { runForeignCommand } = await import('./foreign-command.ts')
-    return runForeignCommand(context, argv, (own, itsContext) =>
-      parse(entry, commandClass, own, itsContext),
+    const parseOwn: Parameters<typeof runForeignCommand>[2] = (own, itsContext) =>
+      parse(entry, commandClass, own, itsContext)
+    return withErrorStatus(entry, context, () =>
+      runForeignCommand(context, argv, parseOwn, entry.errorStatus),
     )
   }
   const command = await parse(entry, commandClass, argv, context)
@@ -57,6 +59,20 @@ async function runCommand(context: S3loContext, argv: readonly string[]): Promis
   const { interruption } = context
   const status = await orAbandon(command.validateAndExecute(), interruption.signal)
   return interruption.exitStatus ?? status
+}
+
+/** Tells errors before a command's work, such as a wrong option, with the status that it promises. */
+async function withErrorStatus(
+  { errorStatus }: CommandEntry,
+  context: S3loContext,
+  execute: () => Promise<number>,
+): Promise<number> {
+  try {
+    return await execute()
+  } catch (error) {
+    if (errorStatus === undefined || context.interruption.signal.aborted) throw error
+    return (await fallbackReporter(context, errorStatus)).failure(error)
+  }
 }
 
 async function parse(
@@ -87,11 +103,12 @@ async function resolveEntry(words: readonly string[], context: S3loContext): Pro
 }
 
 function toEntry(contribution: CommandContribution): CommandEntry {
-  const { path, summary } = contribution
+  const { path, summary, errorStatus } = contribution
   return {
     paths: [path],
     summary,
     isForeign: true,
+    errorStatus,
     async load() {
       const { default: loaded } = await contribution.load()
       if (isCommandClass(loaded)) return { default: loaded }
@@ -135,7 +152,7 @@ function noCommand(argv: readonly string[]): S3loError {
 }
 
 /** For errors before the command's options are known: they are looked for on the command line. */
-async function fallbackReporter(context: S3loContext): Promise<Reporter> {
+async function fallbackReporter(context: S3loContext, errorStatus?: number): Promise<Reporter> {
   const { argv, env, stdout, stderr } = context
   const { parseColor } = await import('./render/color.ts')
   return new Reporter({
@@ -147,6 +164,7 @@ async function fallbackReporter(context: S3loContext): Promise<Reporter> {
     quiet: argv.includes('--quiet'),
     verbose: argv.includes('--verbose'),
     noProgress: true,
+    errorStatus,
   })
 }
 

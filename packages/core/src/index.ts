@@ -65,7 +65,12 @@ export { verifyDigest } from './stream/verify-digest.ts'
 export type { BlobForm } from './store/blobs.ts'
 export type { HistoryEntry } from './store/history.ts'
 export { ImageStore, type ImageStoreOptions } from './store/image-store.ts'
-export type { SignatureInfo } from './store/signature-records.ts'
+export { readTagContent } from './store/manifests.ts'
+export {
+  readSignatureRecord,
+  type SignatureInfo,
+  writeSignatureRecord,
+} from './store/signature-records.ts'
 export type { ForceOptions, OperationOptions, PublishOptions } from './operations/options.ts'
 export { type Artifact, attachArtifact } from './operations/attach-artifact.ts'
 export { type LayoutContent, withImageLayout } from './operations/image-layout.ts'
