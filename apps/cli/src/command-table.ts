@@ -51,6 +51,51 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: () => import('./commands/delete.ts'),
   },
   {
+    paths: [['config', 'get']],
+    summary: 'show the settings of a store or an image',
+    load: () => import('./commands/config-get.ts'),
+  },
+  {
+    paths: [['config', 'set']],
+    summary: 'change settings: immutable tags and how long tags are kept',
+    load: () => import('./commands/config-set.ts'),
+  },
+  {
+    paths: [['config', 'remove']],
+    summary: 'remove settings of a store, an image or a glob',
+    load: () => import('./commands/config-remove.ts'),
+  },
+  {
+    paths: [['config', 'recommend']],
+    summary: 'show how a bucket could be kept better',
+    load: () => import('./commands/config-recommend.ts'),
+  },
+  {
+    paths: [['init'], ['bucket', 'init']],
+    summary: 'make a bucket or a directory a store',
+    load: () => import('./commands/init.ts'),
+  },
+  {
+    paths: [['stats'], ['bucket', 'stats']],
+    summary: 'show what a store holds, saves and costs',
+    load: () => import('./commands/stats.ts'),
+  },
+  {
+    paths: [['doctor'], ['bucket', 'doctor']],
+    summary: 'check that every image of a store is whole',
+    load: () => import('./commands/doctor.ts'),
+  },
+  {
+    paths: [['login']],
+    summary: 'log in to a registry',
+    load: () => import('./commands/login.ts'),
+  },
+  {
+    paths: [['logout']],
+    summary: 'forget the credentials of a registry',
+    load: () => import('./commands/logout.ts'),
+  },
+  {
     paths: [['plugin', 'list']],
     summary: 'list the installed plugins',
     load: () => import('./commands/plugin-list.ts'),

@@ -63,6 +63,11 @@ export abstract class S3loCommand extends Command<S3loContext> {
     }
   }
 
+  /** What the progress display says is going on; `undefined` shows none. */
+  protected progressTitle(): string | undefined {
+    return this.activity
+  }
+
   #reporter: Reporter | undefined
 
   /** Says a line to people while the command runs: not with `--quiet`, not beside a document. */
@@ -95,7 +100,8 @@ export abstract class S3loCommand extends Command<S3loContext> {
 
   async #work(reporter: Reporter, signal: AbortSignal): Promise<Output> {
     const host = await this.context.openHost(this.hostOptions())
-    if (this.activity !== undefined) await reporter.startProgress(this.activity)
+    const title = this.progressTitle()
+    if (title !== undefined) await reporter.startProgress(title)
     return this.run(host, { signal, onProgress: reporter.onProgress })
   }
 

@@ -23,6 +23,7 @@ export interface ReporterOptions {
 /** Says what a command does and found: data on standard output, everything else on standard error. */
 export class Reporter {
   readonly #options: ReporterOptions
+  readonly #notices = new Set<string>()
   #progress: ProgressView | undefined
 
   constructor(options: ReporterOptions) {
@@ -46,7 +47,7 @@ export class Reporter {
   /** To be given to operations. */
   readonly onProgress = (event: ProgressEvent): void => {
     if (event.type !== 'notice') this.#progress?.update(event)
-    else if (!this.#options.quiet) this.#line(`note: ${escapeText(event.message)}`)
+    else if (!this.#options.quiet) this.#notice(event.message)
   }
 
   /** Takes the progress display away; everything said after it stays. */
@@ -93,6 +94,13 @@ export class Reporter {
     } catch {
       return false // The error that is being told matters more; the caller tells it elsewhere.
     }
+  }
+
+  /** Two clients of one registry hear the same from it: it is said once. */
+  #notice(message: string): void {
+    if (this.#notices.has(message)) return
+    this.#notices.add(message)
+    this.#line(`note: ${escapeText(message)}`)
   }
 
   #line(line: string): void {

@@ -28,10 +28,13 @@ async function dispatch(context: S3loContext): Promise<number> {
   if (words.length === 0 && argv.includes('--version')) return runCommand(context, ['version'])
   if (words.length === 0 && (wantsHelp || argv.length === 0)) return showOverview(context)
   if (words.length === 0) throw noCommand(argv)
-  if (isGroup(words)) {
-    const { groupOverview } = await import('./help.ts')
-    await print(stdout, groupOverview(words))
-    return 0
+  if (words.length > 0 && !findEntry(words)) {
+    const ofPlugins = await groupOfPlugins(words, context)
+    if (isGroup(words) || ofPlugins.length > 0) {
+      const { groupOverview } = await import('./help.ts')
+      await print(stdout, groupOverview(words, ofPlugins))
+      return 0
+    }
   }
   if (!wantsHelp) return runCommand(context, argv)
   const { commandHelp } = await import('./help.ts')
@@ -93,8 +96,10 @@ async function resolveEntry(words: readonly string[], context: S3loContext): Pro
   if (own) return own
   const contribution = await context.plugins.findCommand(words)
   if (contribution) return toEntry(contribution)
-  const { unknownCommand } = await import('./unknown-command.ts')
-  throw unknownCommand(words)
+  const { unknownCommand, unknownInGroup } = await import('./unknown-command.ts')
+  const group = words.slice(0, 1)
+  const known = await groupOfPlugins(group, context)
+  throw known.length > 0 && !isGroup(group) ? unknownInGroup(words, known) : unknownCommand(words)
 }
 
 function toEntry(contribution: CommandContribution): CommandEntry {
@@ -120,6 +125,17 @@ function isCommandClass(value: unknown): value is CommandClass<S3loContext> {
 function isGroup(words: readonly string[]): boolean {
   return COMMANDS.some(({ paths }) =>
     paths.some((path) => path.length > words.length && words.every((word, i) => word === path[i])),
+  )
+}
+
+/** The commands of installed plugins that begin with the words and go on. */
+async function groupOfPlugins(
+  words: readonly string[],
+  { plugins }: S3loContext,
+): Promise<readonly CommandContribution[]> {
+  const commands = words.length > 2 ? [] : await plugins.commands()
+  return commands.filter(
+    ({ path }) => path.length > words.length && words.every((word, i) => word === path[i]),
   )
 }
 

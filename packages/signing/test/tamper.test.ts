@@ -1,6 +1,6 @@
 import { isS3loError, type ImageStore } from '@s3lo/core'
 import { describe, expect, it } from 'vitest'
-import { LocalSigner, openPublicKey, PublicKey, signImage, verifyImage } from '../src/index.ts'
+import { LocalSigner, openPublicKey, type PublicKey, signImage, verifyImage } from '../src/index.ts'
 import { encryptPrivateKey } from '../src/keys/key-file.ts'
 import { sigTag } from '../src/cosign/read-signatures.ts'
 import { goldenKey, keysOfEveryKind, readBytes, referenceTo, storeWithImage } from './world.ts'
