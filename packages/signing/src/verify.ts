@@ -22,6 +22,8 @@ export interface VerifyOptions extends CallOptions {
   readonly allowCosign?: boolean | undefined
   /** Only what the key signed after this moment, by a timestamp that its signature covers. */
   readonly signedAfter?: Date | undefined
+  /** The manifest to judge in place of what the reference stands for: one that is about to be published. */
+  readonly content?: Uint8Array | undefined
 }
 
 /** Whether a signature is valid; field names are those of `--output json`. */
@@ -62,7 +64,7 @@ export async function verifyImage(
   options: VerifyOptions = {},
 ): Promise<VerifyResult> {
   const { keyRef = '', signal } = options
-  const content = await readContent(store, reference, { signal })
+  const content = options.content ?? (await readContent(store, reference, { signal }))
   const digest = typeof content === 'string' ? '' : digestOf(content)
   const verdict =
     typeof content === 'string'

@@ -1,6 +1,6 @@
 import { createHash, createPublicKey, type KeyObject, sign } from 'node:crypto'
 import { once } from 'node:events'
-import { createServer, type IncomingMessage, type Server } from 'node:http'
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { text } from 'node:stream/consumers'
 
@@ -27,19 +27,21 @@ export class KeyService {
 
   static async start(answer: (exchange: Exchange) => Answer): Promise<KeyService> {
     const server = createServer((request, response) => {
-      void text(request).then((sent) => {
-        const exchange = {
-          method: request.method ?? '',
-          path: request.url ?? '',
-          headers: request.headers,
-          body: (sent === '' ? {} : JSON.parse(sent)) as Record<string, unknown>,
-        }
-        service.exchanges.push(exchange)
-        const { status = 200, body } = answer(exchange)
-        response.writeHead(status, { 'content-type': 'application/json' })
-        response.end(JSON.stringify(body))
-      })
+      void respond(request, response)
     })
+    async function respond(request: IncomingMessage, response: ServerResponse): Promise<void> {
+      const sent = await text(request)
+      const exchange = {
+        method: request.method ?? '',
+        path: request.url ?? '',
+        headers: request.headers,
+        body: (sent === '' ? {} : JSON.parse(sent)) as Record<string, unknown>,
+      }
+      service.exchanges.push(exchange)
+      const { status = 200, body } = answer(exchange)
+      response.writeHead(status, { 'content-type': 'application/json' })
+      response.end(JSON.stringify(body))
+    }
     const service = new KeyService(server)
     server.listen(0, '127.0.0.1')
     await once(server, 'listening')
