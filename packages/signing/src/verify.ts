@@ -7,7 +7,7 @@ import {
   readTagContent,
   type StoreReference,
 } from '@s3lo/core'
-import { type CallOptions, isS3loError, type S3loError } from '@s3lo/core/plugin'
+import { type CallOptions, isS3loError } from '@s3lo/core/plugin'
 import { type CosignSignature, findCosignSignatures } from './cosign/read-signatures.ts'
 import { judgeRecord, type RecordVerdict } from './judge-record.ts'
 import type { PublicKey } from './keys/public-key.ts'
@@ -87,14 +87,10 @@ async function readContent(
         : undefined
     return content ?? (await store.read(reference, options)).content
   } catch (error) {
-    if (isUnreadable(error)) return error.message
+    // Content that is wrong is judged; a store that does not answer is a failure.
+    if (isS3loError(error, 'INTEGRITY')) return error.message
     throw error
   }
-}
-
-/** Content that is wrong is judged; a store that does not answer is a failure. */
-function isUnreadable(error: unknown): error is S3loError {
-  return isS3loError(error, 'INTEGRITY') || isS3loError(error, 'UNSUPPORTED')
 }
 
 interface Subject {
@@ -142,7 +138,7 @@ async function readRecord(
     const content = await readSignatureRecord(store.backend, reference, key.id, { signal })
     if (content) return judgeRecord(content, { reference, digest, key, allowSchema1 })
   } catch (error) {
-    if (isUnreadable(error)) return { kind: 'invalid', reason: error.message }
+    if (isS3loError(error, 'INTEGRITY')) return { kind: 'invalid', reason: error.message }
     throw error
   }
   return {
