@@ -12,10 +12,10 @@ const cache = mkdtempSync(join(tmpdir(), 's3lo-s3-cache-'))
 afterAll(() => rmSync(cache, { recursive: true }))
 
 const strict = requiredServer('s3', 'integration/start-s3.sh')
+const weak = requiredServer('swift', 'integration/start-s3.sh')
 if (strict) testAgainst('backend-s3 on Ceph RGW', strict)
 else it.skip('an S3 service is not there', () => {})
 
-const weak = requiredServer('swift', 'integration/start-s3.sh')
 if (weak) testAgainst('backend-s3 on Swift', weak)
 else it.skip('a weak S3 service is not there', () => {})
 
