@@ -99,12 +99,7 @@ function s3Store(name: string, isStrict: boolean, url: string, key: AccessKey): 
     AWS_ENDPOINT_URL_S3: endpoint,
     AWS_REGION: 'us-east-1',
   })
-  const client = new S3Client({
-    endpoint: url,
-    region: 'us-east-1',
-    forcePathStyle: true,
-    credentials: { accessKeyId: key.AWS_ACCESS_KEY_ID, secretAccessKey: key.AWS_SECRET_ACCESS_KEY },
-  })
+  const client = s3Client(env())
   return {
     name,
     scheme: 's3',
@@ -121,6 +116,19 @@ function s3Store(name: string, isStrict: boolean, url: string, key: AccessKey): 
     },
     open: (bucket) => openS3({ scheme: 's3', bucket }, { env: env() }),
   }
+}
+
+/** The SDK's own client, for what variables as those of {@link CloudStore.env} lead to. */
+export function s3Client(env: Environment): S3Client {
+  return new S3Client({
+    endpoint: env['AWS_ENDPOINT_URL_S3'] ?? '',
+    region: env['AWS_REGION'] ?? '',
+    forcePathStyle: true,
+    credentials: {
+      accessKeyId: env['AWS_ACCESS_KEY_ID'] ?? '',
+      secretAccessKey: env['AWS_SECRET_ACCESS_KEY'] ?? '',
+    },
+  })
 }
 
 function gcsStore(): CloudStore | undefined {

@@ -69,7 +69,10 @@ describe.each(stores.map((store) => [store.name, store] as const))('a store: %s'
     expect(await digestsIn(pulled)).toEqual([...image.content.keys(), digest].toSorted())
 
     expect(await cli.json(['delete', ref], env)).toMatchObject({ ref })
-    expect(await cli.run(['inspect', ref], env)).toMatchObject({ status: 66 })
+    const missing = await cli.run(['inspect', ref], env)
+    expect(missing).toMatchObject({ status: 66 })
+    const [, hinted = ''] = /^hint: s3lo list (\S+) shows/m.exec(missing.stderr) ?? []
+    expect(await cli.run(['list', hinted], env)).toMatchObject({ stdout: 'team/app:v2\n' })
     expect(await cli.json(['inspect', nested], env)).toMatchObject({ digest })
     await cli.json(['delete', nested], env)
     const emptied = await cli.run(['list', referenceIn(store, bucket)], env)

@@ -6,7 +6,7 @@ import { pathToFileURL } from 'node:url'
 
 const ROOT = join(import.meta.dirname, '..')
 const MAIN = join(ROOT, 'apps/cli/src/main.ts')
-const BACKENDS = ['backend-s3', 'backend-gcs', 'backend-azure']
+const PLUGINS = ['backend-s3', 'backend-gcs', 'backend-azure', 'scanner-trivy', 'soci']
 
 /** Environment variables of a process. */
 export type Environment = Readonly<Record<string, string>>
@@ -20,7 +20,7 @@ export interface Outcome {
 
 /**
  * The command line as a process of its own, run from the sources, with a home that nobody has used.
- * The backends are found as plugins of a user are, by S3LO_PLUGIN_PATH.
+ * Other plugins are found as plugins of a user are, by S3LO_PLUGIN_PATH.
  */
 export class SourceCli {
   readonly #folder: string
@@ -31,7 +31,7 @@ export class SourceCli {
 
   /** Prepares a home and a plugin folder below `folder`, which exists. */
   static async open(folder: string): Promise<SourceCli> {
-    for (const name of BACKENDS) await writePlugin(join(folder, 'plugins'), name)
+    for (const name of PLUGINS) await writePlugin(join(folder, 'plugins'), name)
     return new SourceCli(folder)
   }
 

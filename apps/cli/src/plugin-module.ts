@@ -47,8 +47,9 @@ function assertBody(name: string, plugin: Fields): void {
 
 function isCommand(value: unknown): boolean {
   if (!isContribution(value)) return false
-  const { path } = value
-  return Array.isArray(path) && path.length > 0 && path.every(isWord)
+  const { path, errorStatus = 1 } = value
+  const isStatus = Number.isInteger(errorStatus) && Number(errorStatus) > 0
+  return isStatus && Array.isArray(path) && path.length > 0 && path.every(isWord)
 }
 
 function isContribution(value: unknown): value is Fields {

@@ -16,6 +16,8 @@ export interface ReporterOptions {
   readonly quiet: boolean
   readonly verbose: boolean
   readonly noProgress: boolean
+  /** The exit status of errors, in place of that of their code. */
+  readonly errorStatus?: number | undefined
 }
 
 /** Says what a command does and found: data on standard output, everything else on standard error. */
@@ -69,14 +71,15 @@ export class Reporter {
     // Most commands do not fail: what failing needs is not loaded before.
     const { exitStatusOf, formatError, toFailure } = await import('./exit.ts')
     const { parseColor, useColor } = await import('./render/color.ts')
-    const { stderr, format, env, verbose, color } = this.#options
+    const { stderr, format, env, verbose, color, errorStatus } = this.#options
     const failure = toFailure(error, env)
     const isColored = useColor(parseColor(color), env, stderr)
     const text = formatError(error, { env, verbose, color: isColored })
     if (format === 'text' || !(await this.#printDocument({ error: failure }, done))) {
       await tell(stderr, text)
     } else if (verbose || failure.code === 'INTERNAL') await tell(stderr, text)
-    return exitStatusOf(error)
+    // Whoever stopped a command knows that it has no answer.
+    return failure.code === 'ABORTED' ? exitStatusOf(error) : (errorStatus ?? exitStatusOf(error))
   }
 
   /** False when standard output takes nothing any more. */

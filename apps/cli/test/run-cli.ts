@@ -1,5 +1,7 @@
 import { Readable, Writable } from 'node:stream'
 import {
+  type BackendModule,
+  type Contribution,
   createHost,
   definePlugin,
   type Host,
@@ -77,11 +79,9 @@ export class MemoryWorld {
     name: 'memory',
     apiVersion: 1,
     backends: {
-      mem: {
-        summary: 'memory',
-        load: () =>
-          Promise.resolve({ openBackend: ({ bucket }) => Promise.resolve(this.bucket(bucket)) }),
-      },
+      mem: this.#memory(),
+      // What the backend calls itself, in references that are shown.
+      memory: this.#memory(),
     },
     sources: {
       fix: {
@@ -132,6 +132,12 @@ export class MemoryWorld {
     }
   }
 
+  #memory(): Contribution<BackendModule> {
+    const openBackend: BackendModule['openBackend'] = ({ bucket }) =>
+      Promise.resolve(this.bucket(bucket))
+    return { summary: 'memory', load: () => Promise.resolve({ openBackend }) }
+  }
+
   #source(text: string): OpenedSource {
     const [name = '', tag = 'latest'] = text.split(':')
     return { source: new FixtureSource(this.images), reference: { name, tag } }
@@ -168,6 +174,7 @@ function fakeHost(operations: Partial<Host>): Host {
     scan: unexpected,
     sbom: unexpected,
     validate: unexpected,
+    copyTags: unexpected,
     list: unexpected,
     inspect: unexpected,
     delete: unexpected,
@@ -177,6 +184,15 @@ function fakeHost(operations: Partial<Host>): Host {
     login: unexpected,
     logout: unexpected,
     openStore: unexpected,
+    init: unexpected,
+    storeConfig: unexpected,
+    imageConfig: unexpected,
+    setConfig: unexpected,
+    removeConfig: unexpected,
+    recommend: unexpected,
+    stats: unexpected,
+    layerSharing: unexpected,
+    doctor: unexpected,
     ...operations,
   }
 }

@@ -26,7 +26,7 @@ describe('a wrong command line', () => {
     [['push', 'a'], 's3lo push needs more arguments: s3lo push <image> <ref>', 's3lo push --help'],
     [['list', 'a', 'b'], 's3lo list was given one argument too many: b', 's3lo list --help'],
     [['push', 'a', 'b', '--platform'], '--platform needs a value', 's3lo push --help'],
-    [['copy', 'a', 'b', '--dry-run'], 's3lo copy has no option --dry-run', 's3lo copy --help'],
+    [['copy', 'a', 'b', '--prune'], 's3lo copy has no option --prune', 's3lo copy --help'],
     [['--quiet'], '--quiet needs a command to go with', 's3lo --help'],
   ])('%j says what is wrong and what to type', async (argv, message, hint) => {
     const { status, stdout, stderr } = await world.run(argv)
@@ -134,6 +134,27 @@ describe('a command of a plugin', () => {
       { error: { code: 'NOT_FOUND', message: 'nobody is there' } },
     ])
     expect(await world.run(['greet'], { plugins, host })).toMatchObject({ status: 64 })
+  })
+
+  it('may stand in a group', async () => {
+    const grouped = ['create', 'remove'].map((word) => ({
+      ...contribution,
+      path: ['greet', word],
+    }))
+    const groups = {
+      ...plugins,
+      findCommand: () => Promise.resolve(undefined),
+      commands: () => Promise.resolve(grouped),
+    }
+    const overview = await world.run(['greet'], { plugins: groups })
+    expect(overview).toMatchObject({
+      status: 0,
+      stdout: expect.stringContaining('  greet create '),
+    })
+    expect(await world.run(['greet', 'creat', 'x'], { plugins: groups })).toMatchObject({
+      status: 64,
+      stderr: expect.stringContaining('hint: did you mean s3lo greet create?\n'),
+    })
   })
 
   it('is helped with as our own are', async () => {

@@ -4,6 +4,7 @@ import {
   type CallOptions,
   type DeadlineOptions,
   type DeleteFailure,
+  type Finding,
   type GetOptions,
   type ListOptions,
   type ObjectBody,
@@ -134,6 +135,17 @@ export class LocalBackend implements StorageBackend {
   async touch(key: string, { signal }: CallOptions = {}): Promise<ObjectInfo> {
     const { touchObject } = await import('./changes.ts')
     return touchObject(this.#root, key, { signal, now: this.#now })
+  }
+
+  /** Remarks on the disk: its space, and whether it is another machine's. */
+  async *diagnose({ signal }: CallOptions = {}): AsyncGenerator<Finding, void> {
+    signal?.throwIfAborted()
+    const { diagnoseFolder } = await import('./diagnose.ts')
+    try {
+      yield* diagnoseFolder(await this.#root.real())
+    } catch (error) {
+      throw toLocalError(error, this.#name(''))
+    }
   }
 
   /** Waits for the cleaning of leftovers that the first `put` started. */

@@ -228,10 +228,16 @@ export class S3Service {
       signingDate: new Date(start * 1000),
       expiresIn: Math.min(end - start, LONGEST_SIGNATURE_S),
       signingRegion: await this.#client.config.region(),
+      unhoistableHeaders: new Set(Object.keys(request.headers).filter(isAboutObject)),
       // Some services refuse a content type that the signature does not cover.
       signableHeaders: new Set(['content-type', 'content-md5', 'if-match', 'if-none-match']),
     })
   }
+}
+
+/** What describes an object: not every service looks for that in the query, where signatures are. */
+function isAboutObject(header: string): boolean {
+  return /^x-amz-(meta-|storage-class$|checksum-|sdk-checksum-)/i.test(header)
 }
 
 function newClient(config: S3ClientConfig): S3Client {

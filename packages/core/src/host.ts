@@ -3,8 +3,10 @@ import type { RegistryCredential } from './contract/plugin.ts'
 import type { LoginResult, LogoutResult } from './contract/registry-login.ts'
 import type { StoreLocation } from './contract/storage-backend.ts'
 import type { ScannerChoice, ValidationChoice } from './host/examinations.ts'
+import type { Maintenance } from './host/maintenance.ts'
 import { type HostOptions, Opener } from './host/opener.ts'
 import type { CopyOptions, CopyResult } from './operations/copy.ts'
+import type { CopyTagsOptions, CopyTagsResult } from './operations/copy-tags.ts'
 import type { DeleteOptions, DeleteResult } from './operations/delete-tag.ts'
 import type { HistoryOptions, ImageHistory, TagHistory } from './operations/history.ts'
 import type { InspectResult } from './operations/inspect.ts'
@@ -24,7 +26,7 @@ export type { ScannerChoice, ValidationChoice } from './host/examinations.ts'
 export type { HostOptions } from './host/opener.ts'
 
 /** The operations of s3lo, by reference string: what the command line runs and libraries use. */
-export interface Host {
+export interface Host extends Maintenance {
   /** Publishes an image of the engine (a bare name) or of a transport in a store. */
   push(
     image: string,
@@ -39,6 +41,15 @@ export interface Host {
     destination: string,
     options?: CopyOptions & ValidationChoice,
   ): Promise<CopyResult>
+  /**
+   * Copies the tags of an image that a pattern selects (`ghcr.io/org/app:v1.*`), or all of them when
+   * the source has no tag. The destination is an image without a tag.
+   */
+  copyTags(
+    source: string,
+    destination: string,
+    options?: CopyTagsOptions & ValidationChoice,
+  ): Promise<CopyTagsResult>
   /** The images of a store; a path after the bucket narrows them by name. */
   list(store: string, options?: CallOptions): Promise<readonly ListedImage[]>
   inspect(reference: string, options?: CallOptions): Promise<InspectResult>
@@ -75,12 +86,14 @@ export function createHost(options: HostOptions = {}): Host {
   const opener = new Opener(options)
   const transfers = () => import('./host/transfers.ts')
   const contents = () => import('./host/contents.ts')
+  const maintenance = () => import('./host/maintenance.ts')
   const registries = () => import('./host/registries.ts')
   const examinations = () => import('./host/examinations.ts')
   return {
     push: async (...args) => (await transfers()).pushImage(opener, ...args),
     pull: async (...args) => (await transfers()).pullImage(opener, ...args),
     copy: async (...args) => (await transfers()).copyImage(opener, ...args),
+    copyTags: async (...args) => (await transfers()).copyImageTags(opener, ...args),
     list: async (...args) => (await contents()).listImages(opener, ...args),
     inspect: async (...args) => (await contents()).inspectImage(opener, ...args),
     delete: async (...args) => (await contents()).deleteImage(opener, ...args),
@@ -90,6 +103,15 @@ export function createHost(options: HostOptions = {}): Host {
     scan: async (...args) => (await examinations()).scanImage(opener, ...args),
     sbom: async (...args) => (await examinations()).listImageContents(opener, ...args),
     validate: async (...args) => (await examinations()).validateImage(opener, ...args),
+    init: async (...args) => (await maintenance()).initStore(opener, ...args),
+    storeConfig: async (...args) => (await maintenance()).readStoreConfig(opener, ...args),
+    imageConfig: async (...args) => (await maintenance()).readImageConfig(opener, ...args),
+    setConfig: async (...args) => (await maintenance()).changeConfig(opener, ...args),
+    removeConfig: async (...args) => (await maintenance()).unsetConfig(opener, ...args),
+    recommend: async (...args) => (await maintenance()).recommendSettings(opener, ...args),
+    stats: async (...args) => (await maintenance()).measureStore(opener, ...args),
+    layerSharing: async (...args) => (await maintenance()).measureSharing(opener, ...args),
+    doctor: async (...args) => (await maintenance()).examineStore(opener, ...args),
     login: async (...args) => (await registries()).loginToRegistry(opener, ...args),
     logout: async (...args) => (await registries()).logoutOfRegistry(opener, ...args),
     openStore: (...args) => opener.openStore(...args),

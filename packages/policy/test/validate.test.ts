@@ -179,6 +179,8 @@ describe('a push or copy that validates', () => {
     ).toMatch(/^FORBIDDEN: mem:\/\/b\/team\/app:v2 is not published: it fails tiny \(\d+ bytes/)
     const copying = host.copy('mem://b/team/app:v1', 'mem://b/team/app:v2', { validate: true })
     expect(await failure(copying)).toMatch(/^FORBIDDEN/)
+    const all = await host.copyTags('mem://b/team/app', 'mem://b/other/app', { validate: true })
+    expect(JSON.stringify(all)).toContain('mem://b/other/app:v1 is not published')
     expect(await host.list('mem://b/')).toEqual([{ name: 'team/app', tags: ['v1'] }])
   })
 })

@@ -63,6 +63,11 @@ export interface SourceModule {
 export interface CommandContribution extends Contribution<{ readonly default: unknown }> {
   /** The words that select it: `['sign']`, `['soci', 'create']`. */
   readonly path: readonly string[]
+  /**
+   * The exit status of everything that is an error, a wrong command line too, in place of the
+   * status of its code: for commands that promise scripts one number. An interruption keeps its own.
+   */
+  readonly errorStatus?: number
 }
 
 /** What a registry accepts for a while. */

@@ -70,6 +70,8 @@ export interface Finding {
   readonly severity: 'ok' | 'notice' | 'problem'
   readonly message: string
   readonly hint?: string
+  /** Of S3, where the finding is about that: what `doctor` has a field for. */
+  readonly intelligentTiering?: 'enabled' | 'not configured'
 }
 
 /**

@@ -1,9 +1,9 @@
 import type { PolicyCheckModule } from '../contract/policy-check.ts'
+import type { StoreLocation } from '../contract/storage-backend.ts'
 import type { Scanner } from '../contract/scanner.ts'
 import { S3loError } from '../errors.ts'
 import type { TargetEnd } from '../graph/transfer.ts'
-import type { ImageEnd } from '../image-end.ts'
-import { parseExplicitReference, type StoreReference } from '../layout/store-reference.ts'
+import { parseExplicitReference } from '../layout/store-reference.ts'
 import type { OperationOptions, PublishOptions } from '../operations/options.ts'
 import type {
   SbomImageOptions,
@@ -71,31 +71,21 @@ export async function validateImage(
 /** The hook that holds an image against the policies of a store before it is published there. */
 export function publishValidation(
   opener: Opener,
-  store: ImageStore,
-  reference: StoreReference,
+  location: StoreLocation,
+  target: TargetEnd['target'],
   { validate = false, ...options }: ValidationChoice & ValidateOptions,
 ): PublishOptions {
   if (!validate) return {}
+  if (!isStore(target)) {
+    throw new S3loError('USAGE', 'only a store has policies to validate against')
+  }
   return {
-    beforePublish: async (root) => {
+    beforePublish: async (root, reference) => {
       const { assertValid } = await import('../operations/validate.ts')
-      await assertValid(store, reference, root, validationTools(opener), options)
+      const published = { ...location, image: reference.name, ...reference }
+      await assertValid(target, published, root, validationTools(opener), options)
     },
   }
-}
-
-/** As {@link publishValidation}, for any target. Throws `USAGE` for one that has no policies. */
-export function copyValidation(
-  opener: Opener,
-  { target }: TargetEnd,
-  to: ImageEnd,
-  options: ValidationChoice & ValidateOptions,
-): PublishOptions {
-  if (!options.validate) return {}
-  if (to.kind === 'store' && isStore(target)) {
-    return publishValidation(opener, target, parseExplicitReference(to.text), options)
-  }
-  throw new S3loError('USAGE', 'only a store has policies to validate against')
 }
 
 function isStore(target: TargetEnd['target']): target is ImageStore {

@@ -3,11 +3,18 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { S3loError } from '../errors.ts'
 import type { SourceEnd, TargetEnd } from '../graph/transfer.ts'
-import { parseExplicitReference, type StoreReference } from '../layout/store-reference.ts'
+import { type ImageEnd, splitTag } from '../image-end.ts'
+import {
+  parseExplicitReference,
+  parseStoreReference,
+  type StoreReference,
+} from '../layout/store-reference.ts'
 import type { CopyOptions, CopyResult } from '../operations/copy.ts'
+import type { CopyTagsOptions, CopyTagsResult } from '../operations/copy-tags.ts'
+import type { PublishOptions } from '../operations/options.ts'
 import type { PullOptions, PullResult } from '../operations/pull.ts'
 import type { PushOptions, PushResult } from '../operations/push.ts'
-import { copyValidation, publishValidation, type ValidationChoice } from './examinations.ts'
+import { publishValidation, type ValidationChoice } from './examinations.ts'
 import type { Opener } from './opener.ts'
 
 /** The transport of a bare name on each side. */
@@ -26,7 +33,7 @@ export async function pushImage(
   const { push } = await import('../operations/push.ts')
   return opener.withSource(from, options, (source) =>
     opener.withStore(to, options, (store) =>
-      push(source, store, to, { ...options, ...publishValidation(opener, store, to, options) }),
+      push(source, store, to, { ...options, ...publishValidation(opener, to, store, options) }),
     ),
   )
 }
@@ -73,10 +80,47 @@ export async function copyImage(
         ? copyThroughLayout(opener, sourceEnd, targetEnd, options)
         : copy(sourceEnd, targetEnd, {
             ...options,
-            ...copyValidation(opener, targetEnd, to, options),
+            ...validation(opener, to, targetEnd, options),
           })
     }),
   )
+}
+
+/** See `Host.copyTags`. */
+export async function copyImageTags(
+  opener: Opener,
+  source: string,
+  destination: string,
+  options: CopyTagsOptions & ValidationChoice = {},
+): Promise<CopyTagsResult> {
+  const { end: from, tag: pattern = '*' } = splitTag(opener.parseEnd(source, REGISTRY))
+  const { end: to, tag } = splitTag(opener.parseEnd(destination, REGISTRY))
+  if (tag !== undefined) {
+    throw new S3loError('USAGE', `${destination} names one tag for several`, {
+      hint: 'leave the tag out: each tag keeps its name',
+    })
+  }
+  const { sourceEndpoint, destEndpoint } = opener.options
+  const { copyTags } = await import('../operations/copy-tags.ts')
+  return opener.withSource(from, { ...options, endpoint: sourceEndpoint }, (sourceEnd) =>
+    opener.withTarget(to, { ...options, endpoint: destEndpoint }, (targetEnd) =>
+      copyTags(sourceEnd, targetEnd, pattern, {
+        ...options,
+        ...validation(opener, to, targetEnd, options),
+      }),
+    ),
+  )
+}
+
+/** Holds what a copy publishes against the policies of its store. */
+function validation(
+  opener: Opener,
+  to: ImageEnd,
+  { target }: TargetEnd,
+  options: ValidationChoice,
+): PublishOptions {
+  const location = to.kind === 'store' ? parseStoreReference(to.text) : { scheme: '', bucket: '' }
+  return publishValidation(opener, location, target, options)
 }
 
 /** Between two ends that both stream, a layout folder holds the image: neither waits for the other. */

@@ -4,13 +4,13 @@ import type { ProgressOptions } from '../contract/progress.ts'
 import { isS3loError } from '../errors.ts'
 import { blobKey, manifestKey } from '../layout/keys.ts'
 import { matchesFilter } from '../layout/store-reference.ts'
-import type { Descriptor } from '../oci/descriptor.ts'
+import { type Descriptor, isForeignLayer } from '../oci/descriptor.ts'
 import { Digester, parseDigest } from '../oci/digest.ts'
 import type { Manifest } from '../oci/document.ts'
 import { isManifestMediaType, MEDIA_TYPE } from '../oci/media-type.ts'
 import { formatPlatform } from '../oci/platform.ts'
 import type { ImageStore } from '../store/image-store.ts'
-import { formatTag } from './format-store.ts'
+import { formatTag } from '../layout/format-store.ts'
 import { type GraphTag, reachable, readStoreGraph, type StoreGraph } from './store-graph.ts'
 import { listStored } from './stored-content.ts'
 
@@ -115,7 +115,12 @@ function usesOf(manifest: Manifest): readonly BlobUse[] {
     ? manifest.manifests
         .filter(({ mediaType }) => !isManifestMediaType(mediaType))
         .map((entry) => use(entry, 'blob'))
-    : [use(manifest.config, 'config'), ...manifest.layers.map((layer) => use(layer, 'layer'))]
+    : [
+        use(manifest.config, 'config'),
+        ...manifest.layers
+          .filter((layer) => !isForeignLayer(layer))
+          .map((layer) => use(layer, 'layer')),
+      ]
 }
 
 /** What is stored under a digest that some manifest names: nothing, until the listing says so. */

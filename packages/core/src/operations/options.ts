@@ -1,6 +1,7 @@
 import type { CallOptions } from '../contract/call-options.ts'
 import type { ProgressOptions } from '../contract/progress.ts'
 import type { ManifestDocument } from '../oci/document.ts'
+import type { Reference } from '../oci/reference.ts'
 
 /** What every operation that moves content accepts. */
 export interface OperationOptions extends CallOptions, ProgressOptions {
@@ -14,7 +15,9 @@ export interface PublishOptions {
    * Told of the root once everything below it is in the target: what it throws keeps the tag from
    * being written.
    */
-  readonly beforePublish?: ((root: ManifestDocument) => Promise<void>) | undefined
+  readonly beforePublish?:
+    | ((root: ManifestDocument, reference: Reference) => Promise<void>)
+    | undefined
 }
 
 /** What every operation that overwrites or removes a tag accepts. */

@@ -43,7 +43,7 @@ export async function push(
     {
       ...options,
       selection: options.allPlatforms ? { kind: 'all' } : { kind: 'choose', platform },
-      beforeTag: async ({ root }) => options.beforePublish?.(root),
+      beforeTag: async ({ root }) => options.beforePublish?.(root, to),
       tagOptions: (planned) => ({
         ...policy,
         imageSize: totalSize(planned.blobs.map(({ descriptor }) => descriptor)),
