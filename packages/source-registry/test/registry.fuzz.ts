@@ -122,6 +122,8 @@ export const properties = {
       (reference.tag === undefined || isTag(reference.tag)) &&
       (reference.digest === undefined || isDigest(reference.digest)) &&
       URL.canParse(`https://${apiHost}/v2/`)
+    // A host of one word is known by its capitals, which are gone: `A/app` is on `a`.
+    if (!/[.:]/.test(host) && host !== 'localhost') return isSafe
     const again = parseRegistryName(`${host}/${reference.name}`)
     return isSafe && again.host === host && again.reference.name === reference.name
   }),
