@@ -10,6 +10,7 @@ import { spawnSync } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { benchStore, type StoreRow } from './bench-store.ts'
 import { type BigArchive, writeBigArchive } from './big-archive.ts'
 
 const BIN = join(import.meta.dirname, '../apps/cli/dist/main.js')
@@ -57,8 +58,10 @@ async function main(): Promise<void> {
   const engine = process.env['S3LO_TEST_ENGINE_OVERLAY']
   if (engine) pushFromEngine(engine, archive)
   else console.log('engine cases left out: S3LO_TEST_ENGINE_OVERLAY is not set')
+  const stores = await benchStore(s3lo)
   print()
-  writeFileSync('bench-results.json', `${JSON.stringify(rows, null, 2)}\n`)
+  printStores(stores)
+  writeFileSync('bench-results.json', `${JSON.stringify([...rows, ...stores], null, 2)}\n`)
 }
 
 function pushFromFile(archive: BigArchive): void {
@@ -227,6 +230,18 @@ function print(): void {
     ok: row.ratio <= row.bar ? 'yes' : 'NO',
     'peak RSS (MB)': row.rss_mb?.toFixed(0) ?? '',
     'written / image': row.written_ratio?.toFixed(3) ?? '',
+  }))
+  console.table(table)
+}
+
+function printStores(stores: readonly StoreRow[]): void {
+  const table = stores.map((row) => ({
+    case: row.name,
+    'wall (s)': row.seconds.toFixed(3),
+    requests: row.requests,
+    'peak RSS (MB)': row.rss_mb.toFixed(0),
+    bar: row.rss_bar_mb,
+    ok: row.rss_mb < row.rss_bar_mb ? 'yes' : 'NO',
   }))
   console.table(table)
 }
