@@ -8,6 +8,47 @@ export const VALUE_OPTIONS: ReadonlySet<string> = new Set([
   '-o',
 ])
 
+/** Global options that take none. */
+const FLAG_OPTIONS: ReadonlySet<string> = new Set([
+  '--no-progress',
+  '--plain-http',
+  '--quiet',
+  '--verbose',
+])
+
+/** A command line in two: the global options, and the words that are left for the command. */
+export interface SplitArguments {
+  readonly globals: readonly string[]
+  readonly own: readonly string[]
+}
+
+/**
+ * Takes the global options off a command line, up to `--`. A value of `-o` that is no format may
+ * be a file name of the command's own, so `isFormat` decides.
+ */
+export function splitGlobals(
+  argv: readonly string[],
+  isFormat: (text: string) => boolean,
+): SplitArguments {
+  const globals: string[] = []
+  const own: string[] = []
+  for (let i = 0; i < argv.length; i++) {
+    const word = argv[i] ?? ''
+    if (word === '--') return { globals, own: [...own, ...argv.slice(i)] }
+    const [name, bound] = splitBound(word)
+    if (FLAG_OPTIONS.has(word)) globals.push(word)
+    else if (!VALUE_OPTIONS.has(name)) own.push(word)
+    else {
+      const value = bound ?? argv[i + 1]
+      const taken = value === undefined || bound !== undefined ? [word] : [word, value]
+      const isOwn = name === '-o' && value !== undefined && !isFormat(value)
+      ;(isOwn ? own : globals).push(...taken)
+      i += taken.length - 1
+    }
+  }
+  return { globals, own }
+}
+
 /** The words of a command line that are neither options nor values of global options. */
 export function plainWords(argv: readonly string[]): readonly string[] {
   const words: string[] = []

@@ -6,6 +6,10 @@ export interface CommandEntry {
   /** The words that select it; other spellings follow the one that help shows. */
   readonly paths: readonly [readonly string[], ...(readonly string[])[]]
   readonly summary: string
+  /** Brought by a plugin: its class has only options of its own, and a `CommandContext`. */
+  readonly isForeign?: true
+  /** The exit status of its errors, in place of that of their code. */
+  readonly errorStatus?: number | undefined
   load(): Promise<{ readonly default: CommandClass<S3loContext> }>
 }
 
@@ -80,6 +84,16 @@ export const COMMANDS: readonly CommandEntry[] = [
     paths: [['doctor'], ['bucket', 'doctor']],
     summary: 'check that every image of a store is whole',
     load: () => import('./commands/doctor.ts'),
+  },
+  {
+    paths: [['login']],
+    summary: 'log in to a registry',
+    load: () => import('./commands/login.ts'),
+  },
+  {
+    paths: [['logout']],
+    summary: 'forget the credentials of a registry',
+    load: () => import('./commands/logout.ts'),
   },
   {
     paths: [['plugin', 'list']],

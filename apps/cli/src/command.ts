@@ -1,4 +1,4 @@
-import type { Host, HostOptions, OperationOptions } from '@s3lo/core'
+import type { CommandOutput as Output, Host, HostOptions, OperationOptions } from '@s3lo/core'
 import { isS3loError, S3loError } from '@s3lo/core/plugin'
 import { Command, Option } from 'clipanion'
 import type { S3loContext } from './context.ts'
@@ -6,9 +6,9 @@ import type { Deadline } from './deadline.ts'
 import { orAbandon } from './interrupt.ts'
 import { parseFormat } from './render/document.ts'
 import { quoteWord } from './render/text.ts'
-import { type Output, Reporter } from './reporter.ts'
+import { Reporter } from './reporter.ts'
 
-export type { Output } from './reporter.ts'
+export type { CommandOutput as Output } from '@s3lo/core'
 
 /**
  * The base of every command: the global options, and the one place that opens the host, passes on
@@ -46,6 +46,9 @@ export abstract class S3loCommand extends Command<S3loContext> {
 
   /** What the progress display says is going on; a command that has it can be resumed by running it again. */
   protected readonly activity: string | undefined = undefined
+
+  /** The exit status of errors, in place of that of their code. */
+  protected readonly errorStatus: number | undefined = undefined
 
   /** Does the work of the command. What it throws becomes the exit status. */
   protected abstract run(host: Host, options: OperationOptions): Promise<Output>
@@ -114,6 +117,7 @@ export abstract class S3loCommand extends Command<S3loContext> {
       quiet: this.quiet,
       verbose: this.verbose,
       noProgress: this.noProgress,
+      errorStatus: this.errorStatus,
     })
     return this.#reporter
   }

@@ -3,7 +3,7 @@ import type { BaseContext } from 'clipanion'
 import type { Interruption } from './interrupt.ts'
 import type { PluginLoader } from './plugin-loader.ts'
 
-/** What every command finds in `this.context`; commands that plugins bring find the same. */
+/** What every command finds in `this.context`; those of plugins find a `CommandContext` besides. */
 export interface S3loContext extends BaseContext {
   /** The words after `s3lo`, as they were typed. */
   readonly argv: readonly string[]

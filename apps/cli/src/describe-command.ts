@@ -29,14 +29,15 @@ export async function describeCommand(entry: CommandEntry): Promise<CommandDescr
   const { default: commandClass } = await entry.load()
   const { usage, options } = definitionOf(commandClass)
   const globalNames = new Set(GLOBAL_OPTIONS.flatMap(({ names }) => names))
-  const isGlobal = ({ names }: OptionDescription): boolean => globalNames.has(names[0] ?? '')
+  const isGlobal = ({ names }: OptionDescription): boolean =>
+    !entry.isForeign && globalNames.has(names[0] ?? '')
   return {
     paths: entry.paths,
     summary: entry.summary,
     usage: usage.replace(/ \.\.\.$/, '…'),
     examples: commandClass.usage?.examples ?? [],
     options: [...options.filter((option) => !isGlobal(option)), HELP_OPTION],
-    globals: options.filter(isGlobal),
+    globals: entry.isForeign ? GLOBAL_OPTIONS : options.filter(isGlobal),
   }
 }
 

@@ -300,7 +300,9 @@ describe('push, pull and copy', () => {
         blobs_skipped: 1,
         bytes_copied: 9,
         platforms: 2,
+        foreign_layers: 0,
         referrers_copied: 0,
+        referrers_dropped: [],
         signatures_dropped: 1,
       })
     const { stderr } = await world.run(['copy', 'mem://b/a:1', 'mem://c/a:2'], { host: { copy } })
@@ -337,6 +339,58 @@ describe('push, pull and copy', () => {
       destEndpoint: 'https://two',
       plainHttp: true,
     })
+  })
+})
+
+describe('copy of several tags', () => {
+  beforeEach(async () => {
+    for (const tag of ['v1.0', 'v1.1', 'v2.0']) {
+      await putImage(world.bucket('b'), { name: 'app', tag }, imageFixture({ layers: [tag] }))
+    }
+  })
+
+  it('shows with --dry-run what a pattern selects', async () => {
+    await world.run(['copy', 'mem://b/app:v1.0', 'mem://c/app:v1.0'])
+    const { stdout, stderr, status } = await world.run([
+      'copy',
+      'mem://b/app:v1.*',
+      'mem://c/app',
+      '--dry-run',
+    ])
+    expect({ status, stderr }).toEqual({ status: 0, stderr: '' })
+    expect(stdout).toMatch(
+      /^v1\.0 {2}unchanged {2}sha256:\w{12}\.\.\.\nv1\.1 {2}copy {7}sha256:\w{12}\.\.\.\n$/,
+    )
+    expect(await world.bucket('c').head('manifests/app/v1.1/manifest.json')).toBeUndefined()
+  })
+
+  it('says of each what became of it, and fails with the status of the first failure', async () => {
+    await world.bucket('b').put('manifests/app/v1.1/manifest.json', Buffer.from('{}'))
+    const argv = ['copy', '--all-tags', 'mem://b/app', 'mem://c/app']
+    const { stdout, stderr, status } = await world.run(argv)
+    expect({ status, stdout }).toEqual({ status: 65, stdout: '' })
+    expect(stderr).toContain('\nv1.0: copied, 2 blob(s) copied, 0 skipped (already exist)\n')
+    expect(stderr).toContain('\nv1.1: failed: ')
+    expect(stderr).toContain('error: 1 of 3 tags were not copied; the first, v1.1: ')
+    const again = await world.run([...argv, '-o', 'json'])
+    expect(JSON.parse(again.stdout)).toMatchObject({
+      error: { code: 'INTEGRITY' },
+      tags_unchanged: 2,
+      tags_failed: 1,
+      tags: [{ tag: 'v1.0' }, { tag: 'v1.1', action: 'failed' }, { tag: 'v2.0' }],
+    })
+  })
+
+  it('takes either --all-tags or a pattern', async () => {
+    const argv = ['copy', '--all-tags', 'mem://b/app:v*', 'mem://c/app']
+    expect((await world.run(argv)).status).toBe(64)
+  })
+
+  it('shows for one image how much would be sent', async () => {
+    const { stdout } = await world.run(['copy', 'mem://b/app:v1.0', 'mem://c/app:v1', '--dry-run'])
+    expect(stdout).toMatch(
+      /^sha256:\w{64}: 2 blob\(s\) to copy \(\d+ B\), 0 already exist, 0 attachment\(s\)\n$/,
+    )
   })
 })
 

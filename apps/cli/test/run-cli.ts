@@ -53,6 +53,8 @@ export class FakeInterruption implements Interruption {
 
 export interface RunOptions {
   readonly env?: Record<string, string | undefined>
+  /** Default: nothing to read. */
+  readonly stdin?: Readable
   readonly stdout?: Writable
   readonly stderr?: CapturedStream
   readonly interruption?: Interruption
@@ -106,7 +108,7 @@ export class MemoryWorld {
     const status = await run({
       argv,
       env: options.env ?? {},
-      stdin: Readable.from([]),
+      stdin: options.stdin ?? Readable.from([]),
       stdout,
       stderr,
       colorDepth: 1,
@@ -169,12 +171,18 @@ function fakeHost(operations: Partial<Host>): Host {
     push: unexpected,
     pull: unexpected,
     copy: unexpected,
+    scan: unexpected,
+    sbom: unexpected,
+    validate: unexpected,
+    copyTags: unexpected,
     list: unexpected,
     inspect: unexpected,
     delete: unexpected,
     deleteAllTags: unexpected,
     storeHistory: unexpected,
     imageHistory: unexpected,
+    login: unexpected,
+    logout: unexpected,
     openStore: unexpected,
     init: unexpected,
     storeConfig: unexpected,

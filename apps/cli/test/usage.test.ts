@@ -1,3 +1,5 @@
+import { type CommandContext, S3loError } from '@s3lo/core'
+import { Command, Option } from 'clipanion'
 import { beforeEach, describe, expect, it } from 'vitest'
 import { editDistance, nearest } from '../src/suggest.ts'
 import { MemoryWorld } from './run-cli.ts'
@@ -24,7 +26,7 @@ describe('a wrong command line', () => {
     [['push', 'a'], 's3lo push needs more arguments: s3lo push <image> <ref>', 's3lo push --help'],
     [['list', 'a', 'b'], 's3lo list was given one argument too many: b', 's3lo list --help'],
     [['push', 'a', 'b', '--platform'], '--platform needs a value', 's3lo push --help'],
-    [['copy', 'a', 'b', '--dry-run'], 's3lo copy has no option --dry-run', 's3lo copy --help'],
+    [['copy', 'a', 'b', '--prune'], 's3lo copy has no option --prune', 's3lo copy --help'],
     [['--quiet'], '--quiet needs a command to go with', 's3lo --help'],
   ])('%j says what is wrong and what to type', async (argv, message, hint) => {
     const { status, stdout, stderr } = await world.run(argv)
@@ -68,31 +70,98 @@ describe('a wrong command line', () => {
 })
 
 describe('a command of a plugin', () => {
-  it('is run with the context that our own commands have', async () => {
-    const { Command, Option } = await import('clipanion')
-    class Greet extends Command {
-      static override readonly paths = [['greet']]
-      who = Option.String()
-      override execute(): Promise<number> {
-        this.context.stdout.write(`hello ${this.who}\n`)
-        return Promise.resolve(1)
-      }
+  class Greet extends Command<CommandContext> {
+    static override readonly paths = [['greet']]
+    static override readonly usage = Command.Usage({ examples: [['Greet', 's3lo greet you']] })
+    who = Option.String()
+    file = Option.String('-o', { description: 'write to `FILE`' })
+    override execute(): Promise<number> {
+      return this.context.runCommand(async ({ host, options, status }) => {
+        if (this.who === 'nobody') throw new S3loError('NOT_FOUND', 'nobody is there')
+        status(`greeting ${this.who}`)
+        const images = await host.list('mem://b/', options)
+        return {
+          result: { greeted: this.who, file: this.file ?? null, images: images.length },
+          render: ({ greeted }) => `hello ${greeted}\n`,
+          exitCode: 1,
+        }
+      })
     }
-    const contribution = {
-      path: ['greet'],
-      summary: 'greet somebody',
-      load: () => Promise.resolve({ default: Greet }),
-    }
-    const plugins = {
-      findCommand: ([word]: readonly string[]) =>
-        Promise.resolve(word === 'greet' ? contribution : undefined),
-      commands: () => Promise.resolve([contribution]),
-    }
-    expect(await world.run(['greet', 'you'], { plugins })).toMatchObject({
+  }
+  const contribution = {
+    path: ['greet'],
+    summary: 'greet somebody',
+    load: () => Promise.resolve({ default: Greet }),
+  }
+  const plugins = {
+    findCommand: ([word]: readonly string[]) =>
+      Promise.resolve(word === 'greet' ? contribution : undefined),
+    commands: () => Promise.resolve([contribution]),
+  }
+  const host = { list: () => Promise.resolve([]) }
+
+  it('is run with a host, and prints as our own do', async () => {
+    expect(await world.run(['greet', 'you'], { plugins, host })).toMatchObject({
       status: 1,
       stdout: 'hello you\n',
+      stderr: 'greeting you\n',
     })
     expect((await world.run(['--help'], { plugins })).stdout).toContain('  greet  greet somebody\n')
+  })
+
+  it('has the global options wherever they stand', async () => {
+    const words = ['greet', '--quiet', '-o', 'json', 'you', '--timeout=30s']
+    const { status, stdout, stderr } = await world.run(words, { plugins, host })
+    expect([status, JSON.parse(stdout), stderr]).toEqual([
+      1,
+      { greeted: 'you', file: null, images: 0 },
+      '',
+    ])
+    const wrong = await world.run(['greet', 'you', '--timeout', 'soon'], { plugins, host })
+    expect(wrong).toMatchObject({ status: 64, stderr: expect.stringContaining('--timeout') })
+  })
+
+  it('may have an -o of its own, for what is no format', async () => {
+    const words = ['greet', 'you', '-o', 'a.txt', '-o', 'json']
+    const { stdout } = await world.run(words, { plugins, host })
+    expect(JSON.parse(stdout)).toMatchObject({ file: 'a.txt' })
+  })
+
+  it('fails as our own do', async () => {
+    const { status, stdout } = await world.run(['greet', 'nobody', '-o', 'json'], { plugins, host })
+    expect([status, JSON.parse(stdout)]).toEqual([
+      66,
+      { error: { code: 'NOT_FOUND', message: 'nobody is there' } },
+    ])
+    expect(await world.run(['greet'], { plugins, host })).toMatchObject({ status: 64 })
+  })
+
+  it('may stand in a group', async () => {
+    const grouped = ['create', 'remove'].map((word) => ({
+      ...contribution,
+      path: ['greet', word],
+    }))
+    const groups = {
+      ...plugins,
+      findCommand: () => Promise.resolve(undefined),
+      commands: () => Promise.resolve(grouped),
+    }
+    const overview = await world.run(['greet'], { plugins: groups })
+    expect(overview).toMatchObject({
+      status: 0,
+      stdout: expect.stringContaining('  greet create '),
+    })
+    expect(await world.run(['greet', 'creat', 'x'], { plugins: groups })).toMatchObject({
+      status: 64,
+      stderr: expect.stringContaining('hint: did you mean s3lo greet create?\n'),
+    })
+  })
+
+  it('is helped with as our own are', async () => {
+    const { stdout } = await world.run(['greet', '--help'], { plugins, host })
+    expect(stdout).toContain('-o FILE')
+    expect(stdout).toContain('Options of every command:')
+    expect(stdout).toContain('--endpoint URL')
   })
 })
 

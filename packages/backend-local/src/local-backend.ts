@@ -70,6 +70,13 @@ export class LocalBackend implements StorageBackend {
     return { info, body: new FileBody(handle, { start, end, name: this.#name(key), signal }) }
   }
 
+  /** A hard link, where the file is on the store's own file system. */
+  async linkTo(key: string, file: string, options?: CallOptions): Promise<ObjectInfo | undefined> {
+    const { linkObject } = await import('./link-object.ts')
+    const info = await this.head(key, options)
+    return info && (await linkObject(this.#root.locate(key), file)) ? info : undefined
+  }
+
   async put(
     key: string,
     body: Uint8Array | Readable,

@@ -1,56 +1,55 @@
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import type { CallOptions } from './contract/call-options.ts'
-import type { Plugin, TransportOptions } from './contract/plugin.ts'
-import type { BackendOptions, StorageBackend, StoreLocation } from './contract/storage-backend.ts'
-import { S3loError } from './errors.ts'
-import type { SourceEnd, TargetEnd } from './graph/transfer.ts'
-import { type ImageEnd, parseImageEnd } from './image-end.ts'
-import {
-  parseConfigReference,
-  parseExplicitReference,
-  parseStoreReference,
-  type StoreReference,
-} from './layout/store-reference.ts'
-import { type Maintenance, MaintenanceHost } from './maintenance.ts'
+import type { RegistryCredential } from './contract/plugin.ts'
+import type { LoginResult, LogoutResult } from './contract/registry-login.ts'
+import type { StoreLocation } from './contract/storage-backend.ts'
+import type { ScannerChoice, ValidationChoice } from './host/examinations.ts'
+import type { Maintenance } from './host/maintenance.ts'
+import { type HostOptions, Opener } from './host/opener.ts'
 import type { CopyOptions, CopyResult } from './operations/copy.ts'
+import type { CopyTagsOptions, CopyTagsResult } from './operations/copy-tags.ts'
 import type { DeleteOptions, DeleteResult } from './operations/delete-tag.ts'
 import type { HistoryOptions, ImageHistory, TagHistory } from './operations/history.ts'
 import type { InspectResult } from './operations/inspect.ts'
 import type { ListedImage } from './operations/list.ts'
 import type { PullOptions, PullResult } from './operations/pull.ts'
 import type { PushOptions, PushResult } from './operations/push.ts'
-import { type FindPlugin, PluginRegistry } from './plugin-registry.ts'
+import type {
+  SbomImageOptions,
+  SbomResult,
+  ScanImageOptions,
+  ScanResult,
+} from './operations/scan.ts'
+import type { ValidateOptions, ValidateResult } from './operations/validate.ts'
 import type { ImageStore } from './store/image-store.ts'
 
-export interface HostOptions {
-  /** What can be opened: backends by scheme, sources by transport. */
-  readonly plugins?: readonly Plugin[] | undefined
-  /** Asked for what `plugins` do not offer. */
-  readonly findPlugin?: FindPlugin | undefined
-  /** Default: the process's own. */
-  readonly env?: Readonly<Record<string, string | undefined>> | undefined
-  /** For S3-compatible stores. */
-  readonly endpoint?: string | undefined
-  /** In place of `endpoint` for the source and the destination of a copy. */
-  readonly sourceEndpoint?: string | undefined
-  readonly destEndpoint?: string | undefined
-  readonly region?: string | undefined
-  readonly credentials?: unknown
-  readonly plainHttp?: boolean | undefined
-  /** A file of CA certificates for registries and engines. */
-  readonly tlsCa?: string | undefined
-}
+export type { ScannerChoice, ValidationChoice } from './host/examinations.ts'
+export type { HostOptions } from './host/opener.ts'
 
 /** The operations of s3lo, by reference string: what the command line runs and libraries use. */
 export interface Host extends Maintenance {
   /** Publishes an image of the engine (a bare name) or of a transport in a store. */
-  push(image: string, destination: string, options?: PushOptions): Promise<PushResult>
+  push(
+    image: string,
+    destination: string,
+    options?: PushOptions & ValidationChoice,
+  ): Promise<PushResult>
   /** Brings an image to the engine (default, as `image:tag`) or to a transport. */
   pull(reference: string, target?: string, options?: PullOptions): Promise<PullResult>
   /** Copies an image between any two of store, registry (a bare name), engine and archive. */
-  copy(source: string, destination: string, options?: CopyOptions): Promise<CopyResult>
+  copy(
+    source: string,
+    destination: string,
+    options?: CopyOptions & ValidationChoice,
+  ): Promise<CopyResult>
+  /**
+   * Copies the tags of an image that a pattern selects (`ghcr.io/org/app:v1.*`), or all of them when
+   * the source has no tag. The destination is an image without a tag.
+   */
+  copyTags(
+    source: string,
+    destination: string,
+    options?: CopyTagsOptions & ValidationChoice,
+  ): Promise<CopyTagsResult>
   /** The images of a store; a path after the bucket narrows them by name. */
   list(store: string, options?: CallOptions): Promise<readonly ListedImage[]>
   inspect(reference: string, options?: CallOptions): Promise<InspectResult>
@@ -61,245 +60,60 @@ export interface Host extends Maintenance {
   storeHistory(store: string, options?: HistoryOptions): Promise<readonly ImageHistory[]>
   /** The writes of an image's tags, or of one tag when the reference names it. */
   imageHistory(image: string, options?: HistoryOptions): Promise<readonly TagHistory[]>
+  /** Looks for known vulnerabilities in one platform of an image. */
+  scan(reference: string, options?: ScanImageOptions & ScannerChoice): Promise<ScanResult>
+  /** Lists what one platform of an image is made of. */
+  sbom(reference: string, options?: SbomImageOptions & ScannerChoice): Promise<SbomResult>
+  /** Holds an image against the policies of its bucket. */
+  validate(reference: string, options?: ValidateOptions): Promise<ValidateResult>
+  /**
+   * Keeps a credential for a registry, once the registry has accepted it, where docker keeps it.
+   * Throws `UNAUTHORIZED` when it is refused; nothing is kept then.
+   */
+  login(
+    registry: string,
+    credential: RegistryCredential,
+    options?: CallOptions,
+  ): Promise<LoginResult>
+  /** Forgets the credentials of a registry where {@link login} keeps them. */
+  logout(registry: string, options?: CallOptions): Promise<LogoutResult>
   /** The store itself, for what no operation does. To be closed by the caller. */
   openStore(location: StoreLocation, options?: CallOptions): Promise<ImageStore>
 }
 
 /** Makes a host of plugins. Nothing is loaded or connected before an operation needs it. */
 export function createHost(options: HostOptions = {}): Host {
-  return new PluginHost(options)
-}
-
-/** The transport of a bare name on each side. */
-const ENGINE = 'docker-daemon'
-const REGISTRY = 'docker'
-
-class PluginHost extends MaintenanceHost implements Host {
-  readonly #options: HostOptions
-  readonly #registry: PluginRegistry
-
-  constructor(options: HostOptions) {
-    super()
-    this.#options = options
-    this.#registry = new PluginRegistry(options.plugins ?? [], options.findPlugin)
-  }
-
-  async push(image: string, destination: string, options: PushOptions = {}): Promise<PushResult> {
-    const to = parseExplicitReference(destination)
-    const from = this.#parse(image, ENGINE)
-    const { push } = await import('./operations/push.ts')
-    return this.#withSource(from, options, (source) =>
-      this.#withStore(to, options, (store) => push(source, store, to, options)),
-    )
-  }
-
-  async pull(reference: string, target?: string, options: PullOptions = {}): Promise<PullResult> {
-    const from = parseExplicitReference(reference)
-    const to =
-      target === undefined
-        ? ({ kind: 'transport', transport: ENGINE, text: defaultTarget(from) } as const)
-        : this.#parse(target, ENGINE)
-    if (to.kind === 'store') {
-      throw new S3loError('USAGE', `cannot pull to ${to.text}: it is a store`, {
-        hint: `s3lo copy ${reference} ${to.text}`,
-      })
-    }
-    const { pull } = await import('./operations/pull.ts')
-    return this.#withStore(from, options, (store) =>
-      this.#withTarget(to, options, (end) => pull(store, from, end, options)),
-    )
-  }
-
-  async copy(source: string, destination: string, options: CopyOptions = {}): Promise<CopyResult> {
-    const from = this.#parse(source, REGISTRY)
-    const to = this.#parse(destination, REGISTRY)
-    const { sourceEndpoint, destEndpoint } = this.#options
-    const { copy } = await import('./operations/copy.ts')
-    return this.#withSource(from, { ...options, endpoint: sourceEndpoint }, (sourceEnd) =>
-      this.#withTarget(to, { ...options, endpoint: destEndpoint }, (targetEnd) => {
-        const bothStream =
-          sourceEnd.source.kind === 'streaming' && targetEnd.target.kind === 'streaming'
-        return bothStream
-          ? this.#copyThroughLayout(sourceEnd, targetEnd, options)
-          : copy(sourceEnd, targetEnd, options)
-      }),
-    )
-  }
-
-  async list(store: string, options: CallOptions = {}): Promise<readonly ListedImage[]> {
-    const location = parseStoreReference(store)
-    const { list } = await import('./operations/list.ts')
-    return this.withBackend(location, options, (backend) => list(backend, location.filter, options))
-  }
-
-  async inspect(reference: string, options: CallOptions = {}): Promise<InspectResult> {
-    const parsed = parseExplicitReference(reference)
-    const { inspect } = await import('./operations/inspect.ts')
-    return this.#withStore(parsed, options, (store) => inspect(store, parsed, options))
-  }
-
-  async delete(reference: string, options: DeleteOptions = {}): Promise<DeleteResult> {
-    const parsed = parseExplicitReference(reference)
-    const { deleteTag } = await import('./operations/delete-tag.ts')
-    return this.#withStore(parsed, options, (store) => deleteTag(store, parsed, options))
-  }
-
-  async deleteAllTags(
-    image: string,
-    options: DeleteOptions = {},
-  ): Promise<readonly DeleteResult[]> {
-    const location = parseConfigReference(image)
-    const { deleteAllTags } = await import('./operations/delete-tag.ts')
-    return this.#withStore(location, options, (store) =>
-      deleteAllTags(store, { ...location, name: location.image }, options),
-    )
-  }
-
-  async storeHistory(
-    store: string,
-    options: HistoryOptions = {},
-  ): Promise<readonly ImageHistory[]> {
-    const location = parseStoreReference(store)
-    const { storeHistory } = await import('./operations/history.ts')
-    return this.#withStore(location, options, (opened) =>
-      storeHistory(opened, location.filter, options),
-    )
-  }
-
-  async imageHistory(image: string, options: HistoryOptions = {}): Promise<readonly TagHistory[]> {
-    const location = parseConfigReference(image)
-    const { imageHistory } = await import('./operations/history.ts')
-    return this.#withStore(location, options, (store) =>
-      imageHistory(store, location.image, options),
-    )
-  }
-
-  async openStore(
-    { scheme, bucket }: StoreLocation,
-    options: CallOptions & { readonly endpoint?: string | undefined } = {},
-  ): Promise<ImageStore> {
-    const backend = await this.#openBackend({ scheme, bucket }, options)
-    const { ImageStore: Store } = await import('./store/image-store.ts')
-    return new Store(backend)
-  }
-
-  protected override async withBackend<T>(
-    location: StoreLocation,
-    options: CallOptions,
-    use: (backend: StorageBackend) => Promise<T>,
-  ): Promise<T> {
-    const backend = await this.#openBackend(location, options)
-    return using(backend, () => use(backend))
-  }
-
-  async #openBackend(
-    { scheme, bucket }: StoreLocation,
-    options: CallOptions & { readonly endpoint?: string | undefined },
-  ): Promise<StorageBackend> {
-    const module = await this.#registry.backend(scheme)
-    return module.openBackend({ scheme, bucket }, this.#backendOptions(options))
-  }
-
-  #parse(text: string, bareTransport: string): ImageEnd {
-    return parseImageEnd(text, bareTransport, this.#registry.transports)
-  }
-
-  async #withStore<T>(
-    location: StoreLocation,
-    options: CallOptions & { readonly endpoint?: string | undefined },
-    use: (store: ImageStore) => Promise<T>,
-  ): Promise<T> {
-    const store = await this.openStore(location, options)
-    return using(store, () => use(store))
-  }
-
-  async #withSource<T>(
-    end: ImageEnd,
-    options: CallOptions & { readonly endpoint?: string | undefined },
-    use: (source: SourceEnd) => Promise<T>,
-  ): Promise<T> {
-    if (end.kind === 'store') {
-      const reference = parseExplicitReference(end.text)
-      return this.#withStore(reference, options, (source) => use({ source, reference }))
-    }
-    const module = await this.#registry.source(end.transport)
-    if (!module.openSource) throw oneWay(end.transport, 'written to')
-    const opened = await module.openSource(end.text, this.#transportOptions(options))
-    return using(opened.source, () => use(opened))
-  }
-
-  async #withTarget<T>(
-    end: ImageEnd,
-    options: CallOptions & { readonly endpoint?: string | undefined },
-    use: (target: TargetEnd) => Promise<T>,
-  ): Promise<T> {
-    if (end.kind === 'store') {
-      const reference = parseExplicitReference(end.text)
-      return this.#withStore(reference, options, (target) => use({ target, reference }))
-    }
-    const module = await this.#registry.source(end.transport)
-    if (!module.openTarget) throw oneWay(end.transport, 'read from')
-    const opened = await module.openTarget(end.text, this.#transportOptions(options))
-    return using(opened.target, () => use(opened))
-  }
-
-  /** Between two ends that both stream, a layout folder holds the image: neither waits for the other. */
-  async #copyThroughLayout(
-    from: SourceEnd,
-    to: TargetEnd,
-    options: CopyOptions,
-  ): Promise<CopyResult> {
-    const { copy } = await import('./operations/copy.ts')
-    const folder = await mkdtemp(join(tmpdir(), 's3lo-copy-'))
-    const layout = { kind: 'transport', transport: 'oci', text: `${folder}:copy` } as const
-    try {
-      await this.#withTarget(layout, options, (target) => copy(from, target, options))
-      return await this.#withSource(layout, options, (source) => copy(source, to, options))
-    } finally {
-      await rm(folder, { recursive: true, force: true })
-    }
-  }
-
-  #backendOptions(
-    options: CallOptions & { readonly endpoint?: string | undefined },
-  ): BackendOptions {
-    const { env = process.env, endpoint, region, credentials } = this.#options
-    return {
-      env,
-      endpoint: options.endpoint ?? endpoint,
-      region,
-      credentials,
-      signal: options.signal,
-    }
-  }
-
-  #transportOptions({ signal }: CallOptions): TransportOptions {
-    const { env = process.env, tlsCa, plainHttp } = this.#options
-    const registryCredential: TransportOptions['registryCredential'] = async (host, options) => {
-      const module = await this.#registry.registryCredential(host)
-      return module?.getRegistryCredential(host, { env, ...options })
-    }
-    return { env, tlsCa, plainHttp, registryCredential, signal }
-  }
-}
-
-/** What an image is called in the engine unless the user says otherwise. */
-function defaultTarget({ name, tag, digest }: StoreReference): string {
-  if (tag !== undefined) return `${name}:${tag}`
-  throw new S3loError('USAGE', `${name}@${digest} has no tag to give the image in the engine`, {
-    hint: `name one: s3lo pull <reference> ${name}:latest`,
-  })
-}
-
-function oneWay(transport: string, direction: string): S3loError {
-  return new S3loError('UNSUPPORTED', `${transport}: can only be ${direction}`)
-}
-
-/** Runs `use` and closes the resource whatever comes of it. */
-async function using<T>(resource: { close?(): Promise<void> }, use: () => Promise<T>): Promise<T> {
-  try {
-    return await use()
-  } finally {
-    await resource.close?.()
+  const opener = new Opener(options)
+  const transfers = () => import('./host/transfers.ts')
+  const contents = () => import('./host/contents.ts')
+  const maintenance = () => import('./host/maintenance.ts')
+  const registries = () => import('./host/registries.ts')
+  const examinations = () => import('./host/examinations.ts')
+  return {
+    push: async (...args) => (await transfers()).pushImage(opener, ...args),
+    pull: async (...args) => (await transfers()).pullImage(opener, ...args),
+    copy: async (...args) => (await transfers()).copyImage(opener, ...args),
+    copyTags: async (...args) => (await transfers()).copyImageTags(opener, ...args),
+    list: async (...args) => (await contents()).listImages(opener, ...args),
+    inspect: async (...args) => (await contents()).inspectImage(opener, ...args),
+    delete: async (...args) => (await contents()).deleteImage(opener, ...args),
+    deleteAllTags: async (...args) => (await contents()).deleteImageTags(opener, ...args),
+    storeHistory: async (...args) => (await contents()).readStoreHistory(opener, ...args),
+    imageHistory: async (...args) => (await contents()).readImageHistory(opener, ...args),
+    scan: async (...args) => (await examinations()).scanImage(opener, ...args),
+    sbom: async (...args) => (await examinations()).listImageContents(opener, ...args),
+    validate: async (...args) => (await examinations()).validateImage(opener, ...args),
+    init: async (...args) => (await maintenance()).initStore(opener, ...args),
+    storeConfig: async (...args) => (await maintenance()).readStoreConfig(opener, ...args),
+    imageConfig: async (...args) => (await maintenance()).readImageConfig(opener, ...args),
+    setConfig: async (...args) => (await maintenance()).changeConfig(opener, ...args),
+    removeConfig: async (...args) => (await maintenance()).unsetConfig(opener, ...args),
+    recommend: async (...args) => (await maintenance()).recommendSettings(opener, ...args),
+    stats: async (...args) => (await maintenance()).measureStore(opener, ...args),
+    layerSharing: async (...args) => (await maintenance()).measureSharing(opener, ...args),
+    doctor: async (...args) => (await maintenance()).examineStore(opener, ...args),
+    login: async (...args) => (await registries()).loginToRegistry(opener, ...args),
+    logout: async (...args) => (await registries()).logoutOfRegistry(opener, ...args),
+    openStore: (...args) => opener.openStore(...args),
   }
 }

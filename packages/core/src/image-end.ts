@@ -1,3 +1,5 @@
+import { hasWildcard } from './config/glob.ts'
+import { S3loError } from './errors.ts'
 import { isStoreReference } from './layout/store-reference.ts'
 
 /** The transports that are understood even when no plugin at hand brings them (skopeo's names). */
@@ -29,4 +31,33 @@ export function parseImageEnd(
   return known.includes(transport) && transport !== 'docker'
     ? { kind: 'transport', transport, text: text.slice(colon + 1) }
     : { kind: 'transport', transport: bareTransport, text }
+}
+
+/** Where an image is, and the tag or the pattern of tags that was written behind it. */
+export interface TaggedEnd {
+  /** Names the image: which of its tags is left open. */
+  readonly end: ImageEnd
+  readonly tag?: string
+}
+
+/** Takes the tag off an image that is meant with several of its tags. Throws `USAGE` for a digest. */
+export function splitTag(end: ImageEnd): TaggedEnd {
+  const slash = end.text.lastIndexOf('/')
+  const last = end.text.slice(slash + 1)
+  if (last.includes('@')) {
+    throw new S3loError('USAGE', `${end.text} names one image, not several tags`)
+  }
+  const colon = last.indexOf(':')
+  const image = colon < 0 ? end.text : end.text.slice(0, slash + 1 + colon)
+  return {
+    // A store wants some tag to be named.
+    end: { ...end, text: end.kind === 'store' ? `${image}:latest` : image },
+    ...(colon < 0 ? {} : { tag: last.slice(colon + 1) }),
+  }
+}
+
+/** True for a name whose tag has a wildcard: `ghcr.io/org/app:v1.*`. */
+export function hasTagPattern(text: string): boolean {
+  const tag = /:([^/]*)$/.exec(text.slice(text.lastIndexOf('/') + 1))?.[1]
+  return tag !== undefined && hasWildcard(tag)
 }

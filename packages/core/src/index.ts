@@ -5,7 +5,6 @@ export {
   type LifecycleMode,
   type LifecycleSettings,
   parseBucketConfig,
-  type PolicyRule,
 } from './config/bucket-config.ts'
 export { loadConfigFile } from './config/config-file.ts'
 export type { ConfigEditOutcome, WriteGuard } from './config/edit-config.ts'
@@ -31,6 +30,7 @@ export {
   type StoreScope,
 } from './layout/store-reference.ts'
 export { ANNOTATION } from './oci/annotations.ts'
+export { isFallbackTag } from './oci/fallback-tag.ts'
 export { type ImageConfig, MAX_CONFIG_BYTES, parseImageConfig } from './oci/config.ts'
 export { type Descriptor, totalSize, uniqueByDigest } from './oci/descriptor.ts'
 export { type DigestAlgorithm, Digester, digestOf, isDigest, parseDigest } from './oci/digest.ts'
@@ -65,9 +65,32 @@ export { verifyDigest } from './stream/verify-digest.ts'
 export type { BlobForm } from './store/blobs.ts'
 export type { HistoryEntry } from './store/history.ts'
 export { ImageStore, type ImageStoreOptions } from './store/image-store.ts'
-export type { SignatureInfo } from './store/signature-records.ts'
-export type { ForceOptions, OperationOptions } from './operations/options.ts'
-export { copy, type CopyOptions, type CopyResult } from './operations/copy.ts'
+export { readTagContent } from './store/manifests.ts'
+export {
+  readSignatureRecord,
+  type SignatureInfo,
+  writeSignatureRecord,
+} from './store/signature-records.ts'
+export type { ForceOptions, OperationOptions, PublishOptions } from './operations/options.ts'
+export { type Artifact, attachArtifact } from './operations/attach-artifact.ts'
+export { type LayoutContent, withImageLayout } from './operations/image-layout.ts'
+export type {
+  SbomImageOptions,
+  SbomResult,
+  ScanImageOptions,
+  ScanResult,
+} from './operations/scan.ts'
+export type { PolicyResult, ValidateOptions, ValidateResult } from './operations/validate.ts'
+export { planGraph } from './graph/plan.ts'
+export { selectRoot } from './graph/select.ts'
+export { copy, type CopyOptions, type CopyResult, type DroppedReferrer } from './operations/copy.ts'
+export {
+  type CopiedTag,
+  copyTags,
+  type CopyTagsOptions,
+  type CopyTagsResult,
+} from './operations/copy-tags.ts'
+export { hasTagPattern } from './image-end.ts'
 export { type DeleteOptions, type DeleteResult, deleteTag } from './operations/delete-tag.ts'
 export type { DoctorOptions, DoctorResult } from './operations/doctor.ts'
 export type {
@@ -76,7 +99,7 @@ export type {
   GuaranteeState,
 } from './operations/doctor-endpoint.ts'
 export type { BlobProblem, ManifestIssue } from './operations/doctor-images.ts'
-export { formatStore } from './operations/format-store.ts'
+export { formatStore } from './layout/format-store.ts'
 export type {
   ConfigSettings,
   ImageConfigResult,
@@ -95,7 +118,7 @@ export type {
 } from './operations/recommend.ts'
 export type { SetConfigResult } from './operations/set-config.ts'
 export type { CostEstimate, StatsOptions, StatsResult } from './operations/stats.ts'
-export type { Maintenance } from './maintenance.ts'
+export type { Maintenance } from './host/maintenance.ts'
 export type { HistoryOptions, ImageHistory, TagHistory } from './operations/history.ts'
 export type {
   InspectedAttachment,
@@ -106,5 +129,12 @@ export type {
 export type { ListedImage } from './operations/list.ts'
 export type { PullOptions, PullResult } from './operations/pull.ts'
 export type { PushOptions, PushResult } from './operations/push.ts'
-export { createHost, type Host, type HostOptions } from './host.ts'
+export type { CommandContext, CommandOutput, CommandWork } from './command.ts'
+export {
+  createHost,
+  type Host,
+  type HostOptions,
+  type ScannerChoice,
+  type ValidationChoice,
+} from './host.ts'
 export type { FindPlugin, PluginNeed } from './plugin-registry.ts'

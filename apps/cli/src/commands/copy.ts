@@ -1,4 +1,5 @@
-import type { CopyResult, Host, HostOptions, OperationOptions } from '@s3lo/core'
+import type { CopiedTag, CopyOptions, CopyResult, Host, HostOptions } from '@s3lo/core'
+import type { CopyTagsResult, OperationOptions } from '@s3lo/core'
 import { S3loError } from '@s3lo/core/plugin'
 import { Command, Option } from 'clipanion'
 import { type Output, parseEndpoint, S3loCommand } from '../command.ts'
@@ -7,8 +8,11 @@ export default class CopyCommand extends S3loCommand {
   static override readonly paths = [['copy']]
   static override readonly usage = Command.Usage({
     examples: [
-      ['Copy between stores', 's3lo copy s3://my-bucket/app:v1 gs://other-bucket/app:v1'],
       ['Copy from a registry', 's3lo copy alpine:3.22 s3://my-bucket/alpine:3.22'],
+      [
+        'Show which tags a pattern selects, and what would become of them',
+        "s3lo copy 'ghcr.io/org/app:v1.*' s3://my-bucket/app --dry-run",
+      ],
       [
         'Copy two platforms without signatures and other attachments',
         's3lo copy s3://my-bucket/app:v1 local://./store/app:v1 --platform linux/amd64 --platform linux/arm64 --referrers none',
@@ -21,8 +25,17 @@ export default class CopyCommand extends S3loCommand {
   platforms = Option.Array('--platform', {
     description: 'copy only `OS/ARCH`; may be repeated',
   })
+  allTags = Option.Boolean('--all-tags', false, {
+    description: 'copy every tag of an image that is named without one',
+  })
+  dryRun = Option.Boolean('--dry-run', false, {
+    description: 'show what would be copied, and copy nothing',
+  })
   force = Option.Boolean('--force', false, {
     description: 'overwrite the tag even where the image is immutable',
+  })
+  validate = Option.Boolean('--validate', false, {
+    description: 'publish only what passes the policies of the bucket',
   })
   referrers = Option.String('--referrers', {
     description: 'copy `WHICH` attachments of the image: all or none',
@@ -44,32 +57,56 @@ export default class CopyCommand extends S3loCommand {
     }
   }
 
-  protected override async run(host: Host, options: OperationOptions): Promise<Output> {
+  protected override async run(host: Host, given: OperationOptions): Promise<Output> {
+    const { platforms, force, validate, dryRun } = this
     const referrers = parseReferrers(this.referrers)
-    this.status(`Copying ${this.source} to ${this.destination}`)
-    const { platforms, force } = this
-    const result = await host.copy(this.source, this.destination, {
-      ...options,
+    const options = {
+      ...given,
       platforms,
       force,
+      validate,
       referrers,
-    })
-    return { result, render: () => '', status: this.#summary(result) }
+      ...(dryRun ? { dryRun } : {}),
+    }
+    const { hasTagPattern } = await import('@s3lo/core')
+    const isPattern = hasTagPattern(this.source)
+    return this.allTags || isPattern
+      ? this.#copyTags(host, options, isPattern)
+      : this.#copyOne(host, options)
   }
 
-  #summary({ platforms, ...moved }: CopyResult): readonly string[] {
-    const parts = [
-      ...(platforms > 1 ? [`${platforms} platform(s) copied`] : []),
-      `${moved.blobs_copied} blob(s) copied`,
-      `${moved.blobs_skipped} skipped (already exist)`,
-    ]
-    const done = `Done. ${parts.join(', ')}.`
-    const dropped = moved.signatures_dropped
-    if (dropped === 0) return [done]
-    return [
-      done,
-      `note: ${dropped} signature(s) stayed behind, they hold for the source only; sign the copy: s3lo sign ${this.destination} --key KEY`,
-    ]
+  async #copyOne(host: Host, options: CopyOptions): Promise<Output<CopyResult>> {
+    if (!this.dryRun) this.status(`Copying ${this.source} to ${this.destination}`)
+    const result = await host.copy(this.source, this.destination, options)
+    const { renderPlannedCopy, summariseCopy } = await import('../render/copy.ts')
+    return this.dryRun
+      ? { result, render: renderPlannedCopy }
+      : { result, render: () => '', status: summariseCopy(result, this.destination) }
+  }
+
+  async #copyTags(
+    host: Host,
+    options: CopyOptions,
+    isPattern: boolean,
+  ): Promise<Output<CopyTagsResult>> {
+    if (this.allTags && isPattern) {
+      throw new S3loError('USAGE', '--all-tags and a pattern of tags exclude each other', {
+        hint: 'leave --all-tags out to copy the tags that the pattern selects',
+      })
+    }
+    const { copyTagsError, renderPlannedTags, summariseTag, summariseTags } =
+      await import('../render/copy.ts')
+    const { dryRun } = this
+    if (!dryRun) this.status(`Copying tags of ${this.source} to ${this.destination}`)
+    const onTag = dryRun ? undefined : (tag: CopiedTag) => this.status(summariseTag(tag))
+    const result = await host.copyTags(this.source, this.destination, { ...options, onTag })
+    const error = copyTagsError(result)
+    return {
+      result,
+      render: dryRun ? renderPlannedTags : () => '',
+      ...(dryRun ? {} : { status: summariseTags(result) }),
+      ...(error ? { error } : {}),
+    }
   }
 }
 

@@ -6,6 +6,11 @@ export type Format = 'text' | 'json' | 'yaml'
 /** The values of `--output`; `table` is the Go program's name for text. */
 const FORMAT_CHOICES = ['text', 'json', 'yaml', 'table'] as const
 
+/** Whether `--output` takes this value. */
+export function isFormat(text: string): boolean {
+  return FORMAT_CHOICES.some((choice) => choice === text)
+}
+
 /** Reads the value of `--output`. Throws `USAGE` for a value that is none. */
 export function parseFormat(choice: string | undefined): Format {
   switch (choice) {

@@ -1,7 +1,7 @@
 import { forEachConcurrent } from '../concurrency/for-each-concurrent.ts'
 import type { CallOptions } from '../contract/call-options.ts'
 import { S3loError } from '../errors.ts'
-import { type Descriptor, totalSize } from '../oci/descriptor.ts'
+import { type Descriptor, isForeignLayer, totalSize } from '../oci/descriptor.ts'
 import { type Manifest, type ManifestDocument, parseManifest } from '../oci/document.ts'
 import { isManifestMediaType } from '../oci/media-type.ts'
 import { formatPlatform } from '../oci/platform.ts'
@@ -20,6 +20,8 @@ export interface GraphPlan {
   /** Child manifests, children before parents. */
   readonly documents: readonly ManifestDocument[]
   readonly blobs: readonly PlannedBlob[]
+  /** Layers that stay where their URLs say: nobody but their maker distributes them. */
+  readonly foreign: readonly PlannedBlob[]
   /** Image manifests in the graph, attestations included; 1 for a single image. */
   readonly manifests: number
   /** Configs and layers of all platforms, a shared one counted each time (bytes). */
@@ -49,6 +51,7 @@ export async function planGraph(
     manifest,
     documents: walk.levels.slice(1).toReversed().flat(),
     blobs: [...walk.blobs.values()],
+    foreign: [...walk.foreign.values()],
     manifests: Math.max(1, walk.manifests),
     logicalSize: walk.logicalSize,
   }
@@ -57,6 +60,7 @@ export async function planGraph(
 class Walk {
   readonly levels: ManifestDocument[][] = []
   readonly blobs = new Map<string, PlannedBlob>()
+  readonly foreign = new Map<string, PlannedBlob>()
   manifests = 0
   logicalSize = 0
   readonly #source: ContentReader
@@ -116,9 +120,10 @@ class Walk {
   }
 
   #addBlob(descriptor: Descriptor, platform: string): void {
-    const known = this.blobs.get(descriptor.digest)
+    const blobs = isForeignLayer(descriptor) ? this.foreign : this.blobs
+    const known = blobs.get(descriptor.digest)
     if (!known) {
-      this.blobs.set(descriptor.digest, { descriptor, platform })
+      blobs.set(descriptor.digest, { descriptor, platform })
     } else if (known.descriptor.size !== descriptor.size) {
       throw new S3loError(
         'INTEGRITY',

@@ -13,6 +13,7 @@ import type { Reference } from '../oci/reference.ts'
 import { metered } from '../stream/verify-digest.ts'
 import { copyGraph, type CopyGraphStats } from './copy-graph.ts'
 import { type GraphPlan, planGraph } from './plan.ts'
+import { readable } from './present.ts'
 import { readManifest } from './read-manifest.ts'
 import { type Selection, selectRoot } from './select.ts'
 import { TargetSink } from './target-sink.ts'
@@ -69,6 +70,54 @@ export async function transferImage(
     : copyInto(source, reference, target, to, request)
 }
 
+/**
+ * What {@link transferImage} would do, without writing anything: what is there already, and
+ * `beforeTag`. Throws `UNSUPPORTED` for a source that tells nothing without being read.
+ */
+export async function planTransfer(
+  { source, reference }: SourceEnd,
+  { target }: TargetEnd,
+  request: TransferRequest,
+): Promise<TransferResult> {
+  if (source.kind === 'streaming') {
+    throw new S3loError('UNSUPPORTED', `${source.name} does not tell what a copy would move`, {
+      hint: 'leave out --dry-run',
+    })
+  }
+  const sourceRoot = await readRoot(source, reference, request)
+  const root = await selectRoot(source, sourceRoot, request.selection, request)
+  const plan = await planGraph(source, root, request)
+  const missing: Descriptor[] = []
+  await forEachConcurrent(
+    plan.blobs,
+    LOOKUPS_AT_ONCE,
+    async ({ descriptor }, signal) => {
+      const isThere =
+        target.kind === 'random-access' && (await target.exists(descriptor, { signal }))
+      if (!isThere) missing.push(descriptor)
+    },
+    request.signal,
+  )
+  tellForeign(plan, request)
+  await request.beforeTag?.(plan)
+  return {
+    plan,
+    sourceRoot,
+    blobsCopied: missing.length,
+    blobsSkipped: plan.blobs.length - missing.length,
+    bytesCopied: totalSize(missing),
+  }
+}
+
+/** Layers that were not copied on purpose are worth a line. */
+function tellForeign({ foreign }: GraphPlan, { onProgress }: ProgressOptions): void {
+  const [first] = foreign
+  if (!first) return
+  const [url = ''] = first.descriptor.urls ?? []
+  const message = `${foreign.length} layer(s) that only their maker distributes stay where they are: ${url}`
+  onProgress?.({ type: 'notice', code: 'foreign-layers', message })
+}
+
 async function copyInto(
   source: ImageSource,
   reference: Reference,
@@ -79,6 +128,7 @@ async function copyInto(
   const sourceRoot = await readRoot(source, reference, request)
   const root = await selectRoot(source, sourceRoot, request.selection, request)
   const plan = await planGraph(source, root, request)
+  tellForeign(plan, request)
   const stats = await copyGraph(source, target, plan, request)
   await request.beforeTag?.(plan)
   await target.tag(root, to.reference, tagging(plan, request))
@@ -211,13 +261,6 @@ async function readRoot(
 ): Promise<ManifestDocument> {
   const descriptor = await source.resolve(reference, options)
   return (await readManifest(source, descriptor, options)).document
-}
-
-/** The target as a source, when it is one as well: a store and a layout on disk are. */
-function readable(target: ImageTarget): ImageSource | undefined {
-  return 'resolve' in target && 'fetch' in target
-    ? (target as ImageTarget & ImageSource)
-    : undefined
 }
 
 function readerOf(target: ImageTarget): ImageSource {

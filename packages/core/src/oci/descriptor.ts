@@ -9,6 +9,19 @@ export interface Descriptor {
   readonly platform?: Platform
   readonly annotations?: Readonly<Record<string, string>>
   readonly artifactType?: string
+  /** Where else the content can be had. */
+  readonly urls?: readonly string[]
+}
+
+const NOT_DISTRIBUTED = /\.(?:foreign|nondistributable)\./
+
+/**
+ * True for a layer that only its maker distributes, from the URLs that it names (OCI image spec
+ * v1.1.1, "non-distributable layers"). One without URLs can be had nowhere else: it is a layer like
+ * any other.
+ */
+export function isForeignLayer({ mediaType, urls = [] }: Descriptor): boolean {
+  return urls.length > 0 && NOT_DISTRIBUTED.test(mediaType)
 }
 
 /** The first of each digest, in order: an image may name one layer several times. */

@@ -159,7 +159,12 @@ export function asDescriptor(value: unknown, path: string): Descriptor {
     ...defined('platform', optional(object, 'platform', path, asPlatform)),
     ...defined('annotations', optional(object, 'annotations', path, asStringMap)),
     ...defined('artifactType', optional(object, 'artifactType', path, asString)),
+    ...defined('urls', optional(object, 'urls', path, asStrings)),
   }
+}
+
+function asStrings(value: unknown, path: string): readonly string[] {
+  return asEntries(value, path).map((entry, i) => asString(entry, `${path}[${i}]`))
 }
 
 function asPlatform(value: unknown, path: string): Platform {

@@ -1,4 +1,4 @@
-import type { Descriptor } from '../oci/descriptor.ts'
+import { type Descriptor, isForeignLayer } from '../oci/descriptor.ts'
 import type { Manifest } from '../oci/document.ts'
 import { isManifestMediaType } from '../oci/media-type.ts'
 import { formatPlatform } from '../oci/platform.ts'
@@ -84,5 +84,6 @@ function namedBy(manifest: Manifest): readonly (readonly [Descriptor, BlobRole])
       .filter(({ mediaType }) => !isManifestMediaType(mediaType))
       .map((entry) => [entry, 'blob'])
   }
-  return [[manifest.config, 'config'], ...manifest.layers.map((layer) => [layer, 'layer'] as const)]
+  const layers = manifest.layers.filter((layer) => !isForeignLayer(layer))
+  return [[manifest.config, 'config'], ...layers.map((layer) => [layer, 'layer'] as const)]
 }

@@ -1,20 +1,33 @@
 import type { ImageSource } from '../contract/image-source.ts'
 import type { ImageTarget } from '../contract/image-target.ts'
-import type { GraphPlan } from '../graph/plan.ts'
+import { copyReferrers } from '../graph/copy-referrers.ts'
+import { type GraphPlan, planGraph } from '../graph/plan.ts'
+import { readable } from '../graph/present.ts'
 import { readManifest } from '../graph/read-manifest.ts'
-import { type SourceEnd, type TargetEnd, transferImage } from '../graph/transfer.ts'
+import { ReferrerFinder } from '../graph/referrers.ts'
+import type { Selection } from '../graph/select.ts'
+import {
+  planTransfer,
+  type SourceEnd,
+  type TargetEnd,
+  transferImage,
+  type TransferResult,
+} from '../graph/transfer.ts'
+import type { Descriptor } from '../oci/descriptor.ts'
 import { parsePlatform } from '../oci/platform.ts'
 import type { Reference } from '../oci/reference.ts'
 import { ImageStore } from '../store/image-store.ts'
 import { copySignatures, signatureKeys } from '../store/signature-records.ts'
-import type { ForceOptions, OperationOptions } from './options.ts'
+import type { ForceOptions, OperationOptions, PublishOptions } from './options.ts'
 import { assertTagged, tagPolicy } from './tag-policy.ts'
 
-export interface CopyOptions extends OperationOptions, ForceOptions {
+export interface CopyOptions extends OperationOptions, ForceOptions, PublishOptions {
   /** `os/arch[/variant]`: only these; default everything, attestations included. */
   readonly platforms?: readonly string[] | undefined
   /** Whether what refers to the image (signatures, SBOMs) travels with it; default `all`. */
   readonly referrers?: 'all' | 'none' | undefined
+  /** Writes nothing: the result says what would be copied. */
+  readonly dryRun?: boolean | undefined
 }
 
 /** What a copy moved; field names are those of `--output json`. */
@@ -26,9 +39,23 @@ export interface CopyResult {
   readonly bytes_copied: number
   /** Image manifests copied, attestations included; 1 for a single image. */
   readonly platforms: number
+  /** Layers that only their maker distributes: they stay where their URLs say. */
+  readonly foreign_layers: number
   readonly referrers_copied: number
+  /** What holds for the whole image only, of which not all platforms were taken. */
+  readonly referrers_dropped: readonly DroppedReferrer[]
   /** Records of `s3lo sign` that stayed behind: they hold only for the place that they were made for. */
   readonly signatures_dropped: number
+  /** There and true when nothing was written. */
+  readonly dry_run?: true
+}
+
+/** A signature, SBOM or the like that would not verify beside the copy. */
+export interface DroppedReferrer {
+  readonly digest: string
+  readonly artifact_type?: string
+  /** cosign's tag. */
+  readonly tag?: string
 }
 
 /** Copies an image from anywhere to anywhere, tagging it only once everything it names is in place. */
@@ -37,51 +64,130 @@ export async function copy(
   to: TargetEnd,
   options: CopyOptions = {},
 ): Promise<CopyResult> {
+  const { dryRun = false } = options
   assertTagged(to.reference, 'copy to')
-  const platforms = options.platforms?.map(parsePlatform) ?? []
   const { target } = to
   const policy =
     target instanceof ImageStore ? await tagPolicy(target, to.reference, options) : undefined
   let referrersCopied = 0
-  const { plan, sourceRoot, ...moved } = await transferImage(from, to, {
+  const request = {
     ...options,
-    selection: platforms.length > 0 ? { kind: 'platforms', platforms } : { kind: 'all' },
+    selection: toSelection(options.platforms),
     tagOptions: () => policy ?? {},
-    beforeTag: async (planned) => {
-      if (options.referrers === 'none' || target.kind !== 'random-access') return
-      if (from.source.kind !== 'random-access') return
-      referrersCopied = await copyReferrers(from.source, target, planned, options)
+    beforeTag: async (planned: GraphPlan) => {
+      referrersCopied = await carryReferrers(from, to, planned, options)
+      await options.beforePublish?.(planned.root, to.reference)
     },
-  })
-  const unchanged = plan.root.descriptor.digest === sourceRoot.descriptor.digest
+  }
+  const transfer = dryRun
+    ? await planTransfer(from, to, request)
+    : await transferImage(from, to, request)
+  const { plan } = transfer
   return {
     digest: plan.root.descriptor.digest,
-    blobs_copied: moved.blobsCopied,
-    blobs_skipped: moved.blobsSkipped,
-    bytes_copied: moved.bytesCopied,
+    blobs_copied: transfer.blobsCopied,
+    blobs_skipped: transfer.blobsSkipped,
+    bytes_copied: transfer.bytesCopied,
     platforms: plan.manifests,
+    foreign_layers: plan.foreign.length,
     referrers_copied: referrersCopied,
-    signatures_dropped: await carrySignatures(from, to, unchanged, options),
+    referrers_dropped: await droppedReferrers(from, transfer, options),
+    signatures_dropped: await carrySignatures(from, to, transfer, options),
+    ...(dryRun ? { dry_run: true } : {}),
   }
 }
 
-/** Copies what refers to the image or to one of its manifests. Returns how many. */
-async function copyReferrers(
-  source: ImageSource,
-  target: ImageTarget,
-  plan: GraphPlan,
-  { signal }: OperationOptions,
-): Promise<number> {
-  if (!source.referrers || !target.attach) return 0
-  let copied = 0
-  for (const { descriptor: subject } of [plan.root, ...plan.documents]) {
-    for await (const referrer of source.referrers(subject, { signal })) {
-      const { document } = await readManifest(source, referrer, { signal })
-      await target.attach(document, subject, (blob) => source.fetch(blob, { signal }), { signal })
-      copied++
-    }
+/**
+ * Copies what refers to an image that both ends have under the same digest, as {@link copy} would.
+ * Its manifests are read from the target where that can be read: registries count their reading.
+ */
+export async function syncReferrers(
+  from: SourceEnd,
+  to: TargetEnd,
+  root: Descriptor,
+  options: CopyOptions = {},
+): Promise<CopyResult> {
+  const source = referrersOf(from, options)
+  const reader = source && (readable(to.target) ?? source)
+  const read = reader && (await readManifest(reader, root, options))
+  const plan = read && (await planGraph(reader, read.document, options))
+  return {
+    digest: root.digest,
+    blobs_copied: 0,
+    blobs_skipped: plan?.blobs.length ?? 0,
+    bytes_copied: 0,
+    platforms: plan?.manifests ?? 1,
+    foreign_layers: plan?.foreign.length ?? 0,
+    referrers_copied: plan ? await carryReferrers(from, to, plan, options) : 0,
+    referrers_dropped: [],
+    signatures_dropped: 0,
   }
-  return copied
+}
+
+function toSelection(platforms: CopyOptions['platforms'] = []): Selection {
+  return platforms.length > 0
+    ? { kind: 'platforms', platforms: platforms.map(parsePlatform) }
+    : { kind: 'all' }
+}
+
+/** Copies what refers to the image or to one of its manifests. Returns how many. */
+async function carryReferrers(
+  from: SourceEnd,
+  to: TargetEnd,
+  { root, documents }: Pick<GraphPlan, 'root' | 'documents'>,
+  options: CopyOptions,
+): Promise<number> {
+  const source = referrersOf(from, options)
+  const target = takesReferrers(to.target) ? to.target : undefined
+  if (!source || !target) return 0
+  return copyReferrers(
+    { end: source, repository: from.reference.name },
+    { end: target, repository: to.reference.name },
+    [root, ...documents].map(({ descriptor }) => descriptor),
+    options,
+  )
+}
+
+/** The source when it can be asked for referrers, and shall be. */
+function referrersOf({ source }: SourceEnd, { referrers }: CopyOptions): ImageSource | undefined {
+  return referrers === 'none' || source.kind === 'streaming' ? undefined : source
+}
+
+function takesReferrers(target: TargetEnd['target']): target is ImageTarget {
+  return target.kind === 'random-access' && target.attach !== undefined
+}
+
+/** What refers to the whole image when not the whole of it was taken, with a notice. */
+async function droppedReferrers(
+  from: SourceEnd,
+  transfer: TransferResult,
+  options: CopyOptions,
+): Promise<readonly DroppedReferrer[]> {
+  const source = referrersOf(from, options)
+  if (!source || isWhole(transfer)) return []
+  const dropped: DroppedReferrer[] = []
+  const finder = new ReferrerFinder(source, from.reference.name, options)
+  for await (const { document, manifest, tag } of finder.find(transfer.sourceRoot.descriptor)) {
+    const config = manifest.kind === 'manifest' ? manifest.config.mediaType : undefined
+    const type = manifest.artifactType ?? config
+    dropped.push({
+      digest: document.descriptor.digest,
+      ...(type === undefined ? {} : { artifact_type: type }),
+      ...(tag === undefined ? {} : { tag }),
+    })
+  }
+  if (dropped.length > 0) {
+    const names = dropped.map(
+      ({ digest, artifact_type: type = '', tag }) => tag ?? `${type} ${digest}`,
+    )
+    const message = `not verifiable beside the copy, because they hold for all platforms of the image together: ${names.join(', ')}`
+    options.onProgress?.({ type: 'notice', code: 'referrers-dropped', message })
+  }
+  return dropped
+}
+
+function isWhole({ plan, sourceRoot }: TransferResult): boolean {
+  return plan.root.descriptor.digest === sourceRoot.descriptor.digest
 }
 
 /**
@@ -91,8 +197,8 @@ async function copyReferrers(
 async function carrySignatures(
   from: SourceEnd,
   to: TargetEnd,
-  unchanged: boolean,
-  { signal }: OperationOptions,
+  transfer: TransferResult,
+  { signal, dryRun }: CopyOptions,
 ): Promise<number> {
   const { source, reference } = from
   if (!(source instanceof ImageStore) || reference.digest !== undefined) return 0
@@ -101,9 +207,9 @@ async function carrySignatures(
     target instanceof ImageStore &&
     target.backend.bucket === source.backend.bucket &&
     isSameTag(reference, to.reference)
-  if (samePlace && unchanged) {
+  if (samePlace && isWhole(transfer)) {
     // Onto itself there is nothing to carry.
-    if (target.backend.scheme === source.backend.scheme) return 0
+    if (dryRun || target.backend.scheme === source.backend.scheme) return 0
     await copySignatures(source.backend, target.backend, reference, { signal })
     return 0
   }

@@ -9,7 +9,7 @@ import { Digester, parseDigest } from '../oci/digest.ts'
 import { MEDIA_TYPE } from '../oci/media-type.ts'
 import type { ImageStore } from '../store/image-store.ts'
 import { BlobUses, Contents } from './blob-uses.ts'
-import { formatTag } from './format-store.ts'
+import { formatTag } from '../layout/format-store.ts'
 import { type GraphTag, reachable, readStoreGraph, type StoreGraph } from './store-graph.ts'
 import { listStored } from './stored-content.ts'
 

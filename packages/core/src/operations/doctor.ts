@@ -18,7 +18,7 @@ import {
   type ImagesReport,
   type ManifestIssue,
 } from './doctor-images.ts'
-import { formatStore } from './format-store.ts'
+import { formatStore } from '../layout/format-store.ts'
 import { diagnose, findInterruptedUploads, type InterruptedUploads } from './provider-findings.ts'
 
 export interface DoctorOptions extends CheckOptions, ProbeOptions {

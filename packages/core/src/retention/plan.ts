@@ -1,6 +1,7 @@
 import type { BucketConfig, LifecycleMode } from '../config/bucket-config.ts'
 import { parseDuration } from '../config/duration.ts'
 import { type EffectiveConfig, effectiveConfig } from '../config/effective-config.ts'
+import { isFallbackTag } from '../oci/fallback-tag.ts'
 import { keepLast } from './keep-last.ts'
 import { keepTags } from './keep-tags.ts'
 import { maxAge } from './max-age.ts'
@@ -79,6 +80,10 @@ function planImage(
   const verdicts: TagVerdict[] = []
   let newerKept = 0
   for (const tag of sorted) {
+    if (isFallbackTag(tag.tag)) {
+      verdicts.push({ tag, rule: 'none', keep: true, reason: 'it is about another image' })
+      continue
+    }
     const verdict = judge(tag, config, { now, newerKept })
     verdicts.push(verdict)
     if (verdict.keep && verdict.rule !== 'keep_tags') newerKept++

@@ -3,7 +3,7 @@ import type { ByteRange, CallOptions } from '../contract/call-options.ts'
 import type { ObjectBody, StorageBackend } from '../contract/storage-backend.ts'
 import { isS3loError, S3loError } from '../errors.ts'
 import { blobKey, legacyBlobKey, recipeKey, referrerBlobKey, stagingKey } from '../layout/keys.ts'
-import type { Descriptor } from '../oci/descriptor.ts'
+import { type Descriptor, isForeignLayer } from '../oci/descriptor.ts'
 import { Digester } from '../oci/digest.ts'
 import { MEDIA_TYPE } from '../oci/media-type.ts'
 import { pipeThrough, verified } from '../stream/verify-digest.ts'
@@ -63,6 +63,12 @@ export class BlobStore {
     await this.#write(blobKey(descriptor.digest), descriptor, content, options)
   }
 
+  /** As {@link has}, for a blob that {@link putReferrerBlob} has stored. */
+  async hasReferrerBlob(descriptor: Descriptor, options?: CallOptions): Promise<boolean> {
+    const info = await this.#backend.head(referrerBlobKey(descriptor.digest), options)
+    return info?.size === descriptor.size
+  }
+
   /** Stores a blob of a referrer, out of reach of the Go program's collector. */
   async putReferrerBlob(
     descriptor: Descriptor,
@@ -120,9 +126,10 @@ export class BlobStore {
   }
 
   async #find(
-    { digest }: Descriptor,
+    descriptor: Descriptor,
     options: CallOptions & { readonly range?: ByteRange | undefined },
   ): Promise<ObjectBody> {
+    const { digest, urls = [] } = descriptor
     const keys = [
       blobKey(digest),
       ...[...this.#legacyPrefixes].map((prefix) => legacyBlobKey(prefix, digest)),
@@ -142,6 +149,13 @@ export class BlobStore {
         {
           hint: 'push the image again with s3lo, or pull it with the program that chunked it',
         },
+      )
+    }
+    if (isForeignLayer(descriptor)) {
+      throw new S3loError(
+        'UNSUPPORTED',
+        `layer ${digest} is not in the store: only its maker distributes it`,
+        { hint: `it is at ${urls[0]}` },
       )
     }
     throw new S3loError('NOT_FOUND', `blob ${digest} is missing from the store`, {

@@ -43,6 +43,7 @@ export class ReferrerStore {
       throw new S3loError('UNSUPPORTED', `referrer ${digest} is an index, not a manifest`)
     }
     for (const blob of successors(manifest)) {
+      if (await this.#blobs.hasReferrerBlob(blob, options)) continue
       await this.#blobs.putReferrerBlob(blob, await open(blob), options)
     }
     await this.#backend.put(referrerKey(subject.digest, digest), referrer.content, {

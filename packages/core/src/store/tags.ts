@@ -8,6 +8,7 @@ import {
   RESERVED_PREFIXES,
   type TagName,
 } from '../layout/keys.ts'
+import { FALLBACK_TAG_START, isFallbackTag } from '../oci/fallback-tag.ts'
 
 /** A tag and the object that publishes it. */
 export interface TagEntry extends TagName {
@@ -36,6 +37,19 @@ export async function* readTags(
   for await (const folder of backend.listPrefixes(prefix, options)) {
     const tag = folder.slice(prefix.length, -1)
     if (await backend.head(manifestKey({ name: image, tag }), options)) yield tag
+  }
+}
+
+/** The tags of one image that name no image but what refers to one: cosign's, and fallback indexes. */
+export async function* readFallbackTags(
+  backend: StorageBackend,
+  image: string,
+  options?: CallOptions,
+): AsyncGenerator<string> {
+  const prefix = `${MANIFESTS_PREFIX}${image}/${FALLBACK_TAG_START}`
+  for await (const { key } of backend.list(prefix, options)) {
+    const name = parseManifestKey(key)
+    if (name?.image === image && isFallbackTag(name.tag)) yield name.tag
   }
 }
 

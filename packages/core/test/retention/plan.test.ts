@@ -114,3 +114,11 @@ describe('retention', () => {
     ])
   })
 })
+
+describe('a tag of cosign', () => {
+  it('is kept, and takes no place of an image', () => {
+    const signature = `sha256-${'a'.repeat(64)}.sig`
+    expect(dropped({ keepLast: 2 }, { ...AGES, [signature]: 0 })).toBe('v3 v2 v1')
+    expect(dropped({ maxAge: '10d' }, { ...AGES, [signature]: 500 })).not.toContain(signature)
+  })
+})

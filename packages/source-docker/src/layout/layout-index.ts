@@ -4,6 +4,7 @@ import {
   asDescriptor,
   asObject,
   type Descriptor,
+  isFallbackTag,
   type JsonObject,
   MEDIA_TYPE,
   parseJson,
@@ -72,10 +73,11 @@ function isNamed({ refName, imageName }: LayoutEntry, tag: string): boolean {
   return imageName !== undefined && isSameImageName(imageName, tag)
 }
 
-/** Entries without a name beside one that has one are referrers: signatures, attestations. */
+/** Entries without a name beside one that has one are referrers, and so are those with a tag of cosign. */
 function onlyEntry(entries: readonly LayoutEntry[], name: string, hint: string): Descriptor {
-  const named = entries.filter(({ refName, imageName }) => (refName ?? imageName) !== undefined)
-  const images = named.length > 0 ? named : entries
+  const own = entries.filter(({ refName }) => !isFallbackTag(refName ?? ''))
+  const named = own.filter(({ refName, imageName }) => (refName ?? imageName) !== undefined)
+  const images = named.length > 0 ? named : own
   const [first] = images
   if (!first) throw new S3loError('NOT_FOUND', `${name} holds no image`)
   const digests = new Set(images.map(({ descriptor }) => descriptor.digest))

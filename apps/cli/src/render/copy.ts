@@ -1,0 +1,86 @@
+import type { CopiedTag, CopyResult, CopyTagsResult } from '@s3lo/core'
+import { S3loError } from '@s3lo/core/plugin'
+import { escapeText, formatSize, shortDigest } from './text.ts'
+
+/** What a copy of one image did, as lines for people. */
+export function summariseCopy(
+  { platforms, ...moved }: CopyResult,
+  destination: string,
+): readonly string[] {
+  const parts = [
+    ...(platforms > 1 ? [`${platforms} platform(s) copied`] : []),
+    ...blobs(moved),
+    ...(moved.referrers_copied > 0 ? [`${moved.referrers_copied} attachment(s)`] : []),
+  ]
+  const done = `Done. ${parts.join(', ')}.`
+  const dropped = moved.signatures_dropped
+  if (dropped === 0) return [done]
+  return [
+    done,
+    `note: ${dropped} signature(s) stayed behind, they hold for the source only; sign the copy: s3lo sign ${destination} --key KEY`,
+  ]
+}
+
+/** What a copy of one image would do: a line. */
+export function renderPlannedCopy(planned: CopyResult): string {
+  const { digest, blobs_copied, blobs_skipped, bytes_copied, referrers_copied } = planned
+  const parts = [
+    `${blobs_copied} blob(s) to copy (${formatSize(bytes_copied)})`,
+    `${blobs_skipped} already exist`,
+    `${referrers_copied} attachment(s)`,
+  ]
+  return `${escapeText(digest)}: ${parts.join(', ')}\n`
+}
+
+const DID: Readonly<Record<CopiedTag['action'], string>> = {
+  copy: 'copied',
+  replace: 'replaced',
+  unchanged: 'unchanged',
+  failed: 'failed',
+  left: 'not tried',
+}
+
+/** What became of one tag of several: a line. */
+export function summariseTag({ tag, action, copied, error }: CopiedTag): string {
+  if (error) return `${tag}: failed: ${error.message}`
+  if (!copied || action === 'unchanged') return `${tag}: ${DID[action]}`
+  return `${tag}: ${DID[action]}, ${blobs(copied).join(', ')}`
+}
+
+/** What became of all of them: a line. */
+export function summariseTags(result: CopyTagsResult): string {
+  const parts = [
+    `${result.tags_copied} tag(s) copied`,
+    `${result.tags_unchanged} unchanged`,
+    ...(result.tags_failed > 0 ? [`${result.tags_failed} failed`] : []),
+    ...blobs(result),
+  ]
+  return `Done. ${parts.join(', ')}.`
+}
+
+/** What would become of each tag: a line each, `TAG ACTION DIGEST`. */
+export function renderPlannedTags({ tags }: CopyTagsResult): string {
+  const width = Math.max(...tags.map(({ tag }) => tag.length))
+  return tags
+    .map(({ tag, action, digest, error }) => {
+      const detail = error ? escapeText(error.message) : shortDigest(digest ?? '')
+      return `${escapeText(tag).padEnd(width)}  ${action.padEnd('unchanged'.length)}  ${detail}\n`
+    })
+    .join('')
+}
+
+/** The error that a copy of several tags ends with when one of them failed: the first one's code. */
+export function copyTagsError({
+  tags,
+  tags_failed: failed,
+}: CopyTagsResult): S3loError | undefined {
+  const first = tags.find(({ error }) => error !== undefined)
+  if (!first?.error) return undefined
+  const { code, message, hint } = first.error
+  const many = `${failed} of ${tags.length} tags were not copied; the first, ${first.tag}`
+  return new S3loError(code, `${many}: ${message}`, { hint })
+}
+
+function blobs(moved: Pick<CopyResult, 'blobs_copied' | 'blobs_skipped'>): readonly string[] {
+  return [`${moved.blobs_copied} blob(s) copied`, `${moved.blobs_skipped} skipped (already exist)`]
+}

@@ -1,0 +1,28 @@
+import type { CallOptions } from '../contract/call-options.ts'
+import type { ImageSource } from '../contract/image-source.ts'
+import type { ImageTarget, StreamingTarget } from '../contract/image-target.ts'
+import { isS3loError } from '../errors.ts'
+import type { Descriptor } from '../oci/descriptor.ts'
+import type { Reference } from '../oci/reference.ts'
+
+/** The target as a source, when it is one as well: a store, a registry and a layout on disk are. */
+export function readable(target: ImageTarget | StreamingTarget): ImageSource | undefined {
+  return 'resolve' in target && 'fetch' in target
+    ? (target as ImageTarget & ImageSource)
+    : undefined
+}
+
+/** What the reference stands for in the target; `undefined` where it is not there or cannot be read. */
+export async function presentRoot(
+  target: ImageTarget | StreamingTarget,
+  reference: Reference,
+  options?: CallOptions,
+): Promise<Descriptor | undefined> {
+  try {
+    return await readable(target)?.resolve(reference, options)
+  } catch (error) {
+    // What is broken there is about to be replaced.
+    if (isS3loError(error, 'NOT_FOUND') || isS3loError(error, 'INTEGRITY')) return undefined
+    throw error
+  }
+}

@@ -1,0 +1,162 @@
+import type { CallOptions } from '../contract/call-options.ts'
+import type { Plugin, TransportOptions } from '../contract/plugin.ts'
+import type { ProgressOptions } from '../contract/progress.ts'
+import type { BackendOptions, StorageBackend, StoreLocation } from '../contract/storage-backend.ts'
+import { S3loError } from '../errors.ts'
+import type { SourceEnd, TargetEnd } from '../graph/transfer.ts'
+import { type ImageEnd, parseImageEnd } from '../image-end.ts'
+import { parseExplicitReference } from '../layout/store-reference.ts'
+import { type FindPlugin, PluginRegistry } from '../plugin-registry.ts'
+import type { ImageStore } from '../store/image-store.ts'
+
+export interface HostOptions {
+  /** What can be opened: backends by scheme, sources by transport. */
+  readonly plugins?: readonly Plugin[] | undefined
+  /** Asked for what `plugins` do not offer. */
+  readonly findPlugin?: FindPlugin | undefined
+  /** Default: the process's own. */
+  readonly env?: Readonly<Record<string, string | undefined>> | undefined
+  /** For S3-compatible stores. */
+  readonly endpoint?: string | undefined
+  /** In place of `endpoint` for the source and the destination of a copy. */
+  readonly sourceEndpoint?: string | undefined
+  readonly destEndpoint?: string | undefined
+  readonly region?: string | undefined
+  readonly credentials?: unknown
+  readonly plainHttp?: boolean | undefined
+  /** A file of CA certificates for registries and engines. */
+  readonly tlsCa?: string | undefined
+}
+
+/** What a store is opened with, over what the host was made with. */
+export interface OpenOptions extends CallOptions, ProgressOptions {
+  readonly endpoint?: string | undefined
+}
+
+/** Opens what operations work on. Nothing is loaded or connected before it is asked for. */
+export class Opener {
+  readonly options: HostOptions
+  readonly registry: PluginRegistry
+
+  constructor(options: HostOptions) {
+    this.options = options
+    this.registry = new PluginRegistry(options.plugins ?? [], options.findPlugin)
+  }
+
+  /** The environment that plugins see. */
+  get env(): Readonly<Record<string, string | undefined>> {
+    return this.options.env ?? process.env
+  }
+
+  /** To be closed by the caller. */
+  async openStore(
+    { scheme, bucket }: StoreLocation,
+    options: OpenOptions = {},
+  ): Promise<ImageStore> {
+    const backend = await this.openBackend({ scheme, bucket }, options)
+    const { ImageStore: Store } = await import('../store/image-store.ts')
+    return new Store(backend)
+  }
+
+  /** Runs `use` on the store's backend, and closes it whatever comes of it. */
+  async withBackend<T>(
+    location: StoreLocation,
+    options: OpenOptions,
+    use: (backend: StorageBackend) => Promise<T>,
+  ): Promise<T> {
+    const backend = await this.openBackend(location, options)
+    return using(backend, () => use(backend))
+  }
+
+  /** To be closed by the caller. */
+  async openBackend(
+    { scheme, bucket }: StoreLocation,
+    options: OpenOptions,
+  ): Promise<StorageBackend> {
+    const module = await this.registry.backend(scheme)
+    return module.openBackend({ scheme, bucket }, this.#backendOptions(options))
+  }
+
+  /** Reads one side of a copy; a bare name is of `bareTransport`. */
+  parseEnd(text: string, bareTransport: string): ImageEnd {
+    return parseImageEnd(text, bareTransport, this.registry.transports)
+  }
+
+  /** Runs `use` on the store, and closes it whatever comes of it. */
+  async withStore<T>(
+    location: StoreLocation,
+    options: OpenOptions,
+    use: (store: ImageStore) => Promise<T>,
+  ): Promise<T> {
+    const store = await this.openStore(location, options)
+    return using(store, () => use(store))
+  }
+
+  /** As {@link withStore}, with whatever an image comes from. */
+  async withSource<T>(
+    end: ImageEnd,
+    options: OpenOptions,
+    use: (source: SourceEnd) => Promise<T>,
+  ): Promise<T> {
+    if (end.kind === 'store') {
+      const reference = parseExplicitReference(end.text)
+      return this.withStore(reference, options, (source) => use({ source, reference }))
+    }
+    const module = await this.registry.source(end.transport)
+    if (!module.openSource) throw oneWay(end.transport, 'written to')
+    const opened = await module.openSource(end.text, this.transportOptions(options))
+    return using(opened.source, () => use(opened))
+  }
+
+  /** As {@link withStore}, with whatever an image goes to. */
+  async withTarget<T>(
+    end: ImageEnd,
+    options: OpenOptions,
+    use: (target: TargetEnd) => Promise<T>,
+  ): Promise<T> {
+    if (end.kind === 'store') {
+      const reference = parseExplicitReference(end.text)
+      return this.withStore(reference, options, (target) => use({ target, reference }))
+    }
+    const module = await this.registry.source(end.transport)
+    if (!module.openTarget) throw oneWay(end.transport, 'read from')
+    const opened = await module.openTarget(end.text, this.transportOptions(options))
+    return using(opened.target, () => use(opened))
+  }
+
+  /** What a transport is opened with. */
+  transportOptions({ signal, onProgress }: OpenOptions): TransportOptions {
+    const { env } = this
+    const { tlsCa, plainHttp } = this.options
+    const registryCredential: TransportOptions['registryCredential'] = async (host, options) => {
+      const module = await this.registry.registryCredential(host)
+      return module?.getRegistryCredential(host, { env, ...options })
+    }
+    return { env, tlsCa, plainHttp, registryCredential, signal, onProgress }
+  }
+
+  #backendOptions(options: OpenOptions): BackendOptions {
+    const { env } = this
+    const { endpoint, region, credentials } = this.options
+    return {
+      env,
+      endpoint: options.endpoint ?? endpoint,
+      region,
+      credentials,
+      signal: options.signal,
+    }
+  }
+}
+
+function oneWay(transport: string, direction: string): S3loError {
+  return new S3loError('UNSUPPORTED', `${transport}: can only be ${direction}`)
+}
+
+/** Runs `use` and closes the resource whatever comes of it. */
+async function using<T>(resource: { close?(): Promise<void> }, use: () => Promise<T>): Promise<T> {
+  try {
+    return await use()
+  } finally {
+    await resource.close?.()
+  }
+}

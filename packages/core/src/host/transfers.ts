@@ -1,0 +1,150 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { S3loError } from '../errors.ts'
+import type { SourceEnd, TargetEnd } from '../graph/transfer.ts'
+import { type ImageEnd, splitTag } from '../image-end.ts'
+import {
+  parseExplicitReference,
+  parseStoreReference,
+  type StoreReference,
+} from '../layout/store-reference.ts'
+import type { CopyOptions, CopyResult } from '../operations/copy.ts'
+import type { CopyTagsOptions, CopyTagsResult } from '../operations/copy-tags.ts'
+import type { PublishOptions } from '../operations/options.ts'
+import type { PullOptions, PullResult } from '../operations/pull.ts'
+import type { PushOptions, PushResult } from '../operations/push.ts'
+import { publishValidation, type ValidationChoice } from './examinations.ts'
+import type { Opener } from './opener.ts'
+
+/** The transport of a bare name on each side. */
+const ENGINE = 'docker-daemon'
+const REGISTRY = 'docker'
+
+/** See `Host.push`. */
+export async function pushImage(
+  opener: Opener,
+  image: string,
+  destination: string,
+  options: PushOptions & ValidationChoice = {},
+): Promise<PushResult> {
+  const to = parseExplicitReference(destination)
+  const from = opener.parseEnd(image, ENGINE)
+  const { push } = await import('../operations/push.ts')
+  return opener.withSource(from, options, (source) =>
+    opener.withStore(to, options, (store) =>
+      push(source, store, to, { ...options, ...publishValidation(opener, to, store, options) }),
+    ),
+  )
+}
+
+/** See `Host.pull`. */
+export async function pullImage(
+  opener: Opener,
+  reference: string,
+  target?: string,
+  options: PullOptions = {},
+): Promise<PullResult> {
+  const from = parseExplicitReference(reference)
+  const to =
+    target === undefined
+      ? ({ kind: 'transport', transport: ENGINE, text: defaultTarget(from) } as const)
+      : opener.parseEnd(target, ENGINE)
+  if (to.kind === 'store') {
+    throw new S3loError('USAGE', `cannot pull to ${to.text}: it is a store`, {
+      hint: `s3lo copy ${reference} ${to.text}`,
+    })
+  }
+  const { pull } = await import('../operations/pull.ts')
+  return opener.withStore(from, options, (store) =>
+    opener.withTarget(to, options, (end) => pull(store, from, end, options)),
+  )
+}
+
+/** See `Host.copy`. */
+export async function copyImage(
+  opener: Opener,
+  source: string,
+  destination: string,
+  options: CopyOptions & ValidationChoice = {},
+): Promise<CopyResult> {
+  const from = opener.parseEnd(source, REGISTRY)
+  const to = opener.parseEnd(destination, REGISTRY)
+  const { sourceEndpoint, destEndpoint } = opener.options
+  const { copy } = await import('../operations/copy.ts')
+  return opener.withSource(from, { ...options, endpoint: sourceEndpoint }, (sourceEnd) =>
+    opener.withTarget(to, { ...options, endpoint: destEndpoint }, (targetEnd) => {
+      const bothStream =
+        sourceEnd.source.kind === 'streaming' && targetEnd.target.kind === 'streaming'
+      return bothStream
+        ? copyThroughLayout(opener, sourceEnd, targetEnd, options)
+        : copy(sourceEnd, targetEnd, {
+            ...options,
+            ...validation(opener, to, targetEnd, options),
+          })
+    }),
+  )
+}
+
+/** See `Host.copyTags`. */
+export async function copyImageTags(
+  opener: Opener,
+  source: string,
+  destination: string,
+  options: CopyTagsOptions & ValidationChoice = {},
+): Promise<CopyTagsResult> {
+  const { end: from, tag: pattern = '*' } = splitTag(opener.parseEnd(source, REGISTRY))
+  const { end: to, tag } = splitTag(opener.parseEnd(destination, REGISTRY))
+  if (tag !== undefined) {
+    throw new S3loError('USAGE', `${destination} names one tag for several`, {
+      hint: 'leave the tag out: each tag keeps its name',
+    })
+  }
+  const { sourceEndpoint, destEndpoint } = opener.options
+  const { copyTags } = await import('../operations/copy-tags.ts')
+  return opener.withSource(from, { ...options, endpoint: sourceEndpoint }, (sourceEnd) =>
+    opener.withTarget(to, { ...options, endpoint: destEndpoint }, (targetEnd) =>
+      copyTags(sourceEnd, targetEnd, pattern, {
+        ...options,
+        ...validation(opener, to, targetEnd, options),
+      }),
+    ),
+  )
+}
+
+/** Holds what a copy publishes against the policies of its store. */
+function validation(
+  opener: Opener,
+  to: ImageEnd,
+  { target }: TargetEnd,
+  options: ValidationChoice,
+): PublishOptions {
+  const location = to.kind === 'store' ? parseStoreReference(to.text) : { scheme: '', bucket: '' }
+  return publishValidation(opener, location, target, options)
+}
+
+/** Between two ends that both stream, a layout folder holds the image: neither waits for the other. */
+async function copyThroughLayout(
+  opener: Opener,
+  from: SourceEnd,
+  to: TargetEnd,
+  options: CopyOptions,
+): Promise<CopyResult> {
+  const { copy } = await import('../operations/copy.ts')
+  const folder = await mkdtemp(join(tmpdir(), 's3lo-copy-'))
+  const layout = { kind: 'transport', transport: 'oci', text: `${folder}:copy` } as const
+  try {
+    await opener.withTarget(layout, options, (target) => copy(from, target, options))
+    return await opener.withSource(layout, options, (source) => copy(source, to, options))
+  } finally {
+    await rm(folder, { recursive: true, force: true })
+  }
+}
+
+/** What an image is called in the engine unless the user says otherwise. */
+function defaultTarget({ name, tag, digest }: StoreReference): string {
+  if (tag !== undefined) return `${name}:${tag}`
+  throw new S3loError('USAGE', `${name}@${digest} has no tag to give the image in the engine`, {
+    hint: `name one: s3lo pull <reference> ${name}:latest`,
+  })
+}
