@@ -12,6 +12,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { benchClouds } from './bench-clouds.ts'
+import { benchStore, type StoreRow } from './bench-store.ts'
 import { type BigArchive, writeBigArchive } from './big-archive.ts'
 
 const BIN = join(import.meta.dirname, '../apps/cli/dist/main.js')
@@ -55,17 +56,28 @@ try {
   rmSync(work, { recursive: true, force: true })
 }
 
+/** Whether a part was asked for: all of them, or the one that S3LO_BENCH_ONLY names. */
+function wants(part: 'here' | 'store' | 'clouds'): boolean {
+  const only = process.env['S3LO_BENCH_ONLY']
+  return only === undefined || only === part
+}
+
 async function main(): Promise<void> {
-  if (process.env['S3LO_BENCH_ONLY'] !== 'clouds') await benchHere()
-  await benchClouds({
-    work,
-    measure,
-    run: (args, env) => probed([...args], env),
-    s3lo,
-    note: (name, value, bar) => void figures.push({ name, value, bar }),
-  })
+  if (wants('here')) await benchHere()
+  const stores = wants('store') ? await benchStore(s3lo) : []
+  if (wants('clouds')) {
+    await benchClouds({
+      work,
+      measure,
+      run: (args, env) => probed([...args], env),
+      s3lo,
+      note: (name, value, bar) => void figures.push({ name, value, bar }),
+    })
+  }
   print()
-  writeFileSync('bench-results.json', `${JSON.stringify([...rows, ...figures], null, 2)}\n`)
+  printStores(stores)
+  const results = [...rows, ...figures, ...stores]
+  writeFileSync('bench-results.json', `${JSON.stringify(results, null, 2)}\n`)
 }
 
 async function benchHere(): Promise<void> {
@@ -266,4 +278,17 @@ function print(): void {
       ok: value <= bar ? 'yes' : 'NO',
     })),
   )
+}
+
+function printStores(stores: readonly StoreRow[]): void {
+  if (stores.length === 0) return
+  const table = stores.map((row) => ({
+    case: row.name,
+    'wall (s)': row.seconds.toFixed(3),
+    requests: row.requests,
+    'peak RSS (MB)': row.rss_mb.toFixed(0),
+    bar: row.rss_bar_mb,
+    ok: row.rss_mb < row.rss_bar_mb ? 'yes' : 'NO',
+  }))
+  console.table(table)
 }
