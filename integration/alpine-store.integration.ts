@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import { createReadStream } from 'node:fs'
-import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
+import { cp, mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
@@ -86,6 +86,67 @@ describe.skipIf(data === undefined)('a real store that the Go program wrote', ()
       message: expect.stringMatching(`linux/arm64/v8.*${MISSING_LAYER}`),
     })
     expect(await host.list(`local://${store}//`)).toEqual([])
+  })
+
+  it('is found broken in just that layer, also when all content is hashed again', async () => {
+    const copy = join(work, 'copy')
+    await cp(data ?? '', copy, { recursive: true })
+    for (const deep of [false, true]) {
+      const {
+        ok,
+        manifest_issues: issues,
+        ...rest
+      } = await host.doctor(`local://${copy}//`, {
+        deep,
+      })
+      expect(ok).toBe(false)
+      expect(issues).toMatchObject([
+        {
+          image: 'alpine:latest',
+          hint: expect.stringContaining(`s3lo delete local://${copy}//alpine:latest`),
+          blobs: [
+            {
+              digest: expect.stringContaining(MISSING_LAYER),
+              role: 'layer',
+              problem: 'missing',
+              platform: 'linux/arm64/v8',
+            },
+          ],
+        },
+      ])
+      const guarantees = { create_only: 'enforced', deadlines: 'enforced' }
+      expect(rest).toMatchObject({
+        layout_ok: true,
+        config_ok: true,
+        orphaned_blobs: 0,
+        guarantees,
+      })
+      expect(rest.verified_blobs).toBe(deep ? 38 : undefined)
+    }
+  })
+
+  it('is counted as the Go program counts it', async () => {
+    const stats = await host.stats(`local://${data}//`)
+    expect(stats).toMatchObject({
+      images: 1,
+      tags: 1,
+      unique_blobs: 54,
+      blob_bytes: 26_161_514,
+      logical_bytes: 30_343_991,
+      dedup_savings: 4_182_477,
+      unreadable_tags: 0,
+    })
+    const { layers, stored_bytes: stored } = await host.layerSharing(`local://${data}//`)
+    expect(layers).toHaveLength(8)
+    expect(layers[0]).toMatchObject({ size: 4_197_091, tags: ['alpine:latest'] })
+    expect(stored).toBe(layers.reduce((sum, { size }) => sum + size, 0))
+  })
+
+  it('has settings that are explained', async () => {
+    expect(await host.imageConfig(`local://${data}//alpine`)).toMatchObject({
+      lifecycle: { keep_last: 10, max_age: '90d' },
+      sources: { 'lifecycle.keep_last': 'default', 'lifecycle.max_age': 'default' },
+    })
   })
 
   it('goes through an OCI layout and an archive and back, bit for bit', async () => {

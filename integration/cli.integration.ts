@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { writeBigArchive } from './big-archive.ts'
+import { isRequired } from './required.ts'
 
 const MAIN = join(import.meta.dirname, '../apps/cli/src/main.ts')
 const MIB = 1024 * 1024
@@ -104,7 +105,7 @@ function canMount(folder: string): boolean {
   spawnSync('mkdir', ['-p', folder])
   const { status } = spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=100m', 'tmpfs', folder])
   if (status === 0) return true
-  if ((process.env['S3LO_REQUIRE'] ?? '').includes('engines')) throw new Error('cannot mount tmpfs')
+  if (isRequired('engines')) throw new Error('cannot mount tmpfs')
   process.stderr.write('skipped: the full disk needs root to mount a small file system\n')
   return false
 }

@@ -19,6 +19,7 @@ die() { log "$*"; exit 1; }
 # shellcheck source=integration/debian.sh
 . "$(dirname "$(realpath "$0")")/debian.sh"
 
+[ "${1:-start}" = start ] || exit 0 # Nothing runs that could be stopped.
 mkdir -p "$ROOT"
 exec 9>"$ROOT.lock"
 flock -w "$LIMIT" 9 || die "another one holds $ROOT.lock"

@@ -4,6 +4,11 @@ import { join } from 'node:path'
 /** What CI insists on: a comma-separated list such as `data,engines`. */
 const REQUIRED = new Set((process.env['S3LO_REQUIRE'] ?? '').split(','))
 
+/** True where a suite that cannot run has to fail. */
+export function isRequired(kind: string): boolean {
+  return REQUIRED.has(kind)
+}
+
 /**
  * A value that a suite needs from outside. Without it the suite is skipped, with the reason
  * printed, except where S3LO_REQUIRE names its kind: there it fails.
@@ -12,9 +17,24 @@ function required(kind: string, variable: string, what: string): string | undefi
   const value = process.env[variable]
   if (value) return value
   const reason = `${what} is not there: set ${variable}`
-  if (REQUIRED.has(kind)) throw new Error(reason)
+  if (isRequired(kind)) throw new Error(reason)
   process.stderr.write(`skipped: ${reason}\n`)
   return undefined
+}
+
+/**
+ * What the variables of a server say, in their order. Without one of them the suites are skipped as
+ * {@link required} says; `script` starts the server.
+ */
+export function requiredServer<const Names extends readonly string[]>(
+  kind: string,
+  script: string,
+  names: Names,
+): Readonly<Record<Names[number], string>> | undefined {
+  const what = `a server of the kind ${kind} (eval "$(integration/${script})")`
+  const entries = names.map((name) => [name, required(kind, name, what)] as const)
+  if (entries.some(([, value]) => value === undefined)) return undefined
+  return Object.fromEntries(entries) as Record<Names[number], string>
 }
 
 /** A folder of real test data below S3LO_TEST_DATA. */
@@ -24,6 +44,11 @@ export function requiredData(name: string): string | undefined {
   const path = join(root, name)
   if (!existsSync(path)) throw new Error(`S3LO_TEST_DATA has no ${name}`)
   return path
+}
+
+/** The address of a service of one kind, that its start script prints. */
+export function requiredService(kind: string, variable: string): string | undefined {
+  return required(kind, variable, `a service (${kind})`)
 }
 
 /** The registries of start-registry.sh, each as `host:port`. */

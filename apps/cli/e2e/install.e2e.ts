@@ -32,6 +32,7 @@ describe.skipIf(missing !== undefined)('s3lo, installed from its packages', () =
     it('brings no cloud SDK and little else', async () => {
       const modules = await readdir(join(sandbox.app, 'node_modules'))
       expect(modules.filter((name) => !name.startsWith('.'))).toEqual([
+        '@noble',
         '@s3lo',
         'clipanion',
         'typanion',
@@ -59,9 +60,9 @@ describe.skipIf(missing !== undefined)('s3lo, installed from its packages', () =
     })
 
     it('says how to install a command that is not there', async () => {
-      const { status, stderr } = await s3lo('sign', 'local://./store/app:v1')
+      const { status, stderr } = await s3lo('scan', 'local://./store/app:v1')
       expect(status).toBe(69)
-      expect(stderr).toContain('hint: s3lo plugin add @s3lo/signing')
+      expect(stderr).toContain('hint: s3lo plugin add @s3lo/scanner-trivy')
     })
   })
 

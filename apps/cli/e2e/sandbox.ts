@@ -13,6 +13,8 @@ export const ROOT = join(import.meta.dirname, '../../..')
 const PACKAGES = [
   'packages/core',
   'packages/backend-local',
+  'packages/policy',
+  'packages/signing',
   'packages/source-docker',
   'packages/source-registry',
   'apps/cli',

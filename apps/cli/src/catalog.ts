@@ -20,6 +20,19 @@ export const SOURCE_PACKAGES: Readonly<Record<string, string>> = {
   docker: '@s3lo/source-registry',
 }
 
+/** By the name of a scanner. */
+export const SCANNER_PACKAGES: Readonly<Record<string, string>> = {
+  trivy: '@s3lo/scanner-trivy',
+}
+
+/** By what `check:` says in a policy. */
+export const POLICY_CHECK_PACKAGES: Readonly<Record<string, string>> = {
+  age: '@s3lo/policy',
+  size: '@s3lo/policy',
+  signed: '@s3lo/signing',
+  scan: '@s3lo/scanner-trivy',
+}
+
 /** By the end of a registry's host: the cloud that has credentials for it. */
 export const CREDENTIAL_PACKAGES: Readonly<Record<string, string>> = {
   '.amazonaws.com': '@s3lo/backend-s3',

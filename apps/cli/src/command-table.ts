@@ -8,6 +8,8 @@ export interface CommandEntry {
   readonly summary: string
   /** Brought by a plugin: its class has only options of its own, and a `CommandContext`. */
   readonly isForeign?: true
+  /** The exit status of its errors, in place of that of their code. */
+  readonly errorStatus?: number | undefined
   load(): Promise<{ readonly default: CommandClass<S3loContext> }>
 }
 
@@ -47,6 +49,51 @@ export const COMMANDS: readonly CommandEntry[] = [
     paths: [['delete'], ['rm']],
     summary: 'delete tags of images',
     load: () => import('./commands/delete.ts'),
+  },
+  {
+    paths: [['config', 'get']],
+    summary: 'show the settings of a store or an image',
+    load: () => import('./commands/config-get.ts'),
+  },
+  {
+    paths: [['config', 'set']],
+    summary: 'change settings: immutable tags and how long tags are kept',
+    load: () => import('./commands/config-set.ts'),
+  },
+  {
+    paths: [['config', 'remove']],
+    summary: 'remove settings of a store, an image or a glob',
+    load: () => import('./commands/config-remove.ts'),
+  },
+  {
+    paths: [['config', 'recommend']],
+    summary: 'show how a bucket could be kept better',
+    load: () => import('./commands/config-recommend.ts'),
+  },
+  {
+    paths: [['init'], ['bucket', 'init']],
+    summary: 'make a bucket or a directory a store',
+    load: () => import('./commands/init.ts'),
+  },
+  {
+    paths: [['stats'], ['bucket', 'stats']],
+    summary: 'show what a store holds, saves and costs',
+    load: () => import('./commands/stats.ts'),
+  },
+  {
+    paths: [['doctor'], ['bucket', 'doctor']],
+    summary: 'check that every image of a store is whole',
+    load: () => import('./commands/doctor.ts'),
+  },
+  {
+    paths: [['login']],
+    summary: 'log in to a registry',
+    load: () => import('./commands/login.ts'),
+  },
+  {
+    paths: [['logout']],
+    summary: 'forget the credentials of a registry',
+    load: () => import('./commands/logout.ts'),
   },
   {
     paths: [['plugin', 'list']],

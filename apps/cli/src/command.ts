@@ -53,6 +53,9 @@ export abstract class S3loCommand extends Command<S3loContext> {
   /** What the progress display says is going on; a command that has it can be resumed by running it again. */
   protected readonly activity: string | undefined = undefined
 
+  /** The exit status of errors, in place of that of their code. */
+  protected readonly errorStatus: number | undefined = undefined
+
   /** Does the work of the command. What it throws becomes the exit status. */
   protected abstract run(host: Host, options: OperationOptions): Promise<Output>
 
@@ -64,6 +67,11 @@ export abstract class S3loCommand extends Command<S3loContext> {
       plainHttp: this.plainHttp,
       tlsCa: this.tlsCa,
     }
+  }
+
+  /** What the progress display says is going on; `undefined` shows none. */
+  protected progressTitle(): string | undefined {
+    return this.activity
   }
 
   #reporter: Reporter | undefined
@@ -98,9 +106,9 @@ export abstract class S3loCommand extends Command<S3loContext> {
 
   async #work(reporter: Reporter, signal: AbortSignal): Promise<Output> {
     const host = await this.context.openHost(this.hostOptions())
-    if (this.activity === undefined)
-      return this.run(host, { signal, onProgress: reporter.onProgress })
-    await reporter.startProgress(this.activity)
+    const title = this.progressTitle()
+    if (title === undefined) return this.run(host, { signal, onProgress: reporter.onProgress })
+    await reporter.startProgress(title)
     const { createTransferCollector } = await import('./transfer-memory.ts')
     const collect = createTransferCollector()
     const onProgress = (event: ProgressEvent): void => {
@@ -122,6 +130,7 @@ export abstract class S3loCommand extends Command<S3loContext> {
       quiet: this.quiet,
       verbose: this.verbose,
       noProgress: this.noProgress,
+      errorStatus: this.errorStatus,
     })
     return this.#reporter
   }

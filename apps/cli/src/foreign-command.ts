@@ -21,6 +21,7 @@ export async function runForeignCommand(
   context: S3loContext,
   argv: readonly string[],
   parse: (own: readonly string[], context: S3loContext & CommandContext) => Promise<ParsedCommand>,
+  errorStatus?: number,
 ): Promise<number> {
   const { globals, own } = splitGlobals(argv, isFormat)
   let isWorking = false
@@ -28,7 +29,7 @@ export async function runForeignCommand(
     ...context,
     runCommand: (work, { activity } = {}) => {
       isWorking = true
-      return runnerOf(work, activity, globals, context).execute()
+      return runnerOf({ work, activity, errorStatus }, globals, context).execute()
     },
   })
   const execution = command.validateAndExecute()
@@ -43,16 +44,22 @@ export async function runForeignCommand(
   }
 }
 
+interface RunnerOptions {
+  readonly work: Work
+  readonly activity: string | undefined
+  readonly errorStatus: number | undefined
+}
+
 /** Our own base command with the global options, around the work of another. */
 function runnerOf(
-  work: Work,
-  activity: string | undefined,
+  { work, activity, errorStatus }: RunnerOptions,
   globals: readonly string[],
   context: S3loContext,
 ): S3loCommand {
   class Runner extends S3loCommand {
     static override readonly paths = [Command.Default]
     protected override readonly activity = activity
+    protected override readonly errorStatus = errorStatus
     protected override run(host: Host, options: OperationOptions): Promise<CommandOutput> {
       const given: CommandWork = { host, options, status: (line) => this.status(line) }
       return work(given)

@@ -1,3 +1,4 @@
+import type { CommandContribution } from '@s3lo/core/plugin'
 import { type CommandEntry, COMMANDS } from './command-table.ts'
 import {
   type CommandDescription,
@@ -14,28 +15,28 @@ interface Listed {
 }
 
 /** What `s3lo --help` says; `plugins` are commands that installed plugins bring. */
-export function overview(
-  plugins: readonly { readonly path: readonly string[]; readonly summary: string }[],
-): string {
+export function overview(plugins: readonly CommandContribution[]): string {
   return sections([
     ['s3lo turns any bucket into a container image registry.'],
     ['Usage: s3lo <command> [options]'],
     ['Commands:', ...table(COMMANDS.map(toListed))],
-    [
-      ...(plugins.length > 0 ? ['Commands of plugins:'] : []),
-      ...table(plugins.map(({ path, summary }) => ({ words: path.join(' '), summary }))),
-    ],
+    [...(plugins.length > 0 ? ['Commands of plugins:'] : []), ...table(plugins.map(fromPlugin))],
     ['Options of every command:', ...optionTable([...GLOBAL_OPTIONS, VERSION, HELP])],
     ['s3lo <command> --help shows the options of a command and examples.'],
   ])
 }
 
 /** What `s3lo plugin` says: the commands that begin with the words. */
-export function groupOverview(words: readonly string[]): string {
-  const group = COMMANDS.filter(({ paths }) => words.every((word, i) => paths[0][i] === word))
+export function groupOverview(
+  words: readonly string[],
+  ofPlugins: readonly CommandContribution[],
+): string {
+  const group = COMMANDS.filter(({ paths }) =>
+    paths.some((path) => words.every((word, i) => path[i] === word)),
+  )
   return sections([
     [`Usage: s3lo ${words.join(' ')} <command> [options]`],
-    ['Commands:', ...table(group.map(toListed))],
+    ['Commands:', ...table([...group.map(toListed), ...ofPlugins.map(fromPlugin)])],
   ])
 }
 
@@ -66,6 +67,10 @@ function aliases({ paths }: CommandDescription): readonly string[] {
 
 function toListed({ paths, summary }: CommandEntry): Listed {
   return { words: paths.map((path) => path.join(' ')).join(', '), summary }
+}
+
+function fromPlugin({ path, summary }: CommandContribution): Listed {
+  return { words: path.join(' '), summary }
 }
 
 /** `-o, --output FORMAT`. */

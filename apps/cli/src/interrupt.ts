@@ -47,8 +47,8 @@ export function listenForSignals(
   }
 }
 
-/** How long work that was told to stop may take to clean up. */
-const GRACE_MS = 900
+/** How long work that was told to stop may take to clean up: Ctrl-C shall end within a second. */
+const GRACE_MS = 750
 
 /**
  * The outcome of `work`, or the signal's reason as an error when the work has not ended

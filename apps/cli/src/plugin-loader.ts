@@ -10,6 +10,8 @@ import {
   BACKEND_PACKAGES,
   COMMAND_PACKAGES,
   CREDENTIAL_PACKAGES,
+  POLICY_CHECK_PACKAGES,
+  SCANNER_PACKAGES,
   SOURCE_PACKAGES,
 } from './catalog.ts'
 import type { ResolvedPlugin } from './plugin-resolver.ts'
@@ -159,8 +161,24 @@ function withHint(error: unknown, { name, origin, url }: ResolvedPlugin): unknow
   return new S3loError(error.code, error.message, { hint, cause: error.cause })
 }
 
+/** Where what comes by name is, by kind. */
+const PACKAGES = {
+  backend: BACKEND_PACKAGES,
+  source: SOURCE_PACKAGES,
+  scanner: SCANNER_PACKAGES,
+  'policy-check': POLICY_CHECK_PACKAGES,
+} as const
+
+/** The members of a plugin that those are in. */
+const MEMBERS = {
+  backend: 'backends',
+  source: 'sources',
+  scanner: 'scanners',
+  'policy-check': 'policyChecks',
+} as const
+
 function packageOf({ kind, name }: PluginNeed): string | undefined {
-  const packages = kind === 'backend' ? BACKEND_PACKAGES : SOURCE_PACKAGES
+  const packages = kind === 'registry-credential' ? {} : PACKAGES[kind]
   return Object.hasOwn(packages, name) ? packages[name] : undefined
 }
 
@@ -190,7 +208,7 @@ function offers(plugin: Plugin, { kind, name }: PluginNeed): boolean {
   if (kind === 'registry-credential') {
     return registryCredentialsFor(plugin, name) !== undefined
   }
-  const offered = kind === 'backend' ? plugin.backends : plugin.sources
+  const offered = plugin[MEMBERS[kind]]
   return offered !== undefined && Object.hasOwn(offered, name)
 }
 

@@ -33,7 +33,7 @@ function assertHead(name: string, plugin: Fields): asserts plugin is Fields & Pl
 }
 
 function assertBody(name: string, plugin: Fields): void {
-  for (const role of ['backends', 'sources']) {
+  for (const role of ['backends', 'sources', 'scanners', 'policyChecks']) {
     const offered = plugin[role] ?? {}
     if (!isMap(offered) || !Object.values(offered).every(isContribution)) {
       throw malformed(name, `its ${role} are not contributions by name`)
@@ -47,8 +47,9 @@ function assertBody(name: string, plugin: Fields): void {
 
 function isCommand(value: unknown): boolean {
   if (!isContribution(value)) return false
-  const { path } = value
-  return Array.isArray(path) && path.length > 0 && path.every(isWord)
+  const { path, errorStatus = 1 } = value
+  const isStatus = Number.isInteger(errorStatus) && Number(errorStatus) > 0
+  return isStatus && Array.isArray(path) && path.length > 0 && path.every(isWord)
 }
 
 function isContribution(value: unknown): value is Fields {

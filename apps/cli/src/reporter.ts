@@ -16,11 +16,14 @@ export interface ReporterOptions {
   readonly quiet: boolean
   readonly verbose: boolean
   readonly noProgress: boolean
+  /** The exit status of errors, in place of that of their code. */
+  readonly errorStatus?: number | undefined
 }
 
 /** Says what a command does and found: data on standard output, everything else on standard error. */
 export class Reporter {
   readonly #options: ReporterOptions
+  readonly #notices = new Set<string>()
   #progress: ProgressView | undefined
 
   constructor(options: ReporterOptions) {
@@ -44,7 +47,7 @@ export class Reporter {
   /** To be given to operations. */
   readonly onProgress = (event: ProgressEvent): void => {
     if (event.type !== 'notice') this.#progress?.update(event)
-    else if (!this.#options.quiet) this.#line(`note: ${escapeText(event.message)}`)
+    else if (!this.#options.quiet) this.#notice(event.message)
   }
 
   /** Takes the progress display away; everything said after it stays. */
@@ -68,14 +71,15 @@ export class Reporter {
     // Most commands do not fail: what failing needs is not loaded before.
     const { exitStatusOf, formatError, toFailure } = await import('./exit.ts')
     const { parseColor, useColor } = await import('./render/color.ts')
-    const { stderr, format, env, verbose, color } = this.#options
+    const { stderr, format, env, verbose, color, errorStatus } = this.#options
     const failure = toFailure(error, env)
     const isColored = useColor(parseColor(color), env, stderr)
     const text = formatError(error, { env, verbose, color: isColored })
     if (format === 'text' || !(await this.#printDocument({ error: failure }, done))) {
       await tell(stderr, text)
     } else if (verbose || failure.code === 'INTERNAL') await tell(stderr, text)
-    return exitStatusOf(error)
+    // Whoever stopped a command knows that it has no answer.
+    return failure.code === 'ABORTED' ? exitStatusOf(error) : (errorStatus ?? exitStatusOf(error))
   }
 
   /** False when standard output takes nothing any more. */
@@ -90,6 +94,13 @@ export class Reporter {
     } catch {
       return false // The error that is being told matters more; the caller tells it elsewhere.
     }
+  }
+
+  /** Two clients of one registry hear the same from it: it is said once. */
+  #notice(message: string): void {
+    if (this.#notices.has(message)) return
+    this.#notices.add(message)
+    this.#line(`note: ${escapeText(message)}`)
   }
 
   #line(line: string): void {

@@ -28,10 +28,13 @@ async function dispatch(context: S3loContext): Promise<number> {
   if (words.length === 0 && argv.includes('--version')) return runCommand(context, ['version'])
   if (words.length === 0 && (wantsHelp || argv.length === 0)) return showOverview(context)
   if (words.length === 0) throw noCommand(argv)
-  if (isGroup(words)) {
-    const { groupOverview } = await import('./help.ts')
-    await print(stdout, groupOverview(words))
-    return 0
+  if (words.length > 0 && !findEntry(words)) {
+    const ofPlugins = await groupOfPlugins(words, context)
+    if (isGroup(words) || ofPlugins.length > 0) {
+      const { groupOverview } = await import('./help.ts')
+      await print(stdout, groupOverview(words, ofPlugins))
+      return 0
+    }
   }
   if (!wantsHelp) return runCommand(context, argv)
   const { commandHelp } = await import('./help.ts')
@@ -44,8 +47,10 @@ async function runCommand(context: S3loContext, argv: readonly string[]): Promis
   const { default: commandClass } = await entry.load()
   if (entry.isForeign) {
     const { runForeignCommand } = await import('./foreign-command.ts')
-    return runForeignCommand(context, argv, (own, itsContext) =>
-      parse(entry, commandClass, own, itsContext),
+    const parseOwn: Parameters<typeof runForeignCommand>[2] = (own, itsContext) =>
+      parse(entry, commandClass, own, itsContext)
+    return withErrorStatus(entry, context, () =>
+      runForeignCommand(context, argv, parseOwn, entry.errorStatus),
     )
   }
   const command = await parse(entry, commandClass, argv, context)
@@ -54,6 +59,20 @@ async function runCommand(context: S3loContext, argv: readonly string[]): Promis
   const { interruption } = context
   const status = await orAbandon(command.validateAndExecute(), interruption.signal)
   return interruption.exitStatus ?? status
+}
+
+/** Tells errors before a command's work, such as a wrong option, with the status that it promises. */
+async function withErrorStatus(
+  { errorStatus }: CommandEntry,
+  context: S3loContext,
+  execute: () => Promise<number>,
+): Promise<number> {
+  try {
+    return await execute()
+  } catch (error) {
+    if (errorStatus === undefined || context.interruption.signal.aborted) throw error
+    return (await fallbackReporter(context, errorStatus)).failure(error)
+  }
 }
 
 async function parse(
@@ -77,16 +96,19 @@ async function resolveEntry(words: readonly string[], context: S3loContext): Pro
   if (own) return own
   const contribution = await context.plugins.findCommand(words)
   if (contribution) return toEntry(contribution)
-  const { unknownCommand } = await import('./unknown-command.ts')
-  throw unknownCommand(words)
+  const { unknownCommand, unknownInGroup } = await import('./unknown-command.ts')
+  const group = words.slice(0, 1)
+  const known = await groupOfPlugins(group, context)
+  throw known.length > 0 && !isGroup(group) ? unknownInGroup(words, known) : unknownCommand(words)
 }
 
 function toEntry(contribution: CommandContribution): CommandEntry {
-  const { path, summary } = contribution
+  const { path, summary, errorStatus } = contribution
   return {
     paths: [path],
     summary,
     isForeign: true,
+    errorStatus,
     async load() {
       const { default: loaded } = await contribution.load()
       if (isCommandClass(loaded)) return { default: loaded }
@@ -106,6 +128,17 @@ function isGroup(words: readonly string[]): boolean {
   )
 }
 
+/** The commands of installed plugins that begin with the words and go on. */
+async function groupOfPlugins(
+  words: readonly string[],
+  { plugins }: S3loContext,
+): Promise<readonly CommandContribution[]> {
+  const commands = words.length > 2 ? [] : await plugins.commands()
+  return commands.filter(
+    ({ path }) => path.length > words.length && words.every((word, i) => word === path[i]),
+  )
+}
+
 async function showOverview({ stdout, plugins }: S3loContext): Promise<number> {
   const { overview } = await import('./help.ts')
   await print(stdout, overview(await plugins.commands()))
@@ -119,7 +152,7 @@ function noCommand(argv: readonly string[]): S3loError {
 }
 
 /** For errors before the command's options are known: they are looked for on the command line. */
-async function fallbackReporter(context: S3loContext): Promise<Reporter> {
+async function fallbackReporter(context: S3loContext, errorStatus?: number): Promise<Reporter> {
   const { argv, env, stdout, stderr } = context
   const { parseColor } = await import('./render/color.ts')
   return new Reporter({
@@ -131,6 +164,7 @@ async function fallbackReporter(context: S3loContext): Promise<Reporter> {
     quiet: argv.includes('--quiet'),
     verbose: argv.includes('--verbose'),
     noProgress: true,
+    errorStatus,
   })
 }
 

@@ -1,4 +1,4 @@
-import { S3loError } from '@s3lo/core/plugin'
+import { type CommandContribution, S3loError } from '@s3lo/core/plugin'
 import { COMMAND_PACKAGES } from './catalog.ts'
 import { COMMANDS } from './command-table.ts'
 import { nearest } from './suggest.ts'
@@ -20,6 +20,21 @@ export function unknownCommand(words: readonly string[]): S3loError {
   const meant = nearestCommand(words, known === undefined ? Object.keys(COMMAND_PACKAGES) : [])
   return new S3loError('USAGE', `s3lo has no command ${JSON.stringify(words[0] ?? '')}`, {
     hint: meant === undefined ? 's3lo --help shows all' : `did you mean s3lo ${meant}?`,
+  })
+}
+
+/** The error for words that begin as commands of a plugin do, and go on as none of them. */
+export function unknownInGroup(
+  words: readonly string[],
+  known: readonly CommandContribution[],
+): S3loError {
+  const [group = '', wrong = ''] = words
+  const meant = nearest(
+    wrong,
+    known.map(({ path }) => path[1] ?? ''),
+  )
+  return new S3loError('USAGE', `s3lo ${group} has no command ${JSON.stringify(wrong)}`, {
+    hint: meant === undefined ? `s3lo ${group} shows all` : `did you mean s3lo ${group} ${meant}?`,
   })
 }
 

@@ -23,6 +23,8 @@ describe('the catalog', () => {
   it('names the plugins that come with s3lo, and they load', () => {
     expect(official.map(({ name }) => name)).toEqual([
       '@s3lo/backend-local',
+      '@s3lo/policy',
+      '@s3lo/signing',
       '@s3lo/source-docker',
       '@s3lo/source-registry',
     ])

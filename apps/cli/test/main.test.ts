@@ -94,15 +94,14 @@ async function ended(child: ChildProcess): Promise<{
   return { status: child.exitCode, ...output }
 }
 
-/** Waits until the command hangs, sends the signals, and gives the end and how long it took. */
+/** Waits until the command hangs, sends the signals, and gives its end. */
 async function interrupted(argv: readonly string[], signals: readonly NodeJS.Signals[]) {
   const child = start(argv)
   const end = ended(child)
   const { stderr } = child
   if (stderr) await once(stderr, 'data')
-  const started = performance.now()
   for (const signal of signals) child.kill(signal)
-  return { ...(await end), milliseconds: performance.now() - started }
+  return end
 }
 
 describe('the process', () => {
@@ -198,31 +197,28 @@ describe.runIf(process.platform !== 'win32')('a signal', () => {
   ] as const)('%s stops the work with status %i', async (signal, status) => {
     const result = await interrupted(['list', 'hang://x/'], [signal])
     expect(result).toMatchObject({ status, stdout: '', stderr: 'ready\ninterrupted\n' })
-    expect(result.milliseconds).toBeLessThan(500)
   })
 
-  it('stops what hangs within a second and says how to resume a transfer', async () => {
+  it('stops what hangs and says how to resume a transfer', async () => {
     const argv = ['pull', 'stuck://x/app:v1', 'oci:nothing']
     const result = await interrupted(argv, ['SIGINT'])
     expect(result.status).toBe(130)
     expect(result.stderr).toContain(
       'interrupted; run the same command again to resume: s3lo pull stuck://x/app:v1 oci:nothing\n',
     )
-    expect(result.milliseconds).toBeLessThan(1000)
   })
 
   it('that comes again stops at once', async () => {
     const child = start(['list', 'stuck://x/'])
     const end = ended(child)
     if (child.stderr) await once(child.stderr, 'data')
-    const started = performance.now()
     child.kill('SIGINT')
     // The same signal twice before it is handled is one signal.
     const again = setInterval(() => child.kill('SIGINT'), 20)
-    const { status } = await end
+    const { status, stderr } = await end
     clearInterval(again)
-    expect(status).toBe(130)
-    expect(performance.now() - started).toBeLessThan(500)
+    // Nothing was waited for, so nothing is said.
+    expect({ status, stderr }).toEqual({ status: 130, stderr: 'ready\n' })
   })
 })
 

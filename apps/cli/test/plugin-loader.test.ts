@@ -191,7 +191,7 @@ describe('the commands of plugins', () => {
     await writePackage(home, 'talker', HELLO_PLUGIN)
     await writePluginList(env, ['broken', 'talker'])
     const loader = createPluginLoader({ env })
-    expect((await loader.commands()).map(({ path }) => path)).toEqual([['hello']])
+    expect((await loader.commands()).map(({ path }) => path)).toContainEqual(['hello'])
     expect(await loader.findCommand(['hello', 'world'])).toMatchObject({ summary: 'say hello' })
   })
 
@@ -217,11 +217,11 @@ describe('the commands of plugins', () => {
   })
 
   it('that the catalog knows come from their package, which may be broken', async () => {
-    await writePackage(home, '@s3lo/signing', "throw new Error('boom')")
-    await expect(createPluginLoader({ env }).findCommand(['sign', 'x'])).rejects.toMatchObject({
-      code: 'PLUGIN_INCOMPATIBLE',
-      message: expect.stringContaining('@s3lo/signing'),
-    })
     expect(await createPluginLoader({ env }).findCommand(['scan', 'x'])).toBeUndefined()
+    await writePackage(home, '@s3lo/scanner-trivy', "throw new Error('boom')")
+    await expect(createPluginLoader({ env }).findCommand(['scan', 'x'])).rejects.toMatchObject({
+      code: 'PLUGIN_INCOMPATIBLE',
+      message: expect.stringContaining('@s3lo/scanner-trivy'),
+    })
   })
 })

@@ -25,6 +25,8 @@ describe('the list of plugins', () => {
     expect(plugins.map(({ name }) => name)).toEqual([
       '@acme/stores',
       '@s3lo/backend-local',
+      '@s3lo/policy',
+      '@s3lo/signing',
       '@s3lo/source-docker',
       '@s3lo/source-registry',
     ])

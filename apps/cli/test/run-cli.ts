@@ -1,5 +1,7 @@
 import { Readable, Writable } from 'node:stream'
 import {
+  type BackendModule,
+  type Contribution,
   createHost,
   definePlugin,
   type Host,
@@ -51,6 +53,8 @@ export class FakeInterruption implements Interruption {
 
 export interface RunOptions {
   readonly env?: Record<string, string | undefined>
+  /** Default: nothing to read. */
+  readonly stdin?: Readable
   readonly stdout?: Writable
   readonly stderr?: CapturedStream
   readonly interruption?: Interruption
@@ -75,11 +79,9 @@ export class MemoryWorld {
     name: 'memory',
     apiVersion: 1,
     backends: {
-      mem: {
-        summary: 'memory',
-        load: () =>
-          Promise.resolve({ openBackend: ({ bucket }) => Promise.resolve(this.bucket(bucket)) }),
-      },
+      mem: this.#memory(),
+      // What the backend calls itself, in references that are shown.
+      memory: this.#memory(),
     },
     sources: {
       fix: {
@@ -106,7 +108,7 @@ export class MemoryWorld {
     const status = await run({
       argv,
       env: options.env ?? {},
-      stdin: Readable.from([]),
+      stdin: options.stdin ?? Readable.from([]),
       stdout,
       stderr,
       colorDepth: 1,
@@ -128,6 +130,12 @@ export class MemoryWorld {
       stdout: stdout instanceof CapturedStream ? stdout.text : '',
       stderr: stderr.text,
     }
+  }
+
+  #memory(): Contribution<BackendModule> {
+    const openBackend: BackendModule['openBackend'] = ({ bucket }) =>
+      Promise.resolve(this.bucket(bucket))
+    return { summary: 'memory', load: () => Promise.resolve({ openBackend }) }
   }
 
   #source(text: string): OpenedSource {
@@ -163,6 +171,9 @@ function fakeHost(operations: Partial<Host>): Host {
     push: unexpected,
     pull: unexpected,
     copy: unexpected,
+    scan: unexpected,
+    sbom: unexpected,
+    validate: unexpected,
     copyTags: unexpected,
     list: unexpected,
     inspect: unexpected,
@@ -170,7 +181,18 @@ function fakeHost(operations: Partial<Host>): Host {
     deleteAllTags: unexpected,
     storeHistory: unexpected,
     imageHistory: unexpected,
+    login: unexpected,
+    logout: unexpected,
     openStore: unexpected,
+    init: unexpected,
+    storeConfig: unexpected,
+    imageConfig: unexpected,
+    setConfig: unexpected,
+    removeConfig: unexpected,
+    recommend: unexpected,
+    stats: unexpected,
+    layerSharing: unexpected,
+    doctor: unexpected,
     ...operations,
   }
 }

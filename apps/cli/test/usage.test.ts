@@ -136,6 +136,27 @@ describe('a command of a plugin', () => {
     expect(await world.run(['greet'], { plugins, host })).toMatchObject({ status: 64 })
   })
 
+  it('may stand in a group', async () => {
+    const grouped = ['create', 'remove'].map((word) => ({
+      ...contribution,
+      path: ['greet', word],
+    }))
+    const groups = {
+      ...plugins,
+      findCommand: () => Promise.resolve(undefined),
+      commands: () => Promise.resolve(grouped),
+    }
+    const overview = await world.run(['greet'], { plugins: groups })
+    expect(overview).toMatchObject({
+      status: 0,
+      stdout: expect.stringContaining('  greet create '),
+    })
+    expect(await world.run(['greet', 'creat', 'x'], { plugins: groups })).toMatchObject({
+      status: 64,
+      stderr: expect.stringContaining('hint: did you mean s3lo greet create?\n'),
+    })
+  })
+
   it('is helped with as our own are', async () => {
     const { stdout } = await world.run(['greet', '--help'], { plugins, host })
     expect(stdout).toContain('-o FILE')

@@ -4,6 +4,7 @@ import {
   type CallOptions,
   type DeadlineOptions,
   type DeleteFailure,
+  type Finding,
   forEachConcurrent,
   type GetOptions,
   isS3loError,
@@ -14,12 +15,12 @@ import {
   type PutOptions,
   S3loError,
   type StorageBackend,
-  type WriteCondition,
 } from '@s3lo/core/plugin'
 import {
   BufferPool,
   type CallSettings,
   DEFAULT_RETRY_POLICY,
+  guardedWrite,
   Lanes,
   RequestError,
   Requests,
@@ -30,6 +31,7 @@ import {
 import type { AzureAccount } from './account.ts'
 import { Container } from './container.ts'
 import { copyBlob } from './copy.ts'
+import { diagnoseContainer } from './diagnose.ts'
 import { openBlob } from './download.ts'
 import { toFailure } from './errors.ts'
 import { listBlobs, listFolders } from './list.ts'
@@ -103,27 +105,19 @@ export class AzureBackend implements StorageBackend {
     options: PutOptions = {},
   ): Promise<ObjectInfo> {
     const { signal, condition } = options
-    const stop = (): void => {
-      if (!(body instanceof Uint8Array)) body.destroy()
+    const write = {
+      what: this.#name(key),
+      body,
+      condition,
+      signal,
+      check: (): void => {
+        this.#assertPromised(options)
+      },
+      head: (): Promise<ObjectInfo | undefined> => this.head(key, { signal }),
     }
-    // A body may fail before it is read, which must not crash the process; its reader is told.
-    if (!(body instanceof Uint8Array)) body.on('error', () => {})
-    try {
-      signal?.throwIfAborted()
-      this.#assertPromised(options)
-      signal?.addEventListener('abort', stop, { once: true })
-      if (condition !== undefined && !(body instanceof Uint8Array)) {
-        await this.#assertHolds(key, condition, signal)
-      }
-      return await upload(this.#uploads(), key, body, options)
-    } catch (error) {
-      // The body only says that it closed early; the signal knows why.
-      signal?.throwIfAborted()
-      throw error
-    } finally {
-      signal?.removeEventListener('abort', stop)
-      stop()
-    }
+    return guardedWrite(write, async () => {
+      return upload(this.#uploads(), key, body, options)
+    })
   }
 
   async delete(
@@ -211,6 +205,10 @@ export class AzureBackend implements StorageBackend {
     }
   }
 
+  async *diagnose({ signal }: CallOptions = {}): AsyncGenerator<Finding, void> {
+    yield* diagnoseContainer(this.#container, this.#requests, { signal })
+  }
+
   async #presignGet(key: string, { expiresInSeconds, signal }: PresignOptions): Promise<URL> {
     signal?.throwIfAborted()
     const expiresOn = new Date(Date.now() + expiresInSeconds * 1000)
@@ -237,20 +235,6 @@ export class AzureBackend implements StorageBackend {
       if (isUnsure && (await this.head(key, { signal })) === undefined) return
       throw withDeadline(error.failure, notAfter, this.#name(key)).error
     }
-  }
-
-  /** Spares a body that would be read for nothing; the service judges again when it is written. */
-  async #assertHolds(
-    key: string,
-    condition: WriteCondition,
-    signal: AbortSignal | undefined,
-  ): Promise<void> {
-    const current = await this.head(key, { signal })
-    const holds =
-      condition.kind === 'absent' ? current === undefined : current?.etag === condition.etag
-    if (holds) return
-    const reason = condition.kind === 'absent' ? 'exists already' : 'was changed by another client'
-    throw new S3loError('CONFLICT', `${this.#name(key)} ${reason}`)
   }
 
   #assertPromised({ notAfter }: DeadlineOptions): void {

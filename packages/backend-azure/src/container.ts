@@ -1,6 +1,7 @@
 import {
   AnonymousCredential,
   BlobSASPermissions,
+  BlobServiceClient,
   BlockBlobClient,
   ContainerClient,
   generateBlobSASQueryParameters,
@@ -19,6 +20,8 @@ export class Container {
   /** Equal for containers of one account. */
   readonly accountUrl: string
   readonly client: ContainerClient
+  /** Of the whole account. */
+  readonly service: BlobServiceClient
   /** How requests are authorised: by which header or parameter. */
   readonly access: 'key' | 'token' | 'sas'
   readonly #key: StorageSharedKeyCredential | undefined
@@ -31,7 +34,9 @@ export class Container {
     this.#key = credential instanceof StorageSharedKeyCredential ? credential : undefined
     this.access = this.#key ? 'key' : sasToken === undefined ? 'token' : 'sas'
     const query = sasToken === undefined ? '' : `?${sasToken}`
-    this.client = new ContainerClient(this.#url + query, pipelineFor(credential))
+    const pipeline = pipelineFor(credential)
+    this.client = new ContainerClient(this.#url + query, pipeline)
+    this.service = new BlobServiceClient(url + query, pipeline)
   }
 
   /** True when one request can be signed with a right and an end of its own. */

@@ -4,6 +4,7 @@ import {
   clockSkewMinutes,
   type Failure,
   failureOf,
+  MEANING,
   type Meaning,
   networkFailure,
   retryAfterMs,
@@ -19,13 +20,6 @@ const NOT_ALLOWED: Meaning = {
   text: 'the credentials do not allow this',
   hint: 'grant Storage Blob Data Reader to read, or Storage Blob Data Contributor to write',
 }
-const LOST: Meaning = { code: 'CONFLICT', text: 'was changed by another client' }
-const BUSY: Meaning = {
-  code: 'UNAVAILABLE',
-  text: 'the service cannot do this now',
-  hint: 'try again later',
-  retryable: true,
-}
 const LEASED: Meaning = {
   code: 'FORBIDDEN',
   text: 'another client holds a lease on it',
@@ -35,11 +29,6 @@ const PROTECTED: Meaning = {
   code: 'FORBIDDEN',
   text: 'an immutability policy protects it',
   hint: 'a tag in a write-once container cannot be moved or removed before the policy ends',
-}
-const DAMAGED: Meaning = {
-  code: 'INTEGRITY',
-  text: 'the content was damaged on its way to the service',
-  retryable: true,
 }
 
 /** What the service's error codes mean. */
@@ -51,13 +40,17 @@ const REASONS: Readonly<Record<string, Meaning>> = {
     text: 'the container does not exist',
     hint: 'create it: az storage container create --name NAME',
   },
-  ContainerBeingDeleted: { ...BUSY, text: 'the container is being deleted', retryable: false },
+  ContainerBeingDeleted: {
+    ...MEANING.busy,
+    text: 'the container is being deleted',
+    retryable: false,
+  },
   ContainerDisabled: { ...NOT_ALLOWED, text: 'the container is disabled' },
   AccountIsDisabled: { ...NOT_ALLOWED, text: 'the storage account is disabled' },
   BlobAlreadyExists: { code: 'CONFLICT', text: 'exists already' },
-  ConditionNotMet: LOST,
-  TargetConditionNotMet: LOST,
-  InvalidBlockList: { ...LOST, text: 'was written by another client at the same time' },
+  ConditionNotMet: MEANING.lost,
+  TargetConditionNotMet: MEANING.lost,
+  InvalidBlockList: { ...MEANING.lost, text: 'was written by another client at the same time' },
   AuthenticationFailed: BAD_CREDENTIALS,
   InvalidAuthenticationInfo: BAD_CREDENTIALS,
   NoAuthenticationInformation: BAD_CREDENTIALS,
@@ -78,24 +71,28 @@ const REASONS: Readonly<Record<string, Meaning>> = {
     text: 'is in the archive tier',
     hint: 'rehydrate it first: az storage blob set-tier --tier Hot',
   },
-  BlobBeingRehydrated: { ...BUSY, text: 'is coming back from the archive tier', retryable: false },
+  BlobBeingRehydrated: {
+    ...MEANING.busy,
+    text: 'is coming back from the archive tier',
+    retryable: false,
+  },
   SnapshotsPresent: {
     code: 'FORBIDDEN',
     text: 'has snapshots, which would be lost with it',
     hint: 'delete the snapshots first',
   },
-  PendingCopyOperation: { ...BUSY, text: 'is being copied to' },
+  PendingCopyOperation: { ...MEANING.busy, text: 'is being copied to' },
   LeaseIdMissing: LEASED,
   LeaseIdMismatchWithBlobOperation: LEASED,
-  Md5Mismatch: DAMAGED,
-  Crc64Mismatch: DAMAGED,
+  Md5Mismatch: MEANING.damaged,
+  Crc64Mismatch: MEANING.damaged,
   InvalidResourceName: { code: 'INVALID_REFERENCE', text: 'has a name that Azure does not allow' },
   OutOfRangeInput: { code: 'INVALID_REFERENCE', text: 'has a name that Azure does not allow' },
   InvalidUri: { code: 'INVALID_REFERENCE', text: 'has a name that Azure does not allow' },
   // A version of the protocol, a kind of account or a kind of blob that lacks what is asked for.
   InvalidBlobType: { code: 'UNSUPPORTED', text: 'is not a block blob' },
   // The SDK's own codes.
-  PARSE_ERROR: { ...BUSY, text: 'the answer is not what a blob service sends' },
+  PARSE_ERROR: { ...MEANING.busy, text: 'the answer is not what a blob service sends' },
 }
 
 /** What a status means where its error code does not say more. */
@@ -106,12 +103,12 @@ function meaningOf(status: number): Meaning {
     const hint = 'check the endpoint'
     return { code: 'NOT_FOUND', text: 'there is no blob service at this address', hint }
   }
-  if (status === 409 || status === 412) return LOST
-  if (status === 408 || status === 429) return BUSY
+  if (status === 409 || status === 412) return MEANING.lost
+  if (status === 408 || status === 429) return MEANING.busy
   if (status === 501 || status === 505) {
     return { code: 'UNSUPPORTED', text: 'the service does not know this request' }
   }
-  if (status >= 500) return BUSY
+  if (status >= 500) return MEANING.busy
   return { code: 'UNSUPPORTED', text: 'the service does not accept the request' }
 }
 
@@ -130,6 +127,16 @@ const IDENTITY_ERRORS: ReadonlySet<string> = new Set([
   'AuthenticationRequiredError',
   'CredentialUnavailableError',
 ])
+
+/** True when there is no identity on this machine, as against one that does not work. */
+export function isIdentityAbsent(error: unknown): boolean {
+  if (!(error instanceof Error)) return false
+  // A chain of identities says so of each of them.
+  if (error.name === 'AggregateAuthenticationError' && 'errors' in error) {
+    return Array.isArray(error.errors) && error.errors.every(isIdentityAbsent)
+  }
+  return error.name === 'CredentialUnavailableError' || error.name === 'AuthenticationRequiredError'
+}
 
 /** Says what an error of the SDK means; `what` names the object. Judges by codes and status only. */
 export function toFailure(error: unknown, what: string): Failure {

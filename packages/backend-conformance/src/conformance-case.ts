@@ -101,6 +101,7 @@ function isMet(need: Need, backend: StorageBackend, underTest: BackendUnderTest)
     case 'proveGuarantees':
     case 'copyFrom':
     case 'touch':
+    case 'linkTo':
     case 'presignGet':
     case 'abandonedUploads':
     case 'abortUpload':

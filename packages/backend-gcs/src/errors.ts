@@ -4,6 +4,7 @@ import {
   clockSkewMinutes,
   type Failure,
   failureOf,
+  MEANING,
   type Meaning,
   networkFailure,
   retryAfterMs,
@@ -75,13 +76,6 @@ const NO_BUCKET: Meaning = {
   text: 'the bucket does not exist',
   hint: 'create it: gcloud storage buckets create gs://NAME',
 }
-const LOST: Meaning = { code: 'CONFLICT', text: 'was changed by another client' }
-const BUSY: Meaning = {
-  code: 'UNAVAILABLE',
-  text: 'the service cannot do this now',
-  hint: 'try again later',
-  retryable: true,
-}
 const RETAINED: Meaning = {
   code: 'FORBIDDEN',
   text: 'a retention policy protects it',
@@ -98,11 +92,6 @@ const PAYER: Meaning = {
   hint: 'name the project that pays in GOOGLE_CLOUD_QUOTA_PROJECT',
 }
 const EXPIRED: Meaning = { code: 'FORBIDDEN', text: 'the deadline has passed' }
-const DAMAGED: Meaning = {
-  code: 'INTEGRITY',
-  text: 'the content was damaged on its way to the service',
-  retryable: true,
-}
 const BAD_SIGNATURE: Meaning = {
   code: 'UNAUTHORIZED',
   text: 'Google does not accept the signature',
@@ -116,12 +105,12 @@ const UNBILLED: Meaning = {
 
 /** What the reasons of the JSON API and the codes of the XML API mean. */
 const REASONS: Readonly<Record<string, Meaning>> = {
-  conditionNotMet: LOST,
-  PreconditionFailed: LOST,
+  conditionNotMet: MEANING.lost,
+  PreconditionFailed: MEANING.lost,
   NoSuchKey: { code: 'NOT_FOUND', text: 'does not exist' },
   NoSuchBucket: NO_BUCKET,
-  rateLimitExceeded: { ...BUSY, text: 'the service gets too many requests for it' },
-  userRateLimitExceeded: { ...BUSY, text: 'the service gets too many requests for it' },
+  rateLimitExceeded: { ...MEANING.busy, text: 'the service gets too many requests for it' },
+  userRateLimitExceeded: { ...MEANING.busy, text: 'the service gets too many requests for it' },
   retentionPolicyNotMet: RETAINED,
   RetentionPolicyNotMet: RETAINED,
   objectUnderActiveHold: HELD,
@@ -135,7 +124,7 @@ const REASONS: Readonly<Record<string, Meaning>> = {
   SignatureDoesNotMatch: BAD_SIGNATURE,
   InvalidSecurity: BAD_SIGNATURE,
   RequestTimeTooSkewed: BAD_SIGNATURE,
-  BadDigest: DAMAGED,
+  BadDigest: MEANING.damaged,
   // A missing parameter, which only the payer can be; 401 says the same of a missing token.
   '400 required': PAYER,
   vpcServiceControls: {
@@ -150,15 +139,15 @@ function meaningOf(status: number): Meaning {
   if (status === 401) return BAD_CREDENTIALS
   if (status === 403) return NOT_ALLOWED
   if (status === 404) return { code: 'NOT_FOUND', text: 'does not exist' }
-  if (status === 409 || status === 412) return LOST
-  if (status === 408 || status === 429) return BUSY
+  if (status === 409 || status === 412) return MEANING.lost
+  if (status === 408 || status === 429) return MEANING.busy
   if (status === 410) {
-    return { ...BUSY, text: 'the service has given up the upload', retryable: false }
+    return { ...MEANING.busy, text: 'the service has given up the upload', retryable: false }
   }
   if (status === 501 || status === 505) {
     return { code: 'UNSUPPORTED', text: 'the service does not know this request' }
   }
-  if (status >= 500) return BUSY
+  if (status >= 500) return MEANING.busy
   return { code: 'UNSUPPORTED', text: 'the service does not accept the request' }
 }
 
@@ -169,7 +158,7 @@ export function toFailure(error: unknown, what: string): Failure {
   if (error instanceof TokenError) return ofToken(error, what)
   if (error instanceof ProtocolError) {
     const text = 'the answer is not what the service sends'
-    return failureOf({ ...BUSY, text, hint: 'check the endpoint' }, what, error)
+    return failureOf({ ...MEANING.busy, text, hint: 'check the endpoint' }, what, error)
   }
   return networkFailure(error, what) ?? { error, retryable: false }
 }
@@ -198,7 +187,7 @@ function ofToken(error: TokenError, what: string): Failure {
   const { status, date } = error
   if (status !== undefined && (status >= 500 || status === 429)) {
     const text = 'the identity service of Google cannot answer now'
-    return failureOf({ ...BUSY, text }, what, error)
+    return failureOf({ ...MEANING.busy, text }, what, error)
   }
   return failureOf(withClock(NO_CREDENTIALS, date), what, error)
 }

@@ -16,12 +16,12 @@ import {
   type PutOptions,
   S3loError,
   type StorageBackend,
-  type WriteCondition,
 } from '@s3lo/core/plugin'
 import {
   BufferPool,
   type CallSettings,
   DEFAULT_RETRY_POLICY,
+  guardedWrite,
   Lanes,
   Requests,
   type RetryPolicy,
@@ -119,29 +119,21 @@ export class GcsBackend implements StorageBackend {
     options: PutOptions = {},
   ): Promise<ObjectInfo> {
     const { signal, condition } = options
-    const stop = (): void => {
-      if (!(body instanceof Uint8Array)) body.destroy()
+    const write = {
+      what: this.#name(key),
+      body,
+      condition,
+      signal,
+      check: (): void => {
+        assertKey(key)
+        this.#assertPromised(options)
+      },
+      head: (): Promise<ObjectInfo | undefined> => this.head(key, { signal }),
     }
-    // A body may fail before it is read, which must not crash the process; its reader is told.
-    if (!(body instanceof Uint8Array)) body.on('error', () => {})
-    try {
-      signal?.throwIfAborted()
-      assertKey(key)
-      this.#assertPromised(options)
-      signal?.addEventListener('abort', stop, { once: true })
-      if (condition !== undefined && !(body instanceof Uint8Array)) {
-        await this.#assertHolds(key, condition, signal)
-      }
+    return guardedWrite(write, async () => {
       if (condition !== undefined) await this.#proveConditions(signal)
-      return await upload(this.#uploads(), key, body, options)
-    } catch (error) {
-      // The body only says that it closed early; the signal knows why.
-      signal?.throwIfAborted()
-      throw error
-    } finally {
-      signal?.removeEventListener('abort', stop)
-      stop()
-    }
+      return upload(this.#uploads(), key, body, options)
+    })
   }
 
   async delete(
@@ -289,20 +281,6 @@ export class GcsBackend implements StorageBackend {
       if (!isMissing(error)) throw toThrown(error)
       await this.#assertBucket(settings)
     }
-  }
-
-  /** Spares a body that would be read for nothing; the service judges again when it is written. */
-  async #assertHolds(
-    key: string,
-    condition: WriteCondition,
-    signal: AbortSignal | undefined,
-  ): Promise<void> {
-    const current = await this.head(key, { signal })
-    const holds =
-      condition.kind === 'absent' ? current === undefined : current?.etag === condition.etag
-    if (holds) return
-    const reason = condition.kind === 'absent' ? 'exists already' : 'was changed by another client'
-    throw new S3loError('CONFLICT', `${this.#name(key)} ${reason}`)
   }
 
   /** Once, and never on behalf of a call that only reads. */

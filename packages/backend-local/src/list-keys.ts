@@ -1,14 +1,18 @@
 import type { BigIntStats, Dirent } from 'node:fs'
-import { lstat, opendir, readdir } from 'node:fs/promises'
+import { lstat, opendir } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { ObjectInfo } from '@s3lo/core/plugin'
 import { errnoOf, ignoring } from './errors.ts'
 import { compareKeys, isComponent, isHidden, splitPrefix } from './key-path.ts'
+import { NameList } from './name-list.ts'
 import { toObjectInfo } from './object-info.ts'
 import type { StoreRoot } from './store-root.ts'
 
 /** How many files are looked at ahead of the reader. */
 const AHEAD = 64
+
+/** How many names are read from a directory at once; the room for them lives until it is collected. */
+const READ_AT_ONCE = 64
 
 /** What is wanted of a listing. */
 export interface ListFilter {
@@ -22,12 +26,12 @@ interface Entry {
   readonly key: string
   readonly path: string
   /** The real path of a folder that was reached through a link. */
-  readonly real?: string
+  readonly real?: string | undefined
 }
 
 /**
- * Every object that the filter wants, in key order, with one directory at a time in memory on each
- * level. Folders that can hold no wanted key are not opened. Throws `NOT_FOUND` without a root.
+ * Every object that the filter wants, in key order, with the names of one directory at a time in
+ * memory on each level. Folders that can hold no wanted key are not opened. Throws `NOT_FOUND` without a root.
  */
 export async function* listObjects(
   root: StoreRoot,
@@ -64,72 +68,99 @@ async function* walk(
   filter: ListFilter,
   links: readonly string[],
 ): AsyncGenerator<ObjectInfo, void> {
-  const wanted = (await entriesOf(root, folder)).filter((entry) => isWanted(entry, filter))
-  for (let start = 0; start < wanted.length;) {
-    const first = wanted[start]
-    if (first !== undefined && isFolder(first)) {
-      start += 1
-      if (entersCycle(first, links)) continue
-      yield* walk(root, first, filter, deeper(first, links))
-      continue
+  let files: Entry[] = []
+  for (const entry of await entriesOf(root, folder, (key) => isWanted(key, filter))) {
+    if (!isFolder(entry)) {
+      files.push(entry)
+      if (files.length < AHEAD) continue
     }
-    const files = filesFrom(wanted, start)
-    start += files.length
-    for (const info of await Promise.all(files.map((file) => infoOf(root, file)))) {
-      filter.signal?.throwIfAborted()
-      if (info !== undefined) yield info
+    yield* infosOf(root, files, filter)
+    files = []
+    if (isFolder(entry) && !entersCycle(entry, links)) {
+      yield* walk(root, entry, filter, deeper(entry, links))
     }
   }
+  yield* infosOf(root, files, filter)
   filter.signal?.throwIfAborted()
 }
 
-function isWanted(entry: Entry, { prefix, startAfter }: ListFilter): boolean {
-  const { key } = entry
+async function* infosOf(
+  root: StoreRoot,
+  files: readonly Entry[],
+  { signal }: ListFilter,
+): AsyncGenerator<ObjectInfo, void> {
+  for (const info of await Promise.all(files.map((file) => infoOf(root, file)))) {
+    signal?.throwIfAborted()
+    if (info !== undefined) yield info
+  }
+}
+
+function isWanted(key: string, { prefix, startAfter }: ListFilter): boolean {
   // A folder is worth opening when it lies below the prefix; the walk starts at the prefix's own.
   if (!key.startsWith(prefix)) return false
   if (startAfter === undefined || compareKeys(key, startAfter) > 0) return true
-  return isFolder(entry) && startAfter.startsWith(key)
+  return key.endsWith('/') && startAfter.startsWith(key)
 }
 
-function filesFrom(entries: readonly Entry[], start: number): readonly Entry[] {
-  let end = start
-  while (end < entries.length && end - start < AHEAD) {
-    const entry = entries[end]
-    if (entry === undefined || isFolder(entry)) break
-    end += 1
-  }
-  return entries.slice(start, end)
-}
-
-/** The entries of a folder in key order: a folder sorts as its name with the slash. */
-async function entriesOf(root: StoreRoot, folder: Entry): Promise<readonly Entry[]> {
-  const found = await readdir(folder.path, { withFileTypes: true }).catch(
+/** The wanted entries of a folder in key order: a folder sorts as its name with the slash. */
+async function entriesOf(
+  root: StoreRoot,
+  folder: Entry,
+  wants: (key: string) => boolean = () => true,
+): Promise<Iterable<Entry>> {
+  const names = new NameList()
+  const links = new Map<string, string>()
+  const directory = await opendir(folder.path, { bufferSize: READ_AT_ONCE }).catch(
     ignoring('ENOENT', 'ENOTDIR'),
   )
-  const entries: Entry[] = []
-  for (const dirent of found ?? []) {
-    const entry = await toEntry(root, folder, dirent)
-    if (entry !== undefined && !isHidden(entry.key)) entries.push(entry)
+  for await (const dirent of directory ?? []) {
+    const kind = kindOf(dirent) ?? (await kindOfLink(root, folder, dirent))
+    if (kind === undefined) continue
+    const name = kind === 'file' ? dirent.name : `${dirent.name}/`
+    const key = folder.key + name
+    if (isHidden(key) || !wants(key)) continue
+    names.add(name)
+    if (typeof kind === 'object') links.set(name, kind.real)
   }
-  return entries.sort((a, b) => compareKeys(a.key, b.key))
+  return toEntries(folder, names, links)
 }
 
-async function toEntry(root: StoreRoot, folder: Entry, dirent: Dirent): Promise<Entry | undefined> {
-  const { name } = dirent
-  // Nothing reads or deletes a key with such a name, so it is not one.
-  if (!isComponent(name)) return undefined
-  const key = folder.key + name
-  const path = join(folder.path, name)
-  if (dirent.isFile()) return { key, path }
-  if (dirent.isDirectory()) return { key: `${key}/`, path }
-  if (!dirent.isSymbolicLink()) return undefined
+function* toEntries(
+  folder: Entry,
+  names: NameList,
+  links: ReadonlyMap<string, string>,
+): Generator<Entry, void> {
+  for (const name of names.sorted()) {
+    const path = join(folder.path, name.endsWith('/') ? name.slice(0, -1) : name)
+    yield { key: folder.key + name, path, real: links.get(name) }
+  }
+}
+
+/** A folder behind a link has its real path. */
+type Kind = 'file' | 'folder' | { readonly real: string }
+
+/** `undefined` for what is no object and no folder, and for a link, which is asked where it leads. */
+function kindOf(dirent: Dirent): Kind | undefined {
+  // Nothing reads or deletes a key with another name, so it is not one.
+  if (!isComponent(dirent.name)) return undefined
+  if (dirent.isFile()) return 'file'
+  return dirent.isDirectory() ? 'folder' : undefined
+}
+
+async function kindOfLink(
+  root: StoreRoot,
+  folder: Entry,
+  dirent: Dirent,
+): Promise<Kind | undefined> {
+  if (!dirent.isSymbolicLink() || !isComponent(dirent.name)) return undefined
   // A link that leads out of the store is FORBIDDEN, not missing: who collects garbage must know
   // that it does not see everything.
-  const real = await root.resolveInside(path, key)
+  const path = join(folder.path, dirent.name)
+  const real = await root.resolveInside(path, folder.key + dirent.name)
   const stats = real === undefined ? undefined : await lstat(real).catch(ignoring('ENOENT'))
   if (real === undefined || stats === undefined) return undefined
-  if (stats.isDirectory()) return { key: `${key}/`, path, real }
-  return stats.isFile() ? { key, path } : undefined
+  if (stats.isDirectory()) return { real }
+  return stats.isFile() ? 'file' : undefined
 }
 
 async function infoOf(root: StoreRoot, { key, path }: Entry): Promise<ObjectInfo | undefined> {

@@ -4,6 +4,7 @@ import {
   type CallOptions,
   type DeadlineOptions,
   type DeleteFailure,
+  type Finding,
   type GetOptions,
   type ListOptions,
   type ObjectBody,
@@ -69,6 +70,13 @@ export class LocalBackend implements StorageBackend {
     return { info, body: new FileBody(handle, { start, end, name: this.#name(key), signal }) }
   }
 
+  /** A hard link, where the file is on the store's own file system. */
+  async linkTo(key: string, file: string, options?: CallOptions): Promise<ObjectInfo | undefined> {
+    const { linkObject } = await import('./link-object.ts')
+    const info = await this.head(key, options)
+    return info && (await linkObject(this.#root.locate(key), file)) ? info : undefined
+  }
+
   async put(
     key: string,
     body: Uint8Array | Readable,
@@ -127,6 +135,17 @@ export class LocalBackend implements StorageBackend {
   async touch(key: string, { signal }: CallOptions = {}): Promise<ObjectInfo> {
     const { touchObject } = await import('./changes.ts')
     return touchObject(this.#root, key, { signal, now: this.#now })
+  }
+
+  /** Remarks on the disk: its space, and whether it is another machine's. */
+  async *diagnose({ signal }: CallOptions = {}): AsyncGenerator<Finding, void> {
+    signal?.throwIfAborted()
+    const { diagnoseFolder } = await import('./diagnose.ts')
+    try {
+      yield* diagnoseFolder(await this.#root.real())
+    } catch (error) {
+      throw toLocalError(error, this.#name(''))
+    }
   }
 
   /** Waits for the cleaning of leftovers that the first `put` started. */

@@ -127,7 +127,9 @@ export class StoreRoot {
     const real = await missingAsUndefined(realpath(this.path))
     const stats = real === undefined ? undefined : await missingAsUndefined(lstat(real))
     if (real === undefined || stats === undefined) {
-      throw new S3loError('NOT_FOUND', `the directory ${this.path} does not exist`)
+      throw new S3loError('NOT_FOUND', `the directory ${this.path} does not exist`, {
+        hint: 'check the path; a push makes the directory',
+      })
     }
     if (!stats.isDirectory()) {
       throw new S3loError('INVALID_REFERENCE', `${this.path} is not a directory`)

@@ -51,7 +51,7 @@ export class CapabilityMemory {
       await rename(temporary, this.#file)
     } catch {
       // A folder that cannot be written to is no reason to fail: the next run asks again.
-      await rm(temporary, { force: true })
+      await rm(temporary, { force: true }).catch(() => {})
     }
   }
 

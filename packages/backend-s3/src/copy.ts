@@ -8,7 +8,7 @@ import {
   UploadPartCopyCommand,
 } from '@aws-sdk/client-s3'
 import { forEachConcurrent, type ObjectInfo, S3loError } from '@s3lo/core/plugin'
-import type { CallSettings } from '@s3lo/core/transfer'
+import { type CallSettings, RequestError, toThrown } from '@s3lo/core/transfer'
 import { quoted, toObjectInfo } from './object-info.ts'
 import { dateOf } from './request-middleware.ts'
 import type { S3Service } from './s3-service.ts'
@@ -39,7 +39,10 @@ export async function copyObject(
   }
   const source = await headOf(from, signal)
   const copy = new Copy(from, to, source, signal)
-  return source.size > LARGEST_COPY_BYTES ? copy.inParts() : (await copy.whole({})).info
+  if (source.size > LARGEST_COPY_BYTES) return copy.inParts()
+  const { StorageClass } = source.description
+  // The one thing that a copy does not take over by itself.
+  return (await copy.whole({ ...(StorageClass && { StorageClass }) })).info
 }
 
 /**
@@ -69,6 +72,7 @@ export async function touchObject(
 interface Source {
   readonly size: number
   readonly etag: string
+  readonly lastModified: Date | undefined
   readonly description: Description
 }
 
@@ -92,11 +96,11 @@ async function headOf(
   const output = await service.send(settings, (client, attempt) =>
     client.send(new HeadObjectCommand(input), { abortSignal: attempt.signal }),
   )
-  const { ETag: etag, ContentLength: size } = output
+  const { ETag: etag, ContentLength: size, LastModified: lastModified } = output
   if (size === undefined || !etag) {
     throw new S3loError('UNAVAILABLE', `the facts of ${settings.what} are incomplete`)
   }
-  return { size, etag: etag.replaceAll('"', ''), description: describe(output) }
+  return { size, etag: etag.replaceAll('"', ''), lastModified, description: describe(output) }
 }
 
 function describe(output: HeadObjectCommandOutput): Description {
@@ -113,31 +117,37 @@ function describe(output: HeadObjectCommandOutput): Description {
   }
 }
 
+/** What a copy is made of, if it is still the version that was seen. */
+interface SourceVersion {
+  readonly CopySource: string
+  readonly CopySourceIfMatch?: string
+  readonly CopySourceIfUnmodifiedSince?: Date
+}
+
 /** One copy of one version of an object. */
 class Copy {
+  readonly #from: ObjectPlace
   readonly #to: ObjectPlace
   readonly #source: Source
   readonly #signal: AbortSignal | undefined
-  readonly #from: { readonly CopySource: string; readonly CopySourceIfMatch: string }
 
   constructor(from: ObjectPlace, to: ObjectPlace, source: Source, signal: AbortSignal | undefined) {
+    this.#from = from
     this.#to = to
     this.#source = source
     this.#signal = signal
-    this.#from = {
-      CopySource: `${from.service.bucket}/${encodeKey(from.key)}`,
-      CopySourceIfMatch: quoted(source.etag),
-    }
   }
 
   async whole(
     changes: Description & { readonly MetadataDirective?: 'REPLACE' },
   ): Promise<{ readonly info: ObjectInfo; readonly isFresh: boolean }> {
     const { service, key } = this.#to
-    const input = { ...this.#target(), ...this.#from, ...changes }
-    const output = await service.send(this.#settings(), (client, attempt) =>
-      client.send(new CopyObjectCommand(input), { abortSignal: attempt.signal }),
-    )
+    const output = await this.#ofSource(async (version) => {
+      const input = { ...this.#target(), ...version, ...changes }
+      return service.trySend(this.#settings(), (client, attempt) =>
+        client.send(new CopyObjectCommand(input), { abortSignal: attempt.signal }),
+      )
+    })
     const answeredAt = dateOf(output)
     const lastModified = output.CopyObjectResult?.LastModified ?? answeredAt
     const etag = output.CopyObjectResult?.ETag ?? this.#source.etag
@@ -179,23 +189,45 @@ class Copy {
       async (index, signal) => {
         const start = index * PART_BYTES
         const last = Math.min(start + PART_BYTES, size) - 1
-        const input = {
+        const part = {
           ...this.#target(),
-          ...this.#from,
           UploadId,
           PartNumber: index + 1,
           CopySourceRange: `bytes=${start}-${last}`,
         }
-        const { CopyPartResult } = await this.#to.service.send(
-          { ...this.#settings(), signal },
-          (client, attempt) =>
-            client.send(new UploadPartCopyCommand(input), { abortSignal: attempt.signal }),
+        const { CopyPartResult } = await this.#ofSource((version) =>
+          this.#to.service.trySend({ ...this.#settings(), signal }, (client, attempt) =>
+            client.send(new UploadPartCopyCommand({ ...part, ...version }), {
+              abortSignal: attempt.signal,
+            }),
+          ),
         )
         parts[index] = { PartNumber: index + 1, ETag: CopyPartResult?.ETag ?? '' }
       },
       this.#signal,
     )
     return parts
+  }
+
+  /**
+   * Sends a copy of the version that was seen. Swift compares the etag of an object that was uploaded
+   * in parts with another one than it shows: there the date has to do.
+   */
+  async #ofSource<T>(send: (version: SourceVersion) => Promise<T>): Promise<T> {
+    const CopySource = `${this.#from.service.bucket}/${encodeKey(this.#from.key)}`
+    const { etag, lastModified } = this.#source
+    try {
+      return await send({ CopySource, CopySourceIfMatch: quoted(etag) })
+    } catch (error) {
+      const isRefused = error instanceof RequestError && error.failure.status === 412
+      if (!isRefused || !lastModified) throw toThrown(error)
+      if ((await headOf(this.#from, this.#signal)).etag !== etag) throw toThrown(error)
+    }
+    try {
+      return await send({ CopySource, CopySourceIfUnmodifiedSince: lastModified })
+    } catch (error) {
+      throw toThrown(error)
+    }
   }
 
   async #abandon(UploadId: string): Promise<void> {

@@ -3,6 +3,7 @@ import {
   clockSkewMinutes,
   type Failure,
   failureOf,
+  MEANING,
   type Meaning,
   networkFailure,
   retryAfterMs,
@@ -38,18 +39,6 @@ const WRONG_CLOCK: Meaning = {
   text: "this machine's clock is too far from the service's",
   hint: 'set the clock',
 }
-const LOST: Meaning = { code: 'CONFLICT', text: 'was changed by another client' }
-const BUSY: Meaning = {
-  code: 'UNAVAILABLE',
-  text: 'the service cannot do this now',
-  hint: 'try again later',
-  retryable: true,
-}
-const DAMAGED: Meaning = {
-  code: 'INTEGRITY',
-  text: 'the content was damaged on its way to the service',
-  retryable: true,
-}
 const ARCHIVED: Meaning = {
   code: 'UNSUPPORTED',
   text: 'is in an archive storage class',
@@ -58,7 +47,7 @@ const ARCHIVED: Meaning = {
 const ELSEWHERE: Meaning = {
   code: 'NOT_FOUND',
   text: 'the bucket is in another region',
-  hint: 'name its region with --region or AWS_REGION',
+  hint: 'name its region in AWS_REGION',
 }
 const UNKNOWN_REQUEST: Meaning = {
   code: 'UNSUPPORTED',
@@ -75,10 +64,10 @@ const REASONS: Readonly<Record<string, Meaning>> = {
   },
   NoSuchUpload: { code: 'CONFLICT', text: 'the upload was ended by another client' },
   InvalidPart: { code: 'CONFLICT', text: 'the upload was changed by another client' },
-  PreconditionFailed: LOST,
+  PreconditionFailed: MEANING.lost,
   // AWS answers so to all but one of the writes that come at the same moment.
-  ConditionalRequestConflict: { ...LOST, retryable: true },
-  OperationAborted: BUSY,
+  ConditionalRequestConflict: { ...MEANING.lost, retryable: true },
+  OperationAborted: MEANING.busy,
   InvalidAccessKeyId: BAD_KEY,
   InvalidClientTokenId: BAD_KEY,
   SignatureDoesNotMatch: BAD_SECRET,
@@ -86,6 +75,10 @@ const REASONS: Readonly<Record<string, Meaning>> = {
   ExpiredTokenException: EXPIRED,
   TokenRefreshRequired: EXPIRED,
   InvalidToken: EXPIRED,
+  // What the services of registries say instead.
+  UnrecognizedClientException: BAD_KEY,
+  InvalidSignatureException: BAD_SECRET,
+  AccessDeniedException: NOT_ALLOWED,
   RequestTimeTooSkewed: WRONG_CLOCK,
   RequestExpired: WRONG_CLOCK,
   AccessDenied: NOT_ALLOWED,
@@ -94,18 +87,18 @@ const REASONS: Readonly<Record<string, Meaning>> = {
   InvalidObjectState: ARCHIVED,
   PermanentRedirect: ELSEWHERE,
   AuthorizationHeaderMalformed: ELSEWHERE,
-  SlowDown: BUSY,
-  ServiceUnavailable: BUSY,
-  InternalError: BUSY,
-  RequestTimeout: BUSY,
-  Throttling: BUSY,
-  ThrottlingException: BUSY,
-  RequestLimitExceeded: BUSY,
-  BandwidthLimitExceeded: BUSY,
-  BadDigest: DAMAGED,
-  XAmzContentSHA256Mismatch: DAMAGED,
-  IncompleteBody: DAMAGED,
-  InvalidDigest: DAMAGED,
+  SlowDown: MEANING.busy,
+  ServiceUnavailable: MEANING.busy,
+  InternalError: MEANING.busy,
+  RequestTimeout: MEANING.busy,
+  Throttling: MEANING.busy,
+  ThrottlingException: MEANING.busy,
+  RequestLimitExceeded: MEANING.busy,
+  BandwidthLimitExceeded: MEANING.busy,
+  BadDigest: MEANING.damaged,
+  XAmzContentSHA256Mismatch: MEANING.damaged,
+  IncompleteBody: MEANING.damaged,
+  InvalidDigest: MEANING.damaged,
   KeyTooLongError: { code: 'INVALID_REFERENCE', text: 'has a name that is too long for S3' },
   InvalidStorageClass: {
     code: 'UNSUPPORTED',
@@ -123,11 +116,11 @@ function meaningOf(status: number): Meaning {
   if (status === 403) return NOT_ALLOWED
   if (status === 404) return { code: 'NOT_FOUND', text: 'does not exist' }
   if (status === 301 || status === 307) return ELSEWHERE
-  if (status === 409 || status === 412) return LOST
-  if (status === 408 || status === 429) return BUSY
+  if (status === 409 || status === 412) return MEANING.lost
+  if (status === 408 || status === 429) return MEANING.busy
   if (status === 416) return { code: 'USAGE', text: 'has no such range' }
   if (status === 405 || status === 501) return UNKNOWN_REQUEST
-  if (status >= 500) return BUSY
+  if (status >= 500) return MEANING.busy
   return { code: 'UNSUPPORTED', text: 'the service does not accept the request' }
 }
 
@@ -143,6 +136,16 @@ const CREDENTIAL_ERRORS: ReadonlySet<string> = new Set([
   'TokenProviderError',
   'ProviderError',
 ])
+
+/** True when the SDK has looked everywhere and found no credentials, as against some that do not work. */
+export function areCredentialsAbsent(error: unknown): boolean {
+  // The SDK has no code for it: the same class says that a login has expired.
+  return (
+    error instanceof Error &&
+    CREDENTIAL_ERRORS.has(error.name) &&
+    error.message.startsWith('Could not load credentials from any providers')
+  )
+}
 
 /** The SDK's errors for a connection that failed, by name. */
 const CONNECTION_ERRORS: ReadonlySet<string> = new Set(['TimeoutError', 'NetworkingError'])
@@ -170,14 +173,14 @@ export function toFailure(error: unknown, what: string): S3Failure {
   // The SDK's parser says so of an answer that is no XML, or XML that was cut off.
   if ('$response' in error || /pars|Deserialization|XML/i.test(`${error.name} ${error.message}`)) {
     const text = 'the answer is not what an S3 service sends'
-    return failureOf({ ...BUSY, text }, what, new Error(error.name))
+    return failureOf({ ...MEANING.busy, text }, what, new Error(error.name))
   }
   return { error, retryable: false }
 }
 
 /** What an error of one key in a batch means. */
 export function toKeyFailure(reason: string | undefined, what: string): S3Failure {
-  const meaning = (reason !== undefined && REASONS[reason]) || BUSY
+  const meaning = (reason !== undefined && REASONS[reason]) || MEANING.busy
   return failureOf(meaning, what, new Error(reason ?? 'no code'))
 }
 

@@ -9,4 +9,18 @@ export default definePlugin({
       load: () => import('./open-backend.ts'),
     },
   },
+  registryCredentials: [
+    {
+      summary: 'Amazon Elastic Container Registry',
+      hosts: [
+        '*.dkr.ecr.*.amazonaws.com',
+        '*.dkr.ecr.*.amazonaws.com.cn',
+        '*.dkr.ecr-fips.*.amazonaws.com',
+        '*.dkr-ecr.*.on.aws',
+        '*.dkr-ecr-fips.*.on.aws',
+        'public.ecr.aws',
+      ],
+      load: () => import('./registry-credential.ts'),
+    },
+  ],
 })

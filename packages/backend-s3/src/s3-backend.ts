@@ -22,12 +22,12 @@ import {
   type PutOptions,
   S3loError,
   type StorageBackend,
-  type WriteCondition,
 } from '@s3lo/core/plugin'
 import {
   BufferPool,
   type CallSettings,
   DEFAULT_RETRY_POLICY,
+  guardedWrite,
   Lanes,
   RequestError,
   Requests,
@@ -43,7 +43,7 @@ import { toFailure } from './errors.ts'
 import { listFolders, listObjects } from './list.ts'
 import { toObjectInfo } from './object-info.ts'
 import { probe, type ProbeOptions } from './probe.ts'
-import { S3Service } from './s3-service.ts'
+import { LONGEST_SIGNATURE_S, S3Service } from './s3-service.ts'
 import { PART_BYTES, upload } from './upload.ts'
 
 /** What an {@link S3Backend} can be made with. */
@@ -139,28 +139,20 @@ export class S3Backend implements StorageBackend {
     options: PutOptions = {},
   ): Promise<ObjectInfo> {
     const { signal, condition } = options
-    const stop = (): void => {
-      if (!(body instanceof Uint8Array)) body.destroy()
+    const write = {
+      what: this.#service.nameOf(key),
+      body,
+      condition,
+      signal,
+      check: (): void => {
+        assertKey(key)
+        this.#assertPromised(options)
+      },
+      head: (): Promise<ObjectInfo | undefined> => this.head(key, { signal }),
     }
-    // A body may fail before it is read, which must not crash the process; its reader is told.
-    if (!(body instanceof Uint8Array)) body.on('error', () => {})
-    try {
-      signal?.throwIfAborted()
-      assertKey(key)
-      this.#assertPromised(options)
-      signal?.addEventListener('abort', stop, { once: true })
-      if (condition !== undefined && !(body instanceof Uint8Array)) {
-        await this.#assertHolds(key, condition, signal)
-      }
-      return await upload(this.#uploads(), key, body, options)
-    } catch (error) {
-      // The body only says that it closed early; the signal knows why.
-      signal?.throwIfAborted()
-      throw error
-    } finally {
-      signal?.removeEventListener('abort', stop)
-      stop()
-    }
+    return guardedWrite(write, async () => {
+      return upload(this.#uploads(), key, body, options)
+    })
   }
 
   async delete(
@@ -206,9 +198,18 @@ export class S3Backend implements StorageBackend {
 
   async presignGet(key: string, { expiresInSeconds, signal }: PresignOptions): Promise<URL> {
     signal?.throwIfAborted()
-    const client = await this.#service.client()
+    assertKey(key)
+    if (!(expiresInSeconds >= 1 && expiresInSeconds <= LONGEST_SIGNATURE_S)) {
+      throw new S3loError('USAGE', `a URL cannot be given away for ${expiresInSeconds} seconds`, {
+        hint: 'the longest is 7 days: 604800',
+      })
+    }
+    const expiresIn = Math.floor(expiresInSeconds)
     const command = new GetObjectCommand({ Bucket: this.bucket, Key: key })
-    return new URL(await getSignedUrl(client, command, { expiresIn: expiresInSeconds }))
+    const text = await this.#service.sign(this.#about(key, signal), (client) =>
+      getSignedUrl(client, command, { expiresIn }),
+    )
+    return new URL(text)
   }
 
   async *abandonedUploads({ signal }: CallOptions = {}): AsyncGenerator<AbandonedUpload, void> {
@@ -266,20 +267,6 @@ export class S3Backend implements StorageBackend {
     )
     await this.#memory.remember(store, guarantees)
     return guarantees
-  }
-
-  /** Spares a body that would be read for nothing; the service judges again when it is written. */
-  async #assertHolds(
-    key: string,
-    condition: WriteCondition,
-    signal: AbortSignal | undefined,
-  ): Promise<void> {
-    const current = await this.head(key, { signal })
-    const holds =
-      condition.kind === 'absent' ? current === undefined : current?.etag === condition.etag
-    if (holds) return
-    const reason = condition.kind === 'absent' ? 'exists already' : 'was changed by another client'
-    throw new S3loError('CONFLICT', `${this.#service.nameOf(key)} ${reason}`)
   }
 
   #assertPromised({ condition, notAfter }: PutOptions): void {

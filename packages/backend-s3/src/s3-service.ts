@@ -1,6 +1,3 @@
-import { readFileSync } from 'node:fs'
-import { Agent as HttpAgent } from 'node:http'
-import { Agent as HttpsAgent } from 'node:https'
 import {
   GetBucketLocationCommand,
   HeadBucketCommand,
@@ -17,18 +14,12 @@ import {
   type Requests,
   toThrown,
 } from '@s3lo/core/transfer'
+import { clientConfig, DEFAULT_REGION } from './client-config.ts'
 import { resolveEndpoint, type S3Endpoint } from './endpoint.ts'
 import { addDate, signUntil } from './request-middleware.ts'
 
-/** What opens S3: an access key, or whatever gives one. */
-type Credentials = NonNullable<S3ClientConfig['credentials']>
-
-/** Connections at once; parts and small objects share them. */
-const MOST_SOCKETS = 64
-const CONNECT_MS = 10_000
 /** The longest that a signature in the query can hold. */
-const LONGEST_SIGNATURE_S = 7 * 24 * 3600
-const DEFAULT_REGION = 'us-east-1'
+export const LONGEST_SIGNATURE_S = 7 * 24 * 3600
 
 /** How a command is sent. */
 export interface SendSettings extends CallSettings {
@@ -46,7 +37,7 @@ export class S3Service {
   readonly requests: Requests
   readonly #config: S3ClientConfig
   #client: S3Client
-  #isRegionKnown = false
+  #isPrepared = false
   #isBucketSeen = false
 
   constructor(bucket: string, options: BackendOptions, requests: Requests) {
@@ -79,16 +70,13 @@ export class S3Service {
     settings: SendSettings,
     call: (client: S3Client, attempt: Attempt) => Promise<T>,
   ): Promise<T> {
-    const sendOnce = (): Promise<T> =>
-      this.requests.trySend(settings, (attempt) => call(this.#client, attempt))
+    await this.#prepareClient(settings)
+    const sender = this.#client
     try {
-      await this.#prepareClient()
-      const answer = await sendOnce()
-      this.#isBucketSeen = true
-      return answer
+      return await this.#sendBy(sender, settings, call)
     } catch (error) {
-      if (!(await this.#moveToRegion(error, settings))) throw error
-      return sendOnce()
+      if (!(await this.#moveToRegion(sender, error, settings))) throw error
+      return this.#sendBy(this.#client, settings, call)
     }
   }
 
@@ -120,45 +108,78 @@ export class S3Service {
   /** True when a copy from there to here needs no bytes to pass through this process. */
   async isSameAccount(other: S3Service): Promise<boolean> {
     if (this.endpoint.name !== other.endpoint.name) return false
-    const [ours, theirs] = await Promise.all([
-      this.#client.config.credentials(),
-      other.#client.config.credentials(),
-    ])
-    return ours.accessKeyId === theirs.accessKeyId
+    const [ours, theirs] = await Promise.all([this.#accessKey(), other.#accessKey()])
+    return ours === theirs
   }
 
-  /** The SDK's client, for what signs and sends nothing. */
-  async client(): Promise<S3Client> {
-    await this.#prepareClient()
-    return this.#client
+  /** What `sign` makes, in the bucket's own region. Throws as {@link send} does. */
+  async sign<T>(settings: CallSettings, sign: (client: S3Client) => Promise<T>): Promise<T> {
+    await this.#prepareClient(settings)
+    // A signature cannot move to another region later, so AWS has to be asked where the bucket is.
+    if (this.endpoint.isAws) await this.assertBucket(settings)
+    return this.#withoutRequest(settings.what, () => sign(this.#client))
   }
 
   close(): void {
     this.#client.destroy()
   }
 
+  async #sendBy<T>(
+    client: S3Client,
+    settings: SendSettings,
+    call: (client: S3Client, attempt: Attempt) => Promise<T>,
+  ): Promise<T> {
+    const answer = await this.requests.trySend(settings, (attempt) => call(client, attempt))
+    this.#isBucketSeen = true
+    return answer
+  }
+
+  async #accessKey(): Promise<string> {
+    const { config } = this.#client
+    const what = `s3://${this.bucket}`
+    const { accessKeyId } = await this.#withoutRequest(what, () => config.credentials())
+    return accessKeyId
+  }
+
+  /** Gives what fails before there is a request, such as a search for credentials, its own words. */
+  async #withoutRequest<T>(what: string, act: () => Promise<T>): Promise<T> {
+    try {
+      return await act()
+    } catch (error) {
+      throw this.requests.toFailure(error, what).error
+    }
+  }
+
   /** Without a region in the settings or the profile, AWS tells the right one to whoever asks in a wrong one. */
-  async #prepareClient(): Promise<void> {
-    if (this.#isRegionKnown) return
+  async #prepareClient({ what }: Pick<CallSettings, 'what'>): Promise<void> {
+    if (this.#isPrepared) return
+    if (this.endpoint.url === undefined) {
+      await this.#withoutRequest(what, () => assertNoOtherEndpoint(this.#client))
+    }
     try {
       await this.#client.config.region()
     } catch {
       // The SDK knows none: that is no failure.
       this.#useRegion(DEFAULT_REGION)
     }
-    this.#isRegionKnown = true
+    this.#isPrepared = true
   }
 
   /** True when the bucket is elsewhere and the client has moved there, so that the command can be sent again. */
-  async #moveToRegion(error: unknown, { signal }: CallSettings): Promise<boolean> {
+  async #moveToRegion(
+    sender: S3Client,
+    error: unknown,
+    { signal }: CallSettings,
+  ): Promise<boolean> {
     if (!this.endpoint.isAws || !(error instanceof RequestError)) return false
     const { failure } = error
     if (!isWrongRegion(failure)) return false
-    const current = await this.#client.config.region()
+    // Another request has found the way meanwhile.
+    if (sender !== this.#client) return true
     const region = regionOf(failure) ?? (await this.#askForRegion(signal))
-    if (region === undefined || region === current) return false
-    this.#useRegion(region)
-    return true
+    if (region === undefined) return false
+    if (region !== (await this.#client.config.region())) this.#useRegion(region)
+    return sender !== this.#client
   }
 
   /** By headers first, which need no permission. */
@@ -175,16 +196,23 @@ export class S3Service {
       const region = regionOf(error.failure)
       if (region !== undefined) return region
     }
-    const { LocationConstraint: place } = await this.requests.send(settings, (attempt) =>
-      this.#client.send(new GetBucketLocationCommand({ Bucket }), { abortSignal: attempt.signal }),
-    )
-    return (place as string | undefined) === 'EU' ? 'eu-west-1' : place || DEFAULT_REGION
+    try {
+      const { LocationConstraint: place } = await this.requests.trySend(settings, (attempt) =>
+        this.#client.send(new GetBucketLocationCommand({ Bucket }), {
+          abortSignal: attempt.signal,
+        }),
+      )
+      return (place as string | undefined) === 'EU' ? 'eu-west-1' : place || DEFAULT_REGION
+    } catch (error) {
+      // Whoever may not ask for the place is told of the request that failed first.
+      if (error instanceof RequestError) return undefined
+      throw error
+    }
   }
 
+  /** The connections are shared, so requests that are under way go on. */
   #useRegion(region: string): void {
-    this.#client.destroy()
     this.#client = newClient({ ...this.#config, region })
-    this.#isRegionKnown = true
   }
 
   async #presign(
@@ -200,10 +228,16 @@ export class S3Service {
       signingDate: new Date(start * 1000),
       expiresIn: Math.min(end - start, LONGEST_SIGNATURE_S),
       signingRegion: await this.#client.config.region(),
+      unhoistableHeaders: new Set(Object.keys(request.headers).filter(isAboutObject)),
       // Some services refuse a content type that the signature does not cover.
       signableHeaders: new Set(['content-type', 'content-md5', 'if-match', 'if-none-match']),
     })
   }
+}
+
+/** What describes an object: not every service looks for that in the query, where signatures are. */
+function isAboutObject(header: string): boolean {
+  return /^x-amz-(meta-|storage-class$|checksum-|sdk-checksum-)/i.test(header)
 }
 
 function newClient(config: S3ClientConfig): S3Client {
@@ -212,80 +246,19 @@ function newClient(config: S3ClientConfig): S3Client {
   return client
 }
 
-function clientConfig(
-  { env, region, credentials }: BackendOptions,
-  { url, isAws }: S3Endpoint,
-): S3ClientConfig {
-  const wantedRegion = region || env['AWS_REGION'] || env['AWS_DEFAULT_REGION']
-  const found = givenCredentials(credentials) ?? environmentCredentials(env)
-  const checks = isAws ? 'WHEN_SUPPORTED' : 'WHEN_REQUIRED'
-  return {
-    maxAttempts: 1,
-    ...(url !== undefined && { endpoint: url, forcePathStyle: !isAws }),
-    ...(wantedRegion ? { region: wantedRegion } : !isAws && { region: DEFAULT_REGION }),
-    ...(found && { credentials: found }),
-    ...(env['AWS_PROFILE'] && { profile: env['AWS_PROFILE'] }),
-    // Others than AWS stumble over checksums that they do not know; there, Content-MD5 guards.
-    requestChecksumCalculation: checks,
-    // Every blob is verified by its digest, which says more.
-    responseChecksumValidation: 'WHEN_REQUIRED',
-    expectContinueHeader: false,
-    customUserAgent: 's3lo',
-    requestHandler: httpHandler(env['AWS_CA_BUNDLE']),
-  }
-}
-
-function httpHandler(caFile: string | undefined): NonNullable<S3ClientConfig['requestHandler']> {
-  const agent = { keepAlive: true, maxSockets: MOST_SOCKETS }
-  return {
-    connectionTimeout: CONNECT_MS,
-    httpAgent: new HttpAgent(agent),
-    httpsAgent: new HttpsAgent({ ...agent, ...(caFile && { ca: readCa(caFile) }) }),
-  }
-}
-
-function readCa(file: string): Buffer {
-  try {
-    return readFileSync(file)
-  } catch (error) {
-    throw new S3loError('USAGE', `the CA file ${file} cannot be read`, {
-      hint: 'correct AWS_CA_BUNDLE',
-      cause: error,
-    })
-  }
-}
-
-function givenCredentials(given: unknown): Credentials | undefined {
-  if (given === undefined) return undefined
-  if (typeof given === 'function') return given as Extract<Credentials, () => unknown>
-  if (
-    typeof given === 'object' &&
-    given !== null &&
-    'accessKeyId' in given &&
-    typeof given.accessKeyId === 'string' &&
-    'secretAccessKey' in given &&
-    typeof given.secretAccessKey === 'string'
-  ) {
-    const { accessKeyId, secretAccessKey } = given
-    const token = 'sessionToken' in given ? given.sessionToken : undefined
-    return {
-      accessKeyId,
-      secretAccessKey,
-      ...(typeof token === 'string' && { sessionToken: token }),
-    }
-  }
-  throw new S3loError('USAGE', 'the credentials given for S3 are of an unknown kind', {
-    hint: 'give { accessKeyId, secretAccessKey, sessionToken? } or a provider of the AWS SDK',
-  })
-}
-
-/** What `env` spells out: the SDK would look at the process's own variables. */
-function environmentCredentials(env: BackendOptions['env']): Credentials | undefined {
-  const accessKeyId = env['AWS_ACCESS_KEY_ID']
-  const secretAccessKey = env['AWS_SECRET_ACCESS_KEY']
-  const sessionToken = env['AWS_SESSION_TOKEN']
-  if (!accessKeyId || !secretAccessKey) return undefined
-  return { accessKeyId, secretAccessKey, ...(sessionToken && { sessionToken }) }
+/** The SDK would follow it, and take any service for AWS. Throws `USAGE`. */
+async function assertNoOtherEndpoint({ config }: S3Client): Promise<void> {
+  const find: unknown =
+    'serviceConfiguredEndpoint' in config ? config.serviceConfiguredEndpoint : undefined
+  const endpoint: unknown = typeof find === 'function' ? await find() : undefined
+  if (endpoint === undefined) return
+  throw new S3loError(
+    'USAGE',
+    'the AWS profile names an endpoint, which s3lo does not read there',
+    {
+      hint: 'name it with --endpoint or AWS_ENDPOINT_URL_S3',
+    },
+  )
 }
 
 function isWrongRegion({ status, reason = '' }: Failure): boolean {

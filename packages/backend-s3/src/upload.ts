@@ -2,6 +2,7 @@ import { createHash, randomUUID } from 'node:crypto'
 import type { Readable } from 'node:stream'
 import {
   AbortMultipartUploadCommand,
+  type CompletedPart,
   CompleteMultipartUploadCommand,
   CreateMultipartUploadCommand,
   HeadObjectCommand,
@@ -51,6 +52,12 @@ export interface UploadContext {
 interface WriteInput {
   readonly Bucket: string
   readonly Key: string
+}
+
+/** What the service says of a part, which the completion has to repeat. */
+interface SentPart {
+  readonly etag: string
+  readonly crc32: string | undefined
 }
 
 /** Writes an object whole or not at all. Does not destroy the body. */
@@ -137,10 +144,10 @@ class Write {
     const { signal } = this.#options
     const uploadId = await this.#begin()
     try {
-      const etags: string[] = []
+      const sent: SentPart[] = []
       const { count, size } = await sendParts(first, others, {
         send: async (bytes, index, partSignal) => {
-          etags[index] = await this.#sendPart(uploadId, bytes, index, partSignal)
+          sent[index] = await this.#sendPart(uploadId, bytes, index, partSignal)
         },
         stopReading,
         lanes,
@@ -149,7 +156,8 @@ class Write {
       })
       const parts = Array.from({ length: count }, (_, index) => ({
         PartNumber: index + 1,
-        ETag: etags[index] ?? '',
+        ETag: sent[index]?.etag ?? '',
+        ...(sent[index]?.crc32 && { ChecksumCRC32: sent[index].crc32 }),
       }))
       return this.#toInfo({ ...(await this.#complete(uploadId, parts)), size })
     } catch (error) {
@@ -160,7 +168,9 @@ class Write {
 
   async #begin(): Promise<string> {
     const { signal } = this.#options
-    const input = { ...this.#target(), ...this.#description(true) }
+    // AWS takes checksums with the parts only of an upload that has begun with their kind.
+    const checksum = this.#service.endpoint.isAws ? ({ ChecksumAlgorithm: 'CRC32' } as const) : {}
+    const input = { ...this.#target(), ...this.#description(true), ...checksum }
     const { UploadId: id } = await this.#service.trySend(
       { what: this.what, signal },
       (client, attempt) =>
@@ -175,7 +185,7 @@ class Write {
     bytes: Uint8Array,
     index: number,
     signal: AbortSignal,
-  ): Promise<string> {
+  ): Promise<SentPart> {
     const input = {
       ...this.#target(),
       UploadId: uploadId,
@@ -184,21 +194,18 @@ class Write {
       ContentLength: bytes.byteLength,
       ...this.#md5(bytes),
     }
-    const { ETag: etag } = await this.#service.trySend(
+    const { ETag: etag, ChecksumCRC32: crc32 } = await this.#service.trySend(
       { what: this.what, signal },
       (client, attempt) =>
         whileSending(bytes.byteLength, attempt, () =>
           client.send(new UploadPartCommand(input), { abortSignal: attempt.signal }),
         ),
     )
-    if (etag) return etag
+    if (etag) return { etag, crc32 }
     throw new S3loError('UNAVAILABLE', `${this.what}: the answer to a part has no etag`)
   }
 
-  async #complete(
-    uploadId: string,
-    parts: { readonly PartNumber: number; readonly ETag: string }[],
-  ): Promise<Omit<ObjectFacts, 'size'>> {
+  async #complete(uploadId: string, parts: CompletedPart[]): Promise<Omit<ObjectFacts, 'size'>> {
     const input = {
       ...this.#target(),
       ...this.#conditions(),

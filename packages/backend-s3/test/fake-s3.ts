@@ -49,6 +49,7 @@ export class FakeS3 {
   readonly port: number
   readonly #server: Server
   #script: Answer[] = []
+  #otherwise: Answer = refuse(418, 'NotInTheScript')
 
   private constructor(server: Server) {
     this.#server = server
@@ -72,8 +73,15 @@ export class FakeS3 {
 
   script(...answers: readonly Answer[]): void {
     this.#script = [...answers]
+    this.#otherwise = refuse(418, 'NotInTheScript')
     this.requests.length = 0
     this.delays.length = 0
+  }
+
+  /** Answers every request alike, for tests in which several are under way at once. */
+  always(answer: Answer): void {
+    this.script()
+    this.#otherwise = answer
   }
 
   /** A backend of this service that waits for nothing. */
@@ -124,9 +132,8 @@ export class FakeS3 {
     const { method = '', url = '', headers } = request
     const seen = { method, url, headers, body: Buffer.concat(chunks) }
     this.requests.push(seen)
-    const answer = this.#script.shift()
-    if (answer === undefined) refuse(418, 'NotInTheScript')(response, seen)
-    else answer(response, seen)
+    const answer = this.#script.shift() ?? this.#otherwise
+    answer(response, seen)
   }
 }
 

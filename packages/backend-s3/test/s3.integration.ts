@@ -61,17 +61,6 @@ function testAgainst(name: string, server: S3Server): void {
     destroy: ({ bucket }: StorageBackend) => destroy(bucket),
   })
 
-  describeFaults(name, {
-    endpoint: server.endpoint,
-    makeBucket: newBucket,
-    open: async (endpoint, bucket) =>
-      open(bucket, endpoint, {
-        retry: { delay: async () => {}, stallMs: 500, attempts: 3 },
-      }),
-    destroy,
-    kinds: ['503', 'reset-after', 'truncated', 'bit-flip-up'],
-  })
-
   describe(`${name}: a bucket`, () => {
     it('that does not exist is an error of every method, and never an empty one', async () => {
       const backend = open(`s3lo-${randomUUID()}`)
@@ -85,5 +74,18 @@ function testAgainst(name: string, server: S3Server): void {
       for (const call of calls) await expect(call()).rejects.toMatchObject({ code: 'NOT_FOUND' })
       expect(await backend.delete(['key'])).toMatchObject([{ error: { code: 'NOT_FOUND' } }])
     })
+  })
+
+  // Each request of Swift takes so long that the matrix would take minutes; Ceph shows the same.
+  if (server === weak) return
+  describeFaults(name, {
+    endpoint: server.endpoint,
+    makeBucket: newBucket,
+    open: async (endpoint, bucket) =>
+      open(bucket, endpoint, {
+        retry: { delay: async () => {}, stallMs: 500, attempts: 3 },
+      }),
+    destroy,
+    kinds: ['503', 'reset-after', 'truncated', 'bit-flip-up'],
   })
 }

@@ -1,5 +1,9 @@
 import type { CallOptions } from './contract/call-options.ts'
+import type { RegistryCredential } from './contract/plugin.ts'
+import type { LoginResult, LogoutResult } from './contract/registry-login.ts'
 import type { StoreLocation } from './contract/storage-backend.ts'
+import type { ScannerChoice, ValidationChoice } from './host/examinations.ts'
+import type { Maintenance } from './host/maintenance.ts'
 import { type HostOptions, Opener } from './host/opener.ts'
 import type { CopyOptions, CopyResult } from './operations/copy.ts'
 import type { CopyTagsOptions, CopyTagsResult } from './operations/copy-tags.ts'
@@ -9,23 +13,43 @@ import type { InspectResult } from './operations/inspect.ts'
 import type { ListedImage } from './operations/list.ts'
 import type { PullOptions, PullResult } from './operations/pull.ts'
 import type { PushOptions, PushResult } from './operations/push.ts'
+import type {
+  SbomImageOptions,
+  SbomResult,
+  ScanImageOptions,
+  ScanResult,
+} from './operations/scan.ts'
+import type { ValidateOptions, ValidateResult } from './operations/validate.ts'
 import type { ImageStore } from './store/image-store.ts'
 
+export type { ScannerChoice, ValidationChoice } from './host/examinations.ts'
 export type { HostOptions } from './host/opener.ts'
 
 /** The operations of s3lo, by reference string: what the command line runs and libraries use. */
-export interface Host {
+export interface Host extends Maintenance {
   /** Publishes an image of the engine (a bare name) or of a transport in a store. */
-  push(image: string, destination: string, options?: PushOptions): Promise<PushResult>
+  push(
+    image: string,
+    destination: string,
+    options?: PushOptions & ValidationChoice,
+  ): Promise<PushResult>
   /** Brings an image to the engine (default, as `image:tag`) or to a transport. */
   pull(reference: string, target?: string, options?: PullOptions): Promise<PullResult>
   /** Copies an image between any two of store, registry (a bare name), engine and archive. */
-  copy(source: string, destination: string, options?: CopyOptions): Promise<CopyResult>
+  copy(
+    source: string,
+    destination: string,
+    options?: CopyOptions & ValidationChoice,
+  ): Promise<CopyResult>
   /**
    * Copies the tags of an image that a pattern selects (`ghcr.io/org/app:v1.*`), or all of them when
    * the source has no tag. The destination is an image without a tag.
    */
-  copyTags(source: string, destination: string, options?: CopyTagsOptions): Promise<CopyTagsResult>
+  copyTags(
+    source: string,
+    destination: string,
+    options?: CopyTagsOptions & ValidationChoice,
+  ): Promise<CopyTagsResult>
   /** The images of a store; a path after the bucket narrows them by name. */
   list(store: string, options?: CallOptions): Promise<readonly ListedImage[]>
   inspect(reference: string, options?: CallOptions): Promise<InspectResult>
@@ -36,6 +60,23 @@ export interface Host {
   storeHistory(store: string, options?: HistoryOptions): Promise<readonly ImageHistory[]>
   /** The writes of an image's tags, or of one tag when the reference names it. */
   imageHistory(image: string, options?: HistoryOptions): Promise<readonly TagHistory[]>
+  /** Looks for known vulnerabilities in one platform of an image. */
+  scan(reference: string, options?: ScanImageOptions & ScannerChoice): Promise<ScanResult>
+  /** Lists what one platform of an image is made of. */
+  sbom(reference: string, options?: SbomImageOptions & ScannerChoice): Promise<SbomResult>
+  /** Holds an image against the policies of its bucket. */
+  validate(reference: string, options?: ValidateOptions): Promise<ValidateResult>
+  /**
+   * Keeps a credential for a registry, once the registry has accepted it, where docker keeps it.
+   * Throws `UNAUTHORIZED` when it is refused; nothing is kept then.
+   */
+  login(
+    registry: string,
+    credential: RegistryCredential,
+    options?: CallOptions,
+  ): Promise<LoginResult>
+  /** Forgets the credentials of a registry where {@link login} keeps them. */
+  logout(registry: string, options?: CallOptions): Promise<LogoutResult>
   /** The store itself, for what no operation does. To be closed by the caller. */
   openStore(location: StoreLocation, options?: CallOptions): Promise<ImageStore>
 }
@@ -45,6 +86,9 @@ export function createHost(options: HostOptions = {}): Host {
   const opener = new Opener(options)
   const transfers = () => import('./host/transfers.ts')
   const contents = () => import('./host/contents.ts')
+  const maintenance = () => import('./host/maintenance.ts')
+  const registries = () => import('./host/registries.ts')
+  const examinations = () => import('./host/examinations.ts')
   return {
     push: async (...args) => (await transfers()).pushImage(opener, ...args),
     pull: async (...args) => (await transfers()).pullImage(opener, ...args),
@@ -56,6 +100,20 @@ export function createHost(options: HostOptions = {}): Host {
     deleteAllTags: async (...args) => (await contents()).deleteImageTags(opener, ...args),
     storeHistory: async (...args) => (await contents()).readStoreHistory(opener, ...args),
     imageHistory: async (...args) => (await contents()).readImageHistory(opener, ...args),
+    scan: async (...args) => (await examinations()).scanImage(opener, ...args),
+    sbom: async (...args) => (await examinations()).listImageContents(opener, ...args),
+    validate: async (...args) => (await examinations()).validateImage(opener, ...args),
+    init: async (...args) => (await maintenance()).initStore(opener, ...args),
+    storeConfig: async (...args) => (await maintenance()).readStoreConfig(opener, ...args),
+    imageConfig: async (...args) => (await maintenance()).readImageConfig(opener, ...args),
+    setConfig: async (...args) => (await maintenance()).changeConfig(opener, ...args),
+    removeConfig: async (...args) => (await maintenance()).unsetConfig(opener, ...args),
+    recommend: async (...args) => (await maintenance()).recommendSettings(opener, ...args),
+    stats: async (...args) => (await maintenance()).measureStore(opener, ...args),
+    layerSharing: async (...args) => (await maintenance()).measureSharing(opener, ...args),
+    doctor: async (...args) => (await maintenance()).examineStore(opener, ...args),
+    login: async (...args) => (await registries()).loginToRegistry(opener, ...args),
+    logout: async (...args) => (await registries()).logoutOfRegistry(opener, ...args),
     openStore: (...args) => opener.openStore(...args),
   }
 }

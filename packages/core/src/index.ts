@@ -2,10 +2,13 @@ export * from './plugin.ts'
 export {
   type BucketConfig,
   type ImageSettings,
+  type LifecycleMode,
   type LifecycleSettings,
   parseBucketConfig,
-  type PolicyRule,
 } from './config/bucket-config.ts'
+export { loadConfigFile } from './config/config-file.ts'
+export type { ConfigEditOutcome, WriteGuard } from './config/edit-config.ts'
+export { readBucketConfig, writeBucketConfig } from './config/write-config.ts'
 export { formatDuration, parseDuration } from './config/duration.ts'
 export {
   type EffectiveConfig,
@@ -62,8 +65,24 @@ export { verified, verifyDigest } from './stream/verify-digest.ts'
 export type { BlobForm } from './store/blobs.ts'
 export type { HistoryEntry } from './store/history.ts'
 export { ImageStore, type ImageStoreOptions } from './store/image-store.ts'
-export type { SignatureInfo } from './store/signature-records.ts'
-export type { ForceOptions, OperationOptions } from './operations/options.ts'
+export { readTagContent } from './store/manifests.ts'
+export {
+  readSignatureRecord,
+  type SignatureInfo,
+  writeSignatureRecord,
+} from './store/signature-records.ts'
+export type { ForceOptions, OperationOptions, PublishOptions } from './operations/options.ts'
+export { type Artifact, attachArtifact } from './operations/attach-artifact.ts'
+export { type LayoutContent, withImageLayout } from './operations/image-layout.ts'
+export type {
+  SbomImageOptions,
+  SbomResult,
+  ScanImageOptions,
+  ScanResult,
+} from './operations/scan.ts'
+export type { PolicyResult, ValidateOptions, ValidateResult } from './operations/validate.ts'
+export { planGraph } from './graph/plan.ts'
+export { selectRoot } from './graph/select.ts'
 export { copy, type CopyOptions, type CopyResult, type DroppedReferrer } from './operations/copy.ts'
 export {
   type CopiedTag,
@@ -73,6 +92,33 @@ export {
 } from './operations/copy-tags.ts'
 export { hasTagPattern } from './image-end.ts'
 export { type DeleteOptions, type DeleteResult, deleteTag } from './operations/delete-tag.ts'
+export type { DoctorOptions, DoctorResult } from './operations/doctor.ts'
+export type {
+  EndpointReport,
+  GuaranteeReport,
+  GuaranteeState,
+} from './operations/doctor-endpoint.ts'
+export type { BlobProblem, ManifestIssue } from './operations/doctor-images.ts'
+export { formatStore } from './layout/format-store.ts'
+export type {
+  ConfigSettings,
+  ImageConfigResult,
+  LifecycleFields,
+  StoreConfigResult,
+} from './operations/get-config.ts'
+export type { InitCheck, InitResult } from './operations/init.ts'
+export type { LayerSharingResult, SharedLayer } from './operations/layer-sharing.ts'
+export { loadPrices, parsePrices, type Prices } from './operations/prices.ts'
+export type { InterruptedUploads } from './operations/provider-findings.ts'
+export type {
+  BucketFinding,
+  Recommendation,
+  RecommendOptions,
+  RecommendResult,
+} from './operations/recommend.ts'
+export type { SetConfigResult } from './operations/set-config.ts'
+export type { CostEstimate, StatsOptions, StatsResult } from './operations/stats.ts'
+export type { Maintenance } from './host/maintenance.ts'
 export type { HistoryOptions, ImageHistory, TagHistory } from './operations/history.ts'
 export type {
   InspectedAttachment,
@@ -84,5 +130,11 @@ export type { ListedImage } from './operations/list.ts'
 export type { PullOptions, PullResult } from './operations/pull.ts'
 export type { PushOptions, PushResult } from './operations/push.ts'
 export type { CommandContext, CommandOutput, CommandWork } from './command.ts'
-export { createHost, type Host, type HostOptions } from './host.ts'
+export {
+  createHost,
+  type Host,
+  type HostOptions,
+  type ScannerChoice,
+  type ValidationChoice,
+} from './host.ts'
 export type { FindPlugin, PluginNeed } from './plugin-registry.ts'

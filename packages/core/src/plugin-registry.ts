@@ -7,13 +7,15 @@ import {
   registryCredentialsFor,
   type SourceModule,
 } from './contract/plugin.ts'
+import type { PolicyCheckModule } from './contract/policy-check.ts'
+import type { ScannerModule } from './contract/scanner.ts'
 import type { BackendModule } from './contract/storage-backend.ts'
 import { S3loError, toS3loError } from './errors.ts'
 
 /** What no plugin at hand offers. */
 export interface PluginNeed {
-  readonly kind: 'backend' | 'source' | 'registry-credential'
-  /** The scheme of a backend, the transport of a source, the host of a registry. */
+  readonly kind: 'backend' | 'source' | 'scanner' | 'policy-check' | 'registry-credential'
+  /** The scheme of a backend, the transport of a source, the host of a registry, else the name itself. */
   readonly name: string
 }
 
@@ -38,6 +40,16 @@ export class PluginRegistry {
   /** The sources and targets of a transport. Throws as {@link backend} does. */
   source(transport: string): Promise<SourceModule> {
     return this.#load({ kind: 'source', name: transport }, (plugin) => plugin.sources?.[transport])
+  }
+
+  /** The scanner of a name. Throws as {@link backend} does. */
+  scanner(name: string): Promise<ScannerModule> {
+    return this.#load({ kind: 'scanner', name }, (plugin) => plugin.scanners?.[name])
+  }
+
+  /** The check of a policy. Throws as {@link backend} does. */
+  policyCheck(name: string): Promise<PolicyCheckModule> {
+    return this.#load({ kind: 'policy-check', name }, (plugin) => plugin.policyChecks?.[name])
   }
 
   /**
@@ -90,6 +102,8 @@ function notInstalled({ kind, name }: PluginNeed): S3loError {
   const whats = {
     backend: `backend for ${name}://`,
     source: `transport ${name}:`,
+    scanner: `scanner ${name}`,
+    'policy-check': `plugin with the policy check ${name}`,
     'registry-credential': `plugin with credentials for ${name}`,
   }
   const what = whats[kind]

@@ -26,7 +26,26 @@ export {
   type SourceModule,
   type TransportOptions,
 } from './contract/plugin.ts'
+export type {
+  PolicyCheckModule,
+  PolicyCheckOptions,
+  PolicyRule,
+  PolicySubject,
+  PolicyVerdict,
+} from './contract/policy-check.ts'
 export type { ProgressEvent, ProgressOptions } from './contract/progress.ts'
+export type { LoginResult, LogoutResult } from './contract/registry-login.ts'
+export {
+  type SbomOptions,
+  type Scanner,
+  type ScannerModule,
+  type ScannerOptions,
+  type ScanOptions,
+  type ScanReport,
+  type ScanTarget,
+  SEVERITIES,
+  type Severity,
+} from './contract/scanner.ts'
 export {
   type AbandonedUpload,
   type BackendCapability,

@@ -49,7 +49,7 @@ chunk_format: 1
         { name: 'no criticals', check: 'scan', maxSeverity: 'CRITICAL' },
         { name: 'fresh', check: 'age', maxDays: 0 },
         { name: 'size', check: 'size', maxBytes: 1073741824 },
-        { name: 'ours', check: 'signed', keyRef: 'cosign.pub' },
+        { name: 'ours', check: 'signed', keyRef: 'cosign.pub', parameters: { later: 'x' } },
       ],
       chunked: false,
       chunkFormat: 1,

@@ -305,6 +305,17 @@ describe('doctor', () => {
     })
   })
 
+  it('has a field for what is said of Intelligent-Tiering', async () => {
+    const finding: Finding = {
+      severity: 'ok',
+      message: 'no archive tiers',
+      intelligentTiering: 'not configured',
+    }
+    const result = await check(new Provider([finding], []))
+    expect(result.intelligent_tiering).toBe('not configured')
+    expect(result.findings).toContainEqual({ severity: 'ok', message: 'no archive tiers' })
+  })
+
   it('goes on where the provider does not tell', async () => {
     const result = await check(new Provider(new S3loError('FORBIDDEN', 'denied'), []))
     expect(texts(result, 'notice')).toContainEqual(

@@ -1,11 +1,13 @@
 import { Readable } from 'node:stream'
 import { describe, expect, it } from 'vitest'
+import { S3loError } from '../src/errors.ts'
 import { digestOf } from '../src/oci/digest.ts'
 import { MEDIA_TYPE } from '../src/oci/media-type.ts'
 import { appendHistory, historyEntry, readHistory } from '../src/store/history.ts'
 import { ImageStore } from '../src/store/image-store.ts'
 import { readAll } from '../src/stream/read-all.ts'
 import {
+  FaultyBackend,
   imageFixture,
   indexFixture,
   MemoryBackend,
@@ -62,6 +64,16 @@ describe('reading a store', () => {
     await store.push(descriptor, () => Promise.resolve(Readable.from([encode('x')])))
     expect(await backend.head(`blobs/sha512/${digest.slice(7)}`)).toBeDefined()
     expect(await text(await store.fetch(descriptor))).toBe('x')
+  })
+
+  it('says that the bucket is missing, and not only the tag', async () => {
+    const error = new S3loError('NOT_FOUND', 'the bucket does not exist')
+    const backend = new FaultyBackend(new MemoryBackend(), {
+      before: ({ method }) => {
+        if (method === 'head') throw error
+      },
+    })
+    await expect(new ImageStore(backend).read(tag)).rejects.toBe(error)
   })
 
   it('names a blob that is missing, and one whose length is wrong', async () => {

@@ -1,15 +1,12 @@
-import { readFile } from 'node:fs/promises'
-import {
-  type OpenedSource,
-  type OpenedTarget,
-  toS3loError,
-  type TransportOptions,
-} from '@s3lo/core/plugin'
+import { type OpenedSource, type OpenedTarget, type TransportOptions } from '@s3lo/core/plugin'
 import { Authenticator } from './auth/authenticator.ts'
+import { readCertificates } from './certificates.ts'
 import { RegistryClient } from './registry-client.ts'
 import { isPlainHttpHost, parseRegistryName } from './registry-name.ts'
 import type { RepositoryAccess } from './repository-api.ts'
 import { RegistryRepository } from './registry-repository.ts'
+
+export { login, logout } from './auth/login.ts'
 
 /** Opens `[//][host/]name[:tag][@digest]` to read. */
 export async function openSource(text: string, options: TransportOptions): Promise<OpenedSource> {
@@ -25,7 +22,7 @@ export async function openTarget(text: string, options: TransportOptions): Promi
 
 async function openRepository(text: string, access: RepositoryAccess, options: TransportOptions) {
   const { host, apiHost, reference } = parseRegistryName(text)
-  const { env, registryCredential, tlsCa, plainHttp: isAsked } = options
+  const { env, registryCredential, tlsCa, plainHttp: isAsked, onProgress } = options
   // A certificate to trust says that there is TLS, on this machine too.
   const plainHttp = isAsked === true || (tlsCa === undefined && isPlainHttpHost(apiHost))
   const client = new RegistryClient({
@@ -34,15 +31,8 @@ async function openRepository(text: string, access: RepositoryAccess, options: T
     plainHttp,
     env,
     authorizer: (fetch) => new Authenticator({ host, plainHttp, env, fetch, registryCredential }),
-    tlsCa: tlsCa === undefined ? undefined : await readCertificates(tlsCa),
+    tlsCa: await readCertificates(tlsCa),
+    onNotice: (message) => onProgress?.({ type: 'notice', code: 'registry', message }),
   })
   return { repository: new RegistryRepository(client, reference.name, { access }), reference }
-}
-
-async function readCertificates(path: string): Promise<string> {
-  try {
-    return await readFile(path, 'utf8')
-  } catch (error) {
-    throw toS3loError(error, 'IO', `the certificates in ${path} cannot be read`)
-  }
 }

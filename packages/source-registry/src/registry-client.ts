@@ -10,7 +10,8 @@ import {
   type HttpResponse,
   HttpTransport,
 } from './http.ts'
-import { failuresOf, MAX_ERROR_BYTES, printable, StatusError } from './registry-error.ts'
+import { failuresOf, LONGEST_WAIT_MS, MAX_ERROR_BYTES, StatusError } from './registry-error.ts'
+import { RegistryNotices } from './registry-notices.ts'
 
 /** Who finds credentials and fetches tokens for a registry. */
 export interface Authorizer {
@@ -22,6 +23,8 @@ export interface Authorizer {
     scopes: readonly string[],
     signal?: AbortSignal,
   ): Promise<boolean>
+  /** What to throw when the registry refuses the answer to its challenge; by default what it says. */
+  refusal?(scopes: readonly string[]): S3loError | undefined
 }
 
 /** Which registry, and how it is reached. */
@@ -36,8 +39,8 @@ export interface RegistryClientOptions {
   /** Certificates (PEM) that are trusted beside those of the system. */
   readonly tlsCa?: string | undefined
   readonly retry?: Partial<RetryPolicy> | undefined
-  /** Gets each `Warning: 299` of the registry once. */
-  readonly onWarning?: ((text: string) => void) | undefined
+  /** Gets what the registry lets its users know, once each: warnings, and limits that are near. */
+  readonly onNotice?: ((message: string) => void) | undefined
   /** Makes who authorises; without it every call is anonymous. It asks token services by `fetch`. */
   readonly authorizer?: ((fetch: HttpFetch) => Authorizer) | undefined
   readonly guard?: AddressGuard | undefined
@@ -75,9 +78,9 @@ interface Arrival {
   readonly url: URL
 }
 
+/** Twice as long is waited where a registry asks for it; more is left to the user. */
+const RETRY_POLICY = { ...DEFAULT_RETRY_POLICY, longestDelayMs: LONGEST_WAIT_MS / 2 }
 const MAX_HOPS = 5
-const MAX_WARNING_HEADER = 4096
-const MAX_WARNINGS = 100
 const REDIRECTS: ReadonlySet<number> = new Set([301, 302, 303, 307, 308])
 /** Bytes of a body between two signs of progress. */
 const SLICE = 64 * 1024
@@ -93,17 +96,16 @@ export class RegistryClient {
   readonly #authorizer: Authorizer | undefined
   readonly #guard: AddressGuard
   readonly #transport: HttpTransport
-  readonly #onWarning: ((text: string) => void) | undefined
-  readonly #warned = new Set<string>()
+  readonly #notices: RegistryNotices
 
   constructor(options: RegistryClientOptions) {
     const { host, apiHost = host, plainHttp = false, env, tlsCa } = options
     this.host = host
     this.origin = new URL(`${plainHttp ? 'http' : 'https'}://${apiHost}`)
-    this.requests = new Requests({ ...DEFAULT_RETRY_POLICY, ...options.retry }, failuresOf(host))
+    this.requests = new Requests({ ...RETRY_POLICY, ...options.retry }, failuresOf(host))
     this.#guard = options.guard ?? new AddressGuard(this.origin)
     this.#transport = new HttpTransport({ env, tlsCa, guard: this.#guard })
-    this.#onWarning = options.onWarning
+    this.#notices = new RegistryNotices(host, options.onNotice)
     this.#authorizer = options.authorizer?.((url, init) => this.#fetch(url, init))
   }
 
@@ -172,7 +174,13 @@ export class RegistryClient {
       const { response, url } = arrival
       const challenge = response.headers.get('www-authenticate')
       if (response.status !== 401 || challenge === undefined) return arrival
-      if (isRepeated || call.stream || !this.#guard.isOwn(url)) return arrival
+      if (!this.#guard.isOwn(url)) return arrival
+      if (isRepeated || call.stream) {
+        const refused = authorization && this.#authorizer?.refusal?.(scopes)
+        if (!refused) return arrival
+        response.body.destroy()
+        throw refused
+      }
       const refusal = await toStatusError(response, call.what)
       if (!(await this.#authorizer?.challenged(challenge, scopes, signal))) throw refusal
     }
@@ -211,7 +219,7 @@ export class RegistryClient {
     const size = call.stream?.size ?? call.body?.byteLength
     if (size !== undefined) headers['content-length'] = String(size)
     const response = await this.#transport.send(url, { method: call.method, headers, body, signal })
-    if (isOwn) this.#report(response.headers.get('warning'))
+    if (isOwn) this.#notices.read(response.status, response.headers)
     return response
   }
 
@@ -245,15 +253,6 @@ export class RegistryClient {
       'FORBIDDEN',
       `${what}: the registry ${this.host} leads from TLS to plain HTTP`,
     )
-  }
-
-  #report(header: string | undefined): void {
-    if (header === undefined || !this.#onWarning) return
-    for (const text of warningsIn(header)) {
-      if (this.#warned.has(text) || this.#warned.size >= MAX_WARNINGS) continue
-      this.#warned.add(text)
-      this.#onWarning(text)
-    }
   }
 }
 
@@ -312,10 +311,4 @@ function* slices(body: Uint8Array): Generator<Uint8Array> {
   for (let start = 0; start < body.byteLength; start += SLICE) {
     yield body.subarray(start, start + SLICE)
   }
-}
-
-/** The texts of a `Warning` header (OCI distribution spec v1.1.1, "warnings"). */
-function warningsIn(header: string): readonly string[] {
-  const found = header.slice(0, MAX_WARNING_HEADER).matchAll(/299 [^\s"]+ "((?:[^"\\]|\\.)*)"/g)
-  return [...found].map(([, text = '']) => printable(text.replaceAll(/\\(.)/g, '$1')))
 }

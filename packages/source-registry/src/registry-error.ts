@@ -9,9 +9,12 @@ import {
   type ToFailure,
 } from '@s3lo/core/transfer'
 import type { HttpHeaders } from './http.ts'
+import { formatWait, type RateLimit, rateLimitOf } from './rate-limit.ts'
 
 /** Bytes of an error's body that are read. */
 export const MAX_ERROR_BYTES = 64 * 1024
+/** Milliseconds: where a registry asks to wait longer, the user decides. */
+export const LONGEST_WAIT_MS = 120_000
 const MAX_MESSAGE = 300
 
 /** An answer that is not what was asked for (OCI distribution spec v1.1.1, "error codes"). */
@@ -65,10 +68,10 @@ const BROKEN: Meaning = {
 
 function statusFailure(error: StatusError, what: string, host: string): Failure {
   const { status, reason, detail, headers } = error
-  const meaning = meaningOf(error, host)
+  const asked = retryAfterMs(headers.get('retry-after'))
+  const meaning = meaningOf(error, host, asked)
   const said = detail === '' ? meaning.text : `${meaning.text}: ${detail}`
   const failure = failureOf({ ...meaning, text: said }, what, error)
-  const asked = retryAfterMs(headers.get('retry-after'))
   return {
     ...failure,
     status,
@@ -77,16 +80,9 @@ function statusFailure(error: StatusError, what: string, host: string): Failure 
   }
 }
 
-function meaningOf({ status, reason }: StatusError, host: string): Meaning {
-  if (status === 429 || reason === 'TOOMANYREQUESTS') {
-    const hint = `wait, or log in for a higher limit: s3lo login ${host}`
-    return {
-      code: 'UNAVAILABLE',
-      text: `the registry ${host} limits requests`,
-      hint,
-      retryable: true,
-    }
-  }
+function meaningOf(error: StatusError, host: string, askedMs: number | undefined): Meaning {
+  const { status, reason } = error
+  if (status === 429 || reason === 'TOOMANYREQUESTS') return limited(error, host, askedMs)
   if (status >= 500 || status === 408 || status === 425) {
     const text = `the registry ${host} failed with status ${status}`
     return { code: 'UNAVAILABLE', text, hint: 'try again later', retryable: status !== 501 }
@@ -103,6 +99,27 @@ function meaningOf({ status, reason }: StatusError, host: string): Meaning {
   }
   if (code === 'NOT_FOUND') return { code, text: 'does not exist' }
   return { code, text: byStatus?.text ?? `the registry ${host} answered with status ${status}` }
+}
+
+/** Waits of hours, as Docker Hub's for its count of pulls, are not waited for. */
+function limited({ headers }: StatusError, host: string, askedMs: number | undefined): Meaning {
+  const quota = rateLimitOf(headers)
+  const isSpent = quota?.remaining === 0 && (quota.windowSeconds ?? 0) * 1000 > LONGEST_WAIT_MS
+  const windowMs = isSpent ? 1000 * (quota.windowSeconds ?? 0) : 0
+  const waitMs = askedMs ?? windowMs
+  const isLong = waitMs > LONGEST_WAIT_MS
+  const counted = quota === undefined ? '' : ` to ${quotaText(quota)}`
+  const wait = isLong ? `wait (${formatWait(waitMs / 1000)} at most)` : 'wait'
+  return {
+    code: 'UNAVAILABLE',
+    text: `the registry ${host} limits requests${counted}`,
+    hint: `${wait}, or log in for a higher limit: s3lo login ${host}`,
+    retryable: !isLong,
+  }
+}
+
+function quotaText({ limit, windowSeconds }: RateLimit): string {
+  return windowSeconds === undefined ? String(limit) : `${limit} in ${formatWait(windowSeconds)}`
 }
 
 const STATUS: Readonly<Record<number, { readonly code: ErrorCode; readonly text?: string }>> = {

@@ -374,7 +374,7 @@ describe('warnings', () => {
   it('are reported once each', async () => {
     const warnings: string[] = []
     const own = openRepository(server.host, REPOSITORY, {
-      onWarning: (text) => warnings.push(text),
+      onNotice: (text) => warnings.push(text),
     })
     const warning = '299 - "say \\"hello\\"", 299 - "this tag is old", 199 - "no"'
     server.script = (_request, response) => {
@@ -383,7 +383,8 @@ describe('warnings', () => {
     }
     await own.exists(LAYER.descriptor)
     await own.exists(LAYER.descriptor)
-    expect(warnings).toEqual(['say "hello"', 'this tag is old'])
+    const says = `the registry ${server.host} says:`
+    expect(warnings).toEqual([`${says} say "hello"`, `${says} this tag is old`])
     await own.close()
   })
 })

@@ -34,6 +34,9 @@ export default class CopyCommand extends S3loCommand {
   force = Option.Boolean('--force', false, {
     description: 'overwrite the tag even where the image is immutable',
   })
+  validate = Option.Boolean('--validate', false, {
+    description: 'publish only what passes the policies of the bucket',
+  })
   referrers = Option.String('--referrers', {
     description: 'copy `WHICH` attachments of the image: all or none',
   })
@@ -55,9 +58,16 @@ export default class CopyCommand extends S3loCommand {
   }
 
   protected override async run(host: Host, given: OperationOptions): Promise<Output> {
-    const { platforms, force, dryRun } = this
+    const { platforms, force, validate, dryRun } = this
     const referrers = parseReferrers(this.referrers)
-    const options = { ...given, platforms, force, referrers, ...(dryRun ? { dryRun } : {}) }
+    const options = {
+      ...given,
+      platforms,
+      force,
+      validate,
+      referrers,
+      ...(dryRun ? { dryRun } : {}),
+    }
     const { hasTagPattern } = await import('@s3lo/core')
     const isPattern = hasTagPattern(this.source)
     return this.allTags || isPattern

@@ -29,17 +29,21 @@ export default class PushCommand extends S3loCommand {
   force = Option.Boolean('--force', false, {
     description: 'overwrite the tag even where the image is immutable',
   })
+  validate = Option.Boolean('--validate', false, {
+    description: 'publish only what passes the policies of the bucket',
+  })
 
   protected override readonly activity = 'Pushing'
 
   protected override async run(host: Host, options: OperationOptions): Promise<Output> {
     this.status(`Pushing ${this.image} to ${this.destination}`)
-    const { platform, allPlatforms, force } = this
+    const { platform, allPlatforms, force, validate } = this
     const result = await host.push(this.image, this.destination, {
       ...options,
       platform,
       allPlatforms,
       force,
+      validate,
     })
     return { result, render: () => '', status: 'Done.' }
   }

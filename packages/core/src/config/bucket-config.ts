@@ -1,6 +1,9 @@
+import type { PolicyRule } from '../contract/policy-check.ts'
+import { SEVERITIES } from '../contract/scanner.ts'
 import { isS3loError } from '../errors.ts'
 import { BUCKET_CONFIG_KEY } from '../layout/keys.ts'
 import { parseDuration } from './duration.ts'
+import { isWellFormed } from './glob.ts'
 import { YamlReader, type YamlValue } from './yaml-reader.ts'
 
 /** The largest `s3lo.yaml` that is read (bytes): the parser is slow on hostile ones. */
@@ -31,16 +34,7 @@ export interface ImageSettings {
   readonly lifecycle?: LifecycleSettings
 }
 
-/** One of the `policies:` that an image is validated against; what each member means depends on `check`. */
-export interface PolicyRule {
-  /** For reports; the name of the check where none is given. */
-  readonly name: string
-  readonly check: string
-  readonly maxSeverity?: string
-  readonly maxDays?: number
-  readonly maxBytes?: number
-  readonly keyRef?: string
-}
+export type { PolicyRule } from '../contract/policy-check.ts'
 
 /** What `s3lo.yaml` says about a bucket. */
 export interface BucketConfig {
@@ -147,6 +141,17 @@ function readPolicies(yaml: YamlReader, value: YamlValue): readonly PolicyRule[]
   return yaml.list(value).map((entry) => readPolicy(yaml, entry))
 }
 
+/** The keys of a policy that have a meaning here; all others are parameters of its check. */
+const POLICY_KEYS = new Set([
+  'name',
+  'check',
+  'images',
+  'max_severity',
+  'max_days',
+  'max_bytes',
+  'key_ref',
+])
+
 function readPolicy(yaml: YamlReader, value: YamlValue): PolicyRule {
   const members = yaml.mapping(value)
   const text = (key: string): string | undefined =>
@@ -159,12 +164,39 @@ function readPolicy(yaml: YamlReader, value: YamlValue): PolicyRule {
     name: text('name') ?? check,
     check,
     ...defined({
-      maxSeverity: text('max_severity'),
+      parameters: readParameters(yaml, members),
+      images: readMember(members, 'images', (member) => readPatterns(yaml, member)),
+      maxSeverity: readMember(members, 'max_severity', (member) => readSeverity(yaml, member)),
       maxDays: number('max_days'),
       maxBytes: number('max_bytes'),
       keyRef: text('key_ref'),
     }),
   }
+}
+
+/** A pattern that can match nothing would let everything pass: it is refused. */
+function readPatterns(yaml: YamlReader, value: YamlValue): readonly string[] {
+  return yaml.list(value).map((entry) => {
+    const pattern = yaml.text(entry) ?? ''
+    if (pattern !== '' && isWellFormed(pattern)) return pattern
+    throw yaml.error(entry, `is ${JSON.stringify(pattern)}, not the name of an image or a glob`)
+  })
+}
+
+function readSeverity(yaml: YamlReader, value: YamlValue): string | undefined {
+  const severity = yaml.text(value)?.toUpperCase()
+  if (!severity || SEVERITIES.some((known) => known === severity)) return severity || undefined
+  throw yaml.error(value, `is none of ${SEVERITIES.join(', ')}`)
+}
+
+/** A null prototype: the keys are foreign. */
+function readParameters(yaml: YamlReader, members: Members): PolicyRule['parameters'] {
+  const parameters: Record<string, string> = Object.create(null)
+  for (const [key, value] of members) {
+    const text = POLICY_KEYS.has(key) ? undefined : yaml.scalarText(value)
+    if (text !== undefined) parameters[key] = text
+  }
+  return Object.keys(parameters).length > 0 ? parameters : undefined
 }
 
 /** The members that have a value: absent means absent. */

@@ -33,7 +33,7 @@ const READERS: Readonly<Record<string, (text: string) => ConfigValue | undefined
 const STORE_KEYS: ReadonlySet<string> = new Set(['chunked'])
 
 /** The settings that {@link parseSetting} knows, in the order in which they are shown. */
-export const SETTING_KEYS: readonly string[] = Object.keys(READERS)
+const SETTING_KEYS: readonly string[] = Object.keys(READERS)
 
 /**
  * Reads `key=value` of a scope: empty for the store's defaults, else an image name or a glob. An

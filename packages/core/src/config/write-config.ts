@@ -60,13 +60,15 @@ function valuesOf(config: BucketConfig): ReadonlyMap<string, ConfigEdit> {
 
 /** A policy as the file has it. */
 export function toPolicy(rule: PolicyRule): { readonly [key: string]: ConfigValue } {
-  const { name, check, maxSeverity, maxDays, maxBytes, keyRef } = rule
+  const { name, check, maxSeverity, maxDays, maxBytes, keyRef, images, parameters } = rule
   return {
     name,
     check,
+    ...(images === undefined ? {} : { images }),
     ...(maxSeverity === undefined ? {} : { max_severity: maxSeverity }),
     ...(maxDays === undefined ? {} : { max_days: maxDays }),
     ...(maxBytes === undefined ? {} : { max_bytes: maxBytes }),
     ...(keyRef === undefined ? {} : { key_ref: keyRef }),
+    ...parameters,
   }
 }

@@ -80,6 +80,11 @@ export class YamlReader {
     return this.#scalar(value, 'a text')?.source
   }
 
+  /** As {@link text}, but a mapping or list is `undefined` too. */
+  scalarText(value: YamlValue): string | undefined {
+    return this.#yaml.isScalar(this.#resolve(value.node)) ? this.text(value) : undefined
+  }
+
   /** A whole number that is not negative and that a double holds exactly. */
   wholeNumber(value: YamlValue): number | undefined {
     const what = 'a whole number of 0 or more, without quotes'

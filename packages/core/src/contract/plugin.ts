@@ -3,6 +3,10 @@ import type { CallOptions } from './call-options.ts'
 import type { ImageSource, StreamingSource } from './image-source.ts'
 import type { ImageTarget, StreamingTarget } from './image-target.ts'
 import type { Reference } from '../oci/reference.ts'
+import type { PolicyCheckModule } from './policy-check.ts'
+import type { ProgressOptions } from './progress.ts'
+import type { LoginResult, LogoutResult } from './registry-login.ts'
+import type { ScannerModule } from './scanner.ts'
 import type { BackendModule } from './storage-backend.ts'
 
 /**
@@ -17,8 +21,8 @@ export interface Contribution<T> {
   load(): Promise<T>
 }
 
-/** What a transport (`oci:`, `docker-daemon:`) is opened with. */
-export interface TransportOptions extends CallOptions {
+/** What a transport (`oci:`, `docker-daemon:`) is opened with; `onProgress` is for notices. */
+export interface TransportOptions extends CallOptions, ProgressOptions {
   readonly env: Readonly<Record<string, string | undefined>>
   /** What the plugin of a cloud has for a registry host; `undefined` when no plugin knows the host. */
   readonly registryCredential?:
@@ -42,6 +46,14 @@ export interface OpenedTarget {
 export interface SourceModule {
   openSource?(text: string, options: TransportOptions): Promise<OpenedSource>
   openTarget?(text: string, options: TransportOptions): Promise<OpenedTarget>
+  /** Keeps a credential for a registry that has accepted it. Throws `UNAUTHORIZED` for another. */
+  login?(
+    registry: string,
+    credential: RegistryCredential,
+    options: TransportOptions,
+  ): Promise<LoginResult>
+  /** Forgets what {@link login} keeps. */
+  logout?(registry: string, options: TransportOptions): Promise<LogoutResult>
 }
 
 /**
@@ -51,6 +63,11 @@ export interface SourceModule {
 export interface CommandContribution extends Contribution<{ readonly default: unknown }> {
   /** The words that select it: `['sign']`, `['soci', 'create']`. */
   readonly path: readonly string[]
+  /**
+   * The exit status of everything that is an error, a wrong command line too, in place of the
+   * status of its code: for commands that promise scripts one number. An interruption keeps its own.
+   */
+  readonly errorStatus?: number
 }
 
 /** What a registry accepts for a while. */
@@ -90,6 +107,10 @@ export interface Plugin {
   readonly backends?: Readonly<Record<string, Contribution<BackendModule>>>
   /** By transport, without `:`. */
   readonly sources?: Readonly<Record<string, Contribution<SourceModule>>>
+  /** By name, as `--scanner` says it. */
+  readonly scanners?: Readonly<Record<string, Contribution<ScannerModule>>>
+  /** By what `check:` says in a policy. */
+  readonly policyChecks?: Readonly<Record<string, Contribution<PolicyCheckModule>>>
   readonly registryCredentials?: readonly RegistryCredentialContribution[]
   readonly commands?: readonly CommandContribution[]
 }

@@ -70,6 +70,8 @@ export interface Finding {
   readonly severity: 'ok' | 'notice' | 'problem'
   readonly message: string
   readonly hint?: string
+  /** Of S3, where the finding is about that: what `doctor` has a field for. */
+  readonly intelligentTiering?: 'enabled' | 'not configured'
 }
 
 /**
@@ -125,6 +127,11 @@ export interface StorageBackend {
    * only reads. A backend without this method knows its guarantees when it is opened.
    */
   proveGuarantees?(options?: CallOptions): Promise<BackendGuarantees>
+  /**
+   * Lends an object as a read-only file of this machine, without copying it; `undefined` when there is
+   * no such object or it cannot be lent there. The content is not verified.
+   */
+  linkTo?(key: string, file: string, options?: CallOptions): Promise<ObjectInfo | undefined>
   presignGet?(key: string, options: PresignOptions): Promise<URL>
   abandonedUploads?(options?: CallOptions): AsyncIterable<AbandonedUpload>
   abortUpload?(upload: AbandonedUpload, options?: CallOptions): Promise<void>

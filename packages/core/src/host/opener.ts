@@ -1,5 +1,6 @@
 import type { CallOptions } from '../contract/call-options.ts'
 import type { Plugin, TransportOptions } from '../contract/plugin.ts'
+import type { ProgressOptions } from '../contract/progress.ts'
 import type { BackendOptions, StorageBackend, StoreLocation } from '../contract/storage-backend.ts'
 import { S3loError } from '../errors.ts'
 import type { SourceEnd, TargetEnd } from '../graph/transfer.ts'
@@ -28,7 +29,7 @@ export interface HostOptions {
 }
 
 /** What a store is opened with, over what the host was made with. */
-export interface OpenOptions extends CallOptions {
+export interface OpenOptions extends CallOptions, ProgressOptions {
   readonly endpoint?: string | undefined
 }
 
@@ -103,7 +104,7 @@ export class Opener {
     }
     const module = await this.registry.source(end.transport)
     if (!module.openSource) throw oneWay(end.transport, 'written to')
-    const opened = await module.openSource(end.text, this.#transportOptions(options))
+    const opened = await module.openSource(end.text, this.transportOptions(options))
     return using(opened.source, () => use(opened))
   }
 
@@ -119,8 +120,19 @@ export class Opener {
     }
     const module = await this.registry.source(end.transport)
     if (!module.openTarget) throw oneWay(end.transport, 'read from')
-    const opened = await module.openTarget(end.text, this.#transportOptions(options))
+    const opened = await module.openTarget(end.text, this.transportOptions(options))
     return using(opened.target, () => use(opened))
+  }
+
+  /** What a transport is opened with. */
+  transportOptions({ signal, onProgress }: OpenOptions): TransportOptions {
+    const { env } = this
+    const { tlsCa, plainHttp } = this.options
+    const registryCredential: TransportOptions['registryCredential'] = async (host, options) => {
+      const module = await this.registry.registryCredential(host)
+      return module?.getRegistryCredential(host, { env, ...options })
+    }
+    return { env, tlsCa, plainHttp, registryCredential, signal, onProgress }
   }
 
   #backendOptions(options: OpenOptions): BackendOptions {
@@ -133,16 +145,6 @@ export class Opener {
       credentials,
       signal: options.signal,
     }
-  }
-
-  #transportOptions({ signal }: CallOptions): TransportOptions {
-    const { env } = this
-    const { tlsCa, plainHttp } = this.options
-    const registryCredential: TransportOptions['registryCredential'] = async (host, options) => {
-      const module = await this.registry.registryCredential(host)
-      return module?.getRegistryCredential(host, { env, ...options })
-    }
-    return { env, tlsCa, plainHttp, registryCredential, signal }
   }
 }
 

@@ -3,12 +3,18 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { S3loError } from '../errors.ts'
 import type { SourceEnd, TargetEnd } from '../graph/transfer.ts'
-import { splitTag } from '../image-end.ts'
-import { parseExplicitReference, type StoreReference } from '../layout/store-reference.ts'
+import { type ImageEnd, splitTag } from '../image-end.ts'
+import {
+  parseExplicitReference,
+  parseStoreReference,
+  type StoreReference,
+} from '../layout/store-reference.ts'
 import type { CopyOptions, CopyResult } from '../operations/copy.ts'
 import type { CopyTagsOptions, CopyTagsResult } from '../operations/copy-tags.ts'
+import type { PublishOptions } from '../operations/options.ts'
 import type { PullOptions, PullResult } from '../operations/pull.ts'
 import type { PushOptions, PushResult } from '../operations/push.ts'
+import { publishValidation, type ValidationChoice } from './examinations.ts'
 import type { Opener } from './opener.ts'
 
 /** The transport of a bare name on each side. */
@@ -20,13 +26,15 @@ export async function pushImage(
   opener: Opener,
   image: string,
   destination: string,
-  options: PushOptions = {},
+  options: PushOptions & ValidationChoice = {},
 ): Promise<PushResult> {
   const to = parseExplicitReference(destination)
   const from = opener.parseEnd(image, ENGINE)
   const { push } = await import('../operations/push.ts')
   return opener.withSource(from, options, (source) =>
-    opener.withStore(to, options, (store) => push(source, store, to, options)),
+    opener.withStore(to, options, (store) =>
+      push(source, store, to, { ...options, ...publishValidation(opener, to, store, options) }),
+    ),
   )
 }
 
@@ -58,7 +66,7 @@ export async function copyImage(
   opener: Opener,
   source: string,
   destination: string,
-  options: CopyOptions = {},
+  options: CopyOptions & ValidationChoice = {},
 ): Promise<CopyResult> {
   const from = opener.parseEnd(source, REGISTRY)
   const to = opener.parseEnd(destination, REGISTRY)
@@ -70,7 +78,10 @@ export async function copyImage(
         sourceEnd.source.kind === 'streaming' && targetEnd.target.kind === 'streaming'
       return bothStream
         ? copyThroughLayout(opener, sourceEnd, targetEnd, options)
-        : copy(sourceEnd, targetEnd, options)
+        : copy(sourceEnd, targetEnd, {
+            ...options,
+            ...validation(opener, to, targetEnd, options),
+          })
     }),
   )
 }
@@ -80,7 +91,7 @@ export async function copyImageTags(
   opener: Opener,
   source: string,
   destination: string,
-  options: CopyTagsOptions = {},
+  options: CopyTagsOptions & ValidationChoice = {},
 ): Promise<CopyTagsResult> {
   const { end: from, tag: pattern = '*' } = splitTag(opener.parseEnd(source, REGISTRY))
   const { end: to, tag } = splitTag(opener.parseEnd(destination, REGISTRY))
@@ -93,9 +104,23 @@ export async function copyImageTags(
   const { copyTags } = await import('../operations/copy-tags.ts')
   return opener.withSource(from, { ...options, endpoint: sourceEndpoint }, (sourceEnd) =>
     opener.withTarget(to, { ...options, endpoint: destEndpoint }, (targetEnd) =>
-      copyTags(sourceEnd, targetEnd, pattern, options),
+      copyTags(sourceEnd, targetEnd, pattern, {
+        ...options,
+        ...validation(opener, to, targetEnd, options),
+      }),
     ),
   )
+}
+
+/** Holds what a copy publishes against the policies of its store. */
+function validation(
+  opener: Opener,
+  to: ImageEnd,
+  { target }: TargetEnd,
+  options: ValidationChoice,
+): PublishOptions {
+  const location = to.kind === 'store' ? parseStoreReference(to.text) : { scheme: '', bucket: '' }
+  return publishValidation(opener, location, target, options)
 }
 
 /** Between two ends that both stream, a layout folder holds the image: neither waits for the other. */

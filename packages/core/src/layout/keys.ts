@@ -52,6 +52,12 @@ export function signaturesPrefix(reference: Reference): string {
   return `${tagPrefix(reference)}signatures/`
 }
 
+/** Where the signature record of a key is; its id is 16 lower-case hex digits. Throws `INTEGRITY` for another. */
+export function signatureKey(reference: Reference, keyId: string): string {
+  if (/^[0-9a-f]{16}$/.test(keyId)) return `${signaturesPrefix(reference)}${keyId}.json`
+  throw new S3loError('INTEGRITY', `${JSON.stringify(keyId.slice(0, 40))} is not the id of a key`)
+}
+
 /** The files beside `manifest.json` that versions of the Go program wrote; nothing else is a tag's own. */
 export function sidecarKeys(reference: Reference): readonly string[] {
   const prefix = tagPrefix(reference)

@@ -18,10 +18,10 @@ import { parsePlatform } from '../oci/platform.ts'
 import type { Reference } from '../oci/reference.ts'
 import { ImageStore } from '../store/image-store.ts'
 import { copySignatures, signatureKeys } from '../store/signature-records.ts'
-import type { ForceOptions, OperationOptions } from './options.ts'
+import type { ForceOptions, OperationOptions, PublishOptions } from './options.ts'
 import { assertTagged, tagPolicy } from './tag-policy.ts'
 
-export interface CopyOptions extends OperationOptions, ForceOptions {
+export interface CopyOptions extends OperationOptions, ForceOptions, PublishOptions {
   /** `os/arch[/variant]`: only these; default everything, attestations included. */
   readonly platforms?: readonly string[] | undefined
   /** Whether what refers to the image (signatures, SBOMs) travels with it; default `all`. */
@@ -76,6 +76,7 @@ export async function copy(
     tagOptions: () => policy ?? {},
     beforeTag: async (planned: GraphPlan) => {
       referrersCopied = await carryReferrers(from, to, planned, options)
+      await options.beforePublish?.(planned.root, to.reference)
     },
   }
   const transfer = dryRun

@@ -8,6 +8,7 @@ import type { ImageStore } from '../store/image-store.ts'
 import { signatureKeys } from '../store/signature-records.ts'
 import type { ForceOptions } from './options.ts'
 import { assertTagged } from './tag-policy.ts'
+import { formatStore } from '../layout/format-store.ts'
 
 export type DeleteOptions = ForceOptions & CallOptions
 
@@ -37,7 +38,7 @@ export async function deleteTag(
   const exists = await store.backend.head(manifestKey(reference), { signal })
   if (!exists && sidecars.length === 0) {
     throw new S3loError('NOT_FOUND', `${formatImageName(reference)} is not in ${store.name}`, {
-      hint: `s3lo list ${store.name}/ shows what is there`,
+      hint: `s3lo list ${formatStore(store.backend)} shows what is there`,
     })
   }
   await deleteKeys(store, [manifestKey(reference)], signal)
@@ -80,6 +81,6 @@ export async function deleteAllTags(
   }
   if (results.length > 0) return results
   throw new S3loError('NOT_FOUND', `image ${image.name} is not in ${store.name}`, {
-    hint: `s3lo list ${store.name}/ shows what is there`,
+    hint: `s3lo list ${formatStore(store.backend)} shows what is there`,
   })
 }

@@ -10,7 +10,7 @@ import type { Manifest } from '../oci/document.ts'
 import { isManifestMediaType, MEDIA_TYPE } from '../oci/media-type.ts'
 import { formatPlatform } from '../oci/platform.ts'
 import type { ImageStore } from '../store/image-store.ts'
-import { formatTag } from './format-store.ts'
+import { formatTag } from '../layout/format-store.ts'
 import { type GraphTag, reachable, readStoreGraph, type StoreGraph } from './store-graph.ts'
 import { listStored } from './stored-content.ts'
 

@@ -18,7 +18,7 @@ import {
   type ImagesReport,
   type ManifestIssue,
 } from './doctor-images.ts'
-import { formatStore } from './format-store.ts'
+import { formatStore } from '../layout/format-store.ts'
 import { diagnose, findInterruptedUploads, type InterruptedUploads } from './provider-findings.ts'
 
 export interface DoctorOptions extends CheckOptions, ProbeOptions {
@@ -42,6 +42,8 @@ export interface DoctorResult {
   readonly orphaned_bytes: number
   /** Absent where the store has no such thing or does not tell. */
   readonly interrupted_uploads?: InterruptedUploads
+  /** Of S3, where it may be looked at. */
+  readonly intelligent_tiering?: 'enabled' | 'not configured'
   /** How far the store's clock is ahead of this machine's (milliseconds); absent when untested. */
   readonly clock_skew_ms?: number
   readonly guarantees: GuaranteeReport
@@ -72,6 +74,7 @@ export async function doctor(
   const uploads = await findInterruptedUploads(backend, { now, signal })
   const endpoint = probe ? await probeEndpoint(backend, { now, signal }) : UNTESTED_ENDPOINT
   const provider = await diagnose(backend, { signal })
+  const tiering = provider.find(({ intelligentTiering }) => intelligentTiering)?.intelligentTiering
   const layoutOk = images.tags > 0 || images.blobs > 0
   const broken = images.issues.length > 0
   return {
@@ -84,6 +87,7 @@ export async function doctor(
     orphaned_blobs: images.orphans.count,
     orphaned_bytes: images.orphans.bytes,
     ...(uploads.found ? { interrupted_uploads: uploads.found } : {}),
+    ...(tiering ? { intelligent_tiering: tiering } : {}),
     ...(endpoint.clockSkewMs === undefined ? {} : { clock_skew_ms: endpoint.clockSkewMs }),
     guarantees: endpoint.guarantees,
     ...(images.verified
@@ -96,11 +100,16 @@ export async function doctor(
       ...judgeImages(backend, images),
       ...uploads.findings,
       ...endpoint.findings,
-      ...provider,
+      ...provider.map(toDocument),
     ],
     broken,
     ok: layoutOk && config.ok && !broken,
   }
+}
+
+/** What has a field of its own is left out. */
+function toDocument({ severity, message, hint }: Finding): Finding {
+  return { severity, message, ...(hint === undefined ? {} : { hint }) }
 }
 
 interface ConfigReport {

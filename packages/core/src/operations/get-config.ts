@@ -11,7 +11,7 @@ import { hasWildcard } from '../config/glob.ts'
 import { toPolicy } from '../config/write-config.ts'
 import type { CallOptions } from '../contract/call-options.ts'
 import type { StorageBackend } from '../contract/storage-backend.ts'
-import { formatStore } from './format-store.ts'
+import { formatStore } from '../layout/format-store.ts'
 
 /** Rules of retention; field names are those of the file and of `--output json`. */
 export interface LifecycleFields {

@@ -8,6 +8,7 @@ import type { ImageStore } from '../store/image-store.ts'
 import { readTagManifest } from '../store/manifests.ts'
 import { readTagEntries, type TagEntry } from '../store/tags.ts'
 import { planGraph } from '../graph/plan.ts'
+import { formatStore } from '../layout/format-store.ts'
 
 export interface HistoryOptions extends CallOptions, ProgressOptions {
   /** At most so many rows; 0 means all (default 10). */
@@ -74,7 +75,7 @@ export async function imageHistory(
   }
   if (!found) {
     throw new S3loError('NOT_FOUND', `image ${image} is not in ${store.name}`, {
-      hint: `s3lo list ${store.name}/ shows what is there`,
+      hint: `s3lo list ${formatStore(store.backend)} shows what is there`,
     })
   }
   const shown = all ? rows : rows.filter(({ superseded }) => !superseded)

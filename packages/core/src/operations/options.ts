@@ -1,10 +1,23 @@
 import type { CallOptions } from '../contract/call-options.ts'
 import type { ProgressOptions } from '../contract/progress.ts'
+import type { ManifestDocument } from '../oci/document.ts'
+import type { Reference } from '../oci/reference.ts'
 
 /** What every operation that moves content accepts. */
 export interface OperationOptions extends CallOptions, ProgressOptions {
   /** Blobs in flight at once (default 10). */
   readonly concurrency?: number | undefined
+}
+
+/** What every operation that publishes a tag accepts. */
+export interface PublishOptions {
+  /**
+   * Told of the root once everything below it is in the target: what it throws keeps the tag from
+   * being written.
+   */
+  readonly beforePublish?:
+    | ((root: ManifestDocument, reference: Reference) => Promise<void>)
+    | undefined
 }
 
 /** What every operation that overwrites or removes a tag accepts. */

@@ -1,7 +1,7 @@
 import type { CallOptions } from '../contract/call-options.ts'
 import { type Finding, type StorageBackend, supports } from '../contract/storage-backend.ts'
 import { isS3loError } from '../errors.ts'
-import { formatStore } from './format-store.ts'
+import { formatStore } from '../layout/format-store.ts'
 
 /** Uploads that were begun more than a day ago and never ended: their parts cost money. */
 export interface InterruptedUploads {

@@ -3,10 +3,10 @@ import { formatReference, type StoreReference } from '../layout/store-reference.
 import { parsePlatform } from '../oci/platform.ts'
 import { totalSize } from '../oci/descriptor.ts'
 import type { ImageStore } from '../store/image-store.ts'
-import type { ForceOptions, OperationOptions } from './options.ts'
+import type { ForceOptions, OperationOptions, PublishOptions } from './options.ts'
 import { assertTagged, tagPolicy } from './tag-policy.ts'
 
-export interface PushOptions extends OperationOptions, ForceOptions {
+export interface PushOptions extends OperationOptions, ForceOptions, PublishOptions {
   /** `os/arch[/variant]`: which platform of several; default the only one, else the host's. */
   readonly platform?: string | undefined
   /** Publish the index with all its platforms and attestations. */
@@ -43,6 +43,7 @@ export async function push(
     {
       ...options,
       selection: options.allPlatforms ? { kind: 'all' } : { kind: 'choose', platform },
+      beforeTag: async ({ root }) => options.beforePublish?.(root, to),
       tagOptions: (planned) => ({
         ...policy,
         imageSize: totalSize(planned.blobs.map(({ descriptor }) => descriptor)),

@@ -2,7 +2,7 @@ import type { BucketConfig, ImageSettings } from '../config/bucket-config.ts'
 import { readConfigDocument } from '../config/edit-config.ts'
 import type { CallOptions } from '../contract/call-options.ts'
 import { type StorageBackend, supports } from '../contract/storage-backend.ts'
-import { formatStore } from './format-store.ts'
+import { formatStore } from '../layout/format-store.ts'
 import { diagnose, findInterruptedUploads } from './provider-findings.ts'
 
 /** Something about the bucket as it is; field names are those of `--output json`. */

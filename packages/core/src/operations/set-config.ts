@@ -12,7 +12,7 @@ import { hasWildcard } from '../config/glob.ts'
 import type { CallOptions } from '../contract/call-options.ts'
 import type { StorageBackend } from '../contract/storage-backend.ts'
 import { S3loError } from '../errors.ts'
-import { formatStore } from './format-store.ts'
+import { formatStore } from '../layout/format-store.ts'
 import { type ConfigSettings, toSettings } from './get-config.ts'
 
 /** What a change of the configuration came to; field names are those of `--output json`. */

@@ -14,13 +14,13 @@ import { readTagEntries, type TagEntry } from '../store/tags.ts'
 export type Summarise<T> = (manifest: Manifest) => T
 
 /** A manifest that was read. */
-export interface GraphNode<T> {
+interface GraphNode<T> {
   readonly summary: T
   /** The manifests that an index names, each with its platform where it has one. */
   readonly children: readonly GraphChild[]
 }
 
-export interface GraphChild {
+interface GraphChild {
   readonly digest: string
   readonly platform?: string
 }

@@ -22,6 +22,18 @@ export async function readTagManifest(
   return readDocument(backend, manifestKey(reference), formatImageName(reference), options)
 }
 
+/**
+ * The bytes that a tag of layout v1.1.0 publishes, a manifest or not, for who judges them;
+ * `undefined` when there is none. Throws `INTEGRITY` for more than a manifest may have.
+ */
+export async function readTagContent(
+  backend: StorageBackend,
+  reference: Reference,
+  options?: CallOptions,
+): Promise<Uint8Array | undefined> {
+  return readObject(backend, manifestKey(reference), MAX_MANIFEST_BYTES, options)
+}
+
 /** Reads the manifest of a tag of layout v1.0.0; `undefined` when there is none. Throws `INTEGRITY`. */
 export async function readLegacyManifest(
   backend: StorageBackend,

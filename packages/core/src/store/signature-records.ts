@@ -1,6 +1,6 @@
 import type { CallOptions } from '../contract/call-options.ts'
 import type { StorageBackend } from '../contract/storage-backend.ts'
-import { signaturesPrefix } from '../layout/keys.ts'
+import { signatureKey, signaturesPrefix } from '../layout/keys.ts'
 import { asObject, asString, parseJson } from '../oci/json.ts'
 import type { Reference } from '../oci/reference.ts'
 import { readObject } from './manifests.ts'
@@ -25,6 +25,32 @@ export async function* signatureKeys(
     const file = key.slice(prefix.length)
     if (file.endsWith('.json') && !file.includes('/')) yield key
   }
+}
+
+/**
+ * The bytes of a key's signature record, whatever they are; `undefined` when there is none. Throws
+ * `INTEGRITY` for one that is too large.
+ */
+export async function readSignatureRecord(
+  backend: StorageBackend,
+  reference: Reference,
+  keyId: string,
+  options?: CallOptions,
+): Promise<Uint8Array | undefined> {
+  return readObject(backend, signatureKey(reference, keyId), MAX_RECORD_BYTES, options)
+}
+
+/** Writes a key's signature record in place of the one it had; returns the key of the object. */
+export async function writeSignatureRecord(
+  backend: StorageBackend,
+  reference: Reference,
+  keyId: string,
+  record: Uint8Array,
+  options?: CallOptions,
+): Promise<string> {
+  const key = signatureKey(reference, keyId)
+  await backend.put(key, record, { ...options, mediaType: 'application/json' })
+  return key
 }
 
 /** What the tag's signature records say of themselves; one that cannot be read is passed over. */

@@ -23,6 +23,22 @@ export interface Meaning {
   readonly retryable?: boolean
 }
 
+/** What every service says in words of its own. */
+export const MEANING = {
+  lost: { code: 'CONFLICT', text: 'was changed by another client' },
+  busy: {
+    code: 'UNAVAILABLE',
+    text: 'the service cannot do this now',
+    hint: 'try again later',
+    retryable: true,
+  },
+  damaged: {
+    code: 'INTEGRITY',
+    text: 'the content was damaged on its way to the service',
+    retryable: true,
+  },
+} as const satisfies Readonly<Record<string, Meaning>>
+
 /** Makes a failure of its meaning; `what` names the object. `cause` must hold no credentials. */
 export function failureOf(meaning: Meaning, what: string, cause?: Error): Failure {
   const { code, text, hint, retryable = false } = meaning

@@ -5,10 +5,12 @@ export {
   failureOf,
   type Meaning,
   networkFailure,
+  MEANING,
   retryAfterMs,
   stalled,
   withDeadline,
 } from './failure.ts'
+export { type GuardedWrite, guardedWrite } from './guarded-write.ts'
 export { Lanes } from './lanes.ts'
 export {
   openObject,

@@ -1,4 +1,4 @@
-import type { RegistryCredentialOptions, TransportOptions } from '@s3lo/core/plugin'
+import type { RegistryCredentialOptions, S3loError, TransportOptions } from '@s3lo/core/plugin'
 import type { HttpFetch } from '../http.ts'
 import { type Challenge, parseChallenges } from './challenge.ts'
 import type { Credential, CredentialStore } from './credential.ts'
@@ -6,7 +6,7 @@ import { Credentials } from './credentials.ts'
 import { parseRealm, type Realm } from './realm.ts'
 import { challengeScopes, mergeScopes, repositoryOf } from './scopes.ts'
 import { SingleFlight } from './single-flight.ts'
-import { basicAuthorization, requestToken, type Token } from './token-service.ts'
+import { basicAuthorization, refusedCredential, requestToken, type Token } from './token-service.ts'
 
 /** For which registry, and where its credentials are. */
 export interface AuthenticatorOptions {
@@ -115,6 +115,17 @@ export class Authenticator {
       await this.#refresh(mode.realm, scopes, signal, asked)
     }
     return true
+  }
+
+  /**
+   * What to say when the registry refuses what was found for it. A token that was bought with it
+   * says nothing about it: undefined.
+   */
+  refusal(scopes: readonly string[]): S3loError | undefined {
+    const credential = this.#found.get(repositoryOf(scopes) ?? '')?.credential
+    const isSentAsItIs = this.#mode?.kind === 'basic' || credential?.kind === 'registry-token'
+    if (!credential || !isSentAsItIs) return undefined
+    return refusedCredential(this.#options.host, credential)
   }
 
   #modeOf({ scheme, parameters }: Challenge): Mode {

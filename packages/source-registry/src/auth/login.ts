@@ -1,4 +1,12 @@
-import { type CallOptions, isS3loError, type JsonObject, S3loError } from '@s3lo/core/plugin'
+import {
+  type CallOptions,
+  isS3loError,
+  type JsonObject,
+  type LoginResult,
+  type LogoutResult,
+  S3loError,
+} from '@s3lo/core/plugin'
+import { readCertificates } from '../certificates.ts'
 import { RegistryClient, type RegistryClientOptions } from '../registry-client.ts'
 import { isPlainHttpHost, parseRegistryName } from '../registry-name.ts'
 import { type AuthFile, authFilePaths, readAuthFile, writeAuthFile } from './auth-file.ts'
@@ -23,30 +31,9 @@ export interface LogoutOptions extends CallOptions {
 /** How the registry is asked whether it takes the credential. */
 export interface LoginOptions extends LogoutOptions {
   readonly plainHttp?: boolean | undefined
-  /** Certificates (PEM) that are trusted beside those of the system. */
+  /** A file of certificates (PEM) that are trusted beside those of the system. */
   readonly tlsCa?: string | undefined
   readonly retry?: RegistryClientOptions['retry']
-}
-
-/** What {@link login} did. */
-export interface LoginResult {
-  readonly host: string
-  readonly username: string
-  /** A file, or the program of a credential helper. */
-  readonly keptIn: string
-  /** True where the password lies in a file as it is, in base64. */
-  readonly isPlain: boolean
-  /** False where the registry asked for no credentials, so that nothing says whether they are right. */
-  readonly isChecked: boolean
-}
-
-/** What {@link logout} did. */
-export interface LogoutResult {
-  readonly host: string
-  /** Files and helpers that had credentials and have none now. */
-  readonly removedFrom: readonly string[]
-  /** Files of other tools that still have credentials for the host. */
-  readonly remainingIn: readonly string[]
 }
 
 /**
@@ -126,7 +113,7 @@ async function check(
     apiHost,
     plainHttp,
     env,
-    tlsCa,
+    tlsCa: await readCertificates(tlsCa),
     retry,
     authorizer: (fetch) => {
       const credentials = new Credentials({ env, explicit })

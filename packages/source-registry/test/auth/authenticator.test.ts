@@ -301,6 +301,23 @@ describe('Authenticator', () => {
     },
   )
 
+  it('says whose password a registry refuses that takes passwords itself', async () => {
+    service.challenge = 'Basic realm="x"'
+    const authenticator = authenticatorFor(PASSWORD)
+    expect(authenticator.refusal(PULL)).toBeUndefined()
+    await authorize(authenticator)
+    expect(authenticator.refusal(PULL)).toMatchObject({
+      code: 'UNAUTHORIZED',
+      message: `the registry ${service.host} does not accept the credentials from a test`,
+    })
+  })
+
+  it('blames no password for a token that does not allow enough', async () => {
+    const authenticator = authenticatorFor(PASSWORD)
+    await authorize(authenticator)
+    expect(authenticator.refusal(PULL)).toBeUndefined()
+  })
+
   it('says that a login is needed when there is no anonymous token', async () => {
     service.answer = () => [403, '']
     expect(await codeOf(authorize(authenticatorFor(undefined)))).toBe('UNAUTHORIZED')

@@ -1,5 +1,4 @@
 import { randomUUID } from 'node:crypto'
-import { readFile } from 'node:fs/promises'
 import { asString, isS3loError, type TransportOptions } from '@s3lo/core/plugin'
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { login, logout } from '../../src/auth/login.ts'
@@ -182,8 +181,7 @@ function testAgainst({ htpasswd, token, tls, ca, user, password }: RegistryServe
     )
 
     it('is logged in to and out of', async () => {
-      const tlsCa = 'tlsCa' in options ? await readFile(ca, 'utf8') : undefined
-      const settings = { env: home.env, tlsCa }
+      const settings = { env: home.env, ...options }
       const wrong: unknown = await login(
         host,
         { username: user, password: 'wr0ng' },

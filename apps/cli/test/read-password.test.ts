@@ -1,8 +1,7 @@
 import { PassThrough, Readable } from 'node:stream'
 import { describe, expect, it } from 'vitest'
-import { promptLine, readPassword, type Terminal } from '../../src/auth/read-password.ts'
+import { promptLine, readPassword, type Terminal } from '../src/read-password.ts'
 import { S3loError } from '@s3lo/core/plugin'
-import { codeOf } from '../code-of.ts'
 
 describe('readPassword', () => {
   it.each([
@@ -15,7 +14,7 @@ describe('readPassword', () => {
   })
 
   it.each(['', '\n', 'a\nb\n', 'x'.repeat(100_000)])('refuses what is no line', async (text) => {
-    expect(await codeOf(readPassword(Readable.from([text])))).toBe('USAGE')
+    await expect(readPassword(Readable.from([text]))).rejects.toMatchObject({ code: 'USAGE' })
   })
 })
 
@@ -59,7 +58,7 @@ describe('promptLine', () => {
     const { input, output, modes } = terminal()
     const asked = promptLine('', { input, output, echo: false })
     input.write(typed)
-    expect(await codeOf(asked)).toBe('ABORTED')
+    await expect(asked).rejects.toMatchObject({ code: 'ABORTED' })
     expect(modes).toEqual([true, false])
   })
 
@@ -67,7 +66,7 @@ describe('promptLine', () => {
     const { input, output } = terminal()
     const asked = promptLine('', { input, output, echo: false })
     input.end()
-    expect(await codeOf(asked)).toBe('ABORTED')
+    await expect(asked).rejects.toMatchObject({ code: 'ABORTED' })
   })
 
   it('ends with its signal', async () => {
@@ -75,7 +74,7 @@ describe('promptLine', () => {
     const controller = new AbortController()
     const asked = promptLine('', { input, output, echo: false, signal: controller.signal })
     controller.abort(new S3loError('UNAVAILABLE', 'too late'))
-    expect(await codeOf(asked)).toBe('UNAVAILABLE')
+    await expect(asked).rejects.toMatchObject({ code: 'UNAVAILABLE' })
     expect(modes).toEqual([true, false])
   })
 })

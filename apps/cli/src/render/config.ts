@@ -1,0 +1,88 @@
+import type {
+  ConfigSettings,
+  ImageConfigResult,
+  SetConfigResult,
+  StoreConfigResult,
+} from '@s3lo/core'
+import { escapeText } from './text.ts'
+import { padEnd } from './width.ts'
+
+const KEY_WIDTH = 30
+
+/** A setting by its name, as text. */
+type Field = readonly [key: string, value: string]
+
+/** Everything that a store sets, scope by scope. */
+export function renderStoreConfig(store: string, result: StoreConfigResult): string {
+  const { default: defaults, images = {}, policies = [], chunked, chunk_format } = result
+  const patterns = Object.entries(images)
+  const own: Field[] = [
+    ...(chunked === undefined ? [] : [['chunked', String(chunked)] as const]),
+    ...(chunk_format === undefined ? [] : [['chunk_format', String(chunk_format)] as const]),
+  ]
+  const lines = [
+    `Bucket: ${escapeText(store)}`,
+    'Default:',
+    ...orNone([...fieldsOf(defaults), ...own], '  '),
+    ...(patterns.length > 0 ? ['Images:'] : []),
+    ...patterns.flatMap(([pattern, settings]) => [
+      `  ${escapeText(pattern)}:`,
+      ...orNone(fieldsOf(settings), '    '),
+    ]),
+    ...(policies.length > 0 ? ['Policies:'] : []),
+    ...policies.map(({ name, check }) => `  ${toText(name)} (${toText(check)})`),
+  ]
+  return `${lines.join('\n')}\n`
+}
+
+/** What holds for an image or glob, each value with where it comes from. */
+export function renderImageConfig(image: string, result: ImageConfigResult): string {
+  const { pattern, sources } = result
+  const sourceOf = (key: string): string => {
+    if (sources[key] === 'default') return 'default'
+    return pattern === image ? 'image' : `glob ${pattern}`
+  }
+  const fields = fieldsOf(result).map(
+    ([key, value]) => [key, `${value} [${sourceOf(key)}]`] as const,
+  )
+  const title = `Image: ${escapeText(image)} (${escapeText(result.ref)})`
+  return `${[title, ...orNone(fields, '  ')].join('\n')}\n`
+}
+
+/** What is worth knowing about how a change was written. */
+export function describeWrite({ changed, guard, merged }: SetConfigResult): readonly string[] {
+  const notes: string[] = []
+  if (merged) notes.push('note: somebody else changed other settings meanwhile; both are kept')
+  if (changed && guard === 'check-write-read-back') {
+    notes.push(
+      'note: this store cannot refuse an edit that is overtaken by another; it was read back after the write',
+    )
+  }
+  return notes
+}
+
+function fieldsOf({ immutable, lifecycle = {}, chunked }: ConfigSettings): readonly Field[] {
+  const values: Readonly<Record<string, string | number | boolean | undefined>> = {
+    immutable,
+    'lifecycle.keep_last': lifecycle.keep_last,
+    'lifecycle.max_age': lifecycle.max_age,
+    'lifecycle.keep_tags': lifecycle.keep_tags?.join(', '),
+    'lifecycle.mode': lifecycle.mode,
+    chunked,
+  }
+  return Object.entries(values).flatMap(([key, value]) =>
+    value === undefined ? [] : [[key, String(value)] as const],
+  )
+}
+
+/** A value of a file that may hold anything. */
+function toText(value: unknown): string {
+  return escapeText(typeof value === 'string' ? value : JSON.stringify(value))
+}
+
+function orNone(fields: readonly Field[], indent: string): readonly string[] {
+  if (fields.length === 0) return [`${indent}(none)`]
+  return fields.map(
+    ([key, value]) => `${indent}${padEnd(`${key}:`, KEY_WIDTH)}${escapeText(value)}`,
+  )
+}

@@ -1,0 +1,61 @@
+import type { ManifestDocument } from '../oci/document.ts'
+import type { Reference } from '../oci/reference.ts'
+import type { CallOptions } from './call-options.ts'
+import type { ImageSource } from './image-source.ts'
+import type { ProgressOptions } from './progress.ts'
+import type { StorageBackend } from './storage-backend.ts'
+
+/** One of the `policies:` that an image is validated against; what each member means depends on `check`. */
+export interface PolicyRule {
+  /** For reports; the name of the check where none is given. */
+  readonly name: string
+  readonly check: string
+  /** Names and globs of the images that it is about; absent is all. */
+  readonly images?: readonly string[]
+  readonly maxSeverity?: string
+  readonly maxDays?: number
+  readonly maxBytes?: number
+  readonly keyRef?: string
+  /** Every other key with a scalar value, as it is written: parameters of checks from elsewhere. */
+  readonly parameters?: Readonly<Record<string, string>>
+}
+
+/** An image that is asked about: published, or whole in the store and about to be. */
+export interface PolicySubject {
+  /** As the user writes it: `s3://bucket/app:v1`. */
+  readonly name: string
+  readonly reference: Reference
+  /** The manifest or index that the tag stands for, or is about to. */
+  readonly root: ManifestDocument
+  /** Reads everything below the root. */
+  readonly source: ImageSource
+  /** The bucket, for what is stored beside the image. */
+  readonly backend: StorageBackend
+  /** When the tag was last written; `undefined` when the store has no record of it. */
+  readonly publishedAt: Date | undefined
+}
+
+export interface PolicyCheckOptions extends CallOptions, ProgressOptions {
+  readonly env: Readonly<Record<string, string | undefined>>
+  /** The moment that ages are counted from. */
+  readonly now: Date
+  /** What the command line says to one kind of check, such as `installTrivy`. */
+  readonly settings: Readonly<Record<string, unknown>>
+}
+
+/** What a check found. */
+export interface PolicyVerdict {
+  readonly passed: boolean
+  /** Why, in a few words. */
+  readonly message?: string
+}
+
+/** What a policy check contribution's `load()` gives. */
+export interface PolicyCheckModule {
+  /** Judges an image. A rule that makes no sense is a `USAGE` error; a question without answer throws too. */
+  checkPolicy(
+    rule: PolicyRule,
+    subject: PolicySubject,
+    options: PolicyCheckOptions,
+  ): Promise<PolicyVerdict>
+}

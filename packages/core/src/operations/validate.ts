@@ -1,0 +1,131 @@
+import type { PolicyCheckModule, PolicyRule, PolicySubject } from '../contract/policy-check.ts'
+import { matchesGlob } from '../config/glob.ts'
+import { historyKey, manifestKey } from '../layout/keys.ts'
+import { formatReference, type StoreReference } from '../layout/store-reference.ts'
+import type { ManifestDocument } from '../oci/document.ts'
+import type { Reference } from '../oci/reference.ts'
+import { readHistory } from '../store/history.ts'
+import type { ImageStore } from '../store/image-store.ts'
+import { S3loError } from '../errors.ts'
+import type { OperationOptions } from './options.ts'
+
+/** What a validation needs beside the image. */
+export interface ValidationTools {
+  /** The check of a name. Throws `PLUGIN_NOT_INSTALLED`: a check that nobody brings never passes. */
+  readonly findCheck: (name: string) => Promise<PolicyCheckModule>
+  readonly env: Readonly<Record<string, string | undefined>>
+  /** Default: the process's clock. */
+  readonly now?: (() => Date) | undefined
+}
+
+export interface ValidateOptions extends OperationOptions {
+  /** What the command line says to one kind of check, such as `installTrivy`. */
+  readonly settings?: Readonly<Record<string, unknown>> | undefined
+}
+
+/** What one policy says of an image. */
+export interface PolicyResult {
+  readonly name: string
+  readonly check: string
+  readonly passed: boolean
+  readonly message?: string
+}
+
+/** What the policies of a bucket say of an image; field names are those of `--output json`. */
+export interface ValidateResult {
+  readonly reference: string
+  readonly results: readonly PolicyResult[]
+  readonly all_passed: boolean
+}
+
+/**
+ * Holds a published image against the `policies:` of its bucket, in the order of the file. A check
+ * that cannot answer is an error, never a pass.
+ */
+export async function validate(
+  store: ImageStore,
+  reference: StoreReference,
+  tools: ValidationTools,
+  options: ValidateOptions = {},
+): Promise<ValidateResult> {
+  const root = await store.read(reference, options)
+  const publishedAt = await lastWritten(store, reference, root, options)
+  return validateRoot(store, reference, { root, publishedAt }, tools, options)
+}
+
+/**
+ * Holds an image against the policies before it is published: everything below `root` is in the
+ * store. Throws `FORBIDDEN` naming what failed.
+ */
+export async function assertValid(
+  store: ImageStore,
+  reference: StoreReference,
+  root: ManifestDocument,
+  tools: ValidationTools,
+  options: ValidateOptions = {},
+): Promise<void> {
+  const publishedAt = tools.now?.() ?? new Date()
+  const { results, reference: name } = await validateRoot(
+    store,
+    reference,
+    { root, publishedAt },
+    tools,
+    options,
+  )
+  const failed = results.filter(({ passed }) => !passed)
+  if (failed.length === 0) return
+  const reasons = failed.map((each) => each.name + (each.message ? ` (${each.message})` : ''))
+  throw new S3loError('FORBIDDEN', `${name} is not published: it fails ${reasons.join(', ')}`, {
+    hint: 'the content is in the store and no tag names it; fix the image and push again',
+  })
+}
+
+async function validateRoot(
+  store: ImageStore,
+  reference: StoreReference,
+  { root, publishedAt }: Pick<PolicySubject, 'root' | 'publishedAt'>,
+  { findCheck, env, now = () => new Date() }: ValidationTools,
+  { settings = {}, signal, onProgress }: ValidateOptions,
+): Promise<ValidateResult> {
+  const { policies = [] } = await store.config({ signal })
+  const subject: PolicySubject = {
+    name: formatReference(reference),
+    reference,
+    root,
+    source: store,
+    backend: store.backend,
+    publishedAt,
+  }
+  const rules = policies.filter((rule) => concerns(rule, reference))
+  // Before any check runs: a pipeline shall not learn of a missing plugin after an hour of scans.
+  const checks = await Promise.all(rules.map(({ check }) => findCheck(check)))
+  const results: PolicyResult[] = []
+  for (const [i, rule] of rules.entries()) {
+    const options = { env, now: now(), settings, signal, onProgress }
+    const verdict = await checks[i]?.checkPolicy(rule, subject, options)
+    results.push({ name: rule.name, check: rule.check, passed: false, ...verdict })
+  }
+  return {
+    reference: subject.name,
+    results,
+    all_passed: results.every(({ passed }) => passed),
+  }
+}
+
+function concerns({ images }: PolicyRule, { name }: Reference): boolean {
+  return images?.some((pattern) => pattern === name || matchesGlob(pattern, name)) ?? true
+}
+
+/** By the history; by the tag's object where the newest entry is of another image. */
+async function lastWritten(
+  store: ImageStore,
+  reference: StoreReference,
+  { descriptor }: ManifestDocument,
+  { signal }: ValidateOptions,
+): Promise<Date | undefined> {
+  if (reference.tag === undefined) return undefined
+  const [newest] = await readHistory(store.backend, historyKey(reference), { signal })
+  if (!newest) return undefined
+  if (newest.digest === descriptor.digest) return new Date(newest.pushed_at)
+  return (await store.backend.head(manifestKey(reference), { signal }))?.lastModified
+}

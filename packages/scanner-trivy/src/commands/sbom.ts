@@ -1,0 +1,50 @@
+import { randomUUID } from 'node:crypto'
+import { rename, rm, writeFile } from 'node:fs/promises'
+import { basename, dirname, join } from 'node:path'
+import { S3loError } from '@s3lo/core/plugin'
+import { Command, Option } from 'clipanion'
+import { TrivyCommand } from './trivy-command.ts'
+
+/** `s3lo sbom`. */
+export default class SbomCommand extends TrivyCommand {
+  static override readonly paths = [['sbom']]
+  static override readonly usage = Command.Usage({
+    examples: [
+      ['Print a CycloneDX document', 's3lo sbom s3://my-bucket/app:v1'],
+      ['Write SPDX to a file', 's3lo sbom s3://my-bucket/app:v1 --format spdx-json -O app.json'],
+      ['Keep it beside the image', 's3lo sbom s3://my-bucket/app:v1 --attach'],
+    ],
+  })
+
+  format = Option.String('--format', 'cyclonedx', {
+    description: 'write the document as `FORMAT`: cyclonedx, spdx-json or spdx',
+  })
+  file = Option.String('-O,-o', {
+    description: 'write the document to `FILE`; -o does so for what is no output format',
+  })
+
+  override execute(): Promise<number> {
+    return this.context.runCommand(async ({ host, options }) => {
+      const { platform, format, attach, file } = this
+      const looking = { ...options, platform, format, attach, settings: this.settings() }
+      const result = await host.sbom(this.ref, looking)
+      const status = result.attached === undefined ? [] : [`attached as ${result.attached}`]
+      if (file === undefined) return { result, render: ({ sbom }) => sbom, status }
+      await replaceFile(file, result.sbom)
+      return { result, render: () => '', status: [...status, `SBOM written to ${file}`] }
+    })
+  }
+}
+
+/** The whole file or the one that was there. Throws `IO`. */
+async function replaceFile(file: string, content: string): Promise<void> {
+  const staged = join(dirname(file), `.${basename(file)}.${randomUUID()}`)
+  try {
+    await writeFile(staged, content, { flag: 'wx' })
+    await rename(staged, file)
+  } catch (cause) {
+    await rm(staged, { force: true })
+    const reason = cause instanceof Error ? cause.message : String(cause)
+    throw new S3loError('IO', `cannot write ${file}: ${reason}`, { cause })
+  }
+}

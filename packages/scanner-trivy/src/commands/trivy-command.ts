@@ -1,0 +1,43 @@
+import type { CommandContext } from '@s3lo/core'
+import { Command, Option } from 'clipanion'
+
+/** What the commands that run Trivy have in common. */
+export abstract class TrivyCommand extends Command<CommandContext> {
+  ref = Option.String({ name: 'ref' })
+  platform = Option.String('--platform', {
+    description: "look into `OS/ARCH` of several platforms; default this machine's",
+  })
+  attach = Option.Boolean('--attach', false, {
+    description: 'attach the document to the image, as a referrer',
+  })
+  installTrivy = Option.Boolean('--install-trivy', false, {
+    description: 'install Trivy when it is not there',
+  })
+  trivyPath = Option.String('--trivy-path', { description: 'run the Trivy in `FILE`' })
+
+  /** For the scanner. */
+  protected settings(): Readonly<Record<string, unknown>> {
+    const { installTrivy, trivyPath } = this
+    return { installTrivy, trivyPath, ...(this.#hasTerminal() ? { ask: this.#ask } : {}) }
+  }
+
+  #hasTerminal(): boolean {
+    const { stdin, stderr } = this.context
+    return isTerminal(stdin) && isTerminal(stderr)
+  }
+
+  readonly #ask = async (question: string): Promise<string> => {
+    const { createInterface } = await import('node:readline/promises')
+    const { stdin, stderr } = this.context
+    const dialogue = createInterface({ input: stdin, output: stderr })
+    try {
+      return await dialogue.question(question)
+    } finally {
+      dialogue.close()
+    }
+  }
+}
+
+function isTerminal(stream: object): boolean {
+  return 'isTTY' in stream && stream.isTTY === true
+}

@@ -1,0 +1,27 @@
+import { definePlugin } from '@s3lo/core/plugin'
+
+export default definePlugin({
+  name: '@s3lo/scanner-trivy',
+  apiVersion: 1,
+  scanners: {
+    trivy: { summary: 'Trivy, run on this machine', load: () => import('./open-scanner.ts') },
+  },
+  policyChecks: {
+    scan: {
+      summary: 'Trivy finds nothing of max_severity or worse',
+      load: () => import('./scan-check.ts'),
+    },
+  },
+  commands: [
+    {
+      path: ['scan'],
+      summary: 'scan an image for vulnerabilities',
+      load: () => import('./commands/scan.ts'),
+    },
+    {
+      path: ['sbom'],
+      summary: 'list what an image is made of',
+      load: () => import('./commands/sbom.ts'),
+    },
+  ],
+})

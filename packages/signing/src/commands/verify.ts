@@ -1,0 +1,110 @@
+import {
+  type CommandContext,
+  type CommandOutput,
+  type CommandWork,
+  parseExplicitReference,
+} from '@s3lo/core'
+import { S3loError } from '@s3lo/core/plugin'
+import { Command, Option } from 'clipanion'
+import { openPublicKey } from '../keys/open-key.ts'
+import { verifyImage, type VerifyResult } from '../verify.ts'
+import { askPassword } from './key-password.ts'
+
+export default class VerifyCommand extends Command<CommandContext> {
+  static override readonly paths = [['verify']]
+  static override readonly usage = Command.Usage({
+    examples: [
+      ['Verify with a public key', 's3lo verify s3://my-bucket/app:v1 --key cosign.pub'],
+      [
+        'Accept what cosign signed in a registry',
+        's3lo verify s3://my-bucket/app:v1 --key cosign.pub --allow-cosign',
+      ],
+      [
+        'Refuse older signatures',
+        's3lo verify s3://my-bucket/app:v1 --key cosign.pub --signed-after 2026-01-31T00:00:00Z',
+      ],
+    ],
+  })
+
+  reference = Option.String({ name: 'ref' })
+  key = Option.String('--key', {
+    description: 'the public key, as a `KEY`: a PEM file, a certificate, or what sign takes',
+    required: true,
+  })
+  allowSchema1 = Option.Boolean('--allow-schema-1', false, {
+    description: 'accept records of schema 1, which hold wherever the image is copied',
+  })
+  allowCosign = Option.Boolean('--allow-cosign', false, {
+    description: "accept signatures in cosign's formats, which hold wherever the image is copied",
+  })
+  signedAfter = Option.String('--signed-after', {
+    description: 'refuse what was not signed after `TIME`, such as 2026-01-31T00:00:00Z',
+  })
+
+  override execute(): Promise<number> {
+    return this.context.runCommand((work) => this.#run(work))
+  }
+
+  async #run({ host, options }: CommandWork): Promise<CommandOutput<VerifyResult>> {
+    const reference = parseExplicitReference(this.reference)
+    const signedAfter = parseTime(this.signedAfter)
+    const { signal } = options
+    const { allowSchema1, allowCosign } = this
+    const { env } = this.context
+    const password = (what: string): Promise<string> => askPassword(what, this.context)
+    const key = await openPublicKey(this.key, { env, password, signal })
+    const store = await host.openStore(reference, { signal })
+    try {
+      const given = { keyRef: this.key, allowSchema1, allowCosign, signedAfter, signal }
+      return toOutput(await verifyImage(store, reference, key, given))
+    } finally {
+      await store.close()
+    }
+  }
+}
+
+/** RFC 3339, with a zone: a time without one would be another moment elsewhere. */
+const TIME = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)$/
+
+function parseTime(text: string | undefined): Date | undefined {
+  if (text === undefined) return undefined
+  const time = new Date(TIME.test(text) ? text : Number.NaN)
+  if (!Number.isNaN(time.getTime())) return time
+  throw new S3loError('USAGE', `--signed-after ${JSON.stringify(text)} is not a time`, {
+    hint: 'for example 2026-01-31T00:00:00Z',
+  })
+}
+
+function toOutput(result: VerifyResult): CommandOutput<VerifyResult> {
+  const { ref, reason, hint } = result
+  if (result.verified) return { result, render }
+  return {
+    result,
+    render: () => '',
+    status: [
+      `✗ Verification FAILED for ${ref}`,
+      `  ${reason ?? 'not valid'}`,
+      ...(hint === undefined ? [] : [`hint: ${hint}`]),
+    ],
+    exitCode: 1,
+  }
+}
+
+function render({ ref, digest, signedAt, keyRef, keyID, unauthenticated }: VerifyResult): string {
+  const isClaim = signedAt !== undefined && signedAt === unauthenticated?.signedAt
+  const lines = [
+    `✓ Verified ${ref}`,
+    `  Digest: ${digest}`,
+    ...(signedAt === undefined ? [] : [`  Signed: ${signedAt}${isClaim ? CLAIM : ''}`]),
+    `  Key:    ${keyRef} (${keyID})`,
+    ...(unauthenticated ? [`  Signed with: ${unauthenticated.keyRef}${CLAIM}`] : []),
+  ]
+  return `${lines.map(printable).join('\n')}\n`
+}
+
+const CLAIM = ' (unauthenticated: the record says so, and no signature covers it)'
+
+/** Anybody may have written what a record says: a terminal must not obey it. */
+function printable(line: string): string {
+  return line.replaceAll(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, '\uFFFD')
+}

@@ -1,0 +1,163 @@
+import {
+  type Descriptor,
+  type ImageManifest,
+  type ImageStore,
+  parseManifest,
+  readAll,
+  type Reference,
+} from '@s3lo/core'
+import { type CallOptions, isS3loError } from '@s3lo/core/plugin'
+import { decodeBase64 } from '../base64.ts'
+import type { PublicKey } from '../keys/public-key.ts'
+import { BUNDLE_TYPE, verifyBundle } from './bundle.ts'
+import { parseSimpleSigning, SIGNATURE_ANNOTATION, type SimpleSigning } from './simple-signing.ts'
+
+/** A signature in cosign's formats that the key made for a digest. */
+export interface CosignSignature extends SimpleSigning {
+  readonly form: 'simple-signing' | 'bundle'
+}
+
+/** What was found: valid signatures, and why others were not. */
+export interface CosignSignatures {
+  readonly valid: readonly CosignSignature[]
+  readonly problems: readonly string[]
+}
+
+const MAX_PAYLOAD = 64 * 1024
+
+/** How many signatures of one image are looked at: each costs a request, and anybody may add some. */
+const MAX_SIGNATURES = 200
+
+/** The tag under which cosign 2 keeps the signatures of a manifest. */
+export function sigTag(digest: string): string {
+  return `${digest.replace(':', '-')}.sig`
+}
+
+/** Finds what the key signed of a manifest: at its `.sig` tag, and in the bundles that refer to it. */
+export async function findCosignSignatures(
+  store: ImageStore,
+  image: string,
+  subject: Descriptor,
+  key: PublicKey,
+  options: CallOptions,
+): Promise<CosignSignatures> {
+  const valid: CosignSignature[] = []
+  const problems: string[] = []
+  const { digest } = subject
+  const add = (form: CosignSignature['form'], found: SimpleSigning | string): void => {
+    if (typeof found === 'string') problems.push(found)
+    else if (found.digest === digest) valid.push({ ...found, form })
+    else problems.push(`a signature is of ${found.digest}, not of ${digest}`)
+  }
+  const manifest = await lenient(
+    () => readSigManifest(store, { name: image, tag: sigTag(digest) }, options),
+    problems,
+  )
+  if (manifest) {
+    for await (const { found } of readLayers(store, manifest, key, options))
+      add('simple-signing', found)
+  }
+  await lenient(async () => {
+    let looked = 0
+    for await (const referrer of store.referrers(subject, options)) {
+      if (++looked > MAX_SIGNATURES) break
+      if (referrer.artifactType !== BUNDLE_TYPE) continue
+      add('bundle', await readBundle(store, referrer, digest, key, options))
+    }
+  }, problems)
+  return { valid, problems }
+}
+
+/** The manifest of a `.sig` tag; `undefined` when there is none. Throws `INTEGRITY`. */
+export async function readSigManifest(
+  store: ImageStore,
+  reference: Reference,
+  options: CallOptions,
+): Promise<ImageManifest | undefined> {
+  const document = await store.find(reference, options)
+  if (!document) return undefined
+  const manifest = parseManifest(document.content, document.descriptor.digest)
+  return manifest.kind === 'manifest' ? manifest : undefined
+}
+
+/** The layers of a `.sig` manifest, each with what the key signed in it or why that is nothing. */
+export async function* readLayers(
+  store: ImageStore,
+  { layers }: ImageManifest,
+  key: PublicKey,
+  options: CallOptions,
+): AsyncGenerator<{ readonly layer: Descriptor; readonly found: SimpleSigning | string }> {
+  for (const layer of layers.slice(0, MAX_SIGNATURES)) {
+    yield { layer, found: await readLayer(store, layer, key, options) }
+  }
+}
+
+async function readLayer(
+  store: ImageStore,
+  layer: Descriptor,
+  key: PublicKey,
+  options: CallOptions,
+): Promise<SimpleSigning | string> {
+  const signature = decodeBase64(layer.annotations?.[SIGNATURE_ANNOTATION] ?? '')
+  if (!signature) return 'a signature is malformed'
+  const payload = await readBlob(store, layer, options)
+  if (typeof payload === 'string') return payload
+  const isSigned = key.algorithms.some((algorithm) => key.verify(algorithm, payload, signature))
+  return isSigned ? parseSimpleSigning(payload) : 'a signature was not made with this key'
+}
+
+/** True for a referrer that is a bundle in which the key signed the digest. */
+export async function isBundleOf(
+  store: ImageStore,
+  referrer: Descriptor,
+  digest: string,
+  key: PublicKey,
+  options: CallOptions,
+): Promise<boolean> {
+  if (referrer.artifactType !== BUNDLE_TYPE) return false
+  return typeof (await readBundle(store, referrer, digest, key, options)) !== 'string'
+}
+
+async function readBundle(
+  store: ImageStore,
+  referrer: Descriptor,
+  digest: string,
+  key: PublicKey,
+  options: CallOptions,
+): Promise<SimpleSigning | string> {
+  const content = await readBlob(store, referrer, options)
+  if (typeof content === 'string') return content
+  const manifest = parseManifest(content, referrer.digest)
+  const layer = manifest.kind === 'manifest' ? manifest.layers[0] : undefined
+  const bundle = layer ? await readBlob(store, layer, options) : 'a bundle is empty'
+  if (typeof bundle === 'string') return bundle
+  const digests = verifyBundle(bundle, key)
+  if (typeof digests === 'string') return digests
+  return digests.includes(digest) ? { digest } : `a bundle is not about ${digest}`
+}
+
+async function readBlob(
+  store: ImageStore,
+  descriptor: Descriptor,
+  options: CallOptions,
+): Promise<Uint8Array | string> {
+  if (descriptor.size > MAX_PAYLOAD) return `a signature of ${descriptor.size} bytes is too large`
+  try {
+    return await readAll(await store.fetch(descriptor, options), MAX_PAYLOAD, descriptor.digest)
+  } catch (error) {
+    // What is missing or changed was not signed; only a store that does not answer is a failure.
+    if (isS3loError(error, 'NOT_FOUND') || isS3loError(error, 'INTEGRITY')) return error.message
+    throw error
+  }
+}
+
+/** Content that cannot be understood is a problem to be told, and ends no search. */
+async function lenient<T>(read: () => Promise<T>, problems: string[]): Promise<T | undefined> {
+  try {
+    return await read()
+  } catch (error) {
+    if (!isS3loError(error, 'INTEGRITY') && !isS3loError(error, 'UNSUPPORTED')) throw error
+    problems.push(error.message)
+    return undefined
+  }
+}

@@ -1,0 +1,190 @@
+import { Readable } from 'node:stream'
+import {
+  type Descriptor,
+  digestOf,
+  type ImageStore,
+  type ImageTarget,
+  MEDIA_TYPE,
+  type ManifestDocument,
+  parseManifest,
+  type Reference,
+  toDocument,
+} from '@s3lo/core'
+import { type CallOptions, S3loError } from '@s3lo/core/plugin'
+import { encodeBase64 } from '../base64.ts'
+import { type Signer, signChecked } from '../keys/signer.ts'
+import {
+  BUNDLE_TYPE,
+  formatBundle,
+  preAuthEncoding,
+  SIGN_PREDICATE,
+  signStatement,
+} from './bundle.ts'
+import { isBundleOf, readLayers, readSigManifest, sigTag } from './read-signatures.ts'
+import { formatSimpleSigning, SIGNATURE_ANNOTATION, SIMPLE_SIGNING_TYPE } from './simple-signing.ts'
+
+/** What is signed, where and when. */
+export interface Subject {
+  readonly image: string
+  readonly descriptor: Descriptor
+  /** `bucket/image:tag`. */
+  readonly place: string
+  readonly signedAt: Date
+}
+
+/** How often a lost race for the manifest of the `.sig` tag is run again. */
+const ATTEMPTS = 5
+
+interface Content {
+  readonly descriptor: Descriptor
+  readonly bytes: Uint8Array
+}
+
+/**
+ * Adds a signature to the image's `sha256-….sig` tag, as cosign 2 does, and keeps those of others;
+ * one of the same key for the same place is replaced. Returns the tag. Throws `CONFLICT` when
+ * others keep writing it.
+ */
+export async function writeSimpleSigning(
+  store: ImageStore,
+  subject: Subject,
+  signer: Signer,
+  options: CallOptions,
+): Promise<string> {
+  const { image, descriptor, place, signedAt } = subject
+  const payload = formatSimpleSigning(image, { digest: descriptor.digest, place, signedAt })
+  // What cosign 2 expects of every key: the first one.
+  const signature = await signChecked(signer, payload, preferredAlgorithm(signer), options)
+  const annotations = { [SIGNATURE_ANNOTATION]: encodeBase64(signature) }
+  const layer = toContent(payload, SIMPLE_SIGNING_TYPE, annotations)
+  const reference = { name: image, tag: sigTag(descriptor.digest) }
+  for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
+    const others = await otherLayers(store, reference, subject, signer, options)
+    await publish(store, reference, [...others, layer.descriptor], layer, options)
+    const written = await readSigManifest(store, reference, options)
+    if (written?.layers.some(({ digest }) => digest === layer.descriptor.digest))
+      return reference.tag
+  }
+  throw new S3loError('CONFLICT', `others keep writing the signatures of ${descriptor.digest}`, {
+    hint: 'sign again',
+  })
+}
+
+/** Attaches a sigstore bundle to the image as cosign 3 does; one of the same key says the same already. Returns its digest. */
+export async function writeBundle(
+  store: ImageStore,
+  { descriptor, signedAt }: Subject,
+  signer: Signer,
+  options: CallOptions,
+): Promise<string> {
+  for await (const referrer of store.referrers(descriptor, options)) {
+    if (await isBundleOf(store, referrer, descriptor.digest, signer.publicKey, options)) {
+      return referrer.digest
+    }
+  }
+  const statement = signStatement(descriptor.digest)
+  const message = preAuthEncoding(statement)
+  const signature = await signChecked(signer, message, bundleAlgorithm(signer), options)
+  const bundle = toContent(formatBundle(statement, signature, signer.publicKey), BUNDLE_TYPE)
+  const empty = toContent(Buffer.from('{}'), MEDIA_TYPE.ociEmpty)
+  const document = toManifest({
+    artifactType: BUNDLE_TYPE,
+    config: empty.descriptor,
+    layers: [bundle.descriptor],
+    annotations: {
+      'dev.sigstore.bundle.content': 'dsse-envelope',
+      'dev.sigstore.bundle.predicateType': SIGN_PREDICATE,
+      'org.opencontainers.image.created': signedAt.toISOString(),
+    },
+    subject: {
+      mediaType: descriptor.mediaType,
+      digest: descriptor.digest,
+      size: descriptor.size,
+    },
+  })
+  const open = async ({ digest }: Descriptor): Promise<Readable> =>
+    Readable.from([digest === bundle.descriptor.digest ? bundle.bytes : empty.bytes])
+  await store.attach(document, descriptor, open, options)
+  return document.descriptor.digest
+}
+
+function preferredAlgorithm({ algorithms: [first] }: Signer): NonNullable<typeof first> {
+  if (first) return first
+  throw new S3loError('UNSUPPORTED', 'the key has no algorithm that is known here')
+}
+
+/** In a bundle the curve decides on the hash (sigstore's algorithm registry). */
+function bundleAlgorithm(signer: Signer): ReturnType<typeof preferredAlgorithm> {
+  const { publicKey, algorithms } = signer
+  const ofCurve = publicKey.kind.startsWith('ecdsa-') ? algorithms.at(-1) : undefined
+  return ofCurve ?? preferredAlgorithm(signer)
+}
+
+/** The signatures that are there, without what is now said again. */
+async function otherLayers(
+  store: ImageStore,
+  reference: Reference,
+  { descriptor, place }: Subject,
+  { publicKey }: Signer,
+  options: CallOptions,
+): Promise<readonly Descriptor[]> {
+  const manifest = await readSigManifest(store, reference, options)
+  if (!manifest) return []
+  const again = new Set<Descriptor>()
+  for await (const { layer, found } of readLayers(store, manifest, publicKey, options)) {
+    if (typeof found === 'string') continue
+    if (found.digest === descriptor.digest && found.place === place) again.add(layer)
+  }
+  return manifest.layers.filter((layer) => !again.has(layer))
+}
+
+async function publish(
+  store: ImageStore,
+  reference: Reference,
+  layers: readonly Descriptor[],
+  added: Content,
+  options: CallOptions,
+): Promise<void> {
+  const config = toContent(Buffer.from(JSON.stringify(imageConfig(layers))), MEDIA_TYPE.ociConfig)
+  const contents = [config, added]
+  const target: ImageTarget = store
+  await target.protect?.(
+    contents.map(({ descriptor }) => descriptor.digest),
+    options,
+  )
+  for (const { descriptor, bytes } of contents) {
+    if (await store.exists(descriptor, options)) continue
+    await store.push(descriptor, () => Promise.resolve(Readable.from([bytes])), options)
+  }
+  const document = toManifest({ config: config.descriptor, layers })
+  await store.tag(document, reference, options)
+}
+
+/** What cosign 2 writes: its clients read the manifest as an image. */
+function imageConfig(layers: readonly Descriptor[]): unknown {
+  const created = '0001-01-01T00:00:00Z'
+  return {
+    architecture: '',
+    created,
+    history: layers.map(() => ({ created })),
+    os: '',
+    rootfs: { type: 'layers', diff_ids: layers.map(({ digest }) => digest) },
+    config: {},
+  }
+}
+
+function toContent(
+  bytes: Uint8Array,
+  mediaType: string,
+  annotations?: Readonly<Record<string, string>>,
+): Content {
+  const descriptor = { mediaType, digest: digestOf(bytes), size: bytes.byteLength }
+  return { descriptor: annotations ? { ...descriptor, annotations } : descriptor, bytes }
+}
+
+function toManifest(members: Readonly<Record<string, unknown>>): ManifestDocument {
+  const mediaType = MEDIA_TYPE.ociManifest
+  const content = Buffer.from(JSON.stringify({ schemaVersion: 2, mediaType, ...members }))
+  parseManifest(content, 'of a signature')
+  return toDocument(content, mediaType)
+}

@@ -1,0 +1,24 @@
+import { definePlugin } from '@s3lo/core/plugin'
+
+export default definePlugin({
+  name: '@s3lo/signing',
+  apiVersion: 1,
+  commands: [
+    {
+      path: ['sign'],
+      summary: 'sign an image',
+      load: () => import('./commands/sign.ts'),
+    },
+    {
+      path: ['verify'],
+      summary: 'verify the signature of an image',
+      errorStatus: 2,
+      load: () => import('./commands/verify.ts'),
+    },
+    {
+      path: ['generate-key-pair'],
+      summary: 'make a key pair for signing',
+      load: () => import('./commands/generate-key-pair.ts'),
+    },
+  ],
+})
