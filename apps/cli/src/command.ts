@@ -1,4 +1,10 @@
-import type { CommandOutput as Output, Host, HostOptions, OperationOptions } from '@s3lo/core'
+import type {
+  CommandOutput as Output,
+  Host,
+  HostOptions,
+  OperationOptions,
+  ProgressEvent,
+} from '@s3lo/core'
 import { isS3loError, S3loError } from '@s3lo/core/plugin'
 import { Command, Option } from 'clipanion'
 import type { S3loContext } from './context.ts'
@@ -101,8 +107,15 @@ export abstract class S3loCommand extends Command<S3loContext> {
   async #work(reporter: Reporter, signal: AbortSignal): Promise<Output> {
     const host = await this.context.openHost(this.hostOptions())
     const title = this.progressTitle()
-    if (title !== undefined) await reporter.startProgress(title)
-    return this.run(host, { signal, onProgress: reporter.onProgress })
+    if (title === undefined) return this.run(host, { signal, onProgress: reporter.onProgress })
+    await reporter.startProgress(title)
+    const { createTransferCollector } = await import('./transfer-memory.ts')
+    const collect = createTransferCollector()
+    const onProgress = (event: ProgressEvent): void => {
+      if (event.type === 'bytes') collect(event.delta)
+      reporter.onProgress(event)
+    }
+    return this.run(host, { signal, onProgress })
   }
 
   #openReporter(): Reporter {

@@ -61,7 +61,7 @@ export {
 export { formatImageName, type Reference } from './oci/reference.ts'
 export type { SourceEnd, TargetEnd } from './graph/transfer.ts'
 export { readAll } from './stream/read-all.ts'
-export { verifyDigest } from './stream/verify-digest.ts'
+export { verified, verifyDigest } from './stream/verify-digest.ts'
 export type { BlobForm } from './store/blobs.ts'
 export type { HistoryEntry } from './store/history.ts'
 export { ImageStore, type ImageStoreOptions } from './store/image-store.ts'
