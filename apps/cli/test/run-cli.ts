@@ -174,6 +174,8 @@ function fakeHost(operations: Partial<Host>): Host {
     validate: unexpected,
     list: unexpected,
     inspect: unexpected,
+    cat: unexpected,
+    files: unexpected,
     delete: unexpected,
     deleteAllTags: unexpected,
     storeHistory: unexpected,

@@ -17,6 +17,7 @@ export {
   type Setting,
   type SettingSource,
 } from './config/effective-config.ts'
+export { SOCI_ARTIFACTS_PREFIX } from './layout/keys.ts'
 export {
   type ConfigScope,
   formatReference,
@@ -78,6 +79,7 @@ export type { PolicyResult, ValidateOptions, ValidateResult } from './operations
 export { planGraph } from './graph/plan.ts'
 export { selectRoot } from './graph/select.ts'
 export { copy, type CopyOptions, type CopyResult } from './operations/copy.ts'
+export { cat, type CatResult, type TakeContent } from './operations/cat.ts'
 export { type DeleteOptions, type DeleteResult, deleteTag } from './operations/delete-tag.ts'
 export type { DoctorOptions, DoctorResult } from './operations/doctor.ts'
 export type {
@@ -86,6 +88,7 @@ export type {
   GuaranteeState,
 } from './operations/doctor-endpoint.ts'
 export type { BlobProblem, ManifestIssue } from './operations/doctor-images.ts'
+export { files, type ListedFile } from './operations/files.ts'
 export { formatStore } from './operations/format-store.ts'
 export type {
   ConfigSettings,
@@ -95,6 +98,7 @@ export type {
 } from './operations/get-config.ts'
 export type { InitCheck, InitResult } from './operations/init.ts'
 export type { LayerSharingResult, SharedLayer } from './operations/layer-sharing.ts'
+export type { ImageFilesOptions, NamedLayerReader } from './operations/image-files.ts'
 export { loadPrices, parsePrices, type Prices } from './operations/prices.ts'
 export type { InterruptedUploads } from './operations/provider-findings.ts'
 export type {
