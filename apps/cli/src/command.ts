@@ -10,7 +10,7 @@ import { Command, Option } from 'clipanion'
 import type { S3loContext } from './context.ts'
 import type { Deadline } from './deadline.ts'
 import { orAbandon } from './interrupt.ts'
-import { parseFormat } from './render/document.ts'
+import { type Format, parseFormat } from './render/document.ts'
 import { quoteWord } from './render/text.ts'
 import { Reporter } from './reporter.ts'
 
@@ -69,6 +69,11 @@ export abstract class S3loCommand extends Command<S3loContext> {
     }
   }
 
+  /** How the result is printed. Throws `USAGE`. */
+  protected format(): Format {
+    return parseFormat(this.output)
+  }
+
   /** What the progress display says is going on; `undefined` shows none. */
   protected progressTitle(): string | undefined {
     return this.activity
@@ -120,7 +125,7 @@ export abstract class S3loCommand extends Command<S3loContext> {
 
   #openReporter(): Reporter {
     const { stdout, stderr, env } = this.context
-    const format = parseFormat(this.output)
+    const format = this.format()
     this.#reporter = new Reporter({
       stdout,
       stderr,
