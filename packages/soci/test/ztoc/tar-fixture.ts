@@ -10,7 +10,6 @@ import {
 
 export { END, file, header, pad, pax, withChecksum }
 
-
 /** `tarA` to `tarC` of the notes. */
 export const tarA = Buffer.concat([
   file('hello.txt', 'Hello, world\n', {
