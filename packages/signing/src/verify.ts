@@ -81,11 +81,11 @@ async function readContent(
   options: CallOptions,
 ): Promise<Uint8Array | string> {
   try {
-    const content =
+    const tag =
       reference.digest === undefined
         ? await readTagContent(store.backend, reference, options)
         : undefined
-    return content ?? (await store.read(reference, options)).content
+    return (tag ?? (await store.read(reference, options))).content
   } catch (error) {
     // Content that is wrong is judged; a store that does not answer is a failure.
     if (isS3loError(error, 'INTEGRITY')) return error.message

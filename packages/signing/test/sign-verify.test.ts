@@ -299,6 +299,10 @@ describe('signatures of several writers', () => {
     await Promise.all(
       signers.map((signer) => signImage(new ImageStore(store.backend), reference, signer)),
     )
+    const { digest } = await store.resolve(reference)
+    const tag = `${digest.replace(':', '-')}.sig`
+    const manifest = await readJson(store, `manifests/org/app/${tag}/manifest.json`)
+    expect(manifest['layers']).toHaveLength(signers.length)
     for (const { publicKey } of signers) {
       expect(await verifyImage(store, reference, publicKey)).toMatchObject({ verified: true })
     }

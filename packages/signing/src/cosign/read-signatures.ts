@@ -24,6 +24,13 @@ export interface CosignSignatures {
   readonly problems: readonly string[]
 }
 
+/** The manifest of a `.sig` tag. */
+export interface SigManifest {
+  readonly layers: readonly Descriptor[]
+  /** Of the object that it was read from. */
+  readonly etag: string
+}
+
 const MAX_PAYLOAD = 64 * 1024
 
 /** How many signatures of one image are looked at: each costs a request, and anybody may add some. */
@@ -73,7 +80,7 @@ export async function readSigManifest(
   store: ImageStore,
   reference: Reference,
   options: CallOptions,
-): Promise<ImageManifest | undefined> {
+): Promise<SigManifest | undefined> {
   const found = await findSigManifest(store, reference, options)
   if (typeof found !== 'string') return found
   throw new S3loError('INTEGRITY', `the tag ${reference.tag ?? ''} is damaged: ${found}`, {
@@ -86,10 +93,12 @@ async function findSigManifest(
   store: ImageStore,
   reference: Reference,
   options: CallOptions,
-): Promise<ImageManifest | string | undefined> {
+): Promise<SigManifest | string | undefined> {
   try {
-    const content = await readTagContent(store.backend, reference, options)
-    return content && parseSigManifest(content)
+    const tag = await readTagContent(store.backend, reference, options)
+    if (!tag) return undefined
+    const manifest = parseSigManifest(tag.content)
+    return typeof manifest === 'string' ? manifest : { layers: manifest.layers, etag: tag.etag }
   } catch (error) {
     if (isS3loError(error, 'INTEGRITY')) return error.message
     throw error
@@ -109,7 +118,7 @@ function parseSigManifest(content: Uint8Array): ImageManifest | string {
 /** The layers of a `.sig` manifest, each with what the key signed in it or why that is nothing. */
 export async function* readLayers(
   store: ImageStore,
-  { layers }: ImageManifest,
+  { layers }: SigManifest,
   key: PublicKey,
   options: CallOptions,
 ): AsyncGenerator<{ readonly layer: Descriptor; readonly found: SimpleSigning | string }> {
