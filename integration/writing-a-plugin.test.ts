@@ -16,13 +16,14 @@ const PRINTED_FILE = /^\*\*`([^`]+)`\*\*\n+```\w+\n(.*?)^```/gms
 
 let guide: string
 let home: PrivateHome
-const s3lo = (...args: string[]): Promise<Outcome> => home.s3lo(args)
+const s3lo = (...args: string[]): Promise<Outcome> =>
+  home.s3lo(args, { env: { S3LO_CONFIG_HOME: join(home.folder, 'try') } })
 
 beforeAll(async () => {
   guide = await readFile(join(ROOT, 'docs/writing-a-plugin.md'), 'utf8')
   home = await PrivateHome.create()
-  await install(join(home.folder, '.config/s3lo/node_modules'))
-  await home.write('.config/s3lo/plugins.json', { plugins: [PLUGIN] })
+  await install(join(home.folder, 'try/node_modules'))
+  await home.write('try/plugins.json', { plugins: [PLUGIN] })
   await runExample({ code: '', packages: [] }, home.folder)
   await s3lo('push', 'oci:./layout:v1', 'local://./store/app:v1')
 }, TIMEOUT)
@@ -34,7 +35,7 @@ async function install(modules: string): Promise<void> {
     await mkdir(join(modules, PLUGIN), { recursive: true })
     await writeFile(join(modules, PLUGIN, name), content)
   }
-  const require = createRequire(join(ROOT, 'apps/cli/src/main.ts'))
+  const require = createRequire(import.meta.url)
   const clipanion = dirname(dirname(dirname(require.resolve('clipanion'))))
   const typanion = dirname(dirname(require.resolve('typanion')))
   for (const [name, from] of Object.entries({ clipanion, typanion })) {
