@@ -21,7 +21,7 @@ export default defineConfig({
           include: [
             'packages/*/test/**/*.test.ts',
             'apps/cli/test/**/*.test.ts',
-            'integration/**/*.test.ts',
+            'integration/*.test.ts',
           ],
           exclude: ['**/conformance.test.ts'],
           testTimeout: 20_000,

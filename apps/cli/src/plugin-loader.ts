@@ -230,19 +230,30 @@ function notInstalled(need: PluginNeed, name: string): S3loError {
 }
 
 function unknownNeed(need: PluginNeed): S3loError {
-  const isBackend = need.kind === 'backend'
-  const meant = nearest(need.name, Object.keys(isBackend ? BACKEND_PACKAGES : SOURCE_PACKAGES))
+  const known = need.kind === 'registry-credential' ? {} : PACKAGES[need.kind]
+  const meant = nearest(need.name, Object.keys(known))
   const conventional = conventionalPackage(need)
   const install =
     conventional === undefined ? 's3lo plugin list' : `s3lo plugin add ${conventional}`
   const hint =
     meant === undefined
       ? install
-      : `did you mean ${meant}${isBackend ? '://' : ':'}? If not: ${install}`
+      : `did you mean ${meant}${SUFFIXES[need.kind]}? If not: ${install}`
   return new S3loError('PLUGIN_NOT_INSTALLED', `no ${describe(need)} is installed`, { hint })
 }
 
 function describe({ kind, name }: PluginNeed): string {
-  if (kind === 'backend') return `backend for ${name}://`
-  return name === 'docker' ? 'source for registries' : `source for ${name}:`
+  if (kind === 'source' && name === 'docker') return 'source for registries'
+  const subject = kind === 'backend' || kind === 'source' ? `${kind} for` : kind.replace('-', ' ')
+  return `${subject} ${name}${SUFFIXES[kind]}`
+}
+
+/** How names are written, by kind. */
+const SUFFIXES: Readonly<Record<PluginNeed['kind'], string>> = {
+  backend: '://',
+  source: ':',
+  scanner: '',
+  'policy-check': '',
+  'layer-reader': '',
+  'registry-credential': '',
 }

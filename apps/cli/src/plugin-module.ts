@@ -33,7 +33,7 @@ function assertHead(name: string, plugin: Fields): asserts plugin is Fields & Pl
 }
 
 function assertBody(name: string, plugin: Fields): void {
-  for (const role of ['backends', 'sources', 'scanners', 'policyChecks']) {
+  for (const role of ['backends', 'sources', 'scanners', 'policyChecks', 'layerReaders']) {
     const offered = plugin[role] ?? {}
     if (!isMap(offered) || !Object.values(offered).every(isContribution)) {
       throw malformed(name, `its ${role} are not contributions by name`)

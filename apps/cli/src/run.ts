@@ -1,5 +1,6 @@
 import { type CommandContribution, S3loError } from '@s3lo/core/plugin'
 import { Cli, type CommandClass } from 'clipanion'
+import { adoptCommand } from './adopt-command.ts'
 import { asksForHelp, optionValue, plainWords } from './arguments.ts'
 import { S3loCommand } from './command.ts'
 import { type CommandEntry, COMMANDS, findEntry } from './command-table.ts'
@@ -113,7 +114,7 @@ function toEntry(contribution: CommandContribution): CommandEntry {
     errorStatus,
     async load() {
       const { default: loaded } = await contribution.load()
-      if (isCommandClass(loaded)) return { default: loaded }
+      if (isCommandClass(loaded)) return { default: adoptCommand(loaded) }
       throw new S3loError('PLUGIN_INCOMPATIBLE', `s3lo ${path.join(' ')} is no command class`)
     },
   }

@@ -108,7 +108,7 @@ export interface Plugin {
   readonly backends?: Readonly<Record<string, Contribution<BackendModule>>>
   /** By transport, without `:`. */
   readonly sources?: Readonly<Record<string, Contribution<SourceModule>>>
-  /** By name, as `--scanner` says it. */
+  /** By name, as `scanner` of a scan says it. */
   readonly scanners?: Readonly<Record<string, Contribution<ScannerModule>>>
   /** By what `check:` says in a policy. */
   readonly policyChecks?: Readonly<Record<string, Contribution<PolicyCheckModule>>>
