@@ -9,6 +9,7 @@ import { type Manifest, MAX_MANIFEST_BYTES, parseManifest, successors } from '..
 import { isManifestMediaType } from '../oci/media-type.ts'
 import { readObject } from '../store/manifests.ts'
 import { readTagEntries } from '../store/tags.ts'
+import { readAll } from '../stream/read-all.ts'
 import { type Collectable, listReferrers } from './collectable.ts'
 import { DigestSet } from './digest-set.ts'
 import { nameOf } from './name-set.ts'
@@ -25,6 +26,12 @@ export interface LiveContentOptions {
   readonly ignore?: ReadonlySet<string> | undefined
   /** Tags that are taken as deleted, for a dry run. */
   readonly without?: ((tag: TagName) => boolean) | undefined
+}
+
+/** How a scan is made. */
+export interface ScanOptions extends CallOptions {
+  /** True for a name that somebody may be publishing. */
+  readonly isPinned?: ((name: string) => boolean) | undefined
 }
 
 const READS_AT_ONCE = 20
@@ -68,8 +75,11 @@ export class LiveContent {
     return subject === undefined ? this.#names.has(name) : this.#manifests.has(subject)
   }
 
-  /** Lists every manifest of the store and reads those that are new or have changed. */
-  async scan(options: CallOptions = {}): Promise<void> {
+  /**
+   * Lists every manifest of the store and reads those that are new or have changed. Referrers of
+   * what `isPinned` selects count as well: whoever publishes it brings them to life unseen.
+   */
+  async scan({ isPinned = () => false, ...options }: ScanOptions = {}): Promise<void> {
     this.#unreadable = []
     await forEachConcurrent(
       readTagEntries(this.#backend, '', options),
@@ -81,18 +91,18 @@ export class LiveContent {
       },
       options.signal,
     )
-    await this.#scanReferrers(options)
+    await this.#scanReferrers({ isPinned, ...options })
   }
 
   /** Referrers of referrers come in any order: until a pass over them finds no new one. */
-  async #scanReferrers(options: CallOptions): Promise<void> {
+  async #scanReferrers({ isPinned, ...options }: ScanOptions): Promise<void> {
     for (let before = -1; before !== this.#manifests.size;) {
       before = this.#manifests.size
       await forEachConcurrent(
         listReferrers(this.#backend, options),
         READS_AT_ONCE,
         async ({ info, digest, subject }, signal) => {
-          if (!this.#manifests.has(subject)) return
+          if (!this.#manifests.has(subject) && !isPinned?.(subject)) return
           const add = (content: Uint8Array): Promise<void> => {
             verify(content, digest)
             return this.#addManifest(parseManifest(content, digest), 1, signal)
@@ -107,21 +117,29 @@ export class LiveContent {
 
   async #readOnce(
     name: string,
-    { key, etag }: ObjectInfo,
+    listed: ObjectInfo,
     add: (content: Uint8Array) => Promise<void>,
     signal: AbortSignal,
   ): Promise<void> {
-    const version = nameOf(digestOf(new TextEncoder().encode(`${key}\0${etag}`)))
-    if (this.#read.has(version)) return
-    try {
-      const content = await readObject(this.#backend, key, MAX_MANIFEST_BYTES, { signal })
-      // Deleted since it was listed: it needs nothing any more.
-      if (!content) return
-      await add(content)
-      this.#read.add(version)
-    } catch (error) {
-      if (!isS3loError(error) || !MANIFEST_FAULTS.has(error.code)) throw error
-      if (!this.#options.ignore?.has(name)) this.#unreadable.push({ name, error })
+    for (let info: ObjectInfo | undefined = listed; info && !this.#read.has(versionOf(info));) {
+      try {
+        const { info: current, content } = await readVersion(this.#backend, info.key, signal)
+        // Deleted since it was listed: it needs nothing any more.
+        if (!content) return
+        await add(content)
+        // Of what was read: the listed one may have been overwritten since, and may come back.
+        this.#read.add(versionOf(current))
+        return
+      } catch (error) {
+        if (!isS3loError(error) || !MANIFEST_FAULTS.has(error.code)) throw error
+        // A tag that was deleted or moved meanwhile may miss what another collector has deleted.
+        const now: ObjectInfo | undefined = await this.#backend.head(info.key, { signal })
+        if (now?.etag === info.etag) {
+          if (!this.#options.ignore?.has(name)) this.#unreadable.push({ name, error })
+          return
+        }
+        info = now
+      }
     }
   }
 
@@ -169,6 +187,28 @@ export class LiveContent {
       throw error
     }
   }
+}
+
+/** A manifest and the facts of the very version that was read. */
+async function readVersion(
+  backend: StorageBackend,
+  key: string,
+  signal: AbortSignal,
+): Promise<
+  | { readonly info: ObjectInfo; readonly content: Uint8Array }
+  | { readonly info?: never; readonly content?: never }
+> {
+  try {
+    const { info, body } = await backend.get(key, { signal })
+    return { info, content: await readAll(body, MAX_MANIFEST_BYTES, key) }
+  } catch (error) {
+    if (isS3loError(error, 'NOT_FOUND')) return {}
+    throw error
+  }
+}
+
+function versionOf({ key, etag }: ObjectInfo): string {
+  return nameOf(digestOf(new TextEncoder().encode(`${key}\0${etag}`)))
 }
 
 function verify(content: Uint8Array, digest: string): void {

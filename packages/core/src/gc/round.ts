@@ -42,7 +42,7 @@ export async function runRound(
   const answers: Answer[] = []
   try {
     const pins = await readPins(round, context)
-    await live.scan({ signal })
+    await live.scan({ signal, isPinned: (name) => pins.some((pin) => pin.matches(name)) })
     if (live.unreadable.length > 0) return { deleted: [], pinned: [], failed: [] }
     const isPinned = (item: Collectable): boolean => pins.some((pin) => isPinnedBy(pin, item))
     const pinned = candidates.filter((item) => isPinned(item) && !live.has(item))
