@@ -4,12 +4,15 @@
  * a bar is what the project promises.
  *
  * Needs Linux with bash, coreutils and 6 GB of disk. S3LO_TEST_ENGINE_OVERLAY=unix://… adds the
- * engine's cases.
+ * engine's cases, the variables of the start scripts those of the clouds; S3LO_BENCH_ONLY=clouds
+ * leaves out everything else.
  */
 import { spawnSync } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { benchClouds } from './bench-clouds.ts'
+import { benchStore, type StoreRow } from './bench-store.ts'
 import { type BigArchive, writeBigArchive } from './big-archive.ts'
 
 const BIN = join(import.meta.dirname, '../apps/cli/dist/main.js')
@@ -17,7 +20,8 @@ const PROBE = join(import.meta.dirname, 'bench-probe.mjs')
 const ROUNDS = Number(process.env['S3LO_BENCH_ROUNDS'] ?? 3)
 const MIB = 1024 * 1024
 
-interface Sample {
+/** What one process cost. */
+export interface Sample {
   readonly seconds: number
   /** Peak resident set of the process (MB); only of ours. */
   readonly rssMb?: number
@@ -36,7 +40,15 @@ interface Row {
   readonly written_ratio?: number
 }
 
+/** A figure without a yardstick. */
+interface Figure {
+  readonly name: string
+  readonly value: number
+  readonly bar: number
+}
+
 const rows: Row[] = []
+const figures: Figure[] = []
 const work = mkdtempSync(join(tmpdir(), 's3lo-bench-'))
 try {
   await main()
@@ -44,7 +56,31 @@ try {
   rmSync(work, { recursive: true, force: true })
 }
 
+/** Whether a part was asked for: all of them, or the one that S3LO_BENCH_ONLY names. */
+function wants(part: 'here' | 'store' | 'clouds'): boolean {
+  const only = process.env['S3LO_BENCH_ONLY']
+  return only === undefined || only === part
+}
+
 async function main(): Promise<void> {
+  if (wants('here')) await benchHere()
+  const stores = wants('store') ? await benchStore(s3lo) : []
+  if (wants('clouds')) {
+    await benchClouds({
+      work,
+      measure,
+      run: (args, env) => probed([...args], env),
+      s3lo,
+      note: (name, value, bar) => void figures.push({ name, value, bar }),
+    })
+  }
+  print()
+  printStores(stores)
+  const results = [...rows, ...figures, ...stores]
+  writeFileSync('bench-results.json', `${JSON.stringify(results, null, 2)}\n`)
+}
+
+async function benchHere(): Promise<void> {
   const archive = await writeBigArchive(join(work, 'big.tar'), {
     layerCount: 12,
     layerBytes: Math.round((1024 * MIB) / 12),
@@ -57,8 +93,6 @@ async function main(): Promise<void> {
   const engine = process.env['S3LO_TEST_ENGINE_OVERLAY']
   if (engine) pushFromEngine(engine, archive)
   else console.log('engine cases left out: S3LO_TEST_ENGINE_OVERLAY is not set')
-  print()
-  writeFileSync('bench-results.json', `${JSON.stringify(rows, null, 2)}\n`)
 }
 
 function pushFromFile(archive: BigArchive): void {
@@ -131,7 +165,8 @@ function writeTag(root: string, tag: string): void {
   )
 }
 
-interface Case {
+/** How a case is measured. */
+export interface Case {
   readonly ours: () => Sample
   readonly before?: () => void
   readonly bytes?: number
@@ -178,8 +213,13 @@ function teeYardstick(producer: string): (() => Sample) & { readonly text: strin
 }
 
 function s3lo(args: readonly string[], env: Record<string, string> = {}): Sample {
+  return probed([BIN, ...args, '--quiet'], env)
+}
+
+/** A Node program that writes down at its end what it cost. */
+function probed(args: readonly string[], env: Record<string, string>): Sample {
   const report = join(work, 'probe.json')
-  const sample = time(process.execPath, ['--import', PROBE, BIN, ...args, '--quiet'], {
+  const sample = time(process.execPath, ['--import', PROBE, ...args], {
     ...env,
     S3LO_BENCH_PROBE: report,
   })
@@ -227,6 +267,28 @@ function print(): void {
     ok: row.ratio <= row.bar ? 'yes' : 'NO',
     'peak RSS (MB)': row.rss_mb?.toFixed(0) ?? '',
     'written / image': row.written_ratio?.toFixed(3) ?? '',
+  }))
+  console.table(table)
+  if (figures.length === 0) return
+  console.table(
+    figures.map(({ name, value, bar }) => ({
+      figure: name,
+      value: value.toFixed(0),
+      bar,
+      ok: value <= bar ? 'yes' : 'NO',
+    })),
+  )
+}
+
+function printStores(stores: readonly StoreRow[]): void {
+  if (stores.length === 0) return
+  const table = stores.map((row) => ({
+    case: row.name,
+    'wall (s)': row.seconds.toFixed(3),
+    requests: row.requests,
+    'peak RSS (MB)': row.rss_mb.toFixed(0),
+    bar: row.rss_bar_mb,
+    ok: row.rss_mb < row.rss_bar_mb ? 'yes' : 'NO',
   }))
   console.table(table)
 }

@@ -172,7 +172,7 @@ function azureStore(): CloudStore | undefined {
   const containerOf = (bucket: string): ContainerClient =>
     new ContainerClient(`${url}/${bucket}`, credential)
   const env = (endpoint = url): Environment => ({
-    AZURE_STORAGE_CONNECTION_STRING: `AccountName=${AZURE_STORAGE_ACCOUNT};AccountKey=${AZURE_STORAGE_KEY};BlobEndpoint=${endpoint};`,
+    AZURE_STORAGE_CONNECTION_STRING: `DefaultEndpointsProtocol=http;AccountName=${AZURE_STORAGE_ACCOUNT};AccountKey=${AZURE_STORAGE_KEY};BlobEndpoint=${endpoint};`,
   })
   return {
     name: 'az',

@@ -2,7 +2,7 @@
  * Copies between registries, stores and layouts, as the command line makes them, against real
  * registries (integration/start-registry.sh).
  */
-import { spawn } from 'node:child_process'
+import { spawn, spawnSync } from 'node:child_process'
 import { createHash, randomBytes, randomUUID } from 'node:crypto'
 import { once } from 'node:events'
 import { existsSync } from 'node:fs'
@@ -16,7 +16,7 @@ import { openBackend } from '@s3lo/backend-local'
 import { type Descriptor, ImageStore } from '@s3lo/core'
 import { imageFixture, indexFixture, putImage, referrerFixture } from '@s3lo/core/testing'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
-import { requiredRegistries, type Registries } from './required.ts'
+import { requiredClients, requiredRegistries, type Registries } from './required.ts'
 
 const MAIN = join(import.meta.dirname, '../apps/cli/src/main.ts')
 const MIB = 1024 * 1024
@@ -183,6 +183,79 @@ function testAgainst(servers: Registries): void {
     expect(await s3lo('list', target.replace('//app', '//'), '-o', 'json')).toEqual([
       { name: 'app', tags: [COSIGN_TAG, 'v1.0', 'v1.1', 'v2.0'] },
     ])
+  })
+
+  const clients = requiredClients()
+  describe.skipIf(clients === undefined)('what other clients have put in a registry', () => {
+    function client(name: 'skopeo' | 'crane' | 'oras', ...args: readonly string[]): Buffer {
+      const { status, stdout, stderr } = spawnSync(clients?.[name] ?? '', args, { cwd: work, env })
+      if (status !== 0) throw new Error(`${name} ${args.join(' ')}: ${stderr.toString()}`)
+      return stdout
+    }
+
+    it('they find in another one, byte for byte, after it was in a store', async () => {
+      const [first, second] = [0, 1].map(() => `${servers.open}/${randomUUID()}/app`)
+      const layout = `oci:${join(work, 'clients')}:v1`
+      await s3lo('copy', `local://${seed}//app:v1`, layout, '--referrers', 'none')
+      const flags = ['--all', '--preserve-digests', '--insecure-policy']
+      const insecure = ['--src-tls-verify=false', '--dest-tls-verify=false']
+      client(
+        'skopeo',
+        ...flags.slice(2),
+        'copy',
+        ...flags.slice(0, 2),
+        ...insecure,
+        layout,
+        `docker://${first}:v1`,
+      )
+      await writeFile(join(work, 'sbom.json'), '{"spdxVersion":"SPDX-2.3"}')
+      const digests = [image, amd64].map(({ root }) => root.descriptor.digest)
+      for (const digest of digests) {
+        const subject = `${first}@${digest}`
+        const type = ['--artifact-type', 'application/spdx+json']
+        client('oras', 'attach', '--plain-http', ...type, subject, 'sbom.json:application/json')
+      }
+      client('crane', 'append', '--insecure', '-f', 'sbom.json', '-t', `${first}:${COSIGN_TAG}`)
+
+      const root = join(work, randomUUID())
+      await s3lo('copy', `${first}:v1`, `local://${root}//app:v1`)
+      await s3lo('copy', `local://${root}//app:v1`, `${second}:v1`)
+
+      const bytes = (name: string) => [
+        client('skopeo', 'inspect', '--raw', '--tls-verify=false', `docker://${name}:v1`),
+        client('crane', 'manifest', '--insecure', `${name}:v1`),
+        client('crane', 'manifest', '--insecure', `${name}:${COSIGN_TAG}`),
+        ...digests.map((digest) => Buffer.from(referrersOf(name, digest))),
+      ]
+      expect(bytes(second ?? '').map(String)).toEqual(bytes(first ?? '').map(String))
+      expect(bytes(second ?? '')[0]?.equals(image.root.content)).toBe(true)
+      // Every blob, too.
+      const out = `oci:${join(work, 'clients-out')}:v1`
+      client(
+        'skopeo',
+        ...flags.slice(2),
+        'copy',
+        ...flags.slice(0, 2),
+        ...insecure,
+        `docker://${second}:v1`,
+        out,
+      )
+    })
+
+    /** The digests of what oras finds. */
+    function referrersOf(name: string, digest: string): string {
+      const found = client(
+        'oras',
+        'discover',
+        '--plain-http',
+        '--format',
+        'json',
+        `${name}@${digest}`,
+      )
+      const digests = found.toString().match(/sha256:\w{64}/g) ?? []
+      expect(new Set(digests).size).toBeGreaterThan(1)
+      return [...new Set(digests)].toSorted().join(' ')
+    }
   })
 
   describe('a copy that is killed', () => {

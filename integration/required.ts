@@ -81,3 +81,20 @@ export function requiredRegistries(): Registries | undefined {
   process.stderr.write(`skipped: ${reason}\n`)
   return undefined
 }
+
+/** Independent clients of registries, as clients.sh brings them: paths of their programs. */
+export interface Clients {
+  readonly skopeo: string
+  readonly crane: string
+  readonly oras: string
+}
+
+/** The clients that the environment names; `registry` in S3LO_REQUIRE makes their absence a failure. */
+export function requiredClients(): Clients | undefined {
+  const paths = ['SKOPEO', 'CRANE', 'ORAS'].map((name) => {
+    const what = 'an independent client of registries (integration/clients.sh)'
+    return required('registry', `S3LO_TEST_CLIENT_${name}`, what)
+  })
+  const [skopeo, crane, oras] = paths
+  return skopeo && crane && oras ? { skopeo, crane, oras } : undefined
+}

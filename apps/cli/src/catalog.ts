@@ -33,6 +33,11 @@ export const POLICY_CHECK_PACKAGES: Readonly<Record<string, string>> = {
   scan: '@s3lo/scanner-trivy',
 }
 
+/** By the name of what reads single files out of layers. */
+export const LAYER_READER_PACKAGES: Readonly<Record<string, string>> = {
+  soci: '@s3lo/soci',
+}
+
 /** By the end of a registry's host: the cloud that has credentials for it. */
 export const CREDENTIAL_PACKAGES: Readonly<Record<string, string>> = {
   '.amazonaws.com': '@s3lo/backend-s3',

@@ -41,6 +41,16 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: () => import('./commands/inspect.ts'),
   },
   {
+    paths: [['cat']],
+    summary: 'print a file of an image',
+    load: () => import('./commands/cat.ts'),
+  },
+  {
+    paths: [['files']],
+    summary: 'list a directory of an image',
+    load: () => import('./commands/files.ts'),
+  },
+  {
     paths: [['history']],
     summary: 'show when images and their tags were pushed',
     load: () => import('./commands/history.ts'),

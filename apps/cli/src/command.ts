@@ -1,10 +1,16 @@
-import type { CommandOutput as Output, Host, HostOptions, OperationOptions } from '@s3lo/core'
+import type {
+  CommandOutput as Output,
+  Host,
+  HostOptions,
+  OperationOptions,
+  ProgressEvent,
+} from '@s3lo/core'
 import { isS3loError, S3loError } from '@s3lo/core/plugin'
 import { Command, Option } from 'clipanion'
 import type { S3loContext } from './context.ts'
 import type { Deadline } from './deadline.ts'
 import { orAbandon } from './interrupt.ts'
-import { parseFormat } from './render/document.ts'
+import { type Format, parseFormat } from './render/document.ts'
 import { quoteWord } from './render/text.ts'
 import { Reporter } from './reporter.ts'
 
@@ -63,6 +69,11 @@ export abstract class S3loCommand extends Command<S3loContext> {
     }
   }
 
+  /** How the result is printed. Throws `USAGE`. */
+  protected format(): Format {
+    return parseFormat(this.output)
+  }
+
   /** What the progress display says is going on; `undefined` shows none. */
   protected progressTitle(): string | undefined {
     return this.activity
@@ -101,13 +112,20 @@ export abstract class S3loCommand extends Command<S3loContext> {
   async #work(reporter: Reporter, signal: AbortSignal): Promise<Output> {
     const host = await this.context.openHost(this.hostOptions())
     const title = this.progressTitle()
-    if (title !== undefined) await reporter.startProgress(title)
-    return this.run(host, { signal, onProgress: reporter.onProgress })
+    if (title === undefined) return this.run(host, { signal, onProgress: reporter.onProgress })
+    await reporter.startProgress(title)
+    const { createTransferCollector } = await import('./transfer-memory.ts')
+    const collect = createTransferCollector()
+    const onProgress = (event: ProgressEvent): void => {
+      if (event.type === 'bytes') collect(event.delta)
+      reporter.onProgress(event)
+    }
+    return this.run(host, { signal, onProgress })
   }
 
   #openReporter(): Reporter {
     const { stdout, stderr, env } = this.context
-    const format = parseFormat(this.output)
+    const format = this.format()
     this.#reporter = new Reporter({
       stdout,
       stderr,

@@ -10,6 +10,7 @@ import {
   BACKEND_PACKAGES,
   COMMAND_PACKAGES,
   CREDENTIAL_PACKAGES,
+  LAYER_READER_PACKAGES,
   POLICY_CHECK_PACKAGES,
   SCANNER_PACKAGES,
   SOURCE_PACKAGES,
@@ -167,6 +168,7 @@ const PACKAGES = {
   source: SOURCE_PACKAGES,
   scanner: SCANNER_PACKAGES,
   'policy-check': POLICY_CHECK_PACKAGES,
+  'layer-reader': LAYER_READER_PACKAGES,
 } as const
 
 /** The members of a plugin that those are in. */
@@ -175,6 +177,7 @@ const MEMBERS = {
   source: 'sources',
   scanner: 'scanners',
   'policy-check': 'policyChecks',
+  'layer-reader': 'layerReaders',
 } as const
 
 function packageOf({ kind, name }: PluginNeed): string | undefined {

@@ -5,8 +5,8 @@ import { S3loError } from '@s3lo/core/plugin'
  * Writes to a stream and waits until it is taken. A reader that has left (`| head`) is no failure
  * and gives false. Throws `IO` for anything else, such as a full disk.
  */
-export async function print(stream: Writable, text: string): Promise<boolean> {
-  if (text === '') return true
+export async function print(stream: Writable, text: string | Buffer): Promise<boolean> {
+  if (text.length === 0) return true
   try {
     await write(stream, text)
     return true
@@ -20,7 +20,7 @@ export async function print(stream: Writable, text: string): Promise<boolean> {
   }
 }
 
-function write(stream: Writable, text: string): Promise<void> {
+function write(stream: Writable, text: string | Buffer): Promise<void> {
   return new Promise((resolve, reject) => {
     stream.once('error', reject)
     stream.write(text, (error) => {

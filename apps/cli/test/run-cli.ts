@@ -177,6 +177,8 @@ function fakeHost(operations: Partial<Host>): Host {
     copyTags: unexpected,
     list: unexpected,
     inspect: unexpected,
+    cat: unexpected,
+    files: unexpected,
     delete: unexpected,
     deleteAllTags: unexpected,
     storeHistory: unexpected,

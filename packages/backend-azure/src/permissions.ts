@@ -24,7 +24,7 @@ const CONTRIBUTOR = 'Storage Blob Data Contributor'
 /** The permissions of each command: the one table, which `docs/backends/azure.md` repeats. */
 export const PERMISSIONS: readonly CommandPermissions[] = [
   {
-    commands: ['list', 'inspect', 'history', 'stats', 'pull', 'copy from it', 'doctor'],
+    commands: ['list', 'inspect', 'history', 'stats', 'pull', 'copy from it'],
     dataActions: READ,
     role: READER,
     sas: 'rl',
@@ -34,5 +34,11 @@ export const PERMISSIONS: readonly CommandPermissions[] = [
     dataActions: WRITE,
     role: CONTRIBUTOR,
     sas: 'racwdl',
+  },
+  {
+    commands: ['doctor', 'config recommend'],
+    dataActions: READ,
+    role: `${READER}, and Storage Account Contributor for remarks on soft delete`,
+    sas: 'rl',
   },
 ]

@@ -41,6 +41,8 @@ export const PERMISSIONS: readonly CommandPermissions[] = [
       WATCH_UPLOADS,
       's3:GetBucketVersioning',
       's3:GetLifecycleConfiguration',
+      's3:GetBucketObjectLockConfiguration',
+      's3:GetIntelligentTieringConfiguration',
     ],
     onObjects: READ.onObjects,
   },

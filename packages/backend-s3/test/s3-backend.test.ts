@@ -1,6 +1,5 @@
 import { Readable } from 'node:stream'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest'
-import type { Finding } from '@s3lo/core'
 import {
   answer,
   type Answer,
@@ -15,7 +14,6 @@ import {
   textOf,
   content,
   written,
-  xml,
 } from './fake-s3.ts'
 
 let service: FakeS3
@@ -137,53 +135,4 @@ describe('keys', () => {
       expect(decodeURIComponent(path)).toBe(`/bucket/${key}`)
     },
   )
-})
-
-describe('a health check', () => {
-  const versioning = (status: string): Answer =>
-    xml(
-      `<VersioningConfiguration>${status && `<Status>${status}</Status>`}</VersioningConfiguration>`,
-    )
-  const rule = xml(
-    '<LifecycleConfiguration><Rule><Status>Enabled</Status><AbortIncompleteMultipartUpload>' +
-      '<DaysAfterInitiation>7</DaysAfterInitiation></AbortIncompleteMultipartUpload></Rule>' +
-      '</LifecycleConfiguration>',
-  )
-
-  async function check(...answers: readonly Answer[]): Promise<readonly Finding[]> {
-    service.script(...answers)
-    const findings: Finding[] = []
-    for await (const finding of service.backend().diagnose()) findings.push(finding)
-    return findings
-  }
-  const severities = (findings: readonly Finding[]): string[] =>
-    findings.map(({ severity }) => severity)
-
-  it('is content with a bucket that keeps nothing behind', async () => {
-    expect(severities(await check(versioning(''), rule))).toEqual(['ok', 'ok'])
-    expect(severities(await check(versioning('Suspended'), rule))).toEqual(['ok', 'ok'])
-  })
-
-  it('says what stays and is paid for, and what to do', async () => {
-    const findings = await check(versioning('Enabled'), refuse(404, 'NoSuchLifecycleConfiguration'))
-    expect(severities(findings)).toEqual(['notice', 'notice'])
-    expect(findings.map(({ hint }) => hint)).toEqual([
-      'expire old versions by a lifecycle rule: NoncurrentVersionExpiration',
-      'add a rule with AbortIncompleteMultipartUpload, for example after 7 days',
-    ])
-  })
-
-  it('goes on where it may not look, or the service has nothing to look at', async () => {
-    const findings = await check(refuse(403, 'AccessDenied'), refuse(501, 'NotImplemented'))
-    expect(findings.map(({ severity, message }) => [severity, message])).toEqual([
-      ['notice', 'versioning: the credentials may not look at it'],
-      ['notice', 'lifecycle: the service does not have it'],
-    ])
-  })
-
-  it('fails where the credentials do', async () => {
-    await expect(check(refuse(403, 'SignatureDoesNotMatch'))).rejects.toMatchObject({
-      code: 'UNAUTHORIZED',
-    })
-  })
 })

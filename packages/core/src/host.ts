@@ -5,10 +5,13 @@ import type { StoreLocation } from './contract/storage-backend.ts'
 import type { ScannerChoice, ValidationChoice } from './host/examinations.ts'
 import type { Maintenance } from './host/maintenance.ts'
 import { type HostOptions, Opener } from './host/opener.ts'
+import type { CatResult, TakeContent } from './operations/cat.ts'
 import type { CopyOptions, CopyResult } from './operations/copy.ts'
 import type { CopyTagsOptions, CopyTagsResult } from './operations/copy-tags.ts'
 import type { DeleteOptions, DeleteResult } from './operations/delete-tag.ts'
+import type { ListedFile } from './operations/files.ts'
 import type { HistoryOptions, ImageHistory, TagHistory } from './operations/history.ts'
+import type { ImageFilesOptions } from './operations/image-files.ts'
 import type { InspectResult } from './operations/inspect.ts'
 import type { ListedImage } from './operations/list.ts'
 import type { PullOptions, PullResult } from './operations/pull.ts'
@@ -60,6 +63,19 @@ export interface Host extends Maintenance {
   storeHistory(store: string, options?: HistoryOptions): Promise<readonly ImageHistory[]>
   /** The writes of an image's tags, or of one tag when the reference names it. */
   imageHistory(image: string, options?: HistoryOptions): Promise<readonly TagHistory[]>
+  /** Reads one file as a running container sees it; `take` gets its content. */
+  cat(
+    reference: string,
+    path: string,
+    take: TakeContent,
+    options?: ImageFilesOptions,
+  ): Promise<CatResult>
+  /** Lists a directory (default the root) as a running container sees it. */
+  files(
+    reference: string,
+    directory?: string,
+    options?: ImageFilesOptions,
+  ): Promise<readonly ListedFile[]>
   /** Looks for known vulnerabilities in one platform of an image. */
   scan(reference: string, options?: ScanImageOptions & ScannerChoice): Promise<ScanResult>
   /** Lists what one platform of an image is made of. */
@@ -86,6 +102,7 @@ export function createHost(options: HostOptions = {}): Host {
   const opener = new Opener(options)
   const transfers = () => import('./host/transfers.ts')
   const contents = () => import('./host/contents.ts')
+  const imageFiles = () => import('./host/image-files.ts')
   const maintenance = () => import('./host/maintenance.ts')
   const registries = () => import('./host/registries.ts')
   const examinations = () => import('./host/examinations.ts')
@@ -100,6 +117,8 @@ export function createHost(options: HostOptions = {}): Host {
     deleteAllTags: async (...args) => (await contents()).deleteImageTags(opener, ...args),
     storeHistory: async (...args) => (await contents()).readStoreHistory(opener, ...args),
     imageHistory: async (...args) => (await contents()).readImageHistory(opener, ...args),
+    cat: async (...args) => (await imageFiles()).readImageFile(opener, ...args),
+    files: async (...args) => (await imageFiles()).listImageFiles(opener, ...args),
     scan: async (...args) => (await examinations()).scanImage(opener, ...args),
     sbom: async (...args) => (await examinations()).listImageContents(opener, ...args),
     validate: async (...args) => (await examinations()).validateImage(opener, ...args),

@@ -17,6 +17,7 @@ export {
   type Setting,
   type SettingSource,
 } from './config/effective-config.ts'
+export { SOCI_ARTIFACTS_PREFIX } from './layout/keys.ts'
 export {
   type ConfigScope,
   formatReference,
@@ -61,7 +62,7 @@ export {
 export { formatImageName, type Reference } from './oci/reference.ts'
 export type { SourceEnd, TargetEnd } from './graph/transfer.ts'
 export { readAll } from './stream/read-all.ts'
-export { verifyDigest } from './stream/verify-digest.ts'
+export { verified, verifyDigest } from './stream/verify-digest.ts'
 export type { BlobForm } from './store/blobs.ts'
 export type { HistoryEntry } from './store/history.ts'
 export { ImageStore, type ImageStoreOptions } from './store/image-store.ts'
@@ -91,6 +92,7 @@ export {
   type CopyTagsResult,
 } from './operations/copy-tags.ts'
 export { hasTagPattern } from './image-end.ts'
+export { cat, type CatResult, type TakeContent } from './operations/cat.ts'
 export { type DeleteOptions, type DeleteResult, deleteTag } from './operations/delete-tag.ts'
 export type { DoctorOptions, DoctorResult } from './operations/doctor.ts'
 export type {
@@ -100,6 +102,7 @@ export type {
 } from './operations/doctor-endpoint.ts'
 export type { BlobProblem, ManifestIssue } from './operations/doctor-images.ts'
 export { formatStore } from './layout/format-store.ts'
+export { files, type ListedFile } from './operations/files.ts'
 export type {
   ConfigSettings,
   ImageConfigResult,
@@ -108,6 +111,7 @@ export type {
 } from './operations/get-config.ts'
 export type { InitCheck, InitResult } from './operations/init.ts'
 export type { LayerSharingResult, SharedLayer } from './operations/layer-sharing.ts'
+export type { ImageFilesOptions, NamedLayerReader } from './operations/image-files.ts'
 export { loadPrices, parsePrices, type Prices } from './operations/prices.ts'
 export type { InterruptedUploads } from './operations/provider-findings.ts'
 export type {

@@ -7,6 +7,7 @@ import {
   registryCredentialsFor,
   type SourceModule,
 } from './contract/plugin.ts'
+import type { LayerReaderModule } from './contract/layer-reader.ts'
 import type { PolicyCheckModule } from './contract/policy-check.ts'
 import type { ScannerModule } from './contract/scanner.ts'
 import type { BackendModule } from './contract/storage-backend.ts'
@@ -14,7 +15,13 @@ import { S3loError, toS3loError } from './errors.ts'
 
 /** What no plugin at hand offers. */
 export interface PluginNeed {
-  readonly kind: 'backend' | 'source' | 'scanner' | 'policy-check' | 'registry-credential'
+  readonly kind:
+    | 'backend'
+    | 'source'
+    | 'scanner'
+    | 'policy-check'
+    | 'layer-reader'
+    | 'registry-credential'
   /** The scheme of a backend, the transport of a source, the host of a registry, else the name itself. */
   readonly name: string
 }
@@ -50,6 +57,11 @@ export class PluginRegistry {
   /** The check of a policy. Throws as {@link backend} does. */
   policyCheck(name: string): Promise<PolicyCheckModule> {
     return this.#load({ kind: 'policy-check', name }, (plugin) => plugin.policyChecks?.[name])
+  }
+
+  /** What reads single files out of layers. Throws as {@link backend} does. */
+  layerReader(name: string): Promise<LayerReaderModule> {
+    return this.#load({ kind: 'layer-reader', name }, (plugin) => plugin.layerReaders?.[name])
   }
 
   /**
@@ -104,6 +116,7 @@ function notInstalled({ kind, name }: PluginNeed): S3loError {
     source: `transport ${name}:`,
     scanner: `scanner ${name}`,
     'policy-check': `plugin with the policy check ${name}`,
+    'layer-reader': `plugin that reads layers with ${name}`,
     'registry-credential': `plugin with credentials for ${name}`,
   }
   const what = whats[kind]

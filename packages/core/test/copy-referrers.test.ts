@@ -146,6 +146,21 @@ describe('what refers to an image', () => {
     expect(await world.host.list('mem://c')).toEqual([{ name: 'app', tags: ['v1'] }])
   })
 
+  it('is not looked for by tags where there are none: an archive has one image under every name', async () => {
+    const { root } = amd64
+    const images = new FixtureSource({ 'app:v1': amd64 })
+    const archive: ImageSource = {
+      kind: 'random-access',
+      name: 'an archive',
+      resolve: () => Promise.resolve(root.descriptor),
+      fetch: (descriptor, options) => images.fetch(descriptor, options),
+    }
+    const target = new ImageStore(world.bucket('c'))
+    const reference = { name: 'app', tag: 'v1' }
+    const result = await copy({ source: archive, reference }, { target, reference })
+    expect(result.referrers_copied).toBe(0)
+  })
+
   it('is in place before the tag is written', async () => {
     await attach(both.root.descriptor, SBOM)
     const target = new ImageStore(world.bucket('c'))

@@ -1,6 +1,6 @@
 export { createKeyPair, type KeyPair } from './keys/key-pair.ts'
 export type { KeyKind, SignatureAlgorithm } from './keys/algorithm.ts'
-export { type KeyFileOptions } from './keys/key-file.ts'
+export { encryptPrivateKey, type KeyFileOptions } from './keys/key-file.ts'
 export { type KeyOptions, openPublicKey, openSigner } from './keys/open-key.ts'
 export { PublicKey } from './keys/public-key.ts'
 export { LocalSigner, type Signer } from './keys/signer.ts'

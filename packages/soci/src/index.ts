@@ -48,7 +48,6 @@ export {
   unmarshalIndex,
 } from './index/soci-index.ts'
 export { buildZtoc } from './ztoc/build.ts'
-export { bytesOf, type ByteText, decodeText, encodeText } from './ztoc/byte-text.ts'
 export {
   extractEntry,
   type ExtractOptions,
@@ -58,7 +57,14 @@ export {
 } from './ztoc/extract.ts'
 export { type CompressionAlgorithm, decodeZtoc, encodeZtoc, type Ztoc } from './ztoc/flatbuffer.ts'
 export { findEntry, type LocatedEntry, type OpenZtoc, openZtoc, type Span } from './ztoc/read.ts'
-export type { EntryType, TocEntry } from './ztoc/toc-entry.ts'
+export {
+  bytesOf,
+  type ByteText,
+  decodeText,
+  encodeText,
+  type EntryType,
+  type TocEntry,
+} from '@s3lo/core/tar'
 export {
   type BuiltZtoc,
   DEFAULT_BUILD_TOOL_IDENTIFIER,

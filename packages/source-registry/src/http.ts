@@ -32,6 +32,9 @@ export interface HttpInit {
  */
 export type HttpFetch = (url: URL, init: HttpInit) => Promise<HttpAnswer>
 
+/** Connections to one host at once. */
+const MAX_CONNECTIONS = 64
+
 /** One request; nothing is added to its headers. */
 export interface HttpRequest {
   readonly method: string
@@ -135,6 +138,8 @@ class Dispatchers {
     return {
       // One body fills one connection; streams that share one would wait for each other.
       allowH2: false,
+      // Far more than a copy has in flight; each has buffers of its own.
+      connections: MAX_CONNECTIONS,
       connect: { lookup: this.#lookup, timeout: 30_000, ...this.#trust() },
     }
   }

@@ -1,3 +1,4 @@
+import { digestOf } from '@s3lo/core'
 import { type CallOptions, S3loError } from '@s3lo/core/plugin'
 import { nextLink } from './link-header.ts'
 import type { RegistryAnswer } from './registry-client.ts'
@@ -15,6 +16,8 @@ export interface PagedCall extends CallOptions {
 /** Bytes of one page: a registry may ignore how many entries are asked for. */
 const MAX_PAGE_BYTES = 16 * 1024 * 1024
 const MAX_PAGES = 10_000
+/** Bytes of all pages: a hundred times what the largest known repositories have. */
+const MAX_LIST_BYTES = 128 * 1024 * 1024
 
 /**
  * The pages of a list, following `Link` (OCI distribution spec v1.1.1, "listing tags"). Throws
@@ -27,17 +30,29 @@ export async function* pagesOf(
   const { client } = api
   const { what } = call
   const seen = new Set<string>()
+  let bytes = 0
   let url = new URL(call.to, client.origin)
   while (seen.size < MAX_PAGES) {
-    seen.add(url.href)
+    seen.add(keyOf(url))
     const page = { method: 'GET', scopes: api.scopes('pull'), ...call, to: url } as const
     const answer = await client.ask(page, MAX_PAGE_BYTES)
+    bytes += answer.content.byteLength
+    if (bytes > MAX_LIST_BYTES) throw tooLong(what, `${MAX_LIST_BYTES} bytes`)
     yield answer
     const next = answer.status === 200 ? nextLink(answer.headers.get('link')) : undefined
     if (next === undefined) return
     url = client.locate(next, url, what)
     if (url.origin !== client.origin.origin) throw contradiction(what, 'the list leads elsewhere')
-    if (seen.has(url.href)) throw contradiction(what, 'the list leads in circles')
+    if (seen.has(keyOf(url))) throw contradiction(what, 'the list leads in circles')
   }
-  throw new S3loError('INTEGRITY', `${what} has more than ${MAX_PAGES} pages`)
+  throw tooLong(what, `${MAX_PAGES} pages`)
+}
+
+/** URLs of a foreign list can be long; what is kept of them is not. */
+function keyOf(url: URL): string {
+  return digestOf(Buffer.from(url.href))
+}
+
+function tooLong(what: string, limit: string): S3loError {
+  return new S3loError('INTEGRITY', `${what} have more than ${limit}`)
 }

@@ -185,10 +185,18 @@ function testAgainst(servers: RegistryServers): void {
   describe('behind a network that fails', () => {
     const small = makeImage(2500)
     let proxy: FaultProxy
+    let spoilt = 0
+    let failed = 0
     beforeAll(async () => {
       proxy = await FaultProxy.start(`http://${servers.open}`)
     })
-    afterAll(() => proxy.close())
+    afterAll(async () => {
+      const kinds = FAULT_KINDS.length
+      process.stderr.write(
+        `${spoilt} requests spoilt in ${kinds} ways: ${failed} runs failed with an error of ours, all converged\n`,
+      )
+      await proxy.close()
+    })
 
     const through = (name: string): RegistryRepository =>
       openRepository(new URL(proxy.url).host, name, {
@@ -217,7 +225,9 @@ function testAgainst(servers: RegistryServers): void {
         proxy.spoil(nth, kind)
         const { code } = await attempt(name)
         // One spoilt request may end a run with an error of ours, never with other bytes.
+        spoilt += 1
         if (code !== 'none') {
+          failed += 1
           const spoils = ['truncated', 'wrong-length', 'bit-flip', 'bit-flip-up']
           expect(`${kind} ${nth}: ${spoils.includes(kind) ? 'spoilt' : code}`).toBe(
             `${kind} ${nth}: spoilt`,

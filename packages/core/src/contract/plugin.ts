@@ -3,6 +3,7 @@ import type { CallOptions } from './call-options.ts'
 import type { ImageSource, StreamingSource } from './image-source.ts'
 import type { ImageTarget, StreamingTarget } from './image-target.ts'
 import type { Reference } from '../oci/reference.ts'
+import type { LayerReaderModule } from './layer-reader.ts'
 import type { PolicyCheckModule } from './policy-check.ts'
 import type { ProgressOptions } from './progress.ts'
 import type { LoginResult, LogoutResult } from './registry-login.ts'
@@ -111,6 +112,8 @@ export interface Plugin {
   readonly scanners?: Readonly<Record<string, Contribution<ScannerModule>>>
   /** By what `check:` says in a policy. */
   readonly policyChecks?: Readonly<Record<string, Contribution<PolicyCheckModule>>>
+  /** By name: what reads single files out of layers. */
+  readonly layerReaders?: Readonly<Record<string, Contribution<LayerReaderModule>>>
   readonly registryCredentials?: readonly RegistryCredentialContribution[]
   readonly commands?: readonly CommandContribution[]
 }

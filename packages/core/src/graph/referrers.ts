@@ -34,7 +34,8 @@ export class ReferrerFinder {
       const read = await this.#read(descriptor, subject, call)
       if (read) yield { ...read, subject }
     }
-    const tags = fallbackTagsOf(subject.digest)
+    // What has no tags, such as an archive of one image, may take any for that image's.
+    const tags = this.#source.tags ? fallbackTagsOf(subject.digest) : []
     const found = await Promise.all(tags.map((tag) => this.#resolve(tag, call)))
     for (const [i, descriptor] of found.entries()) {
       const read = descriptor && (await this.#read(descriptor, subject, call))

@@ -124,6 +124,24 @@ export function referrerBlobKey(digest: string): string {
   return `${OWN_PREFIX}${blobKey(digest)}`
 }
 
+/**
+ * What a layer reader keeps beside a layer. It refers to the layer by its key and nothing refers to
+ * it: it lives as long as the blob of that digest, and is made again from it when it is gone.
+ */
+export function layerIndexKey(reader: string, layerDigest: string): string {
+  const { algorithm, hex } = parseDigest(layerDigest)
+  return `${OWN_PREFIX}${reader}/layers/${algorithm}/${hex}`
+}
+
+/**
+ * Records of SOCI artifacts, one object each, `<algorithm>-<hex>.json`. A record refers to its
+ * artifact and to the image or layer that it was made of, by digest, and keeps neither alive. The
+ * artifacts are ordinary content: an index of version 1 is a referrer with its blobs under
+ * `.s3lo/blobs/`, one of version 2 a child of the image's index with its blobs under `blobs/`, and
+ * both live with their image. A record whose artifact is gone is removed by `s3lo soci rebuild`.
+ */
+export const SOCI_ARTIFACTS_PREFIX = `${OWN_PREFIX}soci/artifacts/`
+
 /** Where content waits whose digest is not known yet. */
 export function stagingKey(id: string): string {
   return `${OWN_PREFIX}staging/${id}`

@@ -4,12 +4,11 @@ import type { ProgressOptions } from '../contract/progress.ts'
 import { isS3loError } from '../errors.ts'
 import { blobKey, manifestKey } from '../layout/keys.ts'
 import { matchesFilter } from '../layout/store-reference.ts'
-import { type Descriptor, isForeignLayer } from '../oci/descriptor.ts'
+import type { Descriptor } from '../oci/descriptor.ts'
 import { Digester, parseDigest } from '../oci/digest.ts'
-import type { Manifest } from '../oci/document.ts'
-import { isManifestMediaType, MEDIA_TYPE } from '../oci/media-type.ts'
-import { formatPlatform } from '../oci/platform.ts'
+import { MEDIA_TYPE } from '../oci/media-type.ts'
 import type { ImageStore } from '../store/image-store.ts'
+import { BlobUses, Contents } from './blob-uses.ts'
 import { formatTag } from '../layout/format-store.ts'
 import { type GraphTag, reachable, readStoreGraph, type StoreGraph } from './store-graph.ts'
 import { listStored } from './stored-content.ts'
@@ -56,13 +55,7 @@ export interface CheckOptions extends CallOptions, ProgressOptions {
   readonly deep?: boolean | undefined
 }
 
-/** Content that a manifest names. */
-interface BlobUse extends Pick<Descriptor, 'digest' | 'size'> {
-  readonly role: 'config' | 'layer' | 'blob'
-  readonly platform?: string
-}
-
-type Graph = StoreGraph<readonly BlobUse[]>
+type Graph = StoreGraph<BlobUses>
 
 const REQUESTS_AT_ONCE = 20
 const HASHES_AT_ONCE = 4
@@ -79,18 +72,22 @@ export async function checkImages(
   filter: string,
   { deep = false, signal, onProgress }: CheckOptions,
 ): Promise<ImagesReport> {
+  const contents = new Contents()
   // Manifests first: what they name is then listed after it was published.
-  const graph = await readStoreGraph(store, '', usesOf, { signal })
+  const graph = await readStoreGraph(store, '', (manifest) => new BlobUses(manifest, contents), {
+    signal,
+  })
   const tags = graph.tags.filter(({ image }) => matchesFilter(image, filter))
-  const stored = await readStored(store, referenced(graph), { signal })
-  const wanted = collectUses(graph, tags)
-  const problems = await findMissing(store, wanted, stored, signal)
+  addChildren(contents, graph)
+  const stored = await readStored(store, contents, { signal })
+  const wanted = collectWanted(graph, tags)
+  await findMissing(store, wanted, contents, signal)
   const verified = deep
-    ? await hashAgain(store, wanted, stored, problems, { signal, onProgress })
+    ? await hashAgain(store, wanted, contents, { signal, onProgress })
     : undefined
   const issues: ManifestIssue[] = []
   for (const tag of tags) {
-    const issue = judgeTag(store, graph, tag, stored, problems)
+    const issue = judgeTag(store, graph, tag, contents)
     if (issue && (await isStillPublished(store, tag, { signal }))) issues.push(issue)
   }
   return {
@@ -104,44 +101,13 @@ export async function checkImages(
   }
 }
 
-function usesOf(manifest: Manifest): readonly BlobUse[] {
-  const use = ({ digest, size, platform }: Descriptor, role: BlobUse['role']): BlobUse => ({
-    digest,
-    size,
-    role,
-    ...(platform ? { platform: formatPlatform(platform) } : {}),
-  })
-  return manifest.kind === 'index'
-    ? manifest.manifests
-        .filter(({ mediaType }) => !isManifestMediaType(mediaType))
-        .map((entry) => use(entry, 'blob'))
-    : [
-        use(manifest.config, 'config'),
-        ...manifest.layers
-          .filter((layer) => !isForeignLayer(layer))
-          .map((layer) => use(layer, 'layer')),
-      ]
-}
-
-/** What is stored under a digest that some manifest names: nothing, until the listing says so. */
-interface Content {
-  /** Bytes of the blob. */
-  size?: number
-  chunked?: boolean
-}
-
-/** Every digest that a manifest of the whole bucket names. */
-function referenced(graph: Graph): ReadonlyMap<string, Content> {
-  const contents = new Map<string, Content>()
-  for (const { root } of graph.tags) addReferenced(contents, root)
-  for (const node of graph.manifests.values()) addReferenced(contents, node)
-  return contents
-}
-
-function addReferenced(contents: Map<string, Content>, node: Graph['tags'][number]['root']): void {
-  if (isS3loError(node)) return
-  for (const { digest } of node.summary) contents.set(digest, {})
-  for (const { digest } of node.children) contents.set(digest, {})
+/** An index names manifests as well, which are blobs and no orphans. */
+function addChildren(contents: Contents, { tags, manifests }: Graph): void {
+  const nodes = [...tags.map(({ root }) => root), ...manifests.values()]
+  for (const node of nodes) {
+    if (isS3loError(node)) continue
+    for (const { digest } of node.children) contents.table.add(digest)
+  }
 }
 
 function countUnreadable({ tags, manifests }: Graph): number {
@@ -151,10 +117,9 @@ function countUnreadable({ tags, manifests }: Graph): number {
   return roots + children
 }
 
-/** What a listing found, of the digests that matter. */
+/** What a listing found beside what manifests name. */
 interface Stored {
   readonly blobs: number
-  readonly contents: ReadonlyMap<string, Content>
   /** Layers in pieces. */
   readonly chunked: number
   readonly orphans: { readonly count: number; readonly bytes: number }
@@ -162,7 +127,7 @@ interface Stored {
 
 async function readStored(
   store: ImageStore,
-  contents: ReadonlyMap<string, Content>,
+  contents: Contents,
   options: CallOptions,
 ): Promise<Stored> {
   const orphans = { count: 0, bytes: 0 }
@@ -171,85 +136,80 @@ async function readStored(
   for (const kind of ['blobs', 'recipes'] as const) {
     for await (const { digest, info } of listStored(store.backend, kind, options)) {
       if (kind === 'blobs') blobs++
-      const content = contents.get(digest)
-      if (!content) {
+      const content = contents.table.find(digest)
+      if (content === undefined) {
         orphans.count++
         orphans.bytes += info.size
-      } else if (kind === 'blobs') content.size = info.size
+      } else if (kind === 'blobs') contents.setSize(content, info.size)
       else {
-        content.chunked = true
+        contents.chunked.add(content)
         chunked++
       }
     }
   }
-  return { blobs, contents, chunked, orphans }
+  return { blobs, chunked, orphans }
 }
 
-/** What the tags name, each digest once. */
-function collectUses(
-  graph: Graph,
-  tags: readonly GraphTag<readonly BlobUse[]>[],
-): ReadonlyMap<string, BlobUse> {
-  const uses = new Map<string, BlobUse>()
+/** The sizes of what the tags name, by the number of the content. */
+type Wanted = ReadonlyMap<number, number>
+
+function collectWanted(graph: Graph, tags: readonly GraphTag<BlobUses>[]): Wanted {
+  const wanted = new Map<number, number>()
   for (const tag of tags) {
     for (const { node } of reachable(graph, tag)) {
       if (isS3loError(node)) continue
-      for (const use of node.summary) if (!uses.has(use.digest)) uses.set(use.digest, use)
+      for (const { content, size } of node.summary) {
+        if (!wanted.has(content)) wanted.set(content, size)
+      }
     }
   }
-  return uses
+  return wanted
 }
-
-type Problems = Map<string, BlobProblem['problem']>
 
 /** Asks again for each blob that the listing did not show: it may have come in between. */
 async function findMissing(
   store: ImageStore,
-  uses: ReadonlyMap<string, BlobUse>,
-  { contents }: Stored,
+  wanted: Wanted,
+  contents: Contents,
   outer: AbortSignal | undefined,
-): Promise<Problems> {
-  const problems: Problems = new Map()
-  const suspects = [...uses.keys()].filter((digest) => {
-    const { size, chunked = false } = contents.get(digest) ?? {}
-    return size === undefined && !chunked
-  })
+): Promise<void> {
+  const suspects = [...wanted.keys()].filter(
+    (content) => contents.size(content) === undefined && !contents.chunked.has(content),
+  )
   await forEachConcurrent(
     suspects,
     REQUESTS_AT_ONCE,
-    async (digest, signal) => {
-      const form = await store.blobs.form(digest, { signal })
-      if (form === undefined) problems.set(digest, 'missing')
+    async (content, signal) => {
+      const form = await store.blobs.form(contents.table.digest(content), { signal })
+      if (form === undefined) contents.problems.set(content, 'missing')
     },
     outer,
   )
-  return problems
 }
 
 async function hashAgain(
   store: ImageStore,
-  uses: ReadonlyMap<string, BlobUse>,
-  { contents }: Stored,
-  problems: Problems,
+  wanted: Wanted,
+  contents: Contents,
   { signal: outer, onProgress }: CallOptions & ProgressOptions,
 ): Promise<{ readonly count: number; readonly bytes: number }> {
-  const blobs = [...uses.values()].filter(({ digest, size }) => contents.get(digest)?.size === size)
-  const total = blobs.reduce((sum, { size }) => sum + size, 0)
-  onProgress?.({ type: 'plan', blobs: blobs.length, bytes: total })
+  const whole = [...wanted].filter(([content, size]) => contents.size(content) === size)
+  const total = whole.reduce((sum, [, size]) => sum + size, 0)
+  onProgress?.({ type: 'plan', blobs: whole.length, bytes: total })
   await forEachConcurrent(
-    blobs,
+    whole,
     HASHES_AT_ONCE,
-    async (use, signal) => {
-      const { digest, size, platform = 'single' } = use
+    async ([content, size], signal) => {
+      const digest = contents.table.digest(content)
       const descriptor = { digest, size, mediaType: MEDIA_TYPE.octetStream }
-      onProgress?.({ type: 'blob', phase: 'start', descriptor, platform })
+      onProgress?.({ type: 'blob', phase: 'start', descriptor, platform: 'single' })
       const problem = await hashBlob(store, descriptor, { signal, onProgress })
-      if (problem) problems.set(digest, problem)
-      onProgress?.({ type: 'blob', phase: 'done', descriptor, platform })
+      if (problem) contents.problems.set(content, problem)
+      onProgress?.({ type: 'blob', phase: 'done', descriptor, platform: 'single' })
     },
     outer,
   )
-  return { count: blobs.length, bytes: total }
+  return { count: whole.length, bytes: total }
 }
 
 /** What is wrong with a blob's bytes, or `undefined`. */
@@ -281,9 +241,8 @@ async function hashBlob(
 function judgeTag(
   store: ImageStore,
   graph: Graph,
-  tag: GraphTag<readonly BlobUse[]>,
-  stored: Stored,
-  problems: Problems,
+  tag: GraphTag<BlobUses>,
+  contents: Contents,
 ): ManifestIssue | undefined {
   const image = `${tag.image}:${tag.tag}`
   const hint = `push or copy it again, or remove it: s3lo delete ${formatTag(store.backend, tag.image, tag.tag)}`
@@ -298,26 +257,20 @@ function judgeTag(
       messages.push(node.message)
       continue
     }
-    for (const use of node.summary) {
-      const problem = problems.get(use.digest) ?? tornProblem(stored, use)
+    for (const { content, size, role, platform: own = platform } of node.summary) {
+      const problem = contents.problemOf(content, size)
       if (!problem) continue
-      const { digest: blob, size, role, platform: own } = use
-      blobs.push({ digest: blob, size, role, problem, ...(own ? { platform: own } : where) })
-      messages.push(describe(use, problem, own ?? platform))
+      const found: BlobProblem = { digest: contents.table.digest(content), size, role, problem }
+      blobs.push({ ...found, ...(own === undefined ? {} : { platform: own }) })
+      messages.push(describe(found, own))
     }
   }
   if (blobs.length === 0) return undefined
   return { image, message: summarise(messages), hint, blobs }
 }
 
-function tornProblem({ contents }: Stored, { digest, size }: BlobUse): 'damaged' | undefined {
-  const actual = contents.get(digest)?.size
-  return actual === undefined || actual === size ? undefined : 'damaged'
-}
-
 function describe(
-  { digest, size, role }: BlobUse,
-  problem: string,
+  { problem, role, digest, size }: BlobProblem,
   platform: string | undefined,
 ): string {
   const where = platform === undefined ? '' : ` of ${platform}`

@@ -11,11 +11,18 @@ export class DigestVerifier extends Transform {
   readonly descriptor: Pick<Descriptor, 'digest' | 'size'>
   readonly #digester: Digester
   #received = 0
+  #onBytes: ((delta: number) => void) | undefined
 
   constructor(descriptor: Pick<Descriptor, 'digest' | 'size'>) {
     super({ highWaterMark: 256 * 1024 })
     this.descriptor = descriptor
     this.#digester = new Digester(parseDigest(descriptor.digest).algorithm)
+  }
+
+  /** Reports the length of every chunk, with those that have passed already as the first. */
+  report(onBytes: (delta: number) => void): void {
+    this.#onBytes = onBytes
+    if (this.#received > 0) onBytes(this.#received)
   }
 
   override _transform(chunk: Buffer, _encoding: BufferEncoding, done: TransformCallback): void {
@@ -26,6 +33,7 @@ export class DigestVerifier extends Transform {
       return
     }
     this.#digester.update(chunk)
+    this.#onBytes?.(chunk.length)
     done(null, chunk)
   }
 
@@ -66,6 +74,10 @@ export function verified(
 
 /** `content`, with every chunk's length reported; verified when `content` was. */
 export function metered(content: Readable, onBytes: (delta: number) => void): Readable {
+  if (content instanceof DigestVerifier) {
+    content.report(onBytes)
+    return content
+  }
   const meter = new Transform({
     highWaterMark: 256 * 1024,
     transform(chunk: Buffer, _encoding, done) {

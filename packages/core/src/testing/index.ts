@@ -21,3 +21,12 @@ export {
   putImage,
   referrerFixture,
 } from './fixtures.ts'
+export {
+  padTar,
+  TAR_END,
+  type TarFields,
+  tarFile,
+  tarHeader,
+  tarPax,
+  withTarChecksum,
+} from './tar-fixture.ts'

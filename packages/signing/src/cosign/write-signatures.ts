@@ -53,7 +53,6 @@ export async function writeSimpleSigning(
 ): Promise<string> {
   const { image, descriptor, place, signedAt } = subject
   const payload = formatSimpleSigning(image, { digest: descriptor.digest, place, signedAt })
-  // What cosign 2 expects of every key: the first one.
   const signature = await signChecked(signer, payload, preferredAlgorithm(signer), options)
   const annotations = { [SIGNATURE_ANNOTATION]: encodeBase64(signature) }
   const layer = toContent(payload, SIMPLE_SIGNING_TYPE, annotations)
@@ -84,7 +83,7 @@ export async function writeBundle(
   }
   const statement = signStatement(descriptor.digest)
   const message = preAuthEncoding(statement)
-  const signature = await signChecked(signer, message, bundleAlgorithm(signer), options)
+  const signature = await signChecked(signer, message, preferredAlgorithm(signer), options)
   const bundle = toContent(formatBundle(statement, signature, signer.publicKey), BUNDLE_TYPE)
   const empty = toContent(Buffer.from('{}'), MEDIA_TYPE.ociEmpty)
   const document = toManifest({
@@ -108,16 +107,10 @@ export async function writeBundle(
   return document.descriptor.digest
 }
 
+/** With SHA-256 where the key can: cosign, 2 and 3, verifies nothing else with a public key. */
 function preferredAlgorithm({ algorithms: [first] }: Signer): NonNullable<typeof first> {
   if (first) return first
   throw new S3loError('UNSUPPORTED', 'the key has no algorithm that is known here')
-}
-
-/** In a bundle the curve decides on the hash (sigstore's algorithm registry). */
-function bundleAlgorithm(signer: Signer): ReturnType<typeof preferredAlgorithm> {
-  const { publicKey, algorithms } = signer
-  const ofCurve = publicKey.kind.startsWith('ecdsa-') ? algorithms.at(-1) : undefined
-  return ofCurve ?? preferredAlgorithm(signer)
 }
 
 /** The signatures that are there, without what is now said again. */

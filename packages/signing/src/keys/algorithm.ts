@@ -14,7 +14,7 @@ export type KeyKind = 'ecdsa-p256' | 'ecdsa-p384' | 'ecdsa-p521' | 'rsa' | 'rsa-
 
 /** The first is what a key of the kind signs with unless it is asked for another one. */
 const ALGORITHMS: Readonly<Record<KeyKind, readonly SignatureAlgorithm[]>> = {
-  // SHA-256 for every curve: the Go program and cosign 2 verify nothing else with a public key.
+  // SHA-256 for every curve: the Go program and cosign verify nothing else with a public key.
   'ecdsa-p256': ['ECDSA_SHA_256'],
   'ecdsa-p384': ['ECDSA_SHA_256', 'ECDSA_SHA_384'],
   'ecdsa-p521': ['ECDSA_SHA_256', 'ECDSA_SHA_512'],

@@ -1,11 +1,9 @@
 import { createHash } from 'node:crypto'
 import type { Readable } from 'node:stream'
 import { type CallOptions, S3loError } from '@s3lo/core/plugin'
-import { decodeText } from './byte-text.ts'
+import { decodeText, TarToc, type TocEntry } from '@s3lo/core/tar'
 import { inflateSpan } from './inflate-span.ts'
 import { type LocatedEntry, type OpenZtoc, type Span, spanAt } from './read.ts'
-import { TarToc } from './tar-toc.ts'
-import type { TocEntry } from './toc-entry.ts'
 
 /** Bytes from `start` up to `end`, which is exclusive. */
 export interface Extent {

@@ -1,5 +1,5 @@
 import { S3loError } from '@s3lo/core/plugin'
-import { type ByteText, byteText } from './byte-text.ts'
+import { byteText, type ByteText } from '@s3lo/core/tar'
 
 /** What a well-formed buffer may claim beyond its own length. */
 const BUDGET_SLACK = 64 * 1024

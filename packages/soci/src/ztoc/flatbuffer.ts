@@ -1,8 +1,7 @@
 import { S3loError } from '@s3lo/core/plugin'
 import { Builder } from 'flatbuffers'
-import { type ByteText, bytesOf, decodeText } from './byte-text.ts'
+import { bytesOf, type ByteText, decodeText, type EntryType, type TocEntry } from '@s3lo/core/tar'
 import { FlatReader, type FlatTable } from './flat-reader.ts'
-import type { EntryType, TocEntry } from './toc-entry.ts'
 
 /** The only version there ever was. */
 export const ZTOC_VERSION = '0.9'

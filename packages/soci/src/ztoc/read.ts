@@ -1,8 +1,6 @@
 import { S3loError } from '@s3lo/core/plugin'
-import { type ByteText, decodeText, encodeText } from './byte-text.ts'
+import { BLOCK_SIZE, type ByteText, decodeText, encodeText, type TocEntry } from '@s3lo/core/tar'
 import type { Ztoc } from './flatbuffer.ts'
-import { BLOCK_SIZE } from './tar-header.ts'
-import type { TocEntry } from './toc-entry.ts'
 import { parseGzipZinfo, parseTarZinfo } from './zinfo.ts'
 
 /** A part of a layer that can be read without what comes before it. Ends are exclusive. */

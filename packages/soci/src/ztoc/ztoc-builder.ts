@@ -2,8 +2,7 @@ import { S3loError } from '@s3lo/core/plugin'
 import { type CompressionAlgorithm, encodeZtoc, type Ztoc, ZTOC_VERSION } from './flatbuffer.ts'
 import { GzipCheckpoints, type Spans } from './gzip-checkpoints.ts'
 import { PlainSpans } from './plain-spans.ts'
-import { TarToc } from './tar-toc.ts'
-import { XATTR_PREFIX } from './toc-entry.ts'
+import { TarToc, XATTR_PREFIX } from '@s3lo/core/tar'
 
 /** Uncompressed bytes of a span unless asked otherwise. */
 export const DEFAULT_SPAN_SIZE = 4 * 1024 * 1024

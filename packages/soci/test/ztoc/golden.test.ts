@@ -3,11 +3,10 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { Readable } from 'node:stream'
 import { describe, expect, test } from 'vitest'
-import { encodeText } from '../../src/ztoc/byte-text.ts'
+import { encodeText, type EntryType, type TocEntry } from '@s3lo/core/tar'
 import { buildZtoc } from '../../src/ztoc/build.ts'
 import { decodeZtoc, encodeZtoc } from '../../src/ztoc/flatbuffer.ts'
 import { openZtoc } from '../../src/ztoc/read.ts'
-import type { EntryType, TocEntry } from '../../src/ztoc/toc-entry.ts'
 import {
   UPSTREAM_BUILD_TOOL_IDENTIFIER,
   ZtocBuilder,

@@ -1,76 +1,14 @@
 import { crc32, deflateRawSync, type ZlibOptions } from 'node:zlib'
+import {
+  padTar as pad,
+  TAR_END as END,
+  tarFile as file,
+  tarHeader as header,
+  tarPax as pax,
+  withTarChecksum as withChecksum,
+} from '@s3lo/core/testing'
 
-export interface HeaderFields {
-  readonly size?: number
-  readonly type?: string
-  readonly mode?: number
-  readonly uid?: number
-  readonly gid?: number
-  readonly mtime?: number
-  readonly link?: string
-  readonly uname?: string
-  readonly gname?: string
-  readonly major?: number
-  readonly minor?: number
-  readonly magic?: string
-  readonly prefix?: string
-}
-
-/** A header block as section 8.1 of the format notes describes it. */
-export function header(name: string | Buffer, fields: HeaderFields = {}): Buffer {
-  const block = Buffer.alloc(512)
-  const text = (at: number, value: string | Buffer, limit: number): void => {
-    block.set((typeof value === 'string' ? Buffer.from(value) : value).subarray(0, limit), at)
-  }
-  const octal = (at: number, value: number, digits: number): void => {
-    text(at, value.toString(8).padStart(digits, '0'), digits)
-  }
-  text(0, name, 100)
-  octal(100, fields.mode ?? 0o644, 7)
-  octal(108, fields.uid ?? 0, 7)
-  octal(116, fields.gid ?? 0, 7)
-  octal(124, fields.size ?? 0, 11)
-  octal(136, fields.mtime ?? 0, 11)
-  text(156, fields.type ?? '0', 1)
-  text(157, fields.link ?? '', 100)
-  text(257, fields.magic ?? 'ustar\x0000', 8)
-  text(265, fields.uname ?? '', 32)
-  text(297, fields.gname ?? '', 32)
-  octal(329, fields.major ?? 0, 7)
-  octal(337, fields.minor ?? 0, 7)
-  text(345, fields.prefix ?? '', 155)
-  return withChecksum(block)
-}
-
-export function withChecksum(block: Buffer): Buffer {
-  block.fill(' ', 148, 156)
-  const sum = block.reduce((total, byte) => total + byte, 0)
-  block.write(`${sum.toString(8).padStart(6, '0')}\0 `, 148)
-  return block
-}
-
-export function pad(content: Buffer): Buffer {
-  return Buffer.concat([content, Buffer.alloc((512 - (content.length % 512)) % 512)])
-}
-
-export const END = Buffer.alloc(1024)
-
-export function file(name: string, content: Buffer | string, fields: HeaderFields = {}): Buffer {
-  const bytes = Buffer.from(content)
-  return Buffer.concat([header(name, { ...fields, size: bytes.length }), pad(bytes)])
-}
-
-export function pax(records: Readonly<Record<string, string | Buffer>>): Buffer {
-  const body = Buffer.concat(
-    Object.entries(records).map(([key, value]) => {
-      const rest = Buffer.concat([Buffer.from(` ${key}=`), Buffer.from(value), Buffer.from('\n')])
-      let length = rest.length
-      while (String(length).length + rest.length !== length) length++
-      return Buffer.concat([Buffer.from(String(length)), rest])
-    }),
-  )
-  return Buffer.concat([header('PaxHeaders.0/x', { type: 'x', size: body.length }), pad(body)])
-}
+export { END, file, header, pad, pax, withChecksum }
 
 /** `tarA` to `tarC` of the notes. */
 export const tarA = Buffer.concat([

@@ -1,9 +1,7 @@
 import { describe, expect, test } from 'vitest'
-import { decodeText } from '../../src/ztoc/byte-text.ts'
+import { decodeText, TarToc, type TocEntry } from '@s3lo/core/tar'
 import { decodeZtoc } from '../../src/ztoc/flatbuffer.ts'
 import { openZtoc } from '../../src/ztoc/read.ts'
-import { TarToc } from '../../src/ztoc/tar-toc.ts'
-import type { TocEntry } from '../../src/ztoc/toc-entry.ts'
 import { parseGzipZinfo } from '../../src/ztoc/zinfo.ts'
 import { type BuiltZtoc, ZtocBuilder, type ZtocOptions } from '../../src/ztoc/ztoc-builder.ts'
 import {

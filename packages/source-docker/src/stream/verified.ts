@@ -1,13 +1,15 @@
 import type { Readable } from 'node:stream'
-import { type Descriptor, verifyDigest } from '@s3lo/core'
+import { type Descriptor, verified as verifiedOnce } from '@s3lo/core'
 import { abortable } from './abortable.ts'
-import { pipelined } from './pipelined.ts'
 
-/** The content, failing with `INTEGRITY` unless it is the descriptor's. Destroying it frees the content. */
+/**
+ * The content, failing with `INTEGRITY` unless it is the descriptor's; hashed once, however often
+ * it is asked for. Destroying it frees the content.
+ */
 export function verified(
   content: Readable,
   descriptor: Descriptor,
   signal: AbortSignal | undefined,
 ): Readable {
-  return abortable(pipelined(content, verifyDigest(descriptor)), signal)
+  return abortable(verifiedOnce(content, descriptor), signal)
 }

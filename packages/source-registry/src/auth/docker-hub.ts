@@ -2,7 +2,7 @@
 export const DOCKER_HUB = 'docker.io'
 
 /** Under which `docker login` keeps the credentials of Docker Hub. */
-export const DOCKER_HUB_KEY = 'https://index.docker.io/v1/'
+const DOCKER_HUB_KEY = 'https://index.docker.io/v1/'
 
 const NAMES: ReadonlySet<string> = new Set([DOCKER_HUB, 'index.docker.io', 'registry-1.docker.io'])
 

@@ -1,4 +1,4 @@
-import { S3loError } from '@s3lo/core/plugin'
+import { S3loError } from '../errors.ts'
 import { byteText, type ByteText } from './byte-text.ts'
 
 export const BLOCK_SIZE = 512

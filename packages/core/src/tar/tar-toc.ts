@@ -1,4 +1,4 @@
-import { S3loError } from '@s3lo/core/plugin'
+import { S3loError } from '../errors.ts'
 import { type ByteText, byteText, decodeText } from './byte-text.ts'
 import { formatTarTime, parsePax, parsePaxInteger, parsePaxTime, type TarTime } from './pax.ts'
 import { BLOCK_SIZE, cString, invalidHeader, parseTarHeader, type TarHeader } from './tar-header.ts'
@@ -17,6 +17,13 @@ const ENTRY_TYPES: Readonly<Record<string, EntryType>> = {
   '6': 'fifo',
 }
 
+/** What else is a file when reading over everything: contiguous and sparse ones. */
+const TOLERATED: Readonly<Record<string, EntryType>> = { '7': 'reg', S: 'reg' }
+
+/** GNU's old form of sparse files: the bytes that say that the map goes on in another block. */
+const SPARSE_HEADER_CONTINUES = 482
+const SPARSE_MAP_CONTINUES = 504
+
 /** Entries that have no content, whatever size their header claims. */
 const LINK_FLAG = /^[1-6]$/
 
@@ -31,9 +38,14 @@ export interface TarTocOptions {
   readonly position?: number | undefined
   /** Keeps the size that a link's header claims, though no content follows, as the original does. */
   readonly keepLinkSizes?: boolean | undefined
+  /** Reads over what no zTOC can describe: sparse files are marked, other kinds left out. */
+  readonly tolerant?: boolean | undefined
 }
 
-type State = 'header' | 'second-zero' | 'body' | 'content' | 'padding' | 'end'
+type State = 'header' | 'second-zero' | 'sparse' | 'body' | 'content' | 'padding' | 'end'
+
+/** The states that are left once a whole block is there. */
+const WAITING: ReadonlySet<State> = new Set(['header', 'second-zero', 'sparse'])
 
 /**
  * Reads a tar that is pushed in pieces of any size, with exactly the semantics of Go's archive/tar.
@@ -42,6 +54,7 @@ type State = 'header' | 'second-zero' | 'body' | 'content' | 'padding' | 'end'
 export class TarToc {
   readonly entries: TocEntry[] = []
   readonly #keepLinkSizes: boolean
+  readonly #isTolerant: boolean
   readonly #block = new Uint8Array(BLOCK_SIZE)
   #filled = 0
   #state: State = 'header'
@@ -55,10 +68,13 @@ export class TarToc {
   #longName: ByteText | undefined
   #longLink: ByteText | undefined
   #tocBytes = 0
+  /** A sparse file whose map goes on in blocks of its own. */
+  #sparse: TarHeader | undefined
 
-  constructor({ position = 0, keepLinkSizes = false }: TarTocOptions = {}) {
+  constructor({ position = 0, keepLinkSizes = false, tolerant = false }: TarTocOptions = {}) {
     this.#position = position
     this.#keepLinkSizes = keepLinkSizes
+    this.#isTolerant = tolerant
   }
 
   /** How far the tar was read: its end once the end was seen (bytes). */
@@ -79,7 +95,7 @@ export class TarToc {
   }
 
   #consume(chunk: Uint8Array): number {
-    const waiting = this.#state === 'header' || this.#state === 'second-zero'
+    const waiting = WAITING.has(this.#state)
     const wanted = waiting ? BLOCK_SIZE - this.#filled : this.#left
     const length = Math.min(wanted, chunk.length)
     this.#position += length
@@ -93,6 +109,10 @@ export class TarToc {
     this.#filled += bytes.length
     if (this.#filled < BLOCK_SIZE) return
     this.#filled = 0
+    if (this.#state === 'sparse') {
+      this.#sparseMap(SPARSE_MAP_CONTINUES)
+      return
+    }
     if (this.#block.every((byte) => byte === 0)) {
       this.#state = this.#state === 'header' ? 'second-zero' : 'end'
       return
@@ -122,12 +142,26 @@ export class TarToc {
         this.#startBody(header)
         break
       case 'g':
-        throw unsupported('a PAX global header')
+        if (!this.#isTolerant) throw unsupported('a PAX global header')
+        this.#startBody(header)
+        break
       case 'S':
-        throw unsupported(`a sparse file (${decodeText(header.name)})`)
+        if (!this.#isTolerant) throw unsupported(`a sparse file (${decodeText(header.name)})`)
+        this.#sparse = header
+        this.#sparseMap(SPARSE_HEADER_CONTINUES)
+        break
       default:
         this.#entry(header)
     }
+  }
+
+  /** `at` is where a block of GNU's old form says whether another one of the map follows. */
+  #sparseMap(at: number): void {
+    this.#state = 'sparse'
+    if (this.#block[at] !== 0 || !this.#sparse) return
+    const header = this.#sparse
+    this.#sparse = undefined
+    this.#entry(header)
   }
 
   #startBody({ flag, size }: TarHeader): void {
@@ -141,42 +175,46 @@ export class TarToc {
   #special(): void {
     if (this.#bodyFlag === 'x') this.#pax = parsePax(this.#body)
     else if (this.#bodyFlag === 'L') this.#longName = cString(this.#body)
-    else this.#longLink = cString(this.#body)
+    else if (this.#bodyFlag === 'K') this.#longLink = cString(this.#body)
     this.#body = new Uint8Array()
   }
 
   #entry(header: TarHeader): void {
     const pax = this.#pax
-    refuseSparse(pax)
-    const name = this.#longName || value(pax, 'path') || header.name
+    const isSparse = header.flag === 'S' || isSparsePax(pax)
+    if (isSparse && !this.#isTolerant) throw unsupported('a sparse file')
+    const realName = isSparse ? value(pax, 'GNU.sparse.name') : undefined
+    const name = realName ?? (this.#longName || value(pax, 'path') || header.name)
     const flag = header.flag === '\0' ? (name.endsWith('/') ? '5' : '0') : header.flag
-    const type = ENTRY_TYPES[flag]
-    if (!type) {
+    const type = ENTRY_TYPES[flag] ?? (this.#isTolerant ? TOLERATED[flag] : undefined)
+    if (!type && !this.#isTolerant) {
       throw unsupported(`an entry of type ${JSON.stringify(flag)} (${decodeText(name)})`)
     }
     this.#charge(name, header)
     const size = exact(integer(pax, 'size') ?? header.size, 'size')
-    const content = type === 'reg' ? size : 0
+    const content = type === 'reg' || !type ? size : 0
     if (content < 0 || (header.size < 0n && !LINK_FLAG.test(header.flag))) {
       throw invalidHeader(`${decodeText(name)} has a negative size`)
     }
     const time = timesOf(pax) ?? { seconds: header.mtime, nanoseconds: 0 }
-    this.entries.push({
-      name,
-      type,
-      offset: this.#position,
-      size: this.#keepLinkSizes ? size : content,
-      linkname: this.#longLink || value(pax, 'linkpath') || header.linkname,
-      mode: exact(header.mode, 'mode'),
-      uid: Number(BigInt.asUintN(32, integer(pax, 'uid') ?? header.uid)),
-      gid: Number(BigInt.asUintN(32, integer(pax, 'gid') ?? header.gid)),
-      uname: value(pax, 'uname') ?? header.uname,
-      gname: value(pax, 'gname') ?? header.gname,
-      modTime: formatTarTime(time),
-      devMajor: exact(header.devMajor, 'device number'),
-      devMinor: exact(header.devMinor, 'device number'),
-      paxRecords: pax,
-    })
+    if (type)
+      this.entries.push({
+        name,
+        type,
+        offset: this.#position,
+        size: this.#keepLinkSizes ? size : content,
+        linkname: this.#longLink || value(pax, 'linkpath') || header.linkname,
+        mode: exact(header.mode, 'mode'),
+        uid: Number(BigInt.asUintN(32, integer(pax, 'uid') ?? header.uid)),
+        gid: Number(BigInt.asUintN(32, integer(pax, 'gid') ?? header.gid)),
+        uname: value(pax, 'uname') ?? header.uname,
+        gname: value(pax, 'gname') ?? header.gname,
+        modTime: formatTarTime(time),
+        devMajor: exact(header.devMajor, 'device number'),
+        devMinor: exact(header.devMinor, 'device number'),
+        paxRecords: pax,
+        ...(isSparse ? { isSparse } : {}),
+      })
     this.#pax = new Map()
     this.#longName = undefined
     this.#longLink = undefined
@@ -218,11 +256,10 @@ function timesOf(pax: ReadonlyMap<ByteText, ByteText>): TarTime | undefined {
 }
 
 /** The original records a size that is not the stored one, and every later entry is then refused. */
-function refuseSparse(pax: ReadonlyMap<ByteText, ByteText>): void {
-  const sparse = ['GNU.sparse.major', 'GNU.sparse.minor', 'GNU.sparse.map'].some(
+function isSparsePax(pax: ReadonlyMap<ByteText, ByteText>): boolean {
+  return ['GNU.sparse.major', 'GNU.sparse.minor', 'GNU.sparse.map'].some(
     (key) => value(pax, key) !== undefined,
   )
-  if (sparse) throw unsupported('a sparse file')
 }
 
 function exact(number: bigint, what: string): number {

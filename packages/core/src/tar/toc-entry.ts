@@ -26,6 +26,8 @@ export interface TocEntry {
   readonly devMinor: number
   /** Every PAX record, by key in byte order. */
   readonly paxRecords: ReadonlyMap<ByteText, ByteText>
+  /** Of a file with holes: its content in the tar is not the file's. Never in a zTOC. */
+  readonly isSparse?: true
 }
 
 /** The prefix of the PAX records that are extended attributes. */

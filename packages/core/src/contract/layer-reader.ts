@@ -1,0 +1,34 @@
+import type { Descriptor } from '../oci/descriptor.ts'
+import type { ManifestDocument } from '../oci/document.ts'
+import type { TocEntry } from '../tar/toc-entry.ts'
+import type { CallOptions } from './call-options.ts'
+import type { ImageSource } from './image-source.ts'
+
+/** A layer that can be read without reading what comes before it. */
+export interface LayerReader {
+  /** In the order of the tar. */
+  readonly entries: readonly TocEntry[]
+  /** The content of one of the entries; no byte is given that was not verified. Throws `INTEGRITY`. */
+  read(entry: TocEntry, options?: CallOptions): AsyncIterable<Uint8Array>
+}
+
+/** What a layer reader works with. What is read through it is counted. */
+export interface LayerReaderContext extends CallOptions {
+  /** The manifest of the platform that is read. */
+  readonly image: ManifestDocument
+  readonly source: Pick<ImageSource, 'name' | 'fetch' | 'referrers'>
+  /** One document for each layer, which lives as long as the layer; of this reader alone. */
+  readonly indexes: {
+    /** `undefined` when none is kept. */
+    read(layer: Descriptor, options?: CallOptions): Promise<Uint8Array | undefined>
+    write(layer: Descriptor, content: Uint8Array, options?: CallOptions): Promise<void>
+  }
+}
+
+/** What a layer reader contribution's `load()` gives. */
+export interface LayerReaderModule {
+  /** `undefined` where there is no index of the layer: then it is read from its beginning. */
+  openLayer(layer: Descriptor, context: LayerReaderContext): Promise<LayerReader | undefined>
+  /** Makes an index of the layer and keeps it; `undefined` for a layer that cannot have one. */
+  indexLayer(layer: Descriptor, context: LayerReaderContext): Promise<LayerReader | undefined>
+}

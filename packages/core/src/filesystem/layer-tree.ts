@@ -1,0 +1,171 @@
+import { S3loError } from '../errors.ts'
+import type { ByteText } from '../tar/byte-text.ts'
+import type { TocEntry } from '../tar/toc-entry.ts'
+
+/** A directory of one layer: what the layer puts there, and what it takes away from the layers below. */
+export interface DirectoryNode {
+  readonly kind: 'directory'
+  /** Absent where only something in it is in the tar. */
+  entry: TocEntry | undefined
+  readonly children: Map<ByteText, LayerNode>
+  /** Names that a whiteout removes from the layers below. */
+  readonly removed: Set<ByteText>
+  /** Hides all that the layers below have in it. */
+  isOpaque: boolean
+}
+
+/** Anything but a directory; hard links of one layer share it. */
+export interface FileNode {
+  readonly kind: 'file'
+  readonly entry: TocEntry
+}
+
+/** A hard link to what the layer itself does not hold. */
+export interface LinkNode {
+  readonly kind: 'link'
+  readonly entry: TocEntry
+  readonly target: readonly ByteText[]
+}
+
+export type LayerNode = DirectoryNode | FileNode | LinkNode
+
+/** What a layer has at a path. */
+export interface LayerLook {
+  readonly node: LayerNode | undefined
+  /** True where nothing of the layers below can be seen at the path. */
+  readonly hidesBelow: boolean
+}
+
+/** The symbolic links that one path may go through, as in Linux. */
+export const MAX_LINKS = 40
+
+/** Directories that a layer may imply without naming them: more is no image but an attack. */
+const MAX_IMPLIED = 1_000_000
+
+const WHITEOUT = '.wh.'
+const OPAQUE = '.wh..wh..opq'
+/** AUFS kept its own records under such names. */
+const RECORD = '.wh..wh.'
+
+/** The components of a path; empty ones and `.` are left out, `..` is kept. */
+export function splitPath(path: ByteText): ByteText[] {
+  return path.split('/').filter((part) => part !== '' && part !== '.') as ByteText[]
+}
+
+/** One layer as extracting its tar in order makes it, in a root of its own: the last of two wins. */
+export class LayerTree {
+  readonly root: DirectoryNode = newDirectory()
+  #implied = 0
+
+  /** Throws `INTEGRITY` for a layer that implies too many directories. */
+  constructor(entries: Iterable<TocEntry>) {
+    for (const entry of entries) this.#extract(entry)
+  }
+
+  /** What the layer says about a path without links or `..`. */
+  look(path: readonly ByteText[]): LayerLook {
+    let node: LayerNode = this.root
+    let hidesBelow = this.root.isOpaque
+    for (const name of path) {
+      if (node.kind !== 'directory') return { node: undefined, hidesBelow: true }
+      hidesBelow ||= node.removed.has(name)
+      const child = node.children.get(name)
+      if (!child) return { node: undefined, hidesBelow }
+      node = child
+      hidesBelow ||= node.kind !== 'directory' || node.isOpaque
+    }
+    return { node, hidesBelow }
+  }
+
+  #extract(entry: TocEntry): void {
+    const path = cleanPath(entry.name)
+    const name = path.pop()
+    if (name === undefined) {
+      if (entry.type === 'dir') this.root.entry = entry
+      return
+    }
+    const parent = this.#walk(path, () => this.#imply())
+    // What is inside of a file cannot be extracted either.
+    if (parent?.kind !== 'directory') return
+    if (name === OPAQUE) parent.isOpaque = true
+    else if (name.startsWith(RECORD)) return
+    else if (name.startsWith(WHITEOUT)) parent.removed.add(name.slice(WHITEOUT.length) as ByteText)
+    else this.#place(parent, name, entry)
+  }
+
+  #place(parent: DirectoryNode, name: ByteText, entry: TocEntry): void {
+    const there = parent.children.get(name)
+    if (entry.type === 'dir') {
+      if (there?.kind === 'directory') there.entry = entry
+      else parent.children.set(name, newDirectory(entry))
+    } else if (entry.type === 'hardlink') {
+      const linked = this.#linked(entry)
+      if (linked) parent.children.set(name, linked)
+    } else {
+      parent.children.set(name, { kind: 'file', entry })
+    }
+  }
+
+  /** What a hard link is another name of: its target counts from the root of the archive. */
+  #linked(entry: TocEntry): LayerNode | undefined {
+    const target = cleanPath(entry.linkname)
+    const parent = this.#walk(target.slice(0, -1), () => undefined)
+    const name = target.at(-1)
+    if (name === undefined) return undefined
+    const node = parent?.children.get(name)
+    if (node?.kind === 'directory') return undefined
+    return node ?? { kind: 'link', entry, target }
+  }
+
+  /** The directory at a path, through symbolic links of this layer. */
+  #walk(
+    path: readonly ByteText[],
+    missing: () => DirectoryNode | undefined,
+  ): DirectoryNode | undefined {
+    const stack = [this.root]
+    const pending = path.toReversed()
+    let links = 0
+    for (let name = pending.pop(); name !== undefined; name = pending.pop()) {
+      if (name === '..') {
+        if (stack.length > 1) stack.pop()
+        continue
+      }
+      const current = stack.at(-1) ?? this.root
+      const child = current.children.get(name)
+      if (child?.kind === 'directory') {
+        stack.push(child)
+      } else if (child?.kind === 'file' && child.entry.type === 'symlink' && links++ < MAX_LINKS) {
+        const { linkname } = child.entry
+        if (linkname.startsWith('/')) stack.length = 1
+        pending.push(...splitPath(linkname).toReversed())
+      } else {
+        const made = child ? undefined : missing()
+        if (!made) return undefined
+        current.children.set(name, made)
+        stack.push(made)
+      }
+    }
+    return stack.at(-1)
+  }
+
+  #imply(): DirectoryNode {
+    if (++this.#implied > MAX_IMPLIED) {
+      throw new S3loError('INTEGRITY', `the layer implies over ${MAX_IMPLIED} directories`)
+    }
+    return newDirectory()
+  }
+}
+
+function newDirectory(entry?: TocEntry): DirectoryNode {
+  return { kind: 'directory', entry, children: new Map(), removed: new Set(), isOpaque: false }
+}
+
+/** A name in an archive: `..` is undone where it stands, and never leaves the root. */
+function cleanPath(name: ByteText): ByteText[] {
+  const clean: ByteText[] = []
+  for (const part of splitPath(name)) {
+    if (part === '..') clean.pop()
+    else clean.push(part)
+  }
+  return clean
+}

@@ -1,0 +1,53 @@
+import { isS3loError } from '../errors.ts'
+import { parseExplicitReference } from '../layout/store-reference.ts'
+import type { CatResult, TakeContent } from '../operations/cat.ts'
+import type { ListedFile } from '../operations/files.ts'
+import type { ImageFilesOptions, NamedLayerReader } from '../operations/image-files.ts'
+import type { Opener } from './opener.ts'
+
+/** The reader of the official plugin. */
+const READER = 'soci'
+
+/** See `Host.cat`. */
+export async function readImageFile(
+  opener: Opener,
+  reference: string,
+  path: string,
+  take: TakeContent,
+  options: ImageFilesOptions = {},
+): Promise<CatResult> {
+  const parsed = parseExplicitReference(reference)
+  const reader = await findReader(opener, options)
+  const { cat } = await import('../operations/cat.ts')
+  return opener.withStore(parsed, options, (store) =>
+    cat(store, parsed, path, take, { ...options, reader }),
+  )
+}
+
+/** See `Host.files`. */
+export async function listImageFiles(
+  opener: Opener,
+  reference: string,
+  directory?: string,
+  options: ImageFilesOptions = {},
+): Promise<readonly ListedFile[]> {
+  const parsed = parseExplicitReference(reference)
+  const reader = await findReader(opener, options)
+  const { files } = await import('../operations/files.ts')
+  return opener.withStore(parsed, options, (store) =>
+    files(store, parsed, directory, { ...options, reader }),
+  )
+}
+
+/** Without the plugin every layer is read from its beginning; only `index` cannot do without it. */
+async function findReader(
+  { registry }: Opener,
+  { index = false }: ImageFilesOptions,
+): Promise<NamedLayerReader | undefined> {
+  try {
+    return { name: READER, module: await registry.layerReader(READER) }
+  } catch (error) {
+    if (!index && isS3loError(error, 'PLUGIN_NOT_INSTALLED')) return undefined
+    throw error
+  }
+}
