@@ -71,8 +71,10 @@ export class LiveContent {
   }
 
   /** True when a published manifest needs the name, or a referrer's subject is published. */
-  has({ name, subject }: Pick<Collectable, 'name' | 'subject'>): boolean {
-    return subject === undefined ? this.#names.has(name) : this.#manifests.has(subject)
+  has({ name, subject, isRecord }: Pick<Collectable, 'name' | 'subject' | 'isRecord'>): boolean {
+    if (subject !== undefined) return this.#manifests.has(subject)
+    // A record may be about a referrer, which is nobody's blob.
+    return this.#names.has(name) || (isRecord === true && this.#manifests.has(name))
   }
 
   /**

@@ -10,8 +10,11 @@ import type { DatedTag, RetentionRule, RuleContext, RuleName, RuleVerdict } from
 /** Which rule keeps or drops a tag, and why. */
 export interface TagVerdict extends RuleVerdict {
   readonly tag: DatedTag
-  /** `immutable` and `none`: nothing was judged, the tag stays. */
-  readonly rule: RuleName | 'immutable' | 'none'
+  /**
+   * `immutable` and `none`: nothing was judged, the tag stays. `subject`: it is about another image
+   * and goes with it.
+   */
+  readonly rule: RuleName | 'subject' | 'immutable' | 'none'
 }
 
 /** The verdicts on the tags of one image, newest first. */

@@ -1,7 +1,7 @@
 import { forEachConcurrent } from '../concurrency/for-each-concurrent.ts'
 import type { CallOptions } from '../contract/call-options.ts'
 import type { ObjectInfo, StorageBackend } from '../contract/storage-backend.ts'
-import { historyKey, MANIFESTS_PREFIX, parseManifestKey } from '../layout/keys.ts'
+import { historyKey, MANIFESTS_PREFIX, parseManifestKey, type TagName } from '../layout/keys.ts'
 import { type HistoryEntry, readHistory } from '../store/history.ts'
 import { readTagManifest } from '../store/manifests.ts'
 import type { DatedTag } from './rule.ts'
@@ -32,8 +32,8 @@ export function tagTime({ lastModified, newest, digest, now }: TagTimeFacts): Da
 export interface DatedTagsOptions extends CallOptions {
   /** Milliseconds since 1970. */
   readonly now: number
-  /** False spares the reading of a tag that no rule applies to. */
-  readonly isWanted?: ((image: string) => boolean) | undefined
+  /** False spares the reading of a tag that no rule applies to: it is dated by its object. */
+  readonly isWanted?: ((tag: TagName) => boolean) | undefined
 }
 
 const READS_AT_ONCE = 20
@@ -53,12 +53,12 @@ export async function readDatedTags(
     listTags(backend, filter, { signal }),
     READS_AT_ONCE,
     async ({ image, tag, info, hasHistory }, taskSignal) => {
-      if (!isWanted(image)) return
       const facts = { lastModified: info.lastModified, now }
       const reference = { name: image, tag }
-      const [newest] = hasHistory
-        ? await readHistory(backend, historyKey(reference), { signal: taskSignal })
-        : []
+      const [newest] =
+        hasHistory && isWanted({ image, tag })
+          ? await readHistory(backend, historyKey(reference), { signal: taskSignal })
+          : []
       const manifest = newest && (await readTagManifest(backend, reference, { signal: taskSignal }))
       tags.push({
         image,
