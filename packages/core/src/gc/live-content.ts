@@ -7,9 +7,8 @@ import type { Descriptor } from '../oci/descriptor.ts'
 import { digestOf, parseDigest } from '../oci/digest.ts'
 import { type Manifest, MAX_MANIFEST_BYTES, parseManifest, successors } from '../oci/document.ts'
 import { isManifestMediaType } from '../oci/media-type.ts'
-import { readObject } from '../store/manifests.ts'
+import { readObject, readVersion } from '../store/manifests.ts'
 import { readTagEntries } from '../store/tags.ts'
-import { readAll } from '../stream/read-all.ts'
 import { type Collectable, listReferrers } from './collectable.ts'
 import { DigestSet } from './digest-set.ts'
 import { nameOf } from './name-set.ts'
@@ -125,12 +124,12 @@ export class LiveContent {
   ): Promise<void> {
     for (let info: ObjectInfo | undefined = listed; info && !this.#read.has(versionOf(info));) {
       try {
-        const { info: current, content } = await readVersion(this.#backend, info.key, signal)
+        const read = await readVersion(this.#backend, info.key, MAX_MANIFEST_BYTES, { signal })
         // Deleted since it was listed: it needs nothing any more.
-        if (!content) return
-        await add(content)
+        if (!read) return
+        await add(read.content)
         // Of what was read: the listed one may have been overwritten since, and may come back.
-        this.#read.add(versionOf(current))
+        this.#read.add(versionOf(read.info))
         return
       } catch (error) {
         if (!isS3loError(error) || !MANIFEST_FAULTS.has(error.code)) throw error
@@ -188,24 +187,6 @@ export class LiveContent {
       if (!isManifest && isS3loError(error) && MANIFEST_FAULTS.has(error.code)) return undefined
       throw error
     }
-  }
-}
-
-/** A manifest and the facts of the very version that was read. */
-async function readVersion(
-  backend: StorageBackend,
-  key: string,
-  signal: AbortSignal,
-): Promise<
-  | { readonly info: ObjectInfo; readonly content: Uint8Array }
-  | { readonly info?: never; readonly content?: never }
-> {
-  try {
-    const { info, body } = await backend.get(key, { signal })
-    return { info, content: await readAll(body, MAX_MANIFEST_BYTES, key) }
-  } catch (error) {
-    if (isS3loError(error, 'NOT_FOUND')) return {}
-    throw error
   }
 }
 

@@ -1,5 +1,5 @@
 import type { CallOptions } from '../contract/call-options.ts'
-import type { DeleteFailure, StorageBackend } from '../contract/storage-backend.ts'
+import type { DeadlineOptions, DeleteFailure, StorageBackend } from '../contract/storage-backend.ts'
 import { isS3loError, S3loError, toS3loError } from '../errors.ts'
 import type { Descriptor } from '../oci/descriptor.ts'
 import { provenGuarantees } from '../store/guarantees.ts'
@@ -23,12 +23,15 @@ export interface ProtectionOptions extends ParticipantOptions {
   readonly pollMs?: number | undefined
 }
 
+/** How a publication is written: under a deadline, where the store enforces one. */
+export type PublishOptions = Pick<DeadlineOptions, 'notAfter' | 'onUnanswered'>
+
 /** The one write that makes protected content visible. */
 export interface Publication extends CallOptions {
   /** What is about to be named: pinned here where it is not yet. */
   readonly digests: readonly string[]
-  /** Writes under the deadline; `undefined` where the store enforces none. */
-  readonly put: (notAfter: Date | undefined) => Promise<void>
+  /** Writes with these options. */
+  readonly put: (options: PublishOptions) => Promise<void>
   /** After a write without an answer: whether it took effect. */
   readonly hasLanded: () => Promise<boolean>
   /**
@@ -173,7 +176,7 @@ export class Protection {
       const deadline = await this.#readyUntil(publication)
       const notAfter = deadline === undefined ? undefined : new Date(deadline)
       try {
-        await publication.put(notAfter)
+        await publication.put({ notAfter, onUnanswered: () => this.#answers.push('unknown') })
         this.#answers.push('done')
         return
       } catch (error) {
@@ -316,7 +319,7 @@ export class Protection {
     const { signal } = this.#renewal
     while (!signal.aborted) {
       try {
-        await this.#delay(everyMs, signal)
+        await this.#delay(everyMs, signal, true)
         await this.#renew({ signal })
       } catch {
         // The pins run out if this goes on, and the store refuses the publication: nothing is lost.

@@ -243,21 +243,26 @@ export class ImageStore implements ImageSource, ImageTarget {
     reference: Reference,
     { signal, ...options }: TagOptions,
   ): Promise<void> {
-    const put = (notAfter: Date | undefined): Promise<void> =>
-      this.#put(root, reference, { ...options, signal, notAfter })
-    await this.#writing().publish(root, reference, put, { signal })
+    await this.#writing().publish(
+      root,
+      reference,
+      (guards) => this.#put(root, reference, { ...options, ...guards, signal }),
+      { signal },
+    )
   }
 
   /** One write; guarded by the store where it can, else by looking before and after. */
   async #put(
     root: ManifestDocument,
     reference: Reference,
-    { createOnly = false, signal, notAfter, onProgress }: TagOptions & DeadlineOptions,
+    { createOnly = false, onProgress, ...guards }: TagOptions & DeadlineOptions,
   ): Promise<void> {
     const key = manifestKey(reference)
+    const { signal, notAfter, onUnanswered } = guards
     const options = {
       signal,
       notAfter,
+      onUnanswered,
       size: root.content.byteLength,
       mediaType: root.descriptor.mediaType,
     }

@@ -14,9 +14,6 @@ import { readTagManifest } from './manifests.ts'
 
 const LOOKUPS_AT_ONCE = 16
 
-/** Puts a tag's manifest under a deadline; `undefined` where the store enforces none. */
-export type PutTag = (notAfter: Date | undefined) => Promise<void>
-
 /** A tag of the same store whose content is about to get another name. */
 interface Adopted {
   readonly reference: Reference
@@ -110,8 +107,8 @@ export class StoreWriter {
     const key = referrerKey(subject.digest, digest)
     await this.#protection.publish({
       digests,
-      put: async (notAfter) => {
-        await this.#backend.put(key, content, { signal, notAfter, mediaType })
+      put: async (options) => {
+        await this.#backend.put(key, content, { ...options, signal, mediaType })
       },
       hasLanded: async () => (await this.#backend.head(key, { signal })) !== undefined,
       signal,
@@ -122,7 +119,7 @@ export class StoreWriter {
   async publish(
     root: ManifestDocument,
     reference: Reference,
-    put: PutTag,
+    put: Publication['put'],
     options: CallOptions = {},
   ): Promise<void> {
     const { digest } = root.descriptor
