@@ -43,7 +43,7 @@ export interface Report {
 }
 
 /** Image `n`: three layers of the pool; every fourth is an index of two such. */
-export function soakImage(n: number): ImageFixture {
+function soakImage(n: number): ImageFixture {
   if (n % 4 === 3) {
     return indexFixture({ 'linux/amd64': soakImage(n - 1), 'linux/arm64': soakImage(n - 2) })
   }

@@ -24,7 +24,7 @@ export interface ProtectionOptions extends ParticipantOptions {
 }
 
 /** How a publication is written: under a deadline, where the store enforces one. */
-export type PublishOptions = Pick<DeadlineOptions, 'notAfter' | 'onUnanswered'>
+type PublishOptions = Pick<DeadlineOptions, 'notAfter' | 'onUnanswered'>
 
 /** The one write that makes protected content visible. */
 export interface Publication extends CallOptions {

@@ -18,7 +18,7 @@ export interface TagVerdict extends RuleVerdict {
 }
 
 /** The verdicts on the tags of one image, newest first. */
-export interface ImagePlan {
+interface ImagePlan {
   readonly image: string
   /** `immutable`: no rule applies to it. `unconfigured`: there is no rule for it. */
   readonly kind: 'judged' | 'immutable' | 'unconfigured'
