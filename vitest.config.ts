@@ -18,7 +18,11 @@ export default defineConfig({
         ...shared,
         test: {
           name: 'unit',
-          include: ['packages/*/test/**/*.test.ts', 'apps/cli/test/**/*.test.ts'],
+          include: [
+            'packages/*/test/**/*.test.ts',
+            'apps/cli/test/**/*.test.ts',
+            'integration/**/*.test.ts',
+          ],
           exclude: ['**/conformance.test.ts'],
           testTimeout: 20_000,
           // Vite would take clipanion's build for bundlers, which Node cannot load.

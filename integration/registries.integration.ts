@@ -16,7 +16,13 @@ import { openBackend } from '@s3lo/backend-local'
 import { type Descriptor, ImageStore } from '@s3lo/core'
 import { imageFixture, indexFixture, putImage, referrerFixture } from '@s3lo/core/testing'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
-import { requiredClients, requiredRegistries, type Registries } from './required.ts'
+import { writeBigArchive } from './big-archive.ts'
+import {
+  requiredClients,
+  requiredRegistries,
+  requiredService,
+  type Registries,
+} from './required.ts'
 
 const MAIN = join(import.meta.dirname, '../apps/cli/src/main.ts')
 const MIB = 1024 * 1024
@@ -168,6 +174,30 @@ function testAgainst(servers: Registries): void {
     await s3lo('copy', `${second}/app:v1`, `local://${root}//app:v1`)
     await expectEverything(root)
   })
+
+  const engine = requiredService('engines', 'S3LO_TEST_ENGINE_OVERLAY')
+  it.skipIf(engine === undefined)(
+    'takes an image from an archive to an engine and back',
+    async () => {
+      const archive = join(work, 'engine.tar')
+      const id = randomUUID()
+      await writeBigArchive(archive, { layerCount: 2, layerBytes: MIB, name: 'any/app:v1' })
+      const [first, second] = [`${servers.open}/${id}/one`, `${servers.open}/${id}/two`]
+      const inEngine = `docker-daemon:s3lo-test/${id}:v1`
+      env = { ...env, DOCKER_HOST: engine ?? '' }
+      await s3lo('copy', `docker-archive:${archive}`, `${first}:v1`)
+      await s3lo('copy', `${first}:v1`, inEngine)
+      await s3lo('copy', inEngine, `${second}:v1`)
+      const store = join(work, 'engine')
+      const layers: unknown[] = []
+      for (const name of [first, second]) {
+        await s3lo('copy', `${name}:v1`, `local://${store}//app:v1`)
+        layers.push((await s3lo('inspect', `local://${store}//app:v1`, '-o', 'json'))['layers'])
+      }
+      expect(layers[0]).toHaveLength(2)
+      expect(layers[1]).toEqual(layers[0])
+    },
+  )
 
   it('copies the tags that a pattern selects, and leaves fallback tags to their images', async () => {
     const name = `${servers.open}/${randomUUID()}/app`

@@ -10,6 +10,7 @@ interface Description {
   readonly dependencies?: Readonly<Record<string, string>>
   readonly optionalDependencies?: Readonly<Record<string, string>>
   readonly peerDependencies?: Readonly<Record<string, string>>
+  readonly peerDependenciesMeta?: Readonly<Record<string, { readonly optional?: boolean }>>
 }
 
 /**
@@ -28,9 +29,12 @@ export async function dependencyClosure(folders: readonly string[]): Promise<rea
       ? await installed(folder)
       : await packed(folder)
     names.add(description.name)
-    const { dependencies, optionalDependencies, peerDependencies } = description
+    const { dependencies, optionalDependencies, peerDependencies, peerDependenciesMeta } =
+      description
     const needed = { ...dependencies, ...optionalDependencies, ...peerDependencies }
     for (const name of Object.keys(needed)) {
+      // Nobody installs an optional peer unasked.
+      if (peerDependenciesMeta?.[name]?.optional) continue
       const found = await packageFolder(name, folder)
       if (found !== undefined) queue.push(found)
       // An optional one may be for another system; the name still counts.

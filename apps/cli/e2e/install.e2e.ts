@@ -36,6 +36,7 @@ describe.skipIf(missing !== undefined)('s3lo, installed from its packages', () =
         '@s3lo',
         'clipanion',
         'typanion',
+        'undici',
         'yaml',
       ])
     })
@@ -51,6 +52,21 @@ describe.skipIf(missing !== undefined)('s3lo, installed from its packages', () =
         const again = await s3lo('push', target, 'local://./store/again:v1', '-o', 'json')
         expect(JSON.parse(again.stdout)).toMatchObject({ digest, blobs_uploaded: 0 })
       }
+    })
+
+    it('signs and verifies, and has no package of a cloud for it', async () => {
+      const env = { COSIGN_PASSWORD: 'a password', AWS_REGION: 'eu-central-1' }
+      const signing = (...args: string[]): Promise<Outcome> => sandbox.s3lo(args, { env })
+      await s3lo('push', 'oci:./image:v1', 'local://./store/signed:v1')
+      expect((await signing('generate-key-pair')).status).toBe(0)
+      const verify = ['verify', 'local://./store/signed:v1', '--key', 'cosign.pub']
+      expect((await s3lo(...verify)).status).toBe(1)
+      const signed = await signing('sign', 'local://./store/signed:v1', '--key', 'cosign.key')
+      expect(signed).toMatchObject({ status: 0 })
+      expect((await s3lo(...verify)).status).toBe(0)
+      const aws = await signing('sign', 'local://./store/signed:v1', '--key', 'awskms:///alias/k')
+      expect(aws.status).toBe(69)
+      expect(aws.stderr).toContain('hint: npm install @aws-sdk/client-kms')
     })
 
     it('says how to install a backend that is not there', async () => {

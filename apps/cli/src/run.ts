@@ -5,6 +5,7 @@ import { S3loCommand } from './command.ts'
 import { type CommandEntry, COMMANDS, findEntry } from './command-table.ts'
 import type { S3loContext } from './context.ts'
 import { orAbandon } from './interrupt.ts'
+import { withoutOldGroup } from './old-spelling.ts'
 import { print } from './print.ts'
 import { parseFormat } from './render/document.ts'
 import { Reporter } from './reporter.ts'
@@ -21,7 +22,8 @@ export async function run(context: S3loContext): Promise<number> {
 }
 
 async function dispatch(context: S3loContext): Promise<number> {
-  const { argv, stdout } = context
+  const { stdout } = context
+  const argv = withoutOldGroup(context.argv, plainWords(context.argv))
   const typed = plainWords(argv)
   const words = typed[0] === 'help' ? typed.slice(1) : typed
   const wantsHelp = typed[0] === 'help' || asksForHelp(argv)

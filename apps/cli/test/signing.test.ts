@@ -216,6 +216,18 @@ describe('s3lo verify', () => {
   })
 })
 
+describe('the group `security` of the Go program', () => {
+  it('is left out: its commands stand alone', async () => {
+    const signed = await s3lo('security', 'sign', 'mem://b/app:v1', '--key', at('key.key'))
+    expect(signed).toMatchObject({ status: 0, stderr: '' })
+    const argv = ['-o', 'json', 'security', 'verify', 'mem://b/app:v1', '--key', at('key.pub')]
+    expect((await s3lo(...argv)).status).toBe(0)
+    expect((await s3lo('security', 'verify', 'mem://b/app:v1')).status).toBe(2)
+    expect((await s3lo('security', 'verify', '--help')).stdout).toContain('Usage: s3lo verify')
+    expect((await s3lo('security', 'list', 'mem://b/')).status).toBe(64)
+  })
+})
+
 describe('a password on a terminal', () => {
   it('is asked for without being shown', async () => {
     const modes: boolean[] = []

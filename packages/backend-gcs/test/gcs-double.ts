@@ -102,6 +102,8 @@ interface Bucket {
 }
 
 interface Session {
+  /** Over when the requests so far are. */
+  turn: Promise<void>
   readonly bucket: Bucket
   readonly resource: Json
   readonly ifGenerationMatch: string | null
@@ -393,6 +395,7 @@ export class GcsDouble {
       fields: query.get('fields'),
       path,
       file: await openFile(path, 'wx+'),
+      turn: Promise.resolve(),
       hash: createHash('md5'),
       size: 0,
       done: undefined,
@@ -410,6 +413,24 @@ export class GcsDouble {
     const id = query.get('upload_id') ?? ''
     const session = this.#sessions.get(id)
     if (!session) throw new Refusal(404, 'notFound')
+    // What a broken request had sent is there before the next one is heard.
+    const { promise, resolve } = Promise.withResolvers<void>()
+    const before = session.turn
+    session.turn = promise
+    await before
+    try {
+      return await this.#chunkInTurn(id, session, request, fault)
+    } finally {
+      resolve()
+    }
+  }
+
+  async #chunkInTurn(
+    id: string,
+    session: Session,
+    request: IncomingMessage,
+    fault: Fault | undefined,
+  ): Promise<Reply> {
     if (request.method === 'DELETE') {
       this.#sessions.delete(id)
       await session.file.close()

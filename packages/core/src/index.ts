@@ -17,7 +17,7 @@ export {
   type Setting,
   type SettingSource,
 } from './config/effective-config.ts'
-export { SOCI_ARTIFACTS_PREFIX } from './layout/keys.ts'
+export { layerIndexKey, SOCI_ARTIFACTS_PREFIX } from './layout/keys.ts'
 export {
   type ConfigScope,
   formatReference,
@@ -66,7 +66,7 @@ export { verified, verifyDigest } from './stream/verify-digest.ts'
 export type { BlobForm } from './store/blobs.ts'
 export type { HistoryEntry } from './store/history.ts'
 export { ImageStore, type ImageStoreOptions } from './store/image-store.ts'
-export { readTagContent } from './store/manifests.ts'
+export { readTagContent, type TagContent } from './store/manifests.ts'
 export {
   readSignatureRecord,
   type SignatureInfo,

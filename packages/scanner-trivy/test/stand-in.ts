@@ -25,7 +25,7 @@ export interface Seen {
 /** The program: it checks the OCI layout that it is given, and records what it saw. */
 const PROGRAM = `
 const { createHash } = require('node:crypto')
-const { readFileSync, writeFileSync } = require('node:fs')
+const { readFileSync, renameSync, writeFileSync } = require('node:fs')
 const { join } = require('node:path')
 const behaviour = JSON.parse(readFileSync(join(__dirname, 'behaviour.json'), 'utf8'))
 const args = process.argv.slice(2)
@@ -44,7 +44,8 @@ const platforms = JSON.parse(readFileSync(join(layout, 'index.json'))).manifests
   return os + '/' + architecture
 })
 const seen = { args, env: process.env, layout, platforms, isWhole }
-writeFileSync(join(__dirname, 'seen.json'), JSON.stringify(seen))
+writeFileSync(join(__dirname, 'seen.part'), JSON.stringify(seen))
+renameSync(join(__dirname, 'seen.part'), join(__dirname, 'seen.json'))
 process.stdout.write(behaviour.stdout ?? '')
 process.stderr.write(behaviour.stderr ?? '')
 process.exitCode = behaviour.status ?? 0

@@ -3,6 +3,12 @@ import { definePlugin } from '@s3lo/core/plugin'
 export default definePlugin({
   name: '@s3lo/signing',
   apiVersion: 1,
+  policyChecks: {
+    signed: {
+      summary: 'the key key_ref signed the image',
+      load: () => import('./signed-check.ts'),
+    },
+  },
   commands: [
     {
       path: ['sign'],

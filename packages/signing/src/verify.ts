@@ -7,7 +7,7 @@ import {
   readTagContent,
   type StoreReference,
 } from '@s3lo/core'
-import { type CallOptions, isS3loError, type S3loError } from '@s3lo/core/plugin'
+import { type CallOptions, isS3loError } from '@s3lo/core/plugin'
 import { type CosignSignature, findCosignSignatures } from './cosign/read-signatures.ts'
 import { judgeRecord, type RecordVerdict } from './judge-record.ts'
 import type { PublicKey } from './keys/public-key.ts'
@@ -22,6 +22,8 @@ export interface VerifyOptions extends CallOptions {
   readonly allowCosign?: boolean | undefined
   /** Only what the key signed after this moment, by a timestamp that its signature covers. */
   readonly signedAfter?: Date | undefined
+  /** The manifest to judge in place of what the reference stands for: one that is about to be published. */
+  readonly content?: Uint8Array | undefined
 }
 
 /** Whether a signature is valid; field names are those of `--output json`. */
@@ -62,7 +64,7 @@ export async function verifyImage(
   options: VerifyOptions = {},
 ): Promise<VerifyResult> {
   const { keyRef = '', signal } = options
-  const content = await readContent(store, reference, { signal })
+  const content = options.content ?? (await readContent(store, reference, { signal }))
   const digest = typeof content === 'string' ? '' : digestOf(content)
   const verdict =
     typeof content === 'string'
@@ -79,20 +81,16 @@ async function readContent(
   options: CallOptions,
 ): Promise<Uint8Array | string> {
   try {
-    const content =
+    const tag =
       reference.digest === undefined
         ? await readTagContent(store.backend, reference, options)
         : undefined
-    return content ?? (await store.read(reference, options)).content
+    return (tag ?? (await store.read(reference, options))).content
   } catch (error) {
-    if (isUnreadable(error)) return error.message
+    // Content that is wrong is judged; a store that does not answer is a failure.
+    if (isS3loError(error, 'INTEGRITY')) return error.message
     throw error
   }
-}
-
-/** Content that is wrong is judged; a store that does not answer is a failure. */
-function isUnreadable(error: unknown): error is S3loError {
-  return isS3loError(error, 'INTEGRITY') || isS3loError(error, 'UNSUPPORTED')
 }
 
 interface Subject {
@@ -140,7 +138,7 @@ async function readRecord(
     const content = await readSignatureRecord(store.backend, reference, key.id, { signal })
     if (content) return judgeRecord(content, { reference, digest, key, allowSchema1 })
   } catch (error) {
-    if (isUnreadable(error)) return { kind: 'invalid', reason: error.message }
+    if (isS3loError(error, 'INTEGRITY')) return { kind: 'invalid', reason: error.message }
     throw error
   }
   return {

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { ImageStore } from '@s3lo/core'
+import { ImageStore, S3loError } from '@s3lo/core'
 import { imageFixture, MemoryBackend, putImage } from '@s3lo/core/testing'
 import { describe, expect, it } from 'vitest'
 import { LocalSigner, PublicKey, signImage, verifyImage } from '../src/index.ts'
@@ -290,4 +290,72 @@ describe('a signature that was moved', () => {
       verified: false,
     })
   })
+})
+
+describe('signatures of several writers', () => {
+  it('are all kept when they sign at the same moment', async () => {
+    const store = await storeWithImage()
+    const signers = [newSigner(), newSigner(), newSigner()]
+    await Promise.all(
+      signers.map((signer) => signImage(new ImageStore(store.backend), reference, signer)),
+    )
+    const { digest } = await store.resolve(reference)
+    const tag = `${digest.replace(':', '-')}.sig`
+    const manifest = await readJson(store, `manifests/org/app/${tag}/manifest.json`)
+    expect(manifest['layers']).toHaveLength(signers.length)
+    for (const { publicKey } of signers) {
+      expect(await verifyImage(store, reference, publicKey)).toMatchObject({ verified: true })
+    }
+  })
+
+  it('are no reason to overwrite a damaged `.sig` tag', async () => {
+    const store = await storeWithImage()
+    const { digest } = await store.resolve(reference)
+    const key = `manifests/org/app/${digest.replace(':', '-')}.sig/manifest.json`
+    await store.backend.put(key, Buffer.from('{"schemaVersion":1}'))
+    const signer = newSigner()
+    await expect(signImage(store, reference, signer)).rejects.toMatchObject({ code: 'INTEGRITY' })
+    expect((await readBytes(store, key)).toString()).toBe('{"schemaVersion":1}')
+    const options = { allowCosign: true }
+    expect(await verifyImage(store, reference, signer.publicKey, options)).toMatchObject({
+      verified: true,
+      form: 'bundle',
+    })
+  })
+
+  it('are added to an image whose tags are immutable', async () => {
+    const store = await storeWithImage()
+    await store.backend.put('s3lo.yaml', Buffer.from('default:\n  immutable: true\n'))
+    for (const signer of [newSigner(), newSigner()]) {
+      await signImage(store, reference, signer)
+      expect(await verifyImage(store, reference, signer.publicKey)).toMatchObject({
+        verified: true,
+      })
+    }
+  })
+})
+
+describe('a store that does not answer', () => {
+  it.each(['manifest.json', 'signatures/', '.sig/', '.s3lo/referrers'])(
+    'for %s is a failure and no verdict',
+    async (part) => {
+      const store = await storeWithImage()
+      const signer = newSigner()
+      await signImage(store, reference, signer)
+      const backend = new Proxy(store.backend, {
+        get(target, name) {
+          const method: unknown = Reflect.get(target, name, target)
+          if (typeof method !== 'function') return method
+          return (key: unknown, ...rest: unknown[]): unknown => {
+            const isAsked = typeof key === 'string' && key.includes(part)
+            if (isAsked) throw new S3loError('UNAVAILABLE', 'the store does not answer')
+            return Reflect.apply(method, target, [key, ...rest])
+          }
+        },
+      })
+      const options = { allowCosign: true, signedAfter: new Date('2999-01-01') }
+      const verifying = verifyImage(new ImageStore(backend), reference, signer.publicKey, options)
+      await expect(verifying).rejects.toMatchObject({ code: 'UNAVAILABLE' })
+    },
+  )
 })

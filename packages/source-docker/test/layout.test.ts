@@ -113,6 +113,7 @@ describe('an OCI layout', () => {
     await push(target, b)
     expect(await codeOf(readImage(await ociLayout.openSource(root, options)))).toBe('USAGE')
     await push(target, b, 'v1')
+    await push(target, a, `sha256-${'a'.repeat(64)}.sig`)
     expect((await readImage(await ociLayout.openSource(root, options))).root).toEqual(b.document)
     expect(await codeOf(readImage(await ociLayout.openSource(`${root}:v9`, options)))).toBe(
       'NOT_FOUND',

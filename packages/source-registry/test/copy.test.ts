@@ -81,6 +81,28 @@ describe.each([
   })
 })
 
+describe('copying an image of a registry again', () => {
+  it('reads no manifest of it, and repairs what is missing', async () => {
+    const registry = await startFull(true)
+    const source = openRepository(registry.host, 'app')
+    const backend = new MemoryBackend()
+    const ends = [
+      { source, reference: REFERENCE },
+      { target: new ImageStore(backend), reference: REFERENCE },
+    ] as const
+    await copy(...ends)
+    registry.requests.length = 0
+    expect(await copy(...ends, { referrers: 'none' })).toMatchObject({ blobs_copied: 0 })
+    expect(registry.requests).toEqual(['HEAD /v2/app/manifests/v1'])
+    const child = `blobs/sha256/${IMAGE.descriptor.digest.slice(7)}`
+    const layer = `blobs/sha256/${LAYER.descriptor.digest.slice(7)}`
+    await backend.delete([child, layer])
+    expect(await copy(...ends)).toMatchObject({ blobs_copied: 1, referrers_copied: 3 })
+    expect(await backend.head(child)).toBeDefined()
+    await source.close()
+  })
+})
+
 describe('copying tags of a registry again', () => {
   let registry: MemoryRegistry
   beforeEach(async () => {

@@ -9,6 +9,11 @@ import type { ProgressOptions } from './progress.ts'
 export interface TagOptions extends CallOptions, ProgressOptions {
   /** Publish only when no such tag exists; one that does is a `CONFLICT`. */
   readonly createOnly?: boolean | undefined
+  /**
+   * Publish only while the tag's object still has this etag; another one is a `CONFLICT`. A store
+   * that cannot compare publishes all the same.
+   */
+  readonly replaces?: string | undefined
   /** For the record of a target that keeps one: the image's size in bytes. */
   readonly imageSize?: number | undefined
   /** For the record: the tag was overwritten although it is immutable. */

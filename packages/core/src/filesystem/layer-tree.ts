@@ -15,13 +15,13 @@ export interface DirectoryNode {
 }
 
 /** Anything but a directory; hard links of one layer share it. */
-export interface FileNode {
+interface FileNode {
   readonly kind: 'file'
   readonly entry: TocEntry
 }
 
 /** A hard link to what the layer itself does not hold. */
-export interface LinkNode {
+interface LinkNode {
   readonly kind: 'link'
   readonly entry: TocEntry
   readonly target: readonly ByteText[]

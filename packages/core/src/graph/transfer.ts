@@ -13,7 +13,7 @@ import type { Reference } from '../oci/reference.ts'
 import { metered } from '../stream/verify-digest.ts'
 import { copyGraph, type CopyGraphStats, digestsOf } from './copy-graph.ts'
 import { type GraphPlan, planGraph } from './plan.ts'
-import { readable } from './present.ts'
+import { presentRoot, readable } from './present.ts'
 import { readManifest } from './read-manifest.ts'
 import { type Selection, selectRoot } from './select.ts'
 import { TargetSink } from './target-sink.ts'
@@ -141,9 +141,7 @@ async function copyInto(
   to: TargetEnd,
   request: TransferRequest,
 ): Promise<TransferResult> {
-  const sourceRoot = await readRoot(source, reference, request)
-  const root = await selectRoot(source, sourceRoot, request.selection, request)
-  const plan = await planGraph(source, root, request)
+  const { sourceRoot, root, plan } = await readImage(source, reference, target, to, request)
   tellForeign(plan, request)
   const isThere =
     root === sourceRoot &&
@@ -156,6 +154,44 @@ async function copyInto(
 
 function adopted({ blobs }: GraphPlan): CopyGraphStats {
   return { blobsCopied: 0, blobsSkipped: blobs.length, bytesCopied: 0 }
+}
+
+/** What is to be copied: the manifest that the reference means, the part that was selected, its graph. */
+type ReadImage = Pick<TransferResult, 'plan' | 'sourceRoot'> & { readonly root: ManifestDocument }
+
+/**
+ * An image that the target has already is read there: asking a registry what a tag stands for is
+ * free, and reading its manifests counts against the limits of Docker Hub.
+ */
+async function readImage(
+  source: ImageSource,
+  reference: Reference,
+  target: ImageTarget,
+  to: TargetEnd,
+  request: TransferRequest,
+): Promise<ReadImage> {
+  const descriptor = await source.resolve(reference, request)
+  const reader = readable(target)
+  const present = reader && (await presentRoot(target, to.reference, request))
+  if (reader && present?.digest === descriptor.digest) {
+    try {
+      return await readFrom(reader, descriptor, request)
+    } catch (error) {
+      // Whatever is broken there is about to be replaced.
+      if (!isS3loError(error, 'NOT_FOUND') && !isS3loError(error, 'INTEGRITY')) throw error
+    }
+  }
+  return readFrom(source, descriptor, request)
+}
+
+async function readFrom(
+  reader: ImageSource,
+  descriptor: Descriptor,
+  request: TransferRequest,
+): Promise<ReadImage> {
+  const { document: sourceRoot } = await readManifest(reader, descriptor, request)
+  const root = await selectRoot(reader, sourceRoot, request.selection, request)
+  return { sourceRoot, root, plan: await planGraph(reader, root, request) }
 }
 
 async function stream(

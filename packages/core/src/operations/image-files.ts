@@ -13,7 +13,7 @@ import { streamLayer } from '../filesystem/stream-layer.ts'
 import { selectRoot } from '../graph/select.ts'
 import { layerIndexKey } from '../layout/keys.ts'
 import type { Descriptor } from '../oci/descriptor.ts'
-import { type ManifestDocument, parseManifest } from '../oci/document.ts'
+import { parseManifest } from '../oci/document.ts'
 import { parsePlatform } from '../oci/platform.ts'
 import type { Reference } from '../oci/reference.ts'
 import { readObject } from '../store/manifests.ts'
@@ -67,7 +67,10 @@ export async function openImageFiles(
   if (manifest.kind === 'index') {
     throw new S3loError('UNSUPPORTED', `${image.descriptor.digest} is an index inside of an index`)
   }
-  return new OpenedFiles(new LayerOpener(store, image, reader, keep, options), manifest.layers)
+  return new OpenedFiles(
+    new LayerOpener(store, { root, image }, reader, keep, options),
+    manifest.layers,
+  )
 }
 
 class OpenedFiles implements ImageFiles {
@@ -107,7 +110,7 @@ class LayerOpener {
 
   constructor(
     store: ImageStore,
-    image: ManifestDocument,
+    documents: Pick<LayerReaderContext, 'root' | 'image'>,
     reader: NamedLayerReader | undefined,
     keep: (entry: TocEntry) => boolean,
     options: ImageFilesOptions,
@@ -117,7 +120,7 @@ class LayerOpener {
     this.#options = options
     const { signal } = options
     const indexes = keptIndexes(store, reader?.name ?? '', (bytes) => this.#count(bytes))
-    this.#context = { image, signal, source: this.#counted(store), indexes }
+    this.#context = { ...documents, signal, source: this.#counted(store), indexes }
   }
 
   async open(layer: Descriptor): Promise<LayerReader> {

@@ -3,7 +3,12 @@ import type { CallOptions } from '../contract/call-options.ts'
 import type { FetchOptions, ImageSource } from '../contract/image-source.ts'
 import type { ImageTarget, TagOptions } from '../contract/image-target.ts'
 import type { ProgressOptions } from '../contract/progress.ts'
-import type { DeadlineOptions, PutOptions, StorageBackend } from '../contract/storage-backend.ts'
+import type {
+  DeadlineOptions,
+  PutOptions,
+  StorageBackend,
+  WriteCondition,
+} from '../contract/storage-backend.ts'
 import {
   type BucketConfig,
   MAX_BUCKET_CONFIG_BYTES,
@@ -255,7 +260,7 @@ export class ImageStore implements ImageSource, ImageTarget {
   async #put(
     root: ManifestDocument,
     reference: Reference,
-    { createOnly = false, onProgress, ...guards }: TagOptions & DeadlineOptions,
+    { createOnly = false, replaces, onProgress, ...guards }: TagOptions & DeadlineOptions,
   ): Promise<void> {
     const key = manifestKey(reference)
     const { signal, notAfter, onUnanswered } = guards
@@ -267,7 +272,10 @@ export class ImageStore implements ImageSource, ImageTarget {
       mediaType: root.descriptor.mediaType,
     }
     if (!createOnly) {
-      await this.backend.put(key, root.content, options)
+      await this.backend.put(key, root.content, {
+        ...options,
+        condition: await this.#whileUnchanged(replaces, { signal }),
+      })
       return
     }
     const { createOnly: isEnforced } = await provenGuarantees(this.backend, { signal })
@@ -281,6 +289,15 @@ export class ImageStore implements ImageSource, ImageTarget {
       if (isS3loError(error, 'CONFLICT')) throw tagExists(reference, this.name, error)
       throw error
     }
+  }
+
+  async #whileUnchanged(
+    etag: string | undefined,
+    options: CallOptions,
+  ): Promise<WriteCondition | undefined> {
+    if (etag === undefined) return undefined
+    const { compareAndSwap } = await provenGuarantees(this.backend, options)
+    return compareAndSwap ? { kind: 'unchanged', etag } : undefined
   }
 
   /**

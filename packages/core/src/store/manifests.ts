@@ -22,16 +22,30 @@ export async function readTagManifest(
   return readDocument(backend, manifestKey(reference), formatImageName(reference), options)
 }
 
+/** What a tag publishes, a manifest or not. */
+export interface TagContent {
+  readonly content: Uint8Array
+  /** Of the object; see `TagOptions.replaces`. */
+  readonly etag: string
+}
+
 /**
- * The bytes that a tag of layout v1.1.0 publishes, a manifest or not, for who judges them;
- * `undefined` when there is none. Throws `INTEGRITY` for more than a manifest may have.
+ * The bytes that a tag of layout v1.1.0 publishes, for who judges them; `undefined` when there are
+ * none. Throws `INTEGRITY` for more than a manifest may have.
  */
 export async function readTagContent(
   backend: StorageBackend,
   reference: Reference,
   options?: CallOptions,
-): Promise<Uint8Array | undefined> {
-  return readObject(backend, manifestKey(reference), MAX_MANIFEST_BYTES, options)
+): Promise<TagContent | undefined> {
+  const key = manifestKey(reference)
+  try {
+    const { info, body } = await backend.get(key, options)
+    return { content: await readAll(body, MAX_MANIFEST_BYTES, key), etag: info.etag }
+  } catch (error) {
+    if (isS3loError(error, 'NOT_FOUND')) return undefined
+    throw error
+  }
 }
 
 /** Reads the manifest of a tag of layout v1.0.0; `undefined` when there is none. Throws `INTEGRITY`. */

@@ -21,6 +21,8 @@ export interface ImageFixture {
 export interface FixtureOptions {
   /** The bytes of each layer; texts are encoded. */
   readonly layers: readonly (string | Uint8Array)[]
+  /** Of the layers; default a plain tar of OCI. */
+  readonly layerType?: string | undefined
   /** `os/arch[/variant]` (default `linux/amd64`). */
   readonly platform?: string | undefined
   /** Added to the config, to make it differ or grow. */
@@ -30,6 +32,7 @@ export interface FixtureOptions {
 /** A single-platform image. Its layers are opaque bytes: nothing in s3lo's core looks inside. */
 export function imageFixture({
   layers,
+  layerType = MEDIA_TYPE.ociLayer,
   platform = 'linux/amd64',
   label = '',
 }: FixtureOptions): ImageFixture {
@@ -39,7 +42,7 @@ export function imageFixture({
     content.set(digest, bytes)
     return { mediaType, digest, size: bytes.byteLength }
   }
-  const descriptors = layers.map((layer) => add(encode(layer), MEDIA_TYPE.ociLayer))
+  const descriptors = layers.map((layer) => add(encode(layer), layerType))
   const { os, architecture, variant } = parsePlatform(platform)
   const diffIds = descriptors.map(({ digest }) => digest)
   const config = {

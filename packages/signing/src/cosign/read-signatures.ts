@@ -4,9 +4,10 @@ import {
   type ImageStore,
   parseManifest,
   readAll,
+  readTagContent,
   type Reference,
 } from '@s3lo/core'
-import { type CallOptions, isS3loError } from '@s3lo/core/plugin'
+import { type CallOptions, isS3loError, S3loError } from '@s3lo/core/plugin'
 import { decodeBase64 } from '../base64.ts'
 import type { PublicKey } from '../keys/public-key.ts'
 import { BUNDLE_TYPE, verifyBundle } from './bundle.ts'
@@ -21,6 +22,13 @@ export interface CosignSignature extends SimpleSigning {
 export interface CosignSignatures {
   readonly valid: readonly CosignSignature[]
   readonly problems: readonly string[]
+}
+
+/** The manifest of a `.sig` tag. */
+export interface SigManifest {
+  readonly layers: readonly Descriptor[]
+  /** Of the object that it was read from. */
+  readonly etag: string
 }
 
 const MAX_PAYLOAD = 64 * 1024
@@ -49,13 +57,12 @@ export async function findCosignSignatures(
     else if (found.digest === digest) valid.push({ ...found, form })
     else problems.push(`a signature is of ${found.digest}, not of ${digest}`)
   }
-  const manifest = await lenient(
-    () => readSigManifest(store, { name: image, tag: sigTag(digest) }, options),
-    problems,
-  )
-  if (manifest) {
-    for await (const { found } of readLayers(store, manifest, key, options))
+  const manifest = await findSigManifest(store, { name: image, tag: sigTag(digest) }, options)
+  if (typeof manifest === 'string') problems.push(manifest)
+  else if (manifest) {
+    for await (const { found } of readLayers(store, manifest, key, options)) {
       add('simple-signing', found)
+    }
   }
   await lenient(async () => {
     let looked = 0
@@ -68,22 +75,50 @@ export async function findCosignSignatures(
   return { valid, problems }
 }
 
-/** The manifest of a `.sig` tag; `undefined` when there is none. Throws `INTEGRITY`. */
+/** The manifest of a `.sig` tag; `undefined` when there is none. Throws `INTEGRITY` when it is none. */
 export async function readSigManifest(
   store: ImageStore,
   reference: Reference,
   options: CallOptions,
-): Promise<ImageManifest | undefined> {
-  const document = await store.find(reference, options)
-  if (!document) return undefined
-  const manifest = parseManifest(document.content, document.descriptor.digest)
-  return manifest.kind === 'manifest' ? manifest : undefined
+): Promise<SigManifest | undefined> {
+  const found = await findSigManifest(store, reference, options)
+  if (typeof found !== 'string') return found
+  throw new S3loError('INTEGRITY', `the tag ${reference.tag ?? ''} is damaged: ${found}`, {
+    hint: 'delete it, and have everybody sign again',
+  })
+}
+
+/** As {@link readSigManifest}, but a text says what is wrong: anybody may have written it. */
+async function findSigManifest(
+  store: ImageStore,
+  reference: Reference,
+  options: CallOptions,
+): Promise<SigManifest | string | undefined> {
+  try {
+    const tag = await readTagContent(store.backend, reference, options)
+    if (!tag) return undefined
+    const manifest = parseSigManifest(tag.content)
+    return typeof manifest === 'string' ? manifest : { layers: manifest.layers, etag: tag.etag }
+  } catch (error) {
+    if (isS3loError(error, 'INTEGRITY')) return error.message
+    throw error
+  }
+}
+
+function parseSigManifest(content: Uint8Array): ImageManifest | string {
+  try {
+    const manifest = parseManifest(content, 'of signatures')
+    return manifest.kind === 'manifest' ? manifest : 'the manifest of signatures is an index'
+  } catch (error) {
+    if (isS3loError(error, 'INTEGRITY') || isS3loError(error, 'UNSUPPORTED')) return error.message
+    throw error
+  }
 }
 
 /** The layers of a `.sig` manifest, each with what the key signed in it or why that is nothing. */
 export async function* readLayers(
   store: ImageStore,
-  { layers }: ImageManifest,
+  { layers }: SigManifest,
   key: PublicKey,
   options: CallOptions,
 ): AsyncGenerator<{ readonly layer: Descriptor; readonly found: SimpleSigning | string }> {
@@ -151,13 +186,12 @@ async function readBlob(
   }
 }
 
-/** Content that cannot be understood is a problem to be told, and ends no search. */
-async function lenient<T>(read: () => Promise<T>, problems: string[]): Promise<T | undefined> {
+/** Content that cannot be understood is a problem to be told, not a failure. */
+async function lenient(read: () => Promise<void>, problems: string[]): Promise<void> {
   try {
-    return await read()
+    await read()
   } catch (error) {
     if (!isS3loError(error, 'INTEGRITY') && !isS3loError(error, 'UNSUPPORTED')) throw error
     problems.push(error.message)
-    return undefined
   }
 }

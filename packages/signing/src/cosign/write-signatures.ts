@@ -10,7 +10,7 @@ import {
   type Reference,
   toDocument,
 } from '@s3lo/core'
-import { type CallOptions, S3loError } from '@s3lo/core/plugin'
+import { type CallOptions, isS3loError, S3loError } from '@s3lo/core/plugin'
 import { encodeBase64 } from '../base64.ts'
 import { type Signer, signChecked } from '../keys/signer.ts'
 import {
@@ -20,7 +20,13 @@ import {
   SIGN_PREDICATE,
   signStatement,
 } from './bundle.ts'
-import { isBundleOf, readLayers, readSigManifest, sigTag } from './read-signatures.ts'
+import {
+  isBundleOf,
+  readLayers,
+  readSigManifest,
+  type SigManifest,
+  sigTag,
+} from './read-signatures.ts'
 import { formatSimpleSigning, SIGNATURE_ANNOTATION, SIMPLE_SIGNING_TYPE } from './simple-signing.ts'
 
 /** What is signed, where and when. */
@@ -33,7 +39,7 @@ export interface Subject {
 }
 
 /** How often a lost race for the manifest of the `.sig` tag is run again. */
-const ATTEMPTS = 5
+const ATTEMPTS = 20
 
 interface Content {
   readonly descriptor: Descriptor
@@ -58,8 +64,11 @@ export async function writeSimpleSigning(
   const layer = toContent(payload, SIMPLE_SIGNING_TYPE, annotations)
   const reference = { name: image, tag: sigTag(descriptor.digest) }
   for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
-    const others = await otherLayers(store, reference, subject, signer, options)
-    await publish(store, reference, [...others, layer.descriptor], layer, options)
+    const found = await readSigManifest(store, reference, options)
+    const others = found ? await otherLayers(store, found, subject, signer, options) : []
+    const layers = [...others, layer.descriptor]
+    if (!(await publish(store, reference, { layers, added: layer, found }, options))) continue
+    // Where the store cannot compare, somebody else may have written at the same moment.
     const written = await readSigManifest(store, reference, options)
     if (written?.layers.some(({ digest }) => digest === layer.descriptor.digest))
       return reference.tag
@@ -116,28 +125,33 @@ function preferredAlgorithm({ algorithms: [first] }: Signer): NonNullable<typeof
 /** The signatures that are there, without what is now said again. */
 async function otherLayers(
   store: ImageStore,
-  reference: Reference,
+  found: SigManifest,
   { descriptor, place }: Subject,
   { publicKey }: Signer,
   options: CallOptions,
 ): Promise<readonly Descriptor[]> {
-  const manifest = await readSigManifest(store, reference, options)
-  if (!manifest) return []
   const again = new Set<Descriptor>()
-  for await (const { layer, found } of readLayers(store, manifest, publicKey, options)) {
-    if (typeof found === 'string') continue
-    if (found.digest === descriptor.digest && found.place === place) again.add(layer)
+  for await (const { layer, found: said } of readLayers(store, found, publicKey, options)) {
+    if (typeof said === 'string') continue
+    if (said.digest === descriptor.digest && said.place === place) again.add(layer)
   }
-  return manifest.layers.filter((layer) => !again.has(layer))
+  return found.layers.filter((layer) => !again.has(layer))
 }
 
+interface Change {
+  readonly layers: readonly Descriptor[]
+  readonly added: Content
+  /** What is replaced; `undefined` where there was nothing. */
+  readonly found: SigManifest | undefined
+}
+
+/** False when somebody else wrote the tag since `found` was read. */
 async function publish(
   store: ImageStore,
   reference: Reference,
-  layers: readonly Descriptor[],
-  added: Content,
+  { layers, added, found }: Change,
   options: CallOptions,
-): Promise<void> {
+): Promise<boolean> {
   const config = toContent(Buffer.from(JSON.stringify(imageConfig(layers))), MEDIA_TYPE.ociConfig)
   const contents = [config, added]
   const target: ImageTarget = store
@@ -150,7 +164,14 @@ async function publish(
     await store.push(descriptor, () => Promise.resolve(Readable.from([bytes])), options)
   }
   const document = toManifest({ config: config.descriptor, layers })
-  await store.tag(document, reference, options)
+  const condition = found ? { replaces: found.etag } : { createOnly: true }
+  try {
+    await store.tag(document, reference, { ...options, ...condition })
+    return true
+  } catch (error) {
+    if (isS3loError(error, 'CONFLICT')) return false
+    throw error
+  }
 }
 
 /** What cosign 2 writes: its clients read the manifest as an image. */

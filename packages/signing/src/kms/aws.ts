@@ -56,6 +56,11 @@ export async function openAwsKey(text: string, { env, signal }: KeyOptions): Pro
   const algorithms = publicKey.algorithms.filter((ours) =>
     offered.includes(ALGORITHMS.get(ours) ?? ''),
   )
+  if (algorithms.length === 0) {
+    throw new S3loError('USAGE', `awskms key ${keyId} does not sign`, {
+      hint: 'its key usage is SIGN_VERIFY, and its spec ECC_NIST_P256 or RSA_2048, for example',
+    })
+  }
   // An alias may be pointed elsewhere: what signs is the key that was looked at.
   const resolved = found.KeyId ?? keyId
   return new ServiceSigner(

@@ -41,13 +41,13 @@ export async function openVaultKey(key: string, options: KeyOptions): Promise<Si
   })
   const { publicKey, version } = newestKey(asObject(answer['data'], 'vault.data'), key)
   return new ServiceSigner(publicKey, publicKey.algorithms, async (request, call) => {
-    const { algorithm, digest } = request
+    const { algorithm, message } = request
     const hash = hashOf(algorithm)
     const path = hash ? `sign/${key}/${HASHES[hash]}` : `sign/${key}`
+    // The message, not its hash: so every kind of key is asked in the same way.
     const body = {
-      input: encodeBase64(digest),
+      input: encodeBase64(message),
       key_version: version,
-      prehashed: hash !== undefined,
       ...paddingOf(algorithm),
     }
     const given = { service: SERVICE, method: 'POST', headers, body, ...call } as const

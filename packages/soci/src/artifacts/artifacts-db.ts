@@ -9,7 +9,7 @@ import {
   S3loError,
   type StorageBackend,
 } from '@s3lo/core/plugin'
-import { type Descriptor, isDigest, parseDigest, readAll } from '@s3lo/core'
+import { type Descriptor, isDigest, parseDigest, readAll, SOCI_ARTIFACTS_PREFIX } from '@s3lo/core'
 import { isSociIndexType } from '../index/soci-index.ts'
 
 /** What kind of artifact an entry is about. */
@@ -55,8 +55,8 @@ export class NotAnIndexError extends S3loError {
 }
 
 /** The prefix of the keys of all records, below `root` (empty, or ending in `/`). */
-export function artifactsDbPath(root = '.s3lo/'): string {
-  return `${root}soci/artifacts/`
+export function artifactsDbPath(root = ''): string {
+  return `${root}${SOCI_ARTIFACTS_PREFIX}`
 }
 
 /** The largest record (bytes). */

@@ -26,7 +26,7 @@ export async function readDocument(
 }
 
 /** One spelling for each platform, as containerd normalises them. */
-export function normalizePlatform({ os, architecture, variant = '' }: Platform): Platform {
+function normalizePlatform({ os, architecture, variant = '' }: Platform): Platform {
   const system = os.toLowerCase() || hostPlatform().os
   const [arch, kind] = normalizeArchitecture(architecture.toLowerCase(), variant.toLowerCase())
   const base = { os: system === 'macos' ? 'darwin' : system, architecture: arch }

@@ -1,0 +1,44 @@
+import { formatPlatform, hostPlatform, parseManifest } from '@s3lo/core'
+import { Command } from 'clipanion'
+import { IndexBuilder } from '../index/build.ts'
+import { indexPlatforms, manifestPlatform } from '../index/image-platforms.ts'
+import { SOCI_CONFIG_CONTENT } from '../index/soci-index.ts'
+import { BuildCommand, type BuiltIndex, describeBuilt, toBuilt } from './soci-command.ts'
+
+/** `s3lo soci create`: an index of version 1, attached to the image that it leaves as it is. */
+export default class SociCreateCommand extends BuildCommand {
+  static override readonly paths = [['soci', 'create']]
+  static override readonly usage = Command.Usage({
+    examples: [
+      ['Attach an index to an image', 's3lo soci create s3://my-bucket/app:v1'],
+      ['Index every platform', 's3lo soci create s3://my-bucket/app:v1 --all-platforms'],
+      ['Index small layers too', 's3lo soci create s3://my-bucket/app:v1 --min-layer-size 0'],
+    ],
+  })
+
+  override execute(): Promise<number> {
+    return this.onImage('v1', async (artifacts, reference, { options: { signal } }) => {
+      const root = await artifacts.store.read(reference, { signal })
+      const manifest = parseManifest(root.content, root.descriptor.digest)
+      const builder = new IndexBuilder(artifacts, artifacts, artifacts.db, this.builderOptions())
+      const single =
+        manifest.kind === 'manifest'
+          ? [await manifestPlatform(artifacts, root, { signal })]
+          : undefined
+      const all = manifest.kind === 'index' ? indexPlatforms(manifest) : []
+      const chosen = this.allPlatforms ? all : (this.chosenPlatforms() ?? [hostPlatform()])
+      const indexes: BuiltIndex[] = []
+      for (const platform of single ?? chosen) {
+        const built = await builder.build(root.descriptor, { platform, version: 'v1', signal })
+        await artifacts.attach(built, SOCI_CONFIG_CONTENT, { signal })
+        await artifacts.keepZtocs(built, { signal })
+        indexes.push(toBuilt(built, formatPlatform(platform)))
+      }
+      return {
+        result: { reference: this.ref, indexes },
+        render: () => indexes.map(({ digest }) => `${digest}\n`).join(''),
+        status: indexes.flatMap(describeBuilt),
+      }
+    })
+  }
+}

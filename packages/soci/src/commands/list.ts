@@ -1,0 +1,44 @@
+import { Command, Option } from 'clipanion'
+import { sociIndexArtifactTypeV2 } from '../index/soci-index.ts'
+import { SociCommand } from './soci-command.ts'
+
+/** `s3lo soci list`: newest first. */
+export default class SociListCommand extends SociCommand {
+  static override readonly paths = [['soci', 'list']]
+  static override readonly usage = Command.Usage({
+    examples: [
+      ['See which indexes there are', 's3lo soci list s3://my-bucket/'],
+      ['For a program', 's3lo soci list s3://my-bucket/ -o json'],
+    ],
+  })
+
+  store = Option.String({ name: 'store' })
+
+  override execute(): Promise<number> {
+    return this.onStore(this.store, async ({ db }, { options: { signal } }) => {
+      const found = await Array.fromAsync(db.entries({ signal }))
+      const indexes = found
+        .filter(({ type }) => type === 'soci_index')
+        .toSorted((a, b) => b.createdAt.getTime() - a.createdAt.getTime())
+        .map((entry) => ({
+          digest: entry.digest,
+          size: entry.size,
+          image_digest: entry.imageDigest,
+          manifest_digest: entry.originalDigest,
+          platform: entry.platform,
+          version: entry.artifactType === sociIndexArtifactTypeV2 ? 'v2' : 'v1',
+          created_at: entry.createdAt.toISOString(),
+        }))
+      const lines = indexes.map(
+        ({ digest, version, platform, manifest_digest }) =>
+          `${digest}  ${version}  ${printable(platform)}  ${manifest_digest}\n`,
+      )
+      return { result: indexes, render: () => lines.join('') }
+    })
+  }
+}
+
+/** A record may be anyone's. */
+function printable(text: string): string {
+  return text.replaceAll(/[^\w/.+-]/g, '?')
+}

@@ -1,0 +1,30 @@
+import type { Descriptor } from '@s3lo/core'
+import { Command, Option } from 'clipanion'
+import { syncWithLocalStore } from '../artifacts/sync.ts'
+import { SociCommand } from './soci-command.ts'
+
+/** `s3lo soci rebuild`. */
+export default class SociRebuildCommand extends SociCommand {
+  static override readonly paths = [['soci', 'rebuild']]
+  static override readonly usage = Command.Usage({
+    examples: [['Record what other tools have made', 's3lo soci rebuild s3://my-bucket/']],
+  })
+
+  store = Option.String({ name: 'store' })
+
+  override execute(): Promise<number> {
+    return this.onStore(this.store, async (artifacts, { host, options: { signal } }) => {
+      const listed = await host.list(this.store, { signal })
+      async function* images(): AsyncGenerator<Descriptor> {
+        for (const { name, tags } of listed) {
+          for (const tag of tags) {
+            yield await artifacts.resolve({ name, tag }, { signal })
+          }
+        }
+      }
+      const result = await syncWithLocalStore(artifacts.db, artifacts, images(), { signal })
+      const status = `${result.added.length} recorded, ${result.removed.length} forgotten`
+      return { result, render: () => '', status }
+    })
+  }
+}

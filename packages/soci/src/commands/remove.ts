@@ -1,0 +1,48 @@
+import { S3loError } from '@s3lo/core/plugin'
+import { Command, Option } from 'clipanion'
+import { NotAnIndexError } from '../artifacts/artifacts-db.ts'
+import { sociIndexArtifactType } from '../index/soci-index.ts'
+import type { StoreArtifacts } from '../store-artifacts.ts'
+import { SociCommand } from './soci-command.ts'
+
+/** `s3lo soci remove`. */
+export default class SociRemoveCommand extends SociCommand {
+  static override readonly paths = [['soci', 'remove']]
+  static override readonly usage = Command.Usage({
+    examples: [['Take an index off its image', 's3lo soci remove s3://my-bucket/ sha256:4bcf…']],
+  })
+
+  store = Option.String({ name: 'store' })
+  digests = Option.Rest({ name: 'digest', required: 1 })
+
+  override execute(): Promise<number> {
+    return this.onStore(this.store, async (artifacts, { status, options: { signal } }) => {
+      for (const digest of this.digests) {
+        await removeIndex(artifacts, digest, signal)
+        status(`Removed ${digest}`)
+      }
+      return { result: { removed: this.digests }, render: () => '' }
+    })
+  }
+}
+
+async function removeIndex(
+  artifacts: StoreArtifacts,
+  digest: string,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  const { store, db } = artifacts
+  const entry = await db.getArtifactEntry(digest, { signal })
+  if (entry.type !== 'soci_index') throw new NotAnIndexError(digest)
+  const { mediaType, size, originalDigest } = entry
+  if (entry.artifactType === sociIndexArtifactType) {
+    const subject = { mediaType: '', size: 0, digest: originalDigest }
+    const [failure] = await store.referrerStore.detach(subject, digest, { signal })
+    if (failure) throw failure.error
+  } else if (await store.exists({ mediaType, digest, size }, { signal })) {
+    throw new S3loError('CONFLICT', `index ${digest} is a part of image ${entry.imageDigest}`, {
+      hint: 'delete the tags of that image and run s3lo clean: the index goes with it',
+    })
+  }
+  await db.removeArtifactEntryByIndexDigest(digest, { signal })
+}

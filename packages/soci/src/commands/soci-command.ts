@@ -1,0 +1,135 @@
+import {
+  type CommandContext,
+  type CommandOutput,
+  type CommandWork,
+  parseExplicitReference,
+  parsePlatform,
+  parseStoreReference,
+  type Platform,
+  type StoreReference,
+} from '@s3lo/core'
+import { S3loError } from '@s3lo/core/plugin'
+import { Command, Option } from 'clipanion'
+import type { IndexBuilderOptions, IndexWithMetadata } from '../index/build.ts'
+import { type IndexVersion, parseOptimization } from '../index/soci-index.ts'
+import { StoreArtifacts } from '../store-artifacts.ts'
+
+/** What the commands about a store have in common. */
+export abstract class SociCommand extends Command<CommandContext> {
+  /** Opens the store, does the work on it and closes it. */
+  protected onStore(
+    text: string,
+    work: (artifacts: StoreArtifacts, tools: CommandWork) => Promise<CommandOutput>,
+  ): Promise<number> {
+    return this.context.runCommand(async (tools) =>
+      withArtifacts(parseStoreReference(text), 'v2', tools, (artifacts) => work(artifacts, tools)),
+    )
+  }
+}
+
+/** What the commands that build indexes have in common. */
+export abstract class BuildCommand extends Command<CommandContext> {
+  ref = Option.String({ name: 'ref' })
+  platforms = Option.Array('--platform', {
+    description: "index `OS/ARCH`; repeatable, default this machine's",
+  })
+  allPlatforms = Option.Boolean('--all-platforms', false, {
+    description: 'index every platform of the image',
+  })
+  spanSize = Option.String('--span-size', {
+    description: 'make spans of `BYTES` of content (4194304)',
+  })
+  minLayerSize = Option.String('--min-layer-size', {
+    description: 'leave layers of less than `BYTES` alone (10485760)',
+  })
+  optimizations = Option.Array('--optimizations', {
+    description: 'apply `NAME`: xattr says of layers that they have no extended attributes',
+  })
+  force = Option.Boolean('--force', false, {
+    description: 'build again what is there, and overwrite an immutable tag',
+  })
+
+  protected builderOptions(): IndexBuilderOptions {
+    return {
+      spanSize: parseBytes('--span-size', this.spanSize),
+      minLayerSize: parseBytes('--min-layer-size', this.minLayerSize),
+      optimizations: this.optimizations?.map(parseOptimization),
+      forceRecreateZtocs: this.force,
+    }
+  }
+
+  protected chosenPlatforms(): readonly Platform[] | undefined {
+    return this.platforms?.map(parsePlatform)
+  }
+
+  /** Opens the store of the image, does the work on it and closes it. */
+  protected onImage(
+    version: IndexVersion,
+    work: (
+      artifacts: StoreArtifacts,
+      reference: StoreReference,
+      tools: CommandWork,
+    ) => Promise<CommandOutput>,
+  ): Promise<number> {
+    return this.context.runCommand(
+      async (tools) => {
+        const reference = parseExplicitReference(this.ref)
+        return withArtifacts(reference, version, tools, (artifacts) =>
+          work(artifacts, reference, tools),
+        )
+      },
+      { activity: 'Indexing' },
+    )
+  }
+}
+
+/** An index that was made; field names are those of `--output json`. */
+export interface BuiltIndex {
+  readonly digest: string
+  readonly platform: string
+  readonly manifest_digest: string
+  readonly ztocs: number
+  readonly reused: number
+  readonly skipped: readonly { readonly digest: string; readonly reason: string }[]
+}
+
+/** What is told of an index that was made. */
+export function toBuilt(built: IndexWithMetadata, platform: string): BuiltIndex {
+  return {
+    digest: built.document.descriptor.digest,
+    platform,
+    manifest_digest: built.manifest.digest,
+    ztocs: built.index.blobs.length,
+    reused: built.reused,
+    skipped: built.skipped,
+  }
+}
+
+/** The same for people. */
+export function describeBuilt({ platform, digest, ztocs, reused, skipped }: BuiltIndex): string[] {
+  const again = reused > 0 ? `, ${reused} of them there already` : ''
+  return [
+    `${platform}: index ${digest} of ${ztocs} layers${again}`,
+    ...skipped.map((layer) => `${platform}: layer ${layer.digest} skipped: ${layer.reason}`),
+  ]
+}
+
+async function withArtifacts(
+  location: Parameters<CommandWork['host']['openStore']>[0],
+  version: IndexVersion,
+  { host, options: { signal } }: CommandWork,
+  work: (artifacts: StoreArtifacts) => Promise<CommandOutput>,
+): Promise<CommandOutput> {
+  const store = await host.openStore(location, { signal })
+  try {
+    return await work(new StoreArtifacts(store, version))
+  } finally {
+    await store.close()
+  }
+}
+
+function parseBytes(option: string, text: string | undefined): number | undefined {
+  if (text === undefined) return undefined
+  if (/^[0-9]{1,15}$/.test(text)) return Number(text)
+  throw new S3loError('USAGE', `${option} ${JSON.stringify(text)} is no number of bytes`)
+}

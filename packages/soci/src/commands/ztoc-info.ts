@@ -1,0 +1,42 @@
+import { decodeText } from '@s3lo/core/tar'
+import { Command, Option } from 'clipanion'
+import { spanAt } from '../ztoc/read.ts'
+import { readZtoc } from './read-ztoc.ts'
+import { SociCommand } from './soci-command.ts'
+
+/** `s3lo soci ztoc info`: the document of the original. */
+export default class ZtocInfoCommand extends SociCommand {
+  static override readonly paths = [['soci', 'ztoc', 'info']]
+  static override readonly usage = Command.Usage({
+    examples: [['Show where files lie', 's3lo soci ztoc info s3://my-bucket/ sha256:4bcf…']],
+  })
+
+  store = Option.String({ name: 'store' })
+  digest = Option.String({ name: 'digest' })
+
+  override execute(): Promise<number> {
+    return this.onStore(this.store, async (artifacts, { options: { signal } }) => {
+      const { record, opened } = await readZtoc(artifacts, this.digest, { signal })
+      const { ztoc, spans } = opened
+      const files = ztoc.entries.map(({ name, offset, size, type }) => ({
+        filename: decodeText(name),
+        offset,
+        size,
+        type,
+        start_span: spanAt(spans, offset),
+        end_span: spanAt(spans, offset + size),
+      }))
+      const result = {
+        version: ztoc.version,
+        build_tool: ztoc.buildToolIdentifier,
+        size: record.size,
+        span_size: record.spanSize,
+        num_spans: spans.length,
+        num_files: files.length,
+        num_multi_span_files: files.filter((file) => file.start_span !== file.end_span).length,
+        files,
+      }
+      return { result, render: () => `${JSON.stringify(result, undefined, 2)}\n` }
+    })
+  }
+}

@@ -1,0 +1,23 @@
+import { Command, Option } from 'clipanion'
+import { SociCommand } from './soci-command.ts'
+
+/** `s3lo soci ztoc list`. */
+export default class ZtocListCommand extends SociCommand {
+  static override readonly paths = [['soci', 'ztoc', 'list']]
+  static override readonly usage = Command.Usage({
+    examples: [['See which layers have a zTOC', 's3lo soci ztoc list s3://my-bucket/']],
+  })
+
+  store = Option.String({ name: 'store' })
+
+  override execute(): Promise<number> {
+    return this.onStore(this.store, async ({ db }, { options: { signal } }) => {
+      const found = await Array.fromAsync(db.entries({ signal }))
+      const ztocs = found
+        .filter(({ type }) => type === 'soci_layer')
+        .map(({ digest, size, originalDigest }) => ({ digest, size, layer_digest: originalDigest }))
+      const lines = ztocs.map((ztoc) => `${ztoc.digest}  ${ztoc.size}  ${ztoc.layer_digest}\n`)
+      return { result: ztocs, render: () => lines.join('') }
+    })
+  }
+}

@@ -1,0 +1,254 @@
+import { Writable } from 'node:stream'
+import {
+  type CommandContext,
+  type CommandOutput,
+  createHost,
+  definePlugin,
+  type Host,
+  MEDIA_TYPE,
+} from '@s3lo/core'
+import { imageFixture, MemoryBackend, putImage, TAR_END, tarFile } from '@s3lo/core/testing'
+import { Cli } from 'clipanion'
+import { beforeEach, describe, expect, it } from 'vitest'
+import { gzipSync } from 'node:zlib'
+import soci from '../../src/plugin.ts'
+
+const LAYER = gzipSync(
+  Buffer.concat([
+    tarFile('etc/motd', 'welcome\n'),
+    tarFile('big', Buffer.from(Array.from({ length: 3_000_000 }, (_, i) => (i * i * 7 + i) >> 5))),
+    tarFile('etc/last', 'last\n'),
+    TAR_END,
+  ]),
+)
+const REF = 'mem://b/app:v1'
+
+let backend: MemoryBackend
+let host: Host
+
+beforeEach(async () => {
+  backend = new MemoryBackend({ bucket: 'b' })
+  await putImage(
+    backend,
+    { name: 'app', tag: 'v1' },
+    imageFixture({ layers: [LAYER], layerType: MEDIA_TYPE.ociLayerGzip }),
+  )
+  const memory = definePlugin({
+    name: 'memory',
+    apiVersion: 1,
+    backends: {
+      mem: {
+        summary: 'memory',
+        load: () => Promise.resolve({ openBackend: () => Promise.resolve(backend) }),
+      },
+    },
+  })
+  host = createHost({ plugins: [memory, soci] })
+})
+
+interface Ran {
+  readonly output: CommandOutput | undefined
+  readonly text: string
+}
+
+/** Runs a command as the command line does, but throws what it throws. */
+async function run(...argv: readonly string[]): Promise<Ran> {
+  let output: CommandOutput | undefined
+  let text = ''
+  const stdout = new Writable({
+    write(chunk: Buffer, _encoding, done) {
+      text += chunk.toString()
+      done()
+    },
+  })
+  let failure: unknown
+  const context: Pick<CommandContext, 'stdout' | 'runCommand'> = {
+    stdout,
+    runCommand: async (work) => {
+      try {
+        output = await work({ host, options: {}, status: () => undefined })
+      } catch (error) {
+        failure = error
+      }
+      return 0
+    },
+  }
+  const contribution = soci.commands
+    .filter(({ path }) => path.every((word, i) => argv[i] === word))
+    .toSorted((a, b) => b.path.length - a.path.length)[0]
+  if (!contribution) throw new Error('no such command')
+  const { default: command } = await contribution.load()
+  await Cli.from([command]).run([...argv], context)
+  if (failure !== undefined) throw failure
+  return { output, text }
+}
+
+async function resultOf(...argv: readonly string[]): Promise<unknown> {
+  return (await run(...argv)).output?.result
+}
+
+/** The digest of the only one in a list. */
+async function onlyDigest(...argv: readonly string[]): Promise<string> {
+  const [only] = (await resultOf(...argv)) as readonly { readonly digest: string }[]
+  return only?.digest ?? ''
+}
+
+async function cat(path: string, index = false): Promise<{ text: string; fetched: number }> {
+  let text = ''
+  const take = async (content: AsyncIterable<Uint8Array>): Promise<void> => {
+    for await (const chunk of content) text += Buffer.from(chunk).toString()
+  }
+  const result = await host.cat(REF, path, take, { index, platform: 'linux/amd64' })
+  return { text, fetched: result.fetched_bytes }
+}
+
+describe('soci create', () => {
+  it('attaches an index to the image, which stays as it is', async () => {
+    const before = await host.inspect(REF)
+    const result = await resultOf('soci', 'create', REF, '--min-layer-size', '0')
+    expect(result).toMatchObject({
+      reference: REF,
+      indexes: [{ ztocs: 1, reused: 0, skipped: [] }],
+    })
+    const after = await host.inspect(REF)
+    expect(after.digest).toBe(before.digest)
+    expect(after.attachments).toMatchObject([
+      { artifact_type: 'application/vnd.amazon.soci.index.v1+json' },
+    ])
+    expect(await resultOf('soci', 'list', 'mem://b/')).toMatchObject([{ version: 'v1' }])
+  })
+
+  it('uses what it built before', async () => {
+    await run('soci', 'create', REF, '--min-layer-size', '0')
+    expect(await resultOf('soci', 'create', REF, '--min-layer-size', '0')).toMatchObject({
+      indexes: [{ reused: 1 }],
+    })
+  })
+
+  it('says so when no layer can be indexed', async () => {
+    await expect(run('soci', 'create', REF)).rejects.toThrow(/./)
+    await expect(run('soci', 'create', REF, '--span-size', 'x')).rejects.toMatchObject({
+      code: 'USAGE',
+    })
+  })
+})
+
+describe('soci convert', () => {
+  it('publishes an image that names its index', async () => {
+    const result = await resultOf(
+      'soci',
+      'convert',
+      REF,
+      'mem://b/app:lazy',
+      '--min-layer-size',
+      '0',
+    )
+    const { digest, is_index } = await host.inspect('mem://b/app:lazy')
+    expect(is_index).toBe(true)
+    expect(result).toMatchObject({ digest, reference: 'mem://b/app:lazy', not_indexed: [] })
+    expect((await host.inspect(REF)).is_index).toBe(false)
+    expect(await resultOf('soci', 'list', 'mem://b/')).toMatchObject([
+      { version: 'v2', image_digest: digest },
+    ])
+  })
+
+  it('replaces the tag only when it is told to', async () => {
+    await expect(run('soci', 'convert', REF)).rejects.toMatchObject({ code: 'USAGE' })
+    await run('soci', 'convert', REF, '--in-place', '--min-layer-size', '0')
+    expect((await host.inspect(REF)).is_index).toBe(true)
+    const digest = await onlyDigest('soci', 'list', 'mem://b/')
+    await expect(run('soci', 'remove', 'mem://b/', digest)).rejects.toMatchObject({
+      code: 'CONFLICT',
+    })
+  })
+
+  it('keeps to immutable tags', async () => {
+    await backend.put('s3lo.yaml', Buffer.from('default: {immutable: true}'))
+    const argv = ['soci', 'convert', REF, '--in-place', '--min-layer-size', '0']
+    await expect(run(...argv)).rejects.toMatchObject({ code: 'CONFLICT' })
+    await run(...argv, '--force')
+  })
+})
+
+describe('soci info, remove and rebuild', () => {
+  it('show, take off and find an index', async () => {
+    await run('soci', 'create', REF, '--min-layer-size', '0')
+    const digest = await onlyDigest('soci', 'list', 'mem://b/')
+    expect(await resultOf('soci', 'info', 'mem://b/', digest)).toMatchObject({
+      config: { mediaType: 'application/vnd.amazon.soci.index.v1+json' },
+    })
+    for await (const { key } of backend.list('.s3lo/soci/artifacts/')) await backend.delete([key])
+    await expect(run('soci', 'info', 'mem://b/', digest)).rejects.toMatchObject({
+      code: 'NOT_FOUND',
+    })
+    expect(await resultOf('soci', 'rebuild', 'mem://b/')).toMatchObject({ removed: [] })
+    expect(await onlyDigest('soci', 'list', 'mem://b/')).toBe(digest)
+    expect(await resultOf('soci', 'rebuild', 'mem://b/')).toEqual({ removed: [], added: [] })
+    await run('soci', 'remove', 'mem://b/', digest)
+    expect(await resultOf('soci', 'list', 'mem://b/')).toEqual([])
+    expect((await host.inspect(REF)).attachments ?? []).toEqual([])
+  })
+})
+
+describe('soci ztoc', () => {
+  it('lists, shows and reads', async () => {
+    await run('soci', 'create', REF, '--min-layer-size', '0')
+    const digest = await onlyDigest('soci', 'ztoc', 'list', 'mem://b/')
+    expect(await resultOf('soci', 'ztoc', 'info', 'mem://b/', digest)).toMatchObject({
+      version: '0.9',
+      num_files: 3,
+      span_size: 4 * 1024 * 1024,
+      files: [{ filename: 'etc/motd', size: 8, type: 'reg' }, {}, {}],
+    })
+    const read = await run('soci', 'ztoc', 'get-file', 'mem://b/', digest, 'etc/last')
+    expect(read.text).toBe('last\n')
+    await expect(run('soci', 'ztoc', 'get-file', 'mem://b/', digest, 'none')).rejects.toMatchObject(
+      { code: 'NOT_FOUND' },
+    )
+    const index = await onlyDigest('soci', 'list', 'mem://b/')
+    await expect(run('soci', 'ztoc', 'info', 'mem://b/', index)).rejects.toMatchObject({
+      code: 'USAGE',
+    })
+  })
+})
+
+describe('cat', () => {
+  it('fetches only what holds the file once there is an index', async () => {
+    expect(await cat('/etc/last')).toEqual({ text: 'last\n', fetched: LAYER.length })
+    expect(await cat('/etc/last', true)).toMatchObject({ text: 'last\n' })
+    const kept = await backend.list('.s3lo/soci/layers/')[Symbol.asyncIterator]().next()
+    expect(kept.done).toBe(false)
+    expect((await cat('/etc/motd')).text).toBe('welcome\n')
+  })
+
+  it('finds the zTOC of an index of the image, of either version', async () => {
+    await run('soci', 'create', REF, '--min-layer-size', '0', '--span-size', '100000')
+    for await (const { key } of backend.list('.s3lo/soci/layers/')) await backend.delete([key])
+    const direct = await cat('/etc/last')
+    expect(direct.text).toBe('last\n')
+    await run(
+      'soci',
+      'convert',
+      REF,
+      '--in-place',
+      '--min-layer-size',
+      '0',
+      '--span-size',
+      '100000',
+    )
+    for await (const { key } of backend.list('.s3lo/soci/layers/')) await backend.delete([key])
+    expect((await cat('/etc/motd')).text).toBe('welcome\n')
+  })
+
+  it('reads the whole layer when its index is damaged, and a new one can be made', async () => {
+    await cat('/etc/last', true)
+    for await (const { key } of backend.list('.s3lo/soci/layers/')) {
+      await backend.put(key, Buffer.from('damaged'))
+    }
+    const whole = await cat('/etc/last')
+    expect(whole.text).toBe('last\n')
+    expect(whole.fetched).toBeGreaterThan(LAYER.length)
+    await cat('/etc/last', true)
+    expect((await cat('/etc/last')).text).toBe('last\n')
+  })
+})
