@@ -48,6 +48,11 @@ const CASES: readonly StoreCase[] = [
     args: (store) => ['doctor', store],
     operation: (host, store) => host.doctor(store),
   },
+  {
+    name: 'clean (dry)',
+    args: (store) => ['clean', store],
+    operation: (host, store) => host.clean(store),
+  },
 ]
 
 /** Runs each command on a large store: as a process of its own, and once more to count requests. */

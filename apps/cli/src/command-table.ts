@@ -96,6 +96,11 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: () => import('./commands/doctor.ts'),
   },
   {
+    paths: [['clean'], ['bucket', 'clean']],
+    summary: 'delete old tags by rule, and content that no tag needs',
+    load: () => import('./commands/clean.ts'),
+  },
+  {
     paths: [['login']],
     summary: 'log in to a registry',
     load: () => import('./commands/login.ts'),

@@ -178,6 +178,7 @@ function fakeHost(operations: Partial<Host>): Host {
     list: unexpected,
     inspect: unexpected,
     cat: unexpected,
+    clean: unexpected,
     files: unexpected,
     delete: unexpected,
     deleteAllTags: unexpected,

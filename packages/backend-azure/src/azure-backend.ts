@@ -215,7 +215,10 @@ export class AzureBackend implements StorageBackend {
     return new URL(this.#container.signedUrl(key, 'r', expiresOn))
   }
 
-  async #deleteBlob(key: string, { notAfter, signal }: DeadlineOptions): Promise<void> {
+  async #deleteBlob(
+    key: string,
+    { notAfter, onUnanswered, signal }: DeadlineOptions,
+  ): Promise<void> {
     const client = notAfter
       ? this.#container.signedBlob(key, 'd', notAfter)
       : this.#container.blob(key)
@@ -225,7 +228,7 @@ export class AzureBackend implements StorageBackend {
     }
     try {
       await this.#requests
-        .trySend({ ...this.#about(key, signal), onRetry }, (attempt) =>
+        .trySend({ ...this.#about(key, signal), onRetry, onUnanswered }, (attempt) =>
           client.delete({ abortSignal: attempt.signal }),
         )
         .catch(ignoreMissingKeepingFailures)

@@ -164,13 +164,13 @@ class Write {
     send: (settings: CallSettings) => Promise<BlobFacts>,
     find: (() => Promise<BlobFacts | undefined>) | undefined,
   ): Promise<BlobFacts> {
-    const { signal, notAfter } = this.#options
+    const { signal, notAfter, onUnanswered } = this.#options
     let isUnsure = false
     const onRetry = (): void => {
       isUnsure = true
     }
     try {
-      return await send({ what: this.what, signal, onRetry })
+      return await send({ what: this.what, signal, onRetry, onUnanswered })
     } catch (error) {
       if (!(error instanceof RequestError)) throw error
       const found = isUnsure ? await find?.() : undefined

@@ -267,8 +267,11 @@ export class GcsBackend implements StorageBackend {
     throw new S3loError('NOT_FOUND', `${settings.what} does not exist`)
   }
 
-  async #deleteObject(key: string, { notAfter, signal }: DeadlineOptions): Promise<void> {
-    const settings = this.#about(key, signal)
+  async #deleteObject(
+    key: string,
+    { notAfter, onUnanswered, signal }: DeadlineOptions,
+  ): Promise<void> {
+    const settings = { ...this.#about(key, signal), onUnanswered }
     const request = { method: 'DELETE', path: objectPath(key) } as const
     try {
       const answer = await this.#client.requests.trySend(settings, (attempt) =>

@@ -220,7 +220,8 @@ class Write {
       isUnsure = true
     }
     try {
-      return await send({ what: this.what, signal: this.#options.signal, onRetry })
+      const { signal, onUnanswered } = this.#options
+      return await send({ what: this.what, signal, onRetry, onUnanswered })
     } catch (error) {
       const found = isGuarded && isUnsure && isSettled(error) ? await this.#findByMark() : undefined
       if (found) return found

@@ -54,7 +54,7 @@ export async function deleteObjects(
 async function deleteBatch(
   service: S3Service,
   batch: readonly string[],
-  { notAfter, signal }: DeadlineOptions,
+  { notAfter, onUnanswered, signal }: DeadlineOptions,
   failures: Map<string, S3loError>,
 ): Promise<readonly string[]> {
   const { requests, bucket } = service
@@ -62,8 +62,10 @@ async function deleteBatch(
   let keys = batch
   for (let attempts = 1; keys.length > 0; attempts += 1) {
     try {
-      const { Errors = [] } = await service.trySend({ what, signal }, (client, attempt) =>
-        client.send(deletion(service, keys, notAfter), { abortSignal: attempt.signal }),
+      const { Errors = [] } = await service.trySend(
+        { what, signal, onUnanswered },
+        (client, attempt) =>
+          client.send(deletion(service, keys, notAfter), { abortSignal: attempt.signal }),
       )
       const refused = Errors.filter(({ Code }) => Code !== 'NoSuchKey' && Code !== 'NoSuchVersion')
       const again = new Map<string, Failure>()
@@ -105,12 +107,12 @@ function deletion(
 async function deleteOne(
   service: S3Service,
   key: string,
-  { notAfter, signal }: DeadlineOptions,
+  { notAfter, onUnanswered, signal }: DeadlineOptions,
 ): Promise<S3loError | undefined> {
   const what = service.nameOf(key)
   const input = { Bucket: service.bucket, Key: key }
   try {
-    await service.trySend({ what, signal }, (client, attempt) =>
+    await service.trySend({ what, signal, onUnanswered }, (client, attempt) =>
       client.send(service.until(new DeleteObjectCommand(input), notAfter), {
         abortSignal: attempt.signal,
       }),

@@ -232,16 +232,17 @@ class Write {
       readonly what: string
       readonly signal: AbortSignal | undefined
       readonly onRetry: () => void
+      readonly onUnanswered: (() => void) | undefined
     }) => Promise<Omit<ObjectFacts, 'size'>>,
     isNamed: boolean,
   ): Promise<Omit<ObjectFacts, 'size'>> {
-    const { signal, notAfter } = this.#options
+    const { signal, notAfter, onUnanswered } = this.#options
     let isUnsure = false
     const onRetry = (): void => {
       isUnsure = true
     }
     try {
-      return await send({ what: this.what, signal, onRetry })
+      return await send({ what: this.what, signal, onRetry, onUnanswered })
     } catch (error) {
       if (!(error instanceof RequestError)) throw error
       const found = isUnsure && isNamed ? await this.#findOwn() : undefined

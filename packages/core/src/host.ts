@@ -131,6 +131,7 @@ export function createHost(options: HostOptions = {}): Host {
     stats: async (...args) => (await maintenance()).measureStore(opener, ...args),
     layerSharing: async (...args) => (await maintenance()).measureSharing(opener, ...args),
     doctor: async (...args) => (await maintenance()).examineStore(opener, ...args),
+    clean: async (...args) => (await maintenance()).cleanStore(opener, ...args),
     login: async (...args) => (await registries()).loginToRegistry(opener, ...args),
     logout: async (...args) => (await registries()).logoutOfRegistry(opener, ...args),
     openStore: (...args) => opener.openStore(...args),

@@ -94,6 +94,14 @@ export {
 export { hasTagPattern } from './image-end.ts'
 export { cat, type CatResult, type TakeContent } from './operations/cat.ts'
 export { type DeleteOptions, type DeleteResult, deleteTag } from './operations/delete-tag.ts'
+export {
+  clean,
+  type CleanedObject,
+  type CleanedTag,
+  cleanFailure,
+  type CleanOptions,
+  type CleanResult,
+} from './operations/clean.ts'
 export type { DoctorOptions, DoctorResult } from './operations/doctor.ts'
 export type {
   EndpointReport,

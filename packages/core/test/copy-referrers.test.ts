@@ -165,13 +165,16 @@ describe('what refers to an image', () => {
     await attach(both.root.descriptor, SBOM)
     const target = new ImageStore(world.bucket('c'))
     const order: string[] = []
-    const watched = new Proxy(target, {
-      get: (object, key) => {
-        if (key === 'tag' || key === 'attach') order.push(key)
-        const value: unknown = Reflect.get(object, key, object)
-        return typeof value === 'function' ? value.bind(object) : value
-      },
-    })
+    const watch = (store: ImageStore): ImageStore =>
+      new Proxy(store, {
+        get: (object, key) => {
+          if (key === 'tag' || key === 'attach') order.push(key)
+          if (key === 'begin') return () => watch(object.begin())
+          const value: unknown = Reflect.get(object, key, object)
+          return typeof value === 'function' ? value.bind(object) : value
+        },
+      })
+    const watched = watch(target)
     const reference = { name: 'app', tag: 'v1' }
     await copy({ source, reference }, { target: watched, reference })
     expect(order.at(-1)).toBe('tag')

@@ -40,6 +40,21 @@ export interface ImageTarget {
     options?: CallOptions,
   ): Promise<Descriptor>
   /**
+   * The same target for one image, so that several at once keep what they protect apart. To be
+   * closed, which leaves this one open.
+   */
+  begin?(): ImageTarget
+  /**
+   * True when the source is this very place: what its tag names need not be looked for. The digests
+   * are protected from then on.
+   */
+  adopt?(
+    root: ManifestDocument,
+    from: { readonly source: ImageSource; readonly reference: Reference },
+    digests: readonly string[],
+    options?: CallOptions,
+  ): Promise<boolean>
+  /**
    * Told of digests before any of them is looked for or uploaded, so that the target can keep a
    * collector away from them until `tag` has been answered or the target is closed.
    */

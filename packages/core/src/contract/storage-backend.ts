@@ -33,6 +33,11 @@ export interface GetOptions extends CallOptions {
 export interface DeadlineOptions extends CallOptions {
   /** The store refuses the request after this moment: `FORBIDDEN`, and nothing changes. */
   readonly notAfter?: Date | undefined
+  /**
+   * Told when the request is sent again because an attempt got no certain answer: that one may still
+   * take effect at any moment before the deadline, whatever the call returns.
+   */
+  readonly onUnanswered?: (() => void) | undefined
 }
 
 export interface PutOptions extends DeadlineOptions {

@@ -17,6 +17,8 @@ export interface Collectable {
   readonly digest: string
   /** For a referrer: the name of what it refers to, with which it lives and dies. */
   readonly subject?: string
+  /** Says something about content that is kept elsewhere, and lives as long as that. */
+  readonly isRecord?: true
 }
 
 /** Every referrer of a store, in key order; foreign keys are left out. */
@@ -34,12 +36,27 @@ export async function* listReferrers(
   }
 }
 
+/** What is recorded about SOCI artifacts, under their digests: it can always be made again. */
+const RECORDS_PREFIX = '.s3lo/soci/artifacts/'
+
+async function* listRecords(
+  backend: StorageBackend,
+  options?: CallOptions,
+): AsyncGenerator<Collectable, void> {
+  for await (const info of backend.list(RECORDS_PREFIX, options)) {
+    const [, own = ''] = /^(\w+-[0-9a-f]+)\.json$/.exec(info.key.slice(RECORDS_PREFIX.length)) ?? []
+    const digest = own.replace('-', ':')
+    if (isDigest(digest)) yield { info, digest, name: nameOf(digest), isRecord: true }
+  }
+}
+
 /** Everything that can be collected: referrers before blobs, so that none is seen without its content. */
 export async function* listCollectable(
   backend: StorageBackend,
   options?: CallOptions,
 ): AsyncGenerator<Collectable, void> {
   yield* listReferrers(backend, options)
+  yield* listRecords(backend, options)
   for (const prefix of [REFERRER_BLOBS_PREFIX, BLOBS_PREFIX]) {
     for await (const info of backend.list(prefix, options)) {
       const digest = info.key.slice(prefix.length).replace('/', ':')

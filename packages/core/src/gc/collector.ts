@@ -17,7 +17,7 @@ import { runRound } from './round.ts'
 import { StoreClock } from './store-clock.ts'
 
 /** Why an object was deleted, or why garbage stays for now. */
-export type Outcome =
+type Outcome =
   | { readonly kind: 'deleted' | 'would-delete' }
   /** Younger than the grace period: it may belong to a push that writes no pin. */
   | { readonly kind: 'recent' }

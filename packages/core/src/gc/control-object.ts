@@ -38,6 +38,20 @@ export interface ControlContent {
 export interface ControlOptions extends CallOptions {
   /** Seconds; `undefined` where the store enforces no deadlines: it never expires. */
   readonly ttlSeconds: number | undefined
+  /** Told of the key before anything is written, for whoever has to remove it whatever happens. */
+  readonly onKey?: ((key: string) => void) | undefined
+}
+
+const FENCE_MS = 10 * 365 * 24 * 3_600_000
+
+/**
+ * A deadline that only has to be there, far ahead. A store that judges deadlines under a lock (a
+ * local one) lets a write that has one in only when no other such change is under way. So once a
+ * pin, a round or a reading of the clock is written with it, whoever was stopped between his look
+ * at the clock and his change has finished it: what is dead by that clock is over, not just late.
+ */
+export function fence(): Date {
+  return new Date(Date.now() + FENCE_MS)
 }
 
 /** Writes a pin or round under a new name. Its lifetime is by the date that the store answers with. */
@@ -45,14 +59,16 @@ export async function writeControl(
   backend: StorageBackend,
   kind: ControlKind,
   { names, who }: ControlContent,
-  { ttlSeconds, signal }: ControlOptions,
+  { ttlSeconds, signal, onKey }: ControlOptions,
 ): Promise<ControlObject> {
   const id = process.getBuiltinModule('node:crypto').randomUUID().replaceAll('-', '')
   const key = controlKey(kind, ttlSeconds, id)
   const text = JSON.stringify({ v: 1, kind, id, ttl: ttlSeconds ?? null, names, who })
   const content = new TextEncoder().encode(text)
+  onKey?.(key)
   const info = await backend.put(key, content, {
     signal,
+    ...(ttlSeconds !== undefined && { notAfter: fence() }),
     size: content.byteLength,
     mediaType: 'application/json',
   })

@@ -6,7 +6,7 @@ import { listControls } from './control-object.ts'
 import { type DeathRule, isDeadAt } from './participant.ts'
 
 /** What unfinished work leaves behind is nobody's after this (milliseconds): no single upload takes a day. */
-export const ABANDONED_AFTER_MS = 24 * 3_600_000
+const ABANDONED_AFTER_MS = 24 * 3_600_000
 
 /** Uploads below other prefixes are not ours to abort. */
 const OWN_UPLOADS = ['blobs/', 'manifests/', '.s3lo/']

@@ -7,7 +7,7 @@ import type { Descriptor } from '../oci/descriptor.ts'
 import { digestOf, parseDigest } from '../oci/digest.ts'
 import { type Manifest, MAX_MANIFEST_BYTES, parseManifest, successors } from '../oci/document.ts'
 import { isManifestMediaType } from '../oci/media-type.ts'
-import { readObject } from '../store/manifests.ts'
+import { readObject, readVersion } from '../store/manifests.ts'
 import { readTagEntries } from '../store/tags.ts'
 import { type Collectable, listReferrers } from './collectable.ts'
 import { DigestSet } from './digest-set.ts'
@@ -25,6 +25,12 @@ export interface LiveContentOptions {
   readonly ignore?: ReadonlySet<string> | undefined
   /** Tags that are taken as deleted, for a dry run. */
   readonly without?: ((tag: TagName) => boolean) | undefined
+}
+
+/** How a scan is made. */
+export interface ScanOptions extends CallOptions {
+  /** True for a name that somebody may be publishing. */
+  readonly isPinned?: ((name: string) => boolean) | undefined
 }
 
 const READS_AT_ONCE = 20
@@ -64,12 +70,17 @@ export class LiveContent {
   }
 
   /** True when a published manifest needs the name, or a referrer's subject is published. */
-  has({ name, subject }: Pick<Collectable, 'name' | 'subject'>): boolean {
-    return subject === undefined ? this.#names.has(name) : this.#manifests.has(subject)
+  has({ name, subject, isRecord }: Pick<Collectable, 'name' | 'subject' | 'isRecord'>): boolean {
+    if (subject !== undefined) return this.#manifests.has(subject)
+    // A record may be about a referrer, which is nobody's blob.
+    return this.#names.has(name) || (isRecord === true && this.#manifests.has(name))
   }
 
-  /** Lists every manifest of the store and reads those that are new or have changed. */
-  async scan(options: CallOptions = {}): Promise<void> {
+  /**
+   * Lists every manifest of the store and reads those that are new or have changed. Referrers of
+   * what `isPinned` selects count as well: whoever publishes it brings them to life unseen.
+   */
+  async scan({ isPinned = () => false, ...options }: ScanOptions = {}): Promise<void> {
     this.#unreadable = []
     await forEachConcurrent(
       readTagEntries(this.#backend, '', options),
@@ -81,18 +92,18 @@ export class LiveContent {
       },
       options.signal,
     )
-    await this.#scanReferrers(options)
+    await this.#scanReferrers({ isPinned, ...options })
   }
 
   /** Referrers of referrers come in any order: until a pass over them finds no new one. */
-  async #scanReferrers(options: CallOptions): Promise<void> {
+  async #scanReferrers({ isPinned, ...options }: ScanOptions): Promise<void> {
     for (let before = -1; before !== this.#manifests.size;) {
       before = this.#manifests.size
       await forEachConcurrent(
         listReferrers(this.#backend, options),
         READS_AT_ONCE,
         async ({ info, digest, subject }, signal) => {
-          if (!this.#manifests.has(subject)) return
+          if (!this.#manifests.has(subject) && !isPinned?.(subject)) return
           const add = (content: Uint8Array): Promise<void> => {
             verify(content, digest)
             return this.#addManifest(parseManifest(content, digest), 1, signal)
@@ -107,21 +118,29 @@ export class LiveContent {
 
   async #readOnce(
     name: string,
-    { key, etag }: ObjectInfo,
+    listed: ObjectInfo,
     add: (content: Uint8Array) => Promise<void>,
     signal: AbortSignal,
   ): Promise<void> {
-    const version = nameOf(digestOf(new TextEncoder().encode(`${key}\0${etag}`)))
-    if (this.#read.has(version)) return
-    try {
-      const content = await readObject(this.#backend, key, MAX_MANIFEST_BYTES, { signal })
-      // Deleted since it was listed: it needs nothing any more.
-      if (!content) return
-      await add(content)
-      this.#read.add(version)
-    } catch (error) {
-      if (!isS3loError(error) || !MANIFEST_FAULTS.has(error.code)) throw error
-      if (!this.#options.ignore?.has(name)) this.#unreadable.push({ name, error })
+    for (let info: ObjectInfo | undefined = listed; info && !this.#read.has(versionOf(info));) {
+      try {
+        const read = await readVersion(this.#backend, info.key, MAX_MANIFEST_BYTES, { signal })
+        // Deleted since it was listed: it needs nothing any more.
+        if (!read) return
+        await add(read.content)
+        // Of what was read: the listed one may have been overwritten since, and may come back.
+        this.#read.add(versionOf(read.info))
+        return
+      } catch (error) {
+        if (!isS3loError(error) || !MANIFEST_FAULTS.has(error.code)) throw error
+        // A tag that was deleted or moved meanwhile may miss what another collector has deleted.
+        const now: ObjectInfo | undefined = await this.#backend.head(info.key, { signal })
+        if (now?.etag === info.etag) {
+          if (!this.#options.ignore?.has(name)) this.#unreadable.push({ name, error })
+          return
+        }
+        info = now
+      }
     }
   }
 
@@ -169,6 +188,10 @@ export class LiveContent {
       throw error
     }
   }
+}
+
+function versionOf({ key, etag }: ObjectInfo): string {
+  return nameOf(digestOf(new TextEncoder().encode(`${key}\0${etag}`)))
 }
 
 function verify(content: Uint8Array, digest: string): void {

@@ -19,15 +19,18 @@ export interface ParticipantOptions extends CallOptions {
   readonly delay?: Delay | undefined
 }
 
-/** Resolves after so many milliseconds; rejects with the signal's reason. */
-export type Delay = (ms: number, signal?: AbortSignal) => Promise<void>
+/**
+ * Resolves after so many milliseconds; rejects when the signal aborts. In the background it does
+ * not keep the process alive.
+ */
+export type Delay = (ms: number, signal?: AbortSignal, isBackground?: boolean) => Promise<void>
 
 export const DEFAULT_TTL_SECONDS = 600
 export const DEFAULT_MARGIN_MS = 300_000
 
-/** Waits without keeping the process alive. */
-export const defaultDelay: Delay = (ms, signal) =>
-  setTimeout(ms, undefined, { ref: false, ...(signal && { signal }) })
+/** Waits by the clock of this machine. */
+export const defaultDelay: Delay = (ms, signal, isBackground = false) =>
+  setTimeout(ms, undefined, { ref: !isBackground, ...(signal && { signal }) })
 
 /** Who writes, where nobody was told. */
 export function defaultWho(role: string): string {

@@ -1,5 +1,4 @@
-import type { CallOptions } from '../contract/call-options.ts'
-import type { DeleteFailure, StorageBackend } from '../contract/storage-backend.ts'
+import type { DeadlineOptions, DeleteFailure, StorageBackend } from '../contract/storage-backend.ts'
 import type { Collectable } from './collectable.ts'
 import { type ControlObject, listControls, readNames, writeControl } from './control-object.ts'
 import type { LiveContent } from './live-content.ts'
@@ -42,7 +41,7 @@ export async function runRound(
   const answers: Answer[] = []
   try {
     const pins = await readPins(round, context)
-    await live.scan({ signal })
+    await live.scan({ signal, isPinned: (name) => pins.some((pin) => pin.matches(name)) })
     if (live.unreadable.length > 0) return { deleted: [], pinned: [], failed: [] }
     const isPinned = (item: Collectable): boolean => pins.some((pin) => isPinnedBy(pin, item))
     const pinned = candidates.filter((item) => isPinned(item) && !live.has(item))
@@ -86,18 +85,22 @@ async function deleteBy(
   { backend, signal }: RoundContext,
 ): Promise<readonly DeleteFailure[]> {
   const failed: DeleteFailure[] = []
-  const options: CallOptions & { readonly notAfter?: Date } = {
+  const options: DeadlineOptions = {
     signal,
+    onUnanswered: () => answers.push('unknown'),
     ...(expires !== undefined && { notAfter: new Date(expires) }),
   }
   for (let start = 0; start < doomed.length; start += KEYS_PER_REQUEST) {
     const keys = doomed.slice(start, start + KEYS_PER_REQUEST).map(({ info }) => info.key)
-    // Unknown until it is answered, also when it throws or the process is stopped here.
-    answers.push('unknown')
-    const failures = await backend.delete(keys, options)
-    answers.pop()
-    answers.push(...failures.map(({ error }) => answerOf(error)))
-    failed.push(...failures)
+    try {
+      const failures = await backend.delete(keys, options)
+      answers.push(...failures.map(({ error }) => answerOf(error)))
+      failed.push(...failures)
+    } catch (error) {
+      // It may have been sent.
+      answers.push('unknown')
+      throw error
+    }
   }
   return failed
 }

@@ -1,5 +1,5 @@
 import type { CallOptions } from '../contract/call-options.ts'
-import type { DeleteFailure, StorageBackend } from '../contract/storage-backend.ts'
+import type { DeadlineOptions, DeleteFailure, StorageBackend } from '../contract/storage-backend.ts'
 import { isS3loError, S3loError, toS3loError } from '../errors.ts'
 import type { Descriptor } from '../oci/descriptor.ts'
 import { provenGuarantees } from '../store/guarantees.ts'
@@ -23,12 +23,15 @@ export interface ProtectionOptions extends ParticipantOptions {
   readonly pollMs?: number | undefined
 }
 
+/** How a publication is written: under a deadline, where the store enforces one. */
+type PublishOptions = Pick<DeadlineOptions, 'notAfter' | 'onUnanswered'>
+
 /** The one write that makes protected content visible. */
 export interface Publication extends CallOptions {
   /** What is about to be named: pinned here where it is not yet. */
   readonly digests: readonly string[]
-  /** Writes under the deadline; `undefined` where the store enforces none. */
-  readonly put: (notAfter: Date | undefined) => Promise<void>
+  /** Writes with these options. */
+  readonly put: (options: PublishOptions) => Promise<void>
   /** After a write without an answer: whether it took effect. */
   readonly hasLanded: () => Promise<boolean>
   /**
@@ -43,6 +46,24 @@ export interface Release {
   /** Keys of pins that were left on purpose; where the store enforces no deadlines they never die. */
   readonly left: readonly string[]
   readonly failures: readonly DeleteFailure[]
+}
+
+/** Where content is kept: a referrer's is out of the Go program's reach. */
+export type ContentPlace = 'blobs' | 'referrer-blobs'
+
+/** Looks for content in the store. */
+export type Look = (
+  descriptor: Descriptor,
+  options: CallOptions,
+  place: ContentPlace,
+) => Promise<boolean>
+
+/** Content that was seen or written under a pin. */
+interface Checked {
+  readonly descriptor: Descriptor
+  readonly place: ContentPlace
+  /** Of its batch at that time. */
+  readonly cover: number
 }
 
 /** Names that were pinned together. */
@@ -72,26 +93,21 @@ const CLOCK_SLACK_MS = 15_000
  */
 export class Protection {
   readonly #backend: StorageBackend
-  readonly #has: (descriptor: Descriptor, options: CallOptions) => Promise<boolean>
+  readonly #has: Look
   readonly #options: ProtectionOptions
   readonly #delay: Delay
   readonly #clock: StoreClock
   readonly #watch: RoundWatch
   readonly #pinned = new Map<string, Promise<Batch>>()
   readonly #batches: Batch[] = []
-  readonly #checked = new Map<string, { readonly descriptor: Descriptor; readonly cover: number }>()
+  readonly #checked = new Map<string, Checked>()
   readonly #pinKeys: string[] = []
   readonly #answers: Answer[] = []
   readonly #renewal = new AbortController()
   #isRenewing = false
-  #ttlSeconds: Promise<number | undefined> | undefined
 
   /** `has` looks for content in the store, as {@link find} answers. */
-  constructor(
-    backend: StorageBackend,
-    has: (descriptor: Descriptor, options: CallOptions) => Promise<boolean>,
-    options: ProtectionOptions = {},
-  ) {
+  constructor(backend: StorageBackend, has: Look, options: ProtectionOptions = {}) {
     this.#backend = backend
     this.#has = has
     this.#options = options
@@ -123,10 +139,14 @@ export class Protection {
   }
 
   /** Looks for content, after every round that may delete it. What is found counts for {@link publish}. */
-  async find(descriptor: Descriptor, options: CallOptions = {}): Promise<boolean> {
+  async find(
+    descriptor: Descriptor,
+    options: CallOptions = {},
+    place: ContentPlace = 'blobs',
+  ): Promise<boolean> {
     const { cover } = await this.#settle(descriptor.digest, options)
-    const isThere = await this.#has(descriptor, options)
-    if (isThere) this.#checked.set(descriptor.digest, { descriptor, cover })
+    const isThere = await this.#has(descriptor, options, place)
+    if (isThere) this.#note({ descriptor, place, cover })
     return isThere
   }
 
@@ -135,10 +155,16 @@ export class Protection {
     descriptor: Descriptor,
     write: () => Promise<void>,
     options: CallOptions = {},
+    place: ContentPlace = 'blobs',
   ): Promise<void> {
     const { cover } = await this.#settle(descriptor.digest, options)
     await write()
-    this.#checked.set(descriptor.digest, { descriptor, cover })
+    this.#note({ descriptor, place, cover })
+  }
+
+  /** True when the digest is pinned, so that {@link find} and {@link store} need no pin of their own. */
+  covers(digest: string): boolean {
+    return this.#pinned.has(digest)
   }
 
   /**
@@ -150,7 +176,7 @@ export class Protection {
       const deadline = await this.#readyUntil(publication)
       const notAfter = deadline === undefined ? undefined : new Date(deadline)
       try {
-        await publication.put(notAfter)
+        await publication.put({ notAfter, onUnanswered: () => this.#answers.push('unknown') })
         this.#answers.push('done')
         return
       } catch (error) {
@@ -198,19 +224,18 @@ export class Protection {
   }
 
   async #writePin(digests: readonly string[], { signal }: CallOptions): Promise<ControlObject> {
-    this.#ttlSeconds ??= this.#findTtl({ signal })
     const names = shorten(digests.map(nameOf))
     const content = { names, who: this.#options.who ?? defaultWho('writer') }
-    const pin = await writeControl(this.#backend, 'pin', content, {
-      ttlSeconds: await this.#ttlSeconds,
+    return writeControl(this.#backend, 'pin', content, {
+      ttlSeconds: await this.#ttlSeconds({ signal }),
       signal,
+      // Before the answer: an aborted write may have landed, and where nothing expires it would stay.
+      onKey: (key) => this.#pinKeys.push(key),
     })
-    this.#pinKeys.push(pin.key)
-    return pin
   }
 
   /** Where the store enforces no deadlines, nothing of ours may ever count as dead. */
-  async #findTtl(options: CallOptions): Promise<number | undefined> {
+  async #ttlSeconds(options: CallOptions): Promise<number | undefined> {
     const { deadlines } = await provenGuarantees(this.#backend, options)
     return deadlines ? (this.#options.ttlSeconds ?? DEFAULT_TTL_SECONDS) : undefined
   }
@@ -238,7 +263,7 @@ export class Protection {
   async #readyUntil({ digests, confirm, signal }: Publication): Promise<number | undefined> {
     await this.pin(digests, { signal })
     for (let confirmed: string | undefined; ;) {
-      for (const { descriptor } of this.#outdated()) await this.#recheck(descriptor, { signal })
+      for (const checked of this.#outdated()) await this.#recheck(checked, { signal })
       const covers = this.#covers()
       if (confirm && confirmed !== covers) {
         for (const digest of this.#pinned.keys()) await this.#settle(digest, { signal })
@@ -251,20 +276,24 @@ export class Protection {
     }
   }
 
-  #outdated(): readonly { readonly descriptor: Descriptor }[] {
+  #outdated(): readonly Checked[] {
     const covers = new Map<string, number>()
     for (const { digests, cover } of this.#batches) for (const d of digests) covers.set(d, cover)
-    return [...this.#checked].flatMap(([digest, { descriptor, cover }]) =>
-      isStillChecked(cover, covers.get(digest) ?? -1) ? [] : [{ descriptor }],
+    return [...this.#checked.values()].filter(
+      ({ descriptor, cover }) => !isStillChecked(cover, covers.get(descriptor.digest) ?? -1),
     )
+  }
+
+  #note(checked: Checked): void {
+    this.#checked.set(`${checked.place} ${checked.descriptor.digest}`, checked)
   }
 
   #covers(): string {
     return this.#batches.map(({ cover }) => cover).join()
   }
 
-  async #recheck(descriptor: Descriptor, options: CallOptions): Promise<void> {
-    if (await this.find(descriptor, options)) return
+  async #recheck({ descriptor, place }: Checked, options: CallOptions): Promise<void> {
+    if (await this.find(descriptor, options, place)) return
     throw new S3loError(
       'UNAVAILABLE',
       `${descriptor.digest} was collected while the push was interrupted`,
@@ -290,7 +319,7 @@ export class Protection {
     const { signal } = this.#renewal
     while (!signal.aborted) {
       try {
-        await this.#delay(everyMs, signal)
+        await this.#delay(everyMs, signal, true)
         await this.#renew({ signal })
       } catch {
         // The pins run out if this goes on, and the store refuses the publication: nothing is lost.

@@ -111,8 +111,10 @@ async function copyDocument(
   await target.push(descriptor, open, options)
 }
 
-function digestsOf(plan: GraphPlan): readonly string[] {
+/** Everything that a published image needs, itself included: what refers to it lives with it. */
+export function digestsOf(plan: GraphPlan): readonly string[] {
   return [
+    plan.root.descriptor.digest,
     ...plan.blobs.map(({ descriptor }) => descriptor.digest),
     ...plan.documents.map(({ descriptor }) => descriptor.digest),
   ]

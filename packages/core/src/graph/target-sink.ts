@@ -25,8 +25,6 @@ export class TargetSink implements BlobSink {
 
   async has(descriptor: Descriptor): Promise<boolean> {
     const { signal } = this.#options
-    // Before looking: from here on a collector must leave it alone.
-    await this.#target.protect?.([descriptor.digest], { signal })
     const there = await this.#target.exists(descriptor, { signal })
     if (there) {
       this.#stats.blobsSkipped++
@@ -37,7 +35,6 @@ export class TargetSink implements BlobSink {
 
   async put(descriptor: Descriptor, content: Readable): Promise<void> {
     const { signal } = this.#options
-    await this.#target.protect?.([descriptor.digest], { signal })
     this.#report('start', descriptor)
     const metering = this.#meter(content, descriptor)
     await this.#target.push(descriptor, once(metering, descriptor), { signal })

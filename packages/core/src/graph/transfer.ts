@@ -11,7 +11,7 @@ import { isManifestMediaType } from '../oci/media-type.ts'
 import type { Platform } from '../oci/platform.ts'
 import type { Reference } from '../oci/reference.ts'
 import { metered } from '../stream/verify-digest.ts'
-import { copyGraph, type CopyGraphStats } from './copy-graph.ts'
+import { copyGraph, type CopyGraphStats, digestsOf } from './copy-graph.ts'
 import { type GraphPlan, planGraph } from './plan.ts'
 import { presentRoot, readable } from './present.ts'
 import { readManifest } from './read-manifest.ts'
@@ -22,7 +22,7 @@ export interface TransferRequest extends CallOptions, ProgressOptions {
   readonly selection: Selection
   readonly concurrency?: number | undefined
   /** Runs when everything is in place and before the tag is written: what throws here prevents it. */
-  readonly beforeTag?: ((plan: GraphPlan) => Promise<void>) | undefined
+  readonly beforeTag?: ((plan: GraphPlan, target: TargetEnd['target']) => Promise<void>) | undefined
   /** How the tag is written, once the plan is known. */
   readonly tagOptions?: ((plan: GraphPlan) => TagOptions) | undefined
 }
@@ -55,16 +55,32 @@ export async function transferImage(
   to: TargetEnd,
   request: TransferRequest,
 ): Promise<TransferResult> {
-  const { source, reference } = from
+  const { source } = from
   const { target } = to
   if (target.kind === 'streaming') {
-    if (source.kind === 'random-access') return receive(source, reference, target, to, request)
+    if (source.kind === 'random-access') {
+      return receive(source, from.reference, target, to, request)
+    }
     throw new S3loError(
       'UNSUPPORTED',
       `${source.name} and ${target.name} can both be used in one direction only`,
       { hint: 'copy through a layout folder: first to oci:DIR, then from oci:DIR' },
     )
   }
+  const begun = target.begin?.()
+  try {
+    return await transferInto(from, begun ?? target, to, request)
+  } finally {
+    await begun?.close?.()
+  }
+}
+
+function transferInto(
+  { source, reference }: SourceEnd,
+  target: ImageTarget,
+  to: TargetEnd,
+  request: TransferRequest,
+): Promise<TransferResult> {
   return source.kind === 'streaming'
     ? stream(source, reference, target, to, request)
     : copyInto(source, reference, target, to, request)
@@ -99,7 +115,7 @@ export async function planTransfer(
     request.signal,
   )
   tellForeign(plan, request)
-  await request.beforeTag?.(plan)
+  await request.beforeTag?.(plan, target)
   return {
     plan,
     sourceRoot,
@@ -127,10 +143,17 @@ async function copyInto(
 ): Promise<TransferResult> {
   const { sourceRoot, root, plan } = await readImage(source, reference, target, to, request)
   tellForeign(plan, request)
-  const stats = await copyGraph(source, target, plan, request)
-  await request.beforeTag?.(plan)
+  const isThere =
+    root === sourceRoot &&
+    (await target.adopt?.(root, { source, reference }, digestsOf(plan), request))
+  const stats = isThere ? adopted(plan) : await copyGraph(source, target, plan, request)
+  await request.beforeTag?.(plan, target)
   await target.tag(root, to.reference, tagging(plan, request))
   return { plan, sourceRoot, ...stats }
+}
+
+function adopted({ blobs }: GraphPlan): CopyGraphStats {
+  return { blobsCopied: 0, blobsSkipped: blobs.length, bytesCopied: 0 }
 }
 
 /** What is to be copied: the manifest that the reference means, the part that was selected, its graph. */
@@ -189,7 +212,7 @@ async function stream(
   const sink = new TargetSink(target, { signal, onProgress })
   const root = present?.root ?? (await source.transfer(reference, sink, options))
   const plan = present ?? (await arrivedWhole(target, root, { signal }))
-  await request.beforeTag?.(plan)
+  await request.beforeTag?.(plan, target)
   await target.tag(root, to.reference, tagging(plan, request))
   const stats = present ? { ...sink.stats, blobsSkipped: plan.blobs.length } : sink.stats
   return { plan, sourceRoot: root, ...stats }
@@ -225,6 +248,7 @@ async function arrivedWhole(
   options: CallOptions,
 ): Promise<GraphPlan> {
   const plan = await planGraph(readerOf(target), root, options)
+  await target.protect?.(digestsOf(plan), options)
   const missing = await firstMissing(target, plan, options)
   if (!missing) return plan
   throw new S3loError(
@@ -265,10 +289,7 @@ async function presentImage(
   if (!document || !(await source.matches(reference, document, options))) return undefined
   try {
     const plan = await planGraph(reader, document, options)
-    await target.protect?.(
-      plan.blobs.map(({ descriptor }) => descriptor.digest),
-      options,
-    )
+    await target.protect?.(digestsOf(plan), options)
     return (await firstMissing(target, plan, options)) ? undefined : plan
   } catch (error) {
     // A present image that is broken or gone is no reason to fail: it is about to be replaced.

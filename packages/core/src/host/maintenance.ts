@@ -2,6 +2,7 @@ import type { CallOptions } from '../contract/call-options.ts'
 import type { StoreLocation } from '../contract/storage-backend.ts'
 import { S3loError } from '../errors.ts'
 import { parseConfigReference, parseStoreReference } from '../layout/store-reference.ts'
+import type { CleanOptions, CleanResult } from '../operations/clean.ts'
 import type { DoctorOptions, DoctorResult } from '../operations/doctor.ts'
 import type { ImageConfigResult, StoreConfigResult } from '../operations/get-config.ts'
 import type { InitResult } from '../operations/init.ts'
@@ -37,6 +38,11 @@ export interface Maintenance {
   layerSharing(store: string, options?: OperationOptions): Promise<LayerSharingResult>
   /** Checks a store; a path after the bucket narrows the images that are looked at. */
   doctor(store: string, options?: DoctorOptions): Promise<DoctorResult>
+  /**
+   * Deletes tags that the rules drop and content that nothing needs, or says what it would. A path
+   * after the bucket narrows the tags. What kept it from its work is in the result.
+   */
+  clean(store: string, options?: CleanOptions): Promise<CleanResult>
 }
 
 /** See `Maintenance.init`. */
@@ -144,6 +150,16 @@ export async function examineStore(
 ): Promise<DoctorResult> {
   const { doctor } = await import('../operations/doctor.ts')
   return withFilter(opener, store, options, (opened, filter) => doctor(opened, filter, options))
+}
+
+/** See `Maintenance.clean`. */
+export async function cleanStore(
+  opener: Opener,
+  store: string,
+  options: CleanOptions = {},
+): Promise<CleanResult> {
+  const { clean } = await import('../operations/clean.ts')
+  return withFilter(opener, store, options, (opened, filter) => clean(opened, filter, options))
 }
 
 async function withFilter<T>(

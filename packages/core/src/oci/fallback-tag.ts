@@ -24,3 +24,8 @@ export function fallbackTagsOf(digest: string): readonly string[] {
 export function isFallbackTag(tag: string): boolean {
   return FALLBACK_TAG.test(tag)
 }
+
+/** The hex digits of the digest that a fallback tag is about, as many as the tag has. */
+export function subjectOf(tag: string): string {
+  return /-([0-9a-f]+)/.exec(tag)?.[1] ?? ''
+}

@@ -74,8 +74,9 @@ export async function copy(
     ...options,
     selection: toSelection(options.platforms),
     tagOptions: () => policy ?? {},
-    beforeTag: async (planned: GraphPlan) => {
-      referrersCopied = await carryReferrers(from, to, planned, options)
+    beforeTag: async (planned: GraphPlan, begun: TargetEnd['target']) => {
+      const end = { ...to, target: begun }
+      referrersCopied = await carryReferrers(from, end, planned, options)
       await options.beforePublish?.(planned.root, to.reference)
     },
   }

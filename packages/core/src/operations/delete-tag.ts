@@ -1,6 +1,8 @@
 import type { CallOptions } from '../contract/call-options.ts'
+import type { DeleteFailure } from '../contract/storage-backend.ts'
 import { isImmutable } from '../config/effective-config.ts'
 import { S3loError } from '../errors.ts'
+import { deleteInTime } from '../gc/delete-in-time.ts'
 import { manifestKey, sidecarKeys } from '../layout/keys.ts'
 import { formatReference, type StoreReference } from '../layout/store-reference.ts'
 import { formatImageName, type Reference } from '../oci/reference.ts'
@@ -41,8 +43,9 @@ export async function deleteTag(
       hint: `s3lo list ${formatStore(store.backend)} shows what is there`,
     })
   }
-  await deleteKeys(store, [manifestKey(reference)], signal)
-  await deleteKeys(store, sidecars, signal)
+  // In time: should this be held up for long, it must not take a tag that was pushed since.
+  assertAllDeleted(await deleteInTime(store.backend, [manifestKey(reference)], { signal }))
+  assertAllDeleted(await store.backend.delete(sidecars, { signal }))
   return { ref: formatReference(reference), deleted: true }
 }
 
@@ -60,12 +63,7 @@ async function ownFiles(
   return keys
 }
 
-async function deleteKeys(
-  store: ImageStore,
-  keys: readonly string[],
-  signal: AbortSignal | undefined,
-): Promise<void> {
-  const [failure] = await store.backend.delete(keys, { signal })
+function assertAllDeleted([failure]: readonly DeleteFailure[]): void {
   if (failure) throw failure.error
 }
 

@@ -10,12 +10,15 @@ import type { DatedTag, RetentionRule, RuleContext, RuleName, RuleVerdict } from
 /** Which rule keeps or drops a tag, and why. */
 export interface TagVerdict extends RuleVerdict {
   readonly tag: DatedTag
-  /** `immutable` and `none`: nothing was judged, the tag stays. */
-  readonly rule: RuleName | 'immutable' | 'none'
+  /**
+   * `immutable` and `none`: nothing was judged, the tag stays. `subject`: it is about another image
+   * and goes with it.
+   */
+  readonly rule: RuleName | 'subject' | 'immutable' | 'none'
 }
 
 /** The verdicts on the tags of one image, newest first. */
-export interface ImagePlan {
+interface ImagePlan {
   readonly image: string
   /** `immutable`: no rule applies to it. `unconfigured`: there is no rule for it. */
   readonly kind: 'judged' | 'immutable' | 'unconfigured'

@@ -1,7 +1,7 @@
 import { forEachConcurrent } from '../concurrency/for-each-concurrent.ts'
 import type { CallOptions } from '../contract/call-options.ts'
 import type { ObjectInfo, StorageBackend } from '../contract/storage-backend.ts'
-import { historyKey, MANIFESTS_PREFIX, parseManifestKey } from '../layout/keys.ts'
+import { historyKey, MANIFESTS_PREFIX, parseManifestKey, type TagName } from '../layout/keys.ts'
 import { type HistoryEntry, readHistory } from '../store/history.ts'
 import { readTagManifest } from '../store/manifests.ts'
 import type { DatedTag } from './rule.ts'
@@ -24,23 +24,29 @@ export interface TagTimeFacts {
  * longer than that, and never loses a tag for it. An entry from the future is a wrong clock's.
  */
 export function tagTime({ lastModified, newest, digest, now }: TagTimeFacts): Date {
-  if (!newest || newest.digest !== digest) return lastModified
-  const pushed = new Date(newest.pushed_at)
-  return pushed > lastModified && pushed.getTime() <= now ? pushed : lastModified
+  const pushed = laterPush({ lastModified, newest, now })
+  return pushed && newest?.digest === digest ? pushed : lastModified
+}
+
+/** When the newest entry was written, where that is later than the object and not in the future. */
+function laterPush({ lastModified, newest, now }: Omit<TagTimeFacts, 'digest'>): Date | undefined {
+  const pushed = newest && new Date(newest.pushed_at)
+  return pushed && pushed > lastModified && pushed.getTime() <= now ? pushed : undefined
 }
 
 export interface DatedTagsOptions extends CallOptions {
   /** Milliseconds since 1970. */
   readonly now: number
-  /** False spares the reading of a tag that no rule applies to. */
-  readonly isWanted?: ((image: string) => boolean) | undefined
+  /** False spares the reading of a tag that no rule applies to: it is dated by its object. */
+  readonly isWanted?: ((tag: TagName) => boolean) | undefined
 }
 
 const READS_AT_ONCE = 20
 
 /**
  * Every tag below an image-name filter (empty, or ending in `/`) with its date, in no order. Only
- * tags that have a history cost requests beyond the listing: two. Throws `INTEGRITY` for a history
+ * tags that have a history cost a request beyond the listing, and a second one those whose newest
+ * entry is later than their object. Throws `INTEGRITY` for a history
  * or manifest that cannot be read: nothing is dropped on a guess.
  */
 export async function readDatedTags(
@@ -53,13 +59,15 @@ export async function readDatedTags(
     listTags(backend, filter, { signal }),
     READS_AT_ONCE,
     async ({ image, tag, info, hasHistory }, taskSignal) => {
-      if (!isWanted(image)) return
       const facts = { lastModified: info.lastModified, now }
       const reference = { name: image, tag }
-      const [newest] = hasHistory
-        ? await readHistory(backend, historyKey(reference), { signal: taskSignal })
-        : []
-      const manifest = newest && (await readTagManifest(backend, reference, { signal: taskSignal }))
+      const [newest] =
+        hasHistory && isWanted({ image, tag })
+          ? await readHistory(backend, historyKey(reference), { signal: taskSignal })
+          : []
+      const manifest =
+        laterPush({ ...facts, newest }) &&
+        (await readTagManifest(backend, reference, { signal: taskSignal }))
       tags.push({
         image,
         tag,

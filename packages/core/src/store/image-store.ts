@@ -3,13 +3,19 @@ import type { CallOptions } from '../contract/call-options.ts'
 import type { FetchOptions, ImageSource } from '../contract/image-source.ts'
 import type { ImageTarget, TagOptions } from '../contract/image-target.ts'
 import type { ProgressOptions } from '../contract/progress.ts'
-import type { PutOptions, StorageBackend, WriteCondition } from '../contract/storage-backend.ts'
+import type {
+  DeadlineOptions,
+  PutOptions,
+  StorageBackend,
+  WriteCondition,
+} from '../contract/storage-backend.ts'
 import {
   type BucketConfig,
   MAX_BUCKET_CONFIG_BYTES,
   parseBucketConfig,
 } from '../config/bucket-config.ts'
 import { isS3loError, S3loError } from '../errors.ts'
+import type { ProtectionOptions } from '../gc/writer.ts'
 import { blobKey, BUCKET_CONFIG_KEY, legacyPrefix, manifestKey } from '../layout/keys.ts'
 import type { Descriptor } from '../oci/descriptor.ts'
 import type { ManifestDocument } from '../oci/document.ts'
@@ -20,12 +26,15 @@ import { provenGuarantees } from './guarantees.ts'
 import { appendHistory, historyEntry } from './history.ts'
 import { findManifest, readLegacyManifest, readObject, readTagManifest } from './manifests.ts'
 import { ReferrerStore } from './referrers.ts'
+import { StoreWriter } from './store-writer.ts'
 import { readFallbackTags, readTags } from './tags.ts'
 import { formatStore } from '../layout/format-store.ts'
 
 export interface ImageStoreOptions {
   /** The clock that history entries are dated by. */
   readonly now?: (() => Date) | undefined
+  /** How long pins live and how waiting for a collector is done. */
+  readonly protection?: ProtectionOptions | undefined
 }
 
 /**
@@ -37,16 +46,20 @@ export class ImageStore implements ImageSource, ImageTarget {
   readonly backend: StorageBackend
   readonly blobs: BlobStore
   readonly referrerStore: ReferrerStore
-  readonly #now: () => Date
+  readonly #options: ImageStoreOptions
+  /** Of the publication that is being made through this object. */
+  #writer: StoreWriter | undefined
+  /** False for a view of a store that somebody else closes. */
+  #ownsBackend = true
   /** Manifests that were read and whose bytes are not under their digest: of tags and of referrers. */
   readonly #roots = new Map<string, Uint8Array>()
   #config: Promise<BucketConfig> | undefined
 
-  constructor(backend: StorageBackend, { now = () => new Date() }: ImageStoreOptions = {}) {
+  constructor(backend: StorageBackend, options: ImageStoreOptions = {}) {
     this.backend = backend
     this.blobs = new BlobStore(backend)
-    this.referrerStore = new ReferrerStore(backend, this.blobs)
-    this.#now = now
+    this.referrerStore = new ReferrerStore(backend)
+    this.#options = options
   }
 
   get name(): string {
@@ -110,8 +123,15 @@ export class ImageStore implements ImageSource, ImageTarget {
     }
   }
 
+  /** The same store for one publication: what it pins is kept apart. Its close leaves the store open. */
+  begin(): ImageStore {
+    const store = new ImageStore(this.backend, this.#options)
+    store.#ownsBackend = false
+    return store
+  }
+
   exists(descriptor: Descriptor, options?: CallOptions): Promise<boolean> {
-    return this.blobs.has(descriptor, options)
+    return this.#writing().has(descriptor, options)
   }
 
   async push(
@@ -119,16 +139,19 @@ export class ImageStore implements ImageSource, ImageTarget {
     open: () => Promise<Readable>,
     options?: CallOptions,
   ): Promise<void> {
-    await this.blobs.put(descriptor, await open(), options)
+    const write = async (): Promise<void> => this.blobs.put(descriptor, await open(), options)
+    await this.#writing().store(descriptor, write, options)
   }
 
-  ingest(
+  async ingest(
     content: Readable,
     size: number,
     mediaType: string,
     options?: CallOptions,
   ): Promise<Descriptor> {
-    return this.blobs.ingest(content, size, mediaType, options)
+    const descriptor = await this.blobs.ingest(content, size, mediaType, options)
+    await this.#writing().store(descriptor, () => Promise.resolve(), options)
+    return descriptor
   }
 
   /** Server-side copy of a blob of another bucket of the same store. */
@@ -139,10 +162,17 @@ export class ImageStore implements ImageSource, ImageTarget {
   ): Promise<boolean> {
     if (!(source instanceof ImageStore)) return false
     const key = blobKey(descriptor.digest)
-    try {
+    let isCopied = false
+    const write = async (): Promise<void> => {
       const info = await this.backend.copyFrom?.(source.backend, key, key, options)
-      return info?.size === descriptor.size
+      isCopied = info?.size === descriptor.size
+      if (!isCopied) throw NOT_COPIED
+    }
+    try {
+      await this.#writing().store(descriptor, write, options)
+      return isCopied
     } catch (error) {
+      if (error === NOT_COPIED) return false
       // Not in the source as one object: the caller's fetch finds it elsewhere or says what is wrong.
       if (isS3loError(error, 'NOT_FOUND')) return false
       throw error
@@ -155,18 +185,36 @@ export class ImageStore implements ImageSource, ImageTarget {
     open: (blob: Descriptor) => Promise<Readable>,
     options?: CallOptions,
   ): Promise<void> {
-    return this.referrerStore.attach(referrer, subject, open, options)
+    return this.#writing().attach(referrer, subject, open, options)
   }
 
-  /** Keeps a collector away from the digests until the tag is published. Nothing collects yet. */
-  async protect(): Promise<void> {}
+  /** Keeps collectors away from the digests until the tag is published or this is closed. */
+  protect(digests: readonly string[], options?: CallOptions): Promise<void> {
+    return this.#writing().protect(digests, options)
+  }
+
+  /** True when the source is this store: what one of its tags names is there already. */
+  async adopt(
+    root: ManifestDocument,
+    from: { readonly source: ImageSource; readonly reference: Reference },
+    digests: readonly string[],
+    options?: CallOptions,
+  ): Promise<boolean> {
+    const { source, reference } = from
+    if (!(source instanceof ImageStore) || reference.digest !== undefined) return false
+    // The name alone proves nothing: two endpoints may have a bucket of it. The manifest does.
+    if (source.name !== this.name) return false
+    return this.#writing().adopt(root, reference, digests, options)
+  }
 
   /** Publishes the tag with one write of its manifest, then records it in the tag's history. */
   async tag(root: ManifestDocument, reference: Reference, options: TagOptions = {}): Promise<void> {
     const { signal, imageSize = 0, forced = false, onProgress } = options
     await this.#publish(root, reference, options)
     this.#roots.set(root.descriptor.digest, root.content)
-    const entry = historyEntry(this.#now(), root.descriptor.digest, imageSize, forced)
+    const now = this.#options.now?.() ?? new Date()
+    const entry = historyEntry(now, root.descriptor.digest, imageSize, forced)
+    const released = this.#release()
     try {
       await appendHistory(this.backend, reference, entry, { signal })
     } catch (error) {
@@ -174,22 +222,52 @@ export class ImageStore implements ImageSource, ImageTarget {
       const reason = error instanceof Error ? error.message : String(error)
       const message = `history of ${formatImageName(reference)} was not recorded: ${reason}`
       onProgress?.({ type: 'notice', code: 'history-not-recorded', message })
+    } finally {
+      await released
     }
   }
 
   async close(): Promise<void> {
-    await this.backend.close?.()
+    await this.#release()
+    if (this.#ownsBackend) await this.backend.close?.()
   }
 
-  /** One write; guarded by the store where it can, else by looking before and after. */
+  #writing(): StoreWriter {
+    this.#writer ??= new StoreWriter(this.backend, this.blobs, this.#options.protection)
+    return this.#writer
+  }
+
+  async #release(): Promise<void> {
+    const writer = this.#writer
+    this.#writer = undefined
+    await writer?.release()
+  }
+
   async #publish(
     root: ManifestDocument,
     reference: Reference,
-    { createOnly = false, replaces, signal, onProgress }: TagOptions,
+    { signal, ...options }: TagOptions,
+  ): Promise<void> {
+    await this.#writing().publish(
+      root,
+      reference,
+      (guards) => this.#put(root, reference, { ...options, ...guards, signal }),
+      { signal },
+    )
+  }
+
+  /** One write; guarded by the store where it can, else by looking before and after. */
+  async #put(
+    root: ManifestDocument,
+    reference: Reference,
+    { createOnly = false, replaces, onProgress, ...guards }: TagOptions & DeadlineOptions,
   ): Promise<void> {
     const key = manifestKey(reference)
+    const { signal, notAfter, onUnanswered } = guards
     const options = {
       signal,
+      notAfter,
+      onUnanswered,
       size: root.content.byteLength,
       mediaType: root.descriptor.mediaType,
     }
@@ -269,6 +347,9 @@ export class ImageStore implements ImageSource, ImageTarget {
     return content ? parseBucketConfig(content) : { default: {}, images: {} }
   }
 }
+
+/** Thrown and caught here: a copy that did not happen counts for nothing. */
+const NOT_COPIED = new S3loError('UNSUPPORTED', 'the store cannot copy that itself')
 
 /** The refusal to overwrite an immutable tag. */
 export function tagExists(reference: Reference, store: string, cause?: unknown): S3loError {

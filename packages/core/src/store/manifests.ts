@@ -1,5 +1,5 @@
 import type { CallOptions } from '../contract/call-options.ts'
-import type { StorageBackend } from '../contract/storage-backend.ts'
+import type { ObjectInfo, StorageBackend } from '../contract/storage-backend.ts'
 import { isS3loError, S3loError } from '../errors.ts'
 import { blobKey, legacyManifestKey, manifestKey } from '../layout/keys.ts'
 import { digestOf, isDigest, parseDigest } from '../oci/digest.ts'
@@ -106,15 +106,36 @@ export async function readObject(
   limit: number,
   options?: CallOptions,
 ): Promise<Uint8Array | undefined> {
-  try {
-    const { info, body } = await backend.get(key, options)
-    if (info.size > limit) {
-      body.destroy()
-      throw new S3loError('INTEGRITY', `${key} has ${info.size} bytes, more than ${limit}`)
+  return (await readVersion(backend, key, limit, options))?.content
+}
+
+/** An object's bytes and the facts of the very version that they are. */
+export interface ObjectVersion {
+  readonly info: ObjectInfo
+  readonly content: Uint8Array
+}
+
+/** Reads of an object that is overwritten all the time. */
+const MAX_READS = 5
+
+/** As {@link readObject}, with the facts. One that is overwritten while it is read is read again. */
+export async function readVersion(
+  backend: StorageBackend,
+  key: string,
+  limit: number,
+  options?: CallOptions,
+): Promise<ObjectVersion | undefined> {
+  for (let reads = 1; ; reads++) {
+    try {
+      const { info, body } = await backend.get(key, options)
+      if (info.size > limit) {
+        body.destroy()
+        throw new S3loError('INTEGRITY', `${key} has ${info.size} bytes, more than ${limit}`)
+      }
+      return { info, content: await readAll(body, limit, key) }
+    } catch (error) {
+      if (isS3loError(error, 'NOT_FOUND')) return undefined
+      if (!isS3loError(error, 'CONFLICT') || reads === MAX_READS) throw error
     }
-    return await readAll(body, limit, key)
-  } catch (error) {
-    if (isS3loError(error, 'NOT_FOUND')) return undefined
-    throw error
   }
 }

@@ -1,17 +1,10 @@
-import type { Readable } from 'node:stream'
 import type { CallOptions } from '../contract/call-options.ts'
 import type { DeleteFailure, StorageBackend } from '../contract/storage-backend.ts'
 import { S3loError } from '../errors.ts'
 import { parseReferrerKey, referrerKey, referrersPrefix } from '../layout/keys.ts'
 import type { Descriptor } from '../oci/descriptor.ts'
 import { digestOf, parseDigest } from '../oci/digest.ts'
-import {
-  type ManifestDocument,
-  MAX_MANIFEST_BYTES,
-  parseManifest,
-  successors,
-} from '../oci/document.ts'
-import type { BlobStore } from './blobs.ts'
+import { type ManifestDocument, MAX_MANIFEST_BYTES, parseManifest } from '../oci/document.ts'
 import { readObject } from './manifests.ts'
 
 /**
@@ -20,36 +13,9 @@ import { readObject } from './manifests.ts'
  */
 export class ReferrerStore {
   readonly #backend: StorageBackend
-  readonly #blobs: BlobStore
 
-  constructor(backend: StorageBackend, blobs: BlobStore) {
+  constructor(backend: StorageBackend) {
     this.#backend = backend
-    this.#blobs = blobs
-  }
-
-  /** Stores a referrer, its blobs first. Throws `INTEGRITY` unless the manifest names `subject`. */
-  async attach(
-    referrer: ManifestDocument,
-    subject: Descriptor,
-    open: (blob: Descriptor) => Promise<Readable>,
-    options?: CallOptions,
-  ): Promise<void> {
-    const { digest } = referrer.descriptor
-    const manifest = parseManifest(referrer.content, digest)
-    if (manifest.subject?.digest !== subject.digest) {
-      throw new S3loError('INTEGRITY', `manifest ${digest} does not refer to ${subject.digest}`)
-    }
-    if (manifest.kind === 'index') {
-      throw new S3loError('UNSUPPORTED', `referrer ${digest} is an index, not a manifest`)
-    }
-    for (const blob of successors(manifest)) {
-      if (await this.#blobs.hasReferrerBlob(blob, options)) continue
-      await this.#blobs.putReferrerBlob(blob, await open(blob), options)
-    }
-    await this.#backend.put(referrerKey(subject.digest, digest), referrer.content, {
-      ...options,
-      mediaType: manifest.mediaType,
-    })
   }
 
   /** The referrers of a subject, in digest order, each with its artifact type and annotations. */

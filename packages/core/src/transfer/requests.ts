@@ -42,6 +42,8 @@ export interface CallSettings {
   readonly signal?: AbortSignal | undefined
   /** Runs when an attempt has failed and another one follows. */
   readonly onRetry?: (() => void) | undefined
+  /** As `onRetry`, but only when the failed attempt may have taken effect, or still may. */
+  readonly onUnanswered?: (() => void) | undefined
 }
 
 /** A request that has failed for good. */
@@ -58,6 +60,13 @@ export class RequestError extends Error {
 /** What a caller of the backend gets for `error`: a failed request as its s3lo error. */
 export function toThrown(error: unknown): unknown {
   return error instanceof RequestError ? error.failure.error : error
+}
+
+/** Statuses of a service that has not even begun with the request. */
+const TURNED_AWAY: ReadonlySet<number> = new Set([408, 429, 503])
+
+function mayTakeEffect({ status }: Failure): boolean {
+  return status === undefined || !TURNED_AWAY.has(status)
 }
 
 /** Says what an error of a client library means; `what` names the object. */
@@ -91,6 +100,7 @@ export class Requests {
       const { failure } = outcome
       if (!failure.retryable || failures >= this.policy.attempts) throw new RequestError(failure)
       settings.onRetry?.()
+      if (mayTakeEffect(failure)) settings.onUnanswered?.()
       await this.wait(failures, failure, settings.signal)
     }
   }

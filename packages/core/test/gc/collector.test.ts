@@ -7,7 +7,7 @@ import {
   type CollectOptions,
   type CollectResult,
 } from '../../src/gc/collector.ts'
-import { deleteInTime } from '../../src/gc/delete-tag-object.ts'
+import { deleteInTime } from '../../src/gc/delete-in-time.ts'
 import { writeControl } from '../../src/gc/control-object.ts'
 import { nameOf } from '../../src/gc/name-set.ts'
 import { blobKey, manifestKey, referrerBlobKey, referrerKey } from '../../src/layout/keys.ts'

@@ -19,7 +19,7 @@ async function retag(backend: StorageBackend, protection: Protection): Promise<v
       content: image.root.content,
       digests: successors(parseManifest(image.root.content, 'app')).map(({ digest }) => digest),
       readSource: () => readObject(backend, source, 1_000_000),
-      put: async (notAfter) => {
+      put: async ({ notAfter }) => {
         await backend.put(target, image.root.content, { notAfter })
       },
       hasLanded: async () => (await backend.head(target)) !== undefined,

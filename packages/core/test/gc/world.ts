@@ -116,7 +116,7 @@ export async function publishImage(
   const key = manifestKey({ name, tag: 'latest' })
   await protection.publish({
     digests: successors(parseManifest(image.root.content, name)).map(({ digest }) => digest),
-    put: async (notAfter) => {
+    put: async ({ notAfter }) => {
       await backend.put(key, image.root.content, { notAfter })
     },
     hasLanded: async () => (await backend.head(key)) !== undefined,

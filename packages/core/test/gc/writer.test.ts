@@ -170,7 +170,7 @@ describe('a protected push', () => {
         expect(await store.keys('.s3lo/gc/pins/')).not.toEqual([])
         if (confirmed === 1) store.pause(700 * SECOND)
       },
-      put: async (notAfter) => {
+      put: async ({ notAfter }) => {
         await store.backend.put(app, image.root.content, { notAfter })
       },
       hasLanded: async () => false,

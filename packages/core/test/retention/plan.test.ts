@@ -1,6 +1,5 @@
 import { describe, expect, it } from 'vitest'
 import type { BucketConfig, LifecycleSettings } from '../../src/config/bucket-config.ts'
-import { explainRetention } from '../../src/retention/explain.ts'
 import { droppedTags, isJudged, planRetention } from '../../src/retention/plan.ts'
 import type { DatedTag } from '../../src/retention/rule.ts'
 
@@ -104,13 +103,16 @@ describe('retention', () => {
     const lifecycle = { keepLast: 1, maxAge: '250d', keepTags: ['v[1]'] }
     const config = { default: { lifecycle }, images: { free: { immutable: true } } }
     const plan = planRetention([...tagsOf(AGES), ...tagsOf({ x: 1 }, 'free')], config, NOW)
-    expect([...explainRetention(plan)]).toEqual([
-      'keep app:v5 (keep_last: number 1 of the newest 1)',
-      'keep app:v4 (max_age: 100d old, no more than 250d)',
-      'keep app:v3 (max_age: 200d old, no more than 250d)',
-      'drop app:v2 (max_age: 300d old, more than 250d)',
-      'keep app:v1 (keep_tags: matches v[1])',
-      'keep free:x (the image is immutable)',
+    const lines = plan.images
+      .flatMap(({ verdicts }) => verdicts)
+      .map(({ tag, keep, rule, reason }) => `${keep} ${tag.image}:${tag.tag} ${rule}: ${reason}`)
+    expect(lines).toEqual([
+      'true app:v5 keep_last: number 1 of the newest 1',
+      'true app:v4 max_age: 100d old, no more than 250d',
+      'true app:v3 max_age: 200d old, no more than 250d',
+      'false app:v2 max_age: 300d old, more than 250d',
+      'true app:v1 keep_tags: matches v[1]',
+      'true free:x immutable: the image is immutable',
     ])
   })
 })

@@ -51,7 +51,10 @@ describe('the time of a tag', () => {
       ]),
     )
     expect(faulty.calls.map(({ method }) => method)).toEqual(['list', 'get', 'get'])
-    expect(await readDatedTags(faulty, '', { now: NOW, isWanted: () => false })).toEqual([])
+    faulty.calls.length = 0
+    const unread = await readDatedTags(faulty, '', { now: NOW, isWanted: () => false })
+    expect(unread.map(({ time }) => time)).toEqual([earlier, earlier])
+    expect(faulty.calls.map(({ method }) => method)).toEqual(['list'])
   })
 
   it('is not guessed where a history cannot be read', async () => {

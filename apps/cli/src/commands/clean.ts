@@ -1,0 +1,85 @@
+import type { CleanOptions, Host, OperationOptions } from '@s3lo/core'
+import { S3loError } from '@s3lo/core/plugin'
+import { Command, Option } from 'clipanion'
+import { type Output, S3loCommand } from '../command.ts'
+import { cleanNotes, renderCleaned } from '../render/clean.ts'
+
+export default class CleanCommand extends S3loCommand {
+  static override readonly paths = [['clean'], ['bucket', 'clean']]
+  static override readonly usage = Command.Usage({
+    examples: [
+      ['See what would be deleted, and why', 's3lo clean s3://my-bucket/ --explain'],
+      ['Delete it', 's3lo clean s3://my-bucket/ --confirm'],
+      ['Try rules out before they are set', 's3lo clean s3://my-bucket/team/ --config rules.yaml'],
+    ],
+  })
+
+  store = Option.String({ name: 'store' })
+  confirm = Option.Boolean('--confirm', false, {
+    description: 'delete; without it nothing is changed',
+  })
+  tags = Option.Boolean('--tags', false, {
+    description: 'apply the rules to tags only, and leave content alone',
+  })
+  blobs = Option.Boolean('--blobs', false, {
+    description: 'delete content that no tag needs only, and leave tags alone',
+  })
+  explain = Option.Boolean('--explain', false, {
+    description: 'print for every tag which rule keeps or drops it, and what becomes of garbage',
+  })
+  config = Option.String('--config', {
+    description: 'take the rules from `FILE` instead of the s3lo.yaml of the store',
+  })
+  grace = Option.String('--grace', {
+    description: 'keep garbage for `DURATION`, for programs that do not say what they use (1h)',
+  })
+  ignore = Option.Array('--ignore', {
+    description: 'go on although `IMAGE:TAG` cannot be read: what only it needs is deleted',
+  })
+  ended = Option.Array('--ended', {
+    description: 'wait no more for the pin or round `ID`: its process has ended',
+  })
+
+  protected override async run(
+    host: Host,
+    { signal, onProgress }: OperationOptions,
+  ): Promise<Output> {
+    const { confirm, explain, ignore, ended } = this
+    const graceMs = await parseGrace(this.grace)
+    const only = this.#only()
+    const config = await this.#loadConfig(signal)
+    const options: CleanOptions = { confirm, only, config, graceMs, ignore, ended, explain }
+    const result = await host.clean(this.store, { ...options, signal, onProgress })
+    for (const line of cleanNotes(result, { store: this.store, only })) this.status(line)
+    const { cleanFailure } = await import('@s3lo/core')
+    const error = cleanFailure(result)
+    return { result, render: () => renderCleaned(result), ...(error ? { error } : {}) }
+  }
+
+  #only(): CleanOptions['only'] {
+    if (this.tags && this.blobs) {
+      throw new S3loError('USAGE', '--tags and --blobs exclude each other', {
+        hint: 'leave both out to clean tags and then content',
+      })
+    }
+    if (this.tags) return 'tags'
+    return this.blobs ? 'blobs' : undefined
+  }
+
+  async #loadConfig(signal: AbortSignal | undefined): Promise<CleanOptions['config']> {
+    if (this.config === undefined) return undefined
+    const { loadConfigFile } = await import('@s3lo/core')
+    return loadConfigFile(this.config, { signal })
+  }
+}
+
+async function parseGrace(text: string | undefined): Promise<number | undefined> {
+  if (text === undefined) return undefined
+  if (text === '0') return 0
+  const { parseDuration } = await import('@s3lo/core')
+  const ms = parseDuration(text)
+  if (ms >= 0) return ms
+  throw new S3loError('USAGE', `--grace ${JSON.stringify(text)} is less than nothing`, {
+    hint: 'for example --grace 1h, or --grace 0 for none',
+  })
+}

@@ -1,0 +1,249 @@
+/**
+ * `node --conditions=s3lo-source integration/soak.ts`: the collection protocol under fire. In a
+ * local and an S3 store at once, 4 processes push, copy and attach, 1 deletes and 2 collect without
+ * a grace period, with pins and rounds of a few seconds; again and again one of them is stopped for
+ * longer than these live, or killed. Meanwhile tags are pulled, each byte verified. In the end
+ * every tag is whole, and when all are deleted nothing is left. S3LO_SOAK_MINUTES: 3 by default.
+ */
+import { type ChildProcess, spawn } from 'node:child_process'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import { setTimeout as delay } from 'node:timers/promises'
+import {
+  clean,
+  type Descriptor,
+  type ImageStore,
+  parseManifest,
+  readAll,
+  type Reference,
+  type StorageBackend,
+  successors,
+} from '@s3lo/core'
+import { isS3loError } from '@s3lo/core/plugin'
+import { type CloudStore, cloudStores, removeBucket } from './cloud-stores.ts'
+import { readWhole } from './read-whole.ts'
+import {
+  MARGIN_MS,
+  openSoakBackend,
+  openSoakStore,
+  type Report,
+  SOAK_IMAGES,
+  TAGS,
+  TTL_SECONDS,
+} from './soak-worker.ts'
+
+const MINUTES = Number(process.env['S3LO_SOAK_MINUTES'] ?? 3)
+const CREW = ['push', 'push', 'push', 'push', 'delete', 'collect', 'collect'] as const
+/** Longer than a pin or round lives for anybody. */
+const PAUSE_MS = TTL_SECONDS * 1000 + MARGIN_MS + 3000
+const CHAOS_EVERY_MS = 2500
+/** At once: the others have to get on. */
+const MAX_PAUSED = 2
+/** Times of objects are whole seconds on S3. */
+const TICK_MS = 2000
+
+/** What a writer may be told while others delete under its feet: it is run again. */
+const EXPECTED: Readonly<Record<Report['work'], readonly string[]>> = {
+  push: ['UNAVAILABLE'],
+  copy: ['UNAVAILABLE', 'CONFLICT', 'NOT_FOUND'],
+  attach: ['UNAVAILABLE'],
+  delete: ['NOT_FOUND', 'FORBIDDEN'],
+  collect: ['LATE'],
+}
+
+class Soak {
+  readonly counts = new Map<string, number>()
+  readonly problems: string[] = []
+  readonly #store: CloudStore
+  readonly #bucket: string
+  readonly #backend: StorageBackend
+  readonly #processes = new Set<ChildProcess>()
+  readonly #paused = new Set<ChildProcess>()
+  #seed = 0
+  #isOver = false
+
+  private constructor(store: CloudStore, bucket: string, backend: StorageBackend) {
+    this.#store = store
+    this.#bucket = bucket
+    this.#backend = backend
+  }
+
+  static async open(store: CloudStore): Promise<Soak> {
+    const bucket = await store.makeBucket()
+    Object.assign(process.env, store.env())
+    return new Soak(store, bucket, await openSoakBackend(store.scheme, bucket))
+  }
+
+  async run(minutes: number): Promise<void> {
+    const until = Date.now() + minutes * 60_000
+    for (const role of CREW) this.#start(role)
+    await Promise.all([this.#pullUntil(until), this.#pullUntil(until), this.#disturbUntil(until)])
+    await this.#stop()
+    await this.#assertWhole()
+    await this.#assertCollectable()
+    await removeBucket(this.#store, this.#bucket)
+  }
+
+  report(): string {
+    const counts = [...this.counts.keys()]
+      .toSorted((a, b) => a.localeCompare(b))
+      .map((name) => `${name}: ${this.counts.get(name)}`)
+    return `${this.#store.name}: ${counts.join(', ')}`
+  }
+
+  #start(role: (typeof CREW)[number]): void {
+    const script = join(import.meta.dirname, 'soak-worker.ts')
+    const { scheme } = this.#store
+    const seed = String((this.#seed += 7919))
+    const args = ['--conditions=s3lo-source', script, role, scheme, this.#bucket, seed]
+    const env = { ...process.env, ...this.#store.env() }
+    const child = spawn(process.execPath, args, { env, stdio: ['pipe', 'pipe', 'inherit'] })
+    this.#processes.add(child)
+    // Killed while it is spoken to: the exit says so.
+    child.stdin.on('error', () => {})
+    createInterface({ input: child.stdout }).on('line', (line) => this.#note(line))
+    child.on('exit', (code, signal) => {
+      this.#processes.delete(child)
+      this.#paused.delete(child)
+      if (code) this.problems.push(`a ${role} process ended with ${code}`)
+      if (signal && !this.#isOver) this.#start(role)
+    })
+  }
+
+  #note(line: string): void {
+    const { work, failure, message, deleted = 0 }: Report = JSON.parse(line)
+    this.#count('objects deleted', deleted)
+    if (failure === undefined) this.#count(`${work} done`)
+    else if (EXPECTED[work].includes(failure)) this.#count(`${work} ${failure}`)
+    else this.problems.push(`${work}: ${failure} ${message}`)
+  }
+
+  #count(name: string, by = 1): void {
+    if (by > 0) this.counts.set(name, (this.counts.get(name) ?? 0) + by)
+  }
+
+  /** Stops and kills at random; every third time it is a kill, half of them of a stopped process. */
+  async #disturbUntil(until: number): Promise<void> {
+    for (let round = 1; Date.now() < until - PAUSE_MS; round++) {
+      await delay(CHAOS_EVERY_MS)
+      const awake = [...this.#processes].filter((child) => !this.#paused.has(child))
+      const victim = awake[Math.floor(Math.random() * awake.length)]
+      if (!victim || this.#paused.size >= MAX_PAUSED) continue
+      const isKill = round % 3 === 0
+      if (isKill && round % 2 === 0) {
+        this.#count('killed')
+        victim.kill('SIGKILL')
+        continue
+      }
+      this.#count('stopped')
+      this.#paused.add(victim)
+      victim.kill('SIGSTOP')
+      setTimeout(() => {
+        this.#paused.delete(victim)
+        if (isKill) this.#count('killed')
+        victim.kill(isKill ? 'SIGKILL' : 'SIGCONT')
+      }, PAUSE_MS).unref()
+    }
+    await delay(Math.max(0, until - Date.now()))
+  }
+
+  async #pullUntil(until: number): Promise<void> {
+    while (Date.now() < until) {
+      for (const tag of TAGS) await this.#pull({ name: 'app', tag })
+      await delay(20)
+    }
+  }
+
+  /** One that the tag did not outlast may fail; every other has to succeed. */
+  async #pull(reference: Reference): Promise<void> {
+    const key = `manifests/${reference.name}/${reference.tag}/manifest.json`
+    const before = await this.#backend.head(key)
+    if (!before) return
+    try {
+      await readWhole(this.#backend, reference, SOAK_IMAGES)
+      this.#count('pull done')
+    } catch (error) {
+      const after = await this.#backend.head(key)
+      const isSame =
+        after?.etag === before.etag &&
+        after.lastModified.getTime() === before.lastModified.getTime() &&
+        Date.now() - after.lastModified.getTime() > TICK_MS
+      if (isS3loError(error, 'NOT_FOUND') && !isSame) this.#count('pull overtaken')
+      else this.problems.push(`pull of ${reference.tag}: ${String(error)}`)
+    }
+  }
+
+  async #stop(): Promise<void> {
+    this.#isOver = true
+    const exits = [...this.#processes].map(
+      (child) => new Promise((resolve) => child.once('exit', resolve)),
+    )
+    for (const child of this.#processes) {
+      child.kill('SIGCONT')
+      child.stdin?.end()
+    }
+    await Promise.all(exits)
+  }
+
+  async #assertWhole(): Promise<void> {
+    const store = openSoakStore(this.#backend)
+    for (const tag of TAGS) {
+      const reference = { name: 'app', tag }
+      try {
+        await readWhole(this.#backend, reference, SOAK_IMAGES)
+        this.#count('tags whole at the end')
+        await this.#assertReferrersWhole(await store.resolve(reference), store)
+      } catch (error) {
+        const isThere = await this.#backend.head(`manifests/app/${tag}/manifest.json`)
+        if (isThere) this.problems.push(`${tag} at the end: ${String(error)}`)
+      }
+    }
+  }
+
+  async #assertReferrersWhole(subject: Descriptor, store: ImageStore): Promise<void> {
+    for await (const referrer of store.referrers(subject)) {
+      const content = await readAll(await store.fetch(referrer), 1 << 20, referrer.digest)
+      for (const blob of successors(parseManifest(content, referrer.digest))) {
+        if (await store.blobs.hasReferrerBlob(blob)) continue
+        this.problems.push(`referrer ${referrer.digest} has lost ${blob.digest}`)
+      }
+      this.#count('referrers whole at the end')
+    }
+  }
+
+  /** Once the pins of the killed are dead, what is not named goes, and without tags everything. */
+  async #assertCollectable(): Promise<void> {
+    await delay(TTL_SECONDS * 1000 + MARGIN_MS + TICK_MS)
+    const store = openSoakStore(this.#backend)
+    const protocol = { ttlSeconds: TTL_SECONDS, marginMs: MARGIN_MS }
+    const options = { confirm: true, only: 'blobs', graceMs: 0, protocol } as const
+    const first = await clean(store, '', options)
+    this.#count('objects deleted', first.deleted)
+    await this.#backend.delete(TAGS.map((tag) => `manifests/app/${tag}/manifest.json`))
+    await clean(store, '', options)
+    const left = await Array.fromAsync(this.#backend.list(''), ({ key }) => key)
+    const garbage = left.filter((key) => !key.endsWith('/history.json') && !isYoung(key))
+    this.counts.set('objects left', garbage.length)
+    for (const key of garbage) this.problems.push(`${key} is left`)
+  }
+}
+
+/** What a killed process left half way is somebody's for a day. */
+function isYoung(key: string): boolean {
+  return key.startsWith('.s3lo/staging/') || key.startsWith('.s3lo/gc/clock/')
+}
+
+const folder = await mkdtemp(join(tmpdir(), 's3lo-soak-'))
+const stores = cloudStores(folder).filter(({ name }) => name === 'local' || name === 's3 (Ceph)')
+const soaks = await Promise.all(stores.map((store) => Soak.open(store)))
+await Promise.all(soaks.map((soak) => soak.run(MINUTES)))
+await rm(folder, { recursive: true, force: true })
+for (const soak of soaks) process.stdout.write(`${soak.report()}\n`)
+const problems = soaks.flatMap((soak) =>
+  soak.problems.map((text) => `${soak.report().split(':')[0]}: ${text}`),
+)
+for (const problem of problems.slice(0, 50)) process.stdout.write(`PROBLEM ${problem}\n`)
+process.stdout.write(problems.length === 0 ? 'nothing was lost\n' : `${problems.length} problems\n`)
+process.exitCode = problems.length === 0 ? 0 : 1

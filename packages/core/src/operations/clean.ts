@@ -1,0 +1,243 @@
+import type { CallOptions } from '../contract/call-options.ts'
+import type { ProgressOptions } from '../contract/progress.ts'
+import type { DeleteFailure, StorageBackend } from '../contract/storage-backend.ts'
+import type { BucketConfig } from '../config/bucket-config.ts'
+import { S3loError } from '../errors.ts'
+import {
+  collectGarbage,
+  type CollectOptions,
+  type CollectResult,
+  DEFAULT_GRACE_MS,
+} from '../gc/collector.ts'
+import { formatStore } from '../layout/format-store.ts'
+import { isFallbackTag } from '../oci/fallback-tag.ts'
+import { deleteDropped } from '../retention/delete-dropped.ts'
+import { followSubjects } from '../retention/follow-subject.ts'
+import { droppedTags, isJudged, planRetention, type RetentionPlan } from '../retention/plan.ts'
+import { readDatedTags } from '../retention/tag-time.ts'
+import type { ImageStore } from '../store/image-store.ts'
+import { LIST_PRICES, type Prices } from './prices.ts'
+
+export interface CleanOptions extends CallOptions, ProgressOptions {
+  /** Deletes; otherwise nothing is changed and the result says what would be. */
+  readonly confirm?: boolean | undefined
+  /** `tags`: retention alone; `blobs`: collection alone. Default: both, tags first. */
+  readonly only?: 'tags' | 'blobs' | undefined
+  /** Rules in place of those of the bucket. */
+  readonly config?: BucketConfig | undefined
+  /** Milliseconds that garbage stays for writers without pins (default an hour). */
+  readonly graceMs?: number | undefined
+  /** Tags (`image:tag`) that may be unreadable: what only they need is garbage. */
+  readonly ignore?: readonly string[] | undefined
+  /** Pins and rounds, by their ids, whose processes have ended for certain. */
+  readonly ended?: readonly string[] | undefined
+  /** Fills `tags` and `objects`: one entry for each, so memory is as large as the store. */
+  readonly explain?: boolean | undefined
+  /** Default: {@link LIST_PRICES}. */
+  readonly prices?: Prices | undefined
+  /** The clock of this machine, that tags age by. */
+  readonly now?: (() => number) | undefined
+  /** Seconds a round lives, and milliseconds until what has expired counts as dead: for tests. */
+  readonly protocol?: Pick<CollectOptions, 'ttlSeconds' | 'marginMs' | 'delay'> | undefined
+}
+
+/** Which rule keeps or drops a tag, and why. */
+export interface CleanedTag {
+  readonly image: string
+  readonly tag: string
+  readonly written_at: string
+  readonly keep: boolean
+  readonly rule: string
+  readonly reason: string
+}
+
+/** An object that nothing needs, and what was done about it. */
+export interface CleanedObject {
+  readonly key: string
+  /** Bytes. */
+  readonly size: number
+  /** `deleted`, `would-delete`, `recent`, `condemned`, `pinned` or `failed`. */
+  readonly outcome: string
+}
+
+/** What a clean did, or would do; field names are those of `--output json`, sizes are bytes. */
+export interface CleanResult {
+  readonly ref: string
+  readonly dry_run: boolean
+  /** Tags of images that a rule applies to. */
+  readonly tags_evaluated: number
+  readonly tags_deleted: number
+  /** Images that were passed over because they are immutable. */
+  readonly images_immutable: number
+  /** Objects of content that were looked at. */
+  readonly scanned: number
+  /** Objects of content that nothing needs, referrers and their records included. */
+  readonly deleted: number
+  /** The same as `deleted`, by the name that the Go program gives it. */
+  readonly blobs_deleted: number
+  readonly freed_bytes: number
+  /** What they cost a month, in the currency of the prices. */
+  readonly freed_monthly: number
+  /** Garbage that stays for now: it, or its being garbage, is younger than the grace period. */
+  readonly skipped_recent: number
+  /** Garbage that a push or copy has named. */
+  readonly skipped_pinned: number
+  readonly uploads_aborted: number
+  /** Dead pins and rounds, and what crashed writers left. */
+  readonly leftovers_removed: number
+  /** Manifests that cannot be read: while there is one, no blob is deleted. */
+  readonly unreadable: readonly { readonly image: string; readonly message: string }[]
+  readonly failed: readonly { readonly key: string; readonly message: string }[]
+  /** With `explain`. */
+  readonly tags?: readonly CleanedTag[]
+  /** With `explain`. */
+  readonly objects?: readonly CleanedObject[]
+}
+
+/**
+ * Deletes the tags that the rules of a store drop, then the content that no tag needs. `filter`
+ * (empty, or ending in `/`) narrows the tags; content is always judged bucket-wide. Safe beside
+ * every push, copy and other clean of s3lo; a dry run writes nothing.
+ */
+export async function clean(
+  store: ImageStore,
+  filter = '',
+  options: CleanOptions = {},
+): Promise<CleanResult> {
+  const { confirm = false, only, explain = false } = options
+  const failures: DeleteFailure[] = []
+  const objects: CleanedObject[] = []
+  const plan = only === 'blobs' ? NO_PLAN : await planTags(store, filter, options)
+  const dropped = [...droppedTags(plan)].map(({ tag }) => tag)
+  const gone = confirm ? await deleteDropped(store.backend, dropped, options) : undefined
+  failures.push(...(gone?.failures ?? []))
+  for (const { image, tag } of gone?.rewritten ?? []) {
+    notify(options, 'tag-rewritten', `${image}:${tag} was pushed meanwhile and stays`)
+  }
+  const doomed = new Set(dropped.map(({ image, tag }) => `${image}:${tag}`))
+  const collected =
+    only === 'tags'
+      ? undefined
+      : await collect(store.backend, options, {
+          without: ({ image, tag }) => doomed.has(`${image}:${tag}`),
+          onObject: ({ key, size, outcome }) => {
+            if (outcome.kind === 'failed') failures.push(outcome.failure)
+            if (explain) objects.push({ key, size, outcome: outcome.kind })
+          },
+        })
+  return {
+    ref: formatStore(store.backend, filter),
+    dry_run: !confirm,
+    tags_evaluated: plan.evaluated,
+    tags_deleted: gone ? gone.deleted.length : dropped.length,
+    images_immutable: plan.skippedImmutable,
+    ...figuresOf(collected, options),
+    failed: failures.map(({ key, error }) => ({ key, message: error.message })),
+    ...(explain ? { tags: explained(plan), objects } : {}),
+  }
+}
+
+const NO_PLAN: RetentionPlan = { images: [], evaluated: 0, skippedImmutable: 0 }
+
+async function planTags(
+  store: ImageStore,
+  filter: string,
+  { config, graceMs = DEFAULT_GRACE_MS, now: clock = Date.now, signal }: CleanOptions,
+): Promise<RetentionPlan> {
+  const rules = config ?? (await store.config({ signal }))
+  const now = clock()
+  const tags = await readDatedTags(store.backend, filter, {
+    now,
+    isWanted: ({ image, tag }) => isJudged(rules, image) && !isFallbackTag(tag),
+    signal,
+  })
+  const plan = planRetention(tags, rules, now)
+  return followSubjects(store.backend, plan, { now, graceMs, signal })
+}
+
+async function collect(
+  backend: StorageBackend,
+  options: CleanOptions,
+  hooks: Pick<CollectOptions, 'without' | 'onObject'>,
+): Promise<CollectResult> {
+  const { confirm, graceMs, ignore, ended, now, protocol, signal } = options
+  const result = await collectGarbage(backend, {
+    ...protocol,
+    ...hooks,
+    confirm,
+    graceMs,
+    ignore,
+    ended: new Set(ended),
+    now,
+    signal,
+  })
+  if (result.legacyTrace) {
+    const message =
+      `${result.legacyTrace.key} was written by a program that does not tell what it re-uses: ` +
+      'what it finds and does not upload again can be lost while this deletes it'
+    notify(options, 'legacy-writers', message)
+  }
+  return result
+}
+
+function figuresOf(
+  result: CollectResult | undefined,
+  { prices = LIST_PRICES }: CleanOptions,
+): Omit<
+  CleanResult,
+  'ref' | 'dry_run' | 'tags_evaluated' | 'tags_deleted' | 'images_immutable' | 'failed'
+> {
+  const deleted = result?.deleted ?? 0
+  const freed = result?.freedBytes ?? 0
+  return {
+    scanned: result?.scanned ?? 0,
+    deleted,
+    blobs_deleted: deleted,
+    freed_bytes: freed,
+    freed_monthly: (freed / 2 ** 30) * prices.s3_gib_month,
+    skipped_recent: (result?.recent ?? 0) + (result?.condemned ?? 0),
+    skipped_pinned: result?.pinned ?? 0,
+    uploads_aborted: result?.uploadsAborted ?? 0,
+    leftovers_removed: result
+      ? result.pinsRemoved + result.roundsRemoved + result.leftoversRemoved
+      : 0,
+    unreadable: (result?.unreadable ?? []).map(({ name, error }) => ({
+      image: name,
+      message: error.message,
+    })),
+  }
+}
+
+function explained({ images }: RetentionPlan): readonly CleanedTag[] {
+  return images.flatMap(({ verdicts }) =>
+    verdicts.map(({ tag: { image, tag, time }, keep, rule, reason }) => ({
+      image,
+      tag,
+      written_at: `${time.toISOString().slice(0, 19)}Z`,
+      keep,
+      rule,
+      reason,
+    })),
+  )
+}
+
+/** Why a clean did not do all that it was to do; `undefined` when it did. */
+export function cleanFailure({ unreadable, failed, ref }: CleanResult): S3loError | undefined {
+  const [first] = unreadable
+  if (first) {
+    const others = unreadable.length > 1 ? ` and ${unreadable.length - 1} more` : ''
+    return new S3loError(
+      'INTEGRITY',
+      `${first.image}${others} cannot be read, so no blob was deleted: ${first.message}`,
+      { hint: `push it again, delete it, or go on: s3lo clean ${ref} --ignore ${first.image}` },
+    )
+  }
+  const [failure] = failed
+  if (!failure) return undefined
+  const message = `${failed.length} objects could not be deleted: ${failure.key}: ${failure.message}`
+  return new S3loError('UNAVAILABLE', message, { hint: 'run it again to delete the rest' })
+}
+
+function notify({ onProgress }: ProgressOptions, code: string, message: string): void {
+  onProgress?.({ type: 'notice', code, message })
+}
