@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { imageFixture } from '@s3lo/core/testing'
 import policy from '@s3lo/policy/plugin'
 import scanner from '@s3lo/scanner-trivy/plugin'
+import soci from '@s3lo/soci/plugin'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { writeOciLayout } from './oci-layout.ts'
 import { SourceCli } from './source-cli.ts'
@@ -21,7 +22,7 @@ beforeAll(async () => {
 })
 afterAll(() => rm(folder, { recursive: true, force: true }))
 
-const commands = [policy, scanner].flatMap((plugin) => plugin.commands.map(({ path }) => path))
+const commands = [policy, scanner, soci].flatMap(({ commands }) => commands.map(({ path }) => path))
 
 describe.each(commands.map((path) => [path.join(' '), path] as const))('s3lo %s', (name, path) => {
   it('has a page that says what its help says', async () => {

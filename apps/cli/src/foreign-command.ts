@@ -61,7 +61,8 @@ function runnerOf(
     protected override readonly activity = activity
     protected override readonly errorStatus = errorStatus
     protected override run(host: Host, options: OperationOptions): Promise<CommandOutput> {
-      const given: CommandWork = { host, options, status: (line) => this.status(line) }
+      const isDocument = this.format() !== 'text'
+      const given: CommandWork = { host, options, isDocument, status: (line) => this.status(line) }
       return work(given)
     }
   }

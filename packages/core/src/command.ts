@@ -24,6 +24,8 @@ export interface CommandWork {
   readonly options: OperationOptions
   /** Says a line to people: not with `--quiet`, not beside a document. */
   readonly status: (line: string) => void
+  /** True where standard output is to be one document, so that nothing else may be written to it. */
+  readonly isDocument?: boolean | undefined
 }
 
 /**

@@ -7,6 +7,8 @@ import { nameOf } from './name-set.ts'
 const BLOBS_PREFIX = 'blobs/'
 const REFERRER_BLOBS_PREFIX = '.s3lo/blobs/'
 const REFERRERS_PREFIX = '.s3lo/referrers/'
+/** What a layer reader keeps beside layers, under their digests: it lives as long as they do. */
+const LAYER_INDEXES_PREFIX = '.s3lo/soci/layers/'
 
 /** An object that a collector may delete when nothing needs it. */
 export interface Collectable {
@@ -57,7 +59,7 @@ export async function* listCollectable(
 ): AsyncGenerator<Collectable, void> {
   yield* listReferrers(backend, options)
   yield* listRecords(backend, options)
-  for (const prefix of [REFERRER_BLOBS_PREFIX, BLOBS_PREFIX]) {
+  for (const prefix of [LAYER_INDEXES_PREFIX, REFERRER_BLOBS_PREFIX, BLOBS_PREFIX]) {
     for await (const info of backend.list(prefix, options)) {
       const digest = info.key.slice(prefix.length).replace('/', ':')
       if (isDigest(digest)) yield { info, digest, name: nameOf(digest) }

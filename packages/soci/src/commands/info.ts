@@ -8,7 +8,10 @@ import { SociCommand } from './soci-command.ts'
 export default class SociInfoCommand extends SociCommand {
   static override readonly paths = [['soci', 'info']]
   static override readonly usage = Command.Usage({
-    examples: [['Show an index', 's3lo soci info s3://my-bucket/ sha256:4bcf…']],
+    examples: [
+      ['Show an index', 's3lo soci info s3://my-bucket/ sha256:4bcf…'],
+      ['Keep it in a file', 's3lo soci info s3://my-bucket/ sha256:4bcf… >index.json'],
+    ],
   })
 
   store = Option.String({ name: 'store' })

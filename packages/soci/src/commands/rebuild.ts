@@ -7,7 +7,10 @@ import { SociCommand } from './soci-command.ts'
 export default class SociRebuildCommand extends SociCommand {
   static override readonly paths = [['soci', 'rebuild']]
   static override readonly usage = Command.Usage({
-    examples: [['Record what other tools have made', 's3lo soci rebuild s3://my-bucket/']],
+    examples: [
+      ['Record what other tools have made', 's3lo soci rebuild s3://my-bucket/'],
+      ['See what was recorded and forgotten', 's3lo soci rebuild s3://my-bucket/ -o json'],
+    ],
   })
 
   store = Option.String({ name: 'store' })

@@ -9,7 +9,10 @@ import { SociCommand } from './soci-command.ts'
 export default class SociRemoveCommand extends SociCommand {
   static override readonly paths = [['soci', 'remove']]
   static override readonly usage = Command.Usage({
-    examples: [['Take an index off its image', 's3lo soci remove s3://my-bucket/ sha256:4bcf…']],
+    examples: [
+      ['Take an index off its image', 's3lo soci remove s3://my-bucket/ sha256:4bcf…'],
+      ['Several at once', 's3lo soci remove s3://my-bucket/ sha256:4bcf… sha256:9a01…'],
+    ],
   })
 
   store = Option.String({ name: 'store' })

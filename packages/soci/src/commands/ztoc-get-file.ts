@@ -1,4 +1,7 @@
+import { randomUUID } from 'node:crypto'
 import { createWriteStream } from 'node:fs'
+import { rename, rm } from 'node:fs/promises'
+import { basename, dirname, join } from 'node:path'
 import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { S3loError, toS3loError } from '@s3lo/core/plugin'
@@ -17,16 +20,23 @@ export default class ZtocGetFileCommand extends SociCommand {
         'Print a file of a layer',
         's3lo soci ztoc get-file s3://my-bucket/ sha256:4bcf… etc/os-release',
       ],
+      [
+        'Write it to a file',
+        's3lo soci ztoc get-file s3://my-bucket/ sha256:4bcf… bin/busybox -O busybox',
+      ],
     ],
   })
 
   store = Option.String({ name: 'store' })
   digest = Option.String({ name: 'digest' })
   file = Option.String({ name: 'file' })
-  target = Option.String('-O,-o', { description: 'write the content to `FILE`' })
+  target = Option.String('-O,-o', {
+    description: 'write the content to `FILE`; -o does so for what is no output format',
+  })
 
   override execute(): Promise<number> {
-    return this.onStore(this.store, async (artifacts, { options: { signal } }) => {
+    return this.onStore(this.store, async (artifacts, { isDocument, options: { signal } }) => {
+      if (isDocument && this.target === undefined) throw twoOutputs()
       const { record, opened } = await readZtoc(artifacts, this.digest, { signal })
       const located = findEntry(opened, this.file)
       if (!located) {
@@ -44,18 +54,30 @@ export default class ZtocGetFileCommand extends SociCommand {
       )
       await this.#write(content)
       const result = { file: this.file, size: located.entry.size, layer_digest: layer.digest }
-      return { result: this.target === undefined ? undefined : result, render: () => '' }
+      return { result, render: () => '' }
     })
   }
 
   async #write(content: AsyncIterable<Uint8Array>): Promise<void> {
-    const { target } = this
-    const { stdout } = this.context
-    const stream = target === undefined ? stdout : createWriteStream(target)
-    try {
-      await pipeline(Readable.from(content), stream, { end: target !== undefined })
-    } catch (error) {
-      throw toS3loError(error, 'IO', `cannot write ${target ?? 'the output'}`)
-    }
+    if (this.target !== undefined) await replaceFile(this.target, content)
+    else await pipeline(Readable.from(content), this.context.stdout, { end: false })
+  }
+}
+
+function twoOutputs(): S3loError {
+  return new S3loError('USAGE', 'a document and the content cannot both go to standard output', {
+    hint: 'add -O FILE for the content',
+  })
+}
+
+/** The whole file or the one that was there. Throws `IO`, and what the content fails with. */
+async function replaceFile(file: string, content: AsyncIterable<Uint8Array>): Promise<void> {
+  const staged = join(dirname(file), `.${basename(file)}.${randomUUID()}`)
+  try {
+    await pipeline(Readable.from(content), createWriteStream(staged, { flags: 'wx' }))
+    await rename(staged, file)
+  } catch (error) {
+    await rm(staged, { force: true })
+    throw toS3loError(error, 'IO', `cannot write ${file}`)
   }
 }

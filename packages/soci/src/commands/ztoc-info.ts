@@ -8,7 +8,10 @@ import { SociCommand } from './soci-command.ts'
 export default class ZtocInfoCommand extends SociCommand {
   static override readonly paths = [['soci', 'ztoc', 'info']]
   static override readonly usage = Command.Usage({
-    examples: [['Show where files lie', 's3lo soci ztoc info s3://my-bucket/ sha256:4bcf…']],
+    examples: [
+      ['Show where files lie', 's3lo soci ztoc info s3://my-bucket/ sha256:4bcf…'],
+      ['As YAML', 's3lo soci ztoc info s3://my-bucket/ sha256:4bcf… -o yaml'],
+    ],
   })
 
   store = Option.String({ name: 'store' })

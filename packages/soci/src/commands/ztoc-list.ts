@@ -5,7 +5,10 @@ import { SociCommand } from './soci-command.ts'
 export default class ZtocListCommand extends SociCommand {
   static override readonly paths = [['soci', 'ztoc', 'list']]
   static override readonly usage = Command.Usage({
-    examples: [['See which layers have a zTOC', 's3lo soci ztoc list s3://my-bucket/']],
+    examples: [
+      ['See which layers have a zTOC', 's3lo soci ztoc list s3://my-bucket/'],
+      ['For a program', 's3lo soci ztoc list s3://my-bucket/ -o json'],
+    ],
   })
 
   store = Option.String({ name: 'store' })
