@@ -59,7 +59,7 @@ describe('doctor', () => {
     const result = await check(backend)
     expect([result.ok, result.config_ok]).toEqual([true, true])
     expect(texts(result, 'notice')[0]).toBe(
-      's3lo.yaml has what no setting is called, and does nothing: ' +
+      's3lo.yaml has keys that are no settings and do nothing: ' +
         '"polices", "default.imutable", "default.lifecycle.keep_lst", "images.team/*.lifecycles"',
     )
   })

@@ -149,7 +149,7 @@ function judgeUnknown(keys: readonly string[]): readonly Finding[] {
   return [
     {
       severity: 'notice',
-      message: `s3lo.yaml has what no setting is called, and does nothing: ${shown.join(', ')}${more}`,
+      message: `s3lo.yaml has keys that are no settings and do nothing: ${shown.join(', ')}${more}`,
       hint: 'check the spelling: docs/commands/config-set.md has the settings',
     },
   ]
