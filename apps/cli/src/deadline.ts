@@ -20,7 +20,11 @@ export function startDeadline(text: string | undefined): Deadline {
     return { signal: controller.signal, close() {} }
   }
   const timer = setTimeout(() => {
-    controller.abort(new S3loError('UNAVAILABLE', `timed out after ${text}`))
+    controller.abort(
+      new S3loError('UNAVAILABLE', `timed out after ${text}`, {
+        hint: 'try again, or give it longer with --timeout',
+      }),
+    )
   }, milliseconds)
   return {
     signal: controller.signal,

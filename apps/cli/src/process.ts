@@ -8,6 +8,8 @@ import { run } from './run.ts'
 export async function runProcess(): Promise<never> {
   // Who reads the output may leave at any time; what is written then is reported where it is written.
   for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {})
+  // What a library warns of is meant for who wrote the program, and would pass for a message of ours.
+  if (!process.argv.includes('--verbose')) process.removeAllListeners('warning')
   process.on('uncaughtException', (error) => {
     void exitWith(error)
   })

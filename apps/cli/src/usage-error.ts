@@ -36,7 +36,20 @@ function describe(reason: string, { paths, usage }: CommandDescription): string 
   if (reason.startsWith('Not enough positional')) return `${command} needs more arguments: ${usage}`
   const [, option] = /^Not enough arguments to option (\S+?)\.$/.exec(reason) ?? []
   if (option !== undefined) return `${option} needs a value`
+  const required = requiredIn(reason)
+  if (required.length > 0) return `${command} needs ${required.join(' and ')}`
   return `${command} does not understand this: ${reason}`
+}
+
+/**
+ * Without an option that must be given, clipanion finds no command at all and lists what there is:
+ * `$ s3lo sign <--key #0> [--schema #0] <ref>`.
+ */
+function requiredIn(reason: string): readonly string[] {
+  if (!reason.startsWith('Command not found')) return []
+  return [...reason.matchAll(/<([^>]*)>/g)]
+    .map(([, option = '']) => option.split(/[ ,]/)[0] ?? '')
+    .filter((option) => option.startsWith('--'))
 }
 
 function hint(reason: string, { paths, options, globals }: CommandDescription): string {

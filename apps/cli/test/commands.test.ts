@@ -32,6 +32,21 @@ describe('list', () => {
     expect((await world.run(['list', 'mem://b/', '-o', 'json'])).stdout).toBe('[]\n')
   })
 
+  it('says how a deeper directory is written when a name in a directory finds nothing', async () => {
+    const nested = [{ name: 'lib/images/manifests/app', tags: ['v1'] }]
+    for (const found of [[], nested]) {
+      const host = { list: () => Promise.resolve(found) }
+      const { status, stderr } = await world.run(['list', 'local:///var/lib/images'], { host })
+      expect(status).toBe(0)
+      expect(stderr).toContain('s3lo list local:///var/lib/images//\n')
+      const whole = await world.run(['list', 'local:///var/lib/images//'], { host })
+      const elsewhere = await world.run(['list', 'mem://var/lib/images'], { host })
+      expect([whole.stderr, elsewhere.stderr]).toEqual(['', ''])
+    }
+    const host = { list: () => Promise.resolve([{ name: 'lib/images', tags: ['v1'] }]) }
+    expect((await world.run(['list', 'local:///var/lib/images'], { host })).stderr).toBe('')
+  })
+
   it('prints one document of JSON, indented by two, or of YAML', async () => {
     await put('app', 'v1')
     const expected = [{ name: 'app', tags: ['v1'] }]

@@ -157,6 +157,9 @@ describe('an interruption', () => {
   it('by --timeout is an error that can be tried again', async () => {
     const argv = ['list', 'mem://b/', '--timeout', '10ms']
     const { status, stderr } = await world.run(argv, { host: { list: hang } })
-    expect({ status, stderr }).toEqual({ status: 75, stderr: 'error: timed out after 10ms\n' })
+    expect({ status, stderr }).toEqual({
+      status: 75,
+      stderr: 'error: timed out after 10ms\nhint: try again, or give it longer with --timeout\n',
+    })
   })
 })

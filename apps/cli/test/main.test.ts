@@ -52,6 +52,7 @@ async function writeHangingPlugin(): Promise<void> {
               openBackend: (location, { signal }) => new Promise((resolve, reject) => {
                 const alive = setInterval(() => {}, 1000)
                 ${onAbort}
+                process.emitWarning('what only the author of a library understands')
                 process.stderr.write('ready\\n')
               }),
             }),
@@ -227,7 +228,9 @@ describe('--timeout', () => {
     const { status, stderr } = await ended(start(['list', 'stuck://x/', '--timeout', '200ms']))
     expect({ status, stderr }).toEqual({
       status: 75,
-      stderr: 'ready\nerror: timed out after 200ms\n',
+      stderr:
+        'ready\nerror: timed out after 200ms\n' +
+        'hint: try again, or give it longer with --timeout\n',
     })
   })
 })

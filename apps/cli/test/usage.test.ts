@@ -127,6 +127,23 @@ describe('a command of a plugin', () => {
     expect(JSON.parse(stdout)).toMatchObject({ file: 'a.txt' })
   })
 
+  it('says which option it cannot do without', async () => {
+    class Seal extends Greet {
+      static override readonly paths = [['greet']]
+      key = Option.String('--key', { required: true, description: 'seal with `KEY`' })
+    }
+    const sealing = { ...contribution, load: () => Promise.resolve({ default: Seal }) }
+    const findCommand = () => Promise.resolve(sealing)
+    const { status, stderr } = await world.run(['greet', 'you'], {
+      plugins: { ...plugins, findCommand },
+      host,
+    })
+    expect([status, stderr]).toEqual([
+      64,
+      'error: s3lo greet needs --key\nhint: s3lo greet --help\n',
+    ])
+  })
+
   it('fails as our own do', async () => {
     const { status, stdout } = await world.run(['greet', 'nobody', '-o', 'json'], { plugins, host })
     expect([status, JSON.parse(stdout)]).toEqual([

@@ -38,6 +38,7 @@ const REASONS: Readonly<Record<string, Meaning>> = {
   ContainerNotFound: {
     code: 'NOT_FOUND',
     text: 'the container does not exist',
+    ofBucket: true,
     hint: 'create it: az storage container create --name NAME',
   },
   ContainerBeingDeleted: {

@@ -74,6 +74,7 @@ const NOT_ALLOWED: Meaning = {
 const NO_BUCKET: Meaning = {
   code: 'NOT_FOUND',
   text: 'the bucket does not exist',
+  ofBucket: true,
   hint: 'create it: gcloud storage buckets create gs://NAME',
 }
 const RETAINED: Meaning = {

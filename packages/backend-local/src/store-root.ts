@@ -132,7 +132,9 @@ export class StoreRoot {
       })
     }
     if (!stats.isDirectory()) {
-      throw new S3loError('INVALID_REFERENCE', `${this.path} is not a directory`)
+      throw new S3loError('INVALID_REFERENCE', `${this.path} is not a directory`, {
+        hint: 'a store is a directory: name another one',
+      })
     }
     return real
   }
@@ -164,7 +166,12 @@ export class StoreRoot {
   }
 
   async #makeRoot(): Promise<string[]> {
-    const first = await mkdir(this.path, { recursive: true, mode: 0o755 })
+    const options = { recursive: true, mode: 0o755 } as const
+    const first = await mkdir(this.path, options).catch(async (error: unknown) => {
+      // A file in its place has a name of its own.
+      if (errnoOf(error) === 'EEXIST') await this.real()
+      throw error
+    })
     if (first === undefined) return []
     const changed: string[] = []
     for (let made = this.path; made.length >= first.length; made = dirname(made)) {

@@ -86,6 +86,7 @@ describe('opening', () => {
     await writeFile(path, '')
     await expectCode(new LocalBackend(path).head('a/b'), 'INVALID_REFERENCE')
     await expectCode(keysOf(new LocalBackend(path)), 'INVALID_REFERENCE')
+    await expectCode(new LocalBackend(path).put('key', Buffer.from('x')), 'INVALID_REFERENCE')
   })
 })
 

@@ -60,6 +60,7 @@ const REASONS: Readonly<Record<string, Meaning>> = {
   NoSuchBucket: {
     code: 'NOT_FOUND',
     text: 'the bucket does not exist',
+    ofBucket: true,
     hint: 'create it, or check its name and the endpoint',
   },
   NoSuchUpload: { code: 'CONFLICT', text: 'the upload was ended by another client' },

@@ -54,7 +54,9 @@ describe('the error codes of the service', () => {
     const error = await failureOf(service.backend().get('key'))
     expect([error.code, service.requests.length]).toEqual([code, 1])
     expect(error.hint ?? '').toMatch(hint)
-    expect(error.message).toMatch(/^s3:\/\/bucket\/key/)
+    expect(error.message).toMatch(
+      reason === 'NoSuchBucket' ? /^s3:\/\/bucket: / : /^s3:\/\/bucket\/key/,
+    )
   })
 
   it.each([
@@ -199,7 +201,7 @@ describe('connections', () => {
     const error = await failureOf(closed.backend().head('key'))
     expect([error.code, error.message, closed.delays.length]).toEqual([
       'UNAVAILABLE',
-      's3://bucket/key: nothing answers at this address',
+      `s3://bucket/key: nothing answers at 127.0.0.1:${closed.port}`,
       3,
     ])
   })
@@ -211,6 +213,16 @@ describe('connections', () => {
     expect([error.code, error.message, service.delays]).toEqual([
       'UNAVAILABLE',
       's3://bucket/key: the host name is not known',
+      [],
+    ])
+  })
+
+  it('that are meant to be TLS and meet none fail at once, as what they are', async () => {
+    const endpoint = `https://127.0.0.1:${service.port}`
+    const error = await failureOf(service.backend({ endpoint }).head('key'))
+    expect([error.code, error.message, service.delays]).toEqual([
+      'UNAVAILABLE',
+      's3://bucket/key: the service did not agree on a TLS connection',
       [],
     ])
   })

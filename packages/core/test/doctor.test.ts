@@ -47,6 +47,23 @@ const texts = ({ findings }: DoctorResult, severity: Finding['severity']): reado
   findings.filter((finding) => finding.severity === severity).map(({ message }) => message)
 
 describe('doctor', () => {
+  it('points at keys of s3lo.yaml that set nothing, which may be slips', async () => {
+    const backend = await healthy()
+    const yaml = [
+      'default: {imutable: true, lifecycle: {keep_lst: 3}}',
+      'images: {"team/*": {immutable: true, lifecycles: {}}}',
+      'chunk_format: 1',
+      'polices: []',
+    ]
+    await backend.put(BUCKET_CONFIG_KEY, Buffer.from(yaml.join('\n')))
+    const result = await check(backend)
+    expect([result.ok, result.config_ok]).toEqual([true, true])
+    expect(texts(result, 'notice')[0]).toBe(
+      's3lo.yaml has keys that are no settings and do nothing: ' +
+        '"polices", "default.imutable", "default.lifecycle.keep_lst", "images.team/*.lifecycles"',
+    )
+  })
+
   it('finds nothing wrong with a whole store, and leaves it as it was', async () => {
     const backend = await healthy()
     const keys = await Array.fromAsync(backend.list(''), ({ key }) => key)

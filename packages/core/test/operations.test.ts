@@ -306,6 +306,21 @@ describe('list', () => {
     expect(images.map(({ name }) => name)).toEqual(names)
   })
 
+  it('looks only below the name that it is asked for, in both layouts', async () => {
+    await bucket.put('team/app/v1/manifest.json', amd64.root.content)
+    await bucket.put('team2/app/v1/manifest.json', amd64.root.content)
+    await bucket.put('chunks/sha256/x/manifest.json', encode('no image'))
+    const looked: string[] = []
+    const whole = bucket.list.bind(bucket)
+    bucket.list = (prefix, options) => {
+      looked.push(prefix)
+      return whole(prefix, options)
+    }
+    expect(await world.host.list('mem://b/team')).toEqual([{ name: 'team/app', tags: ['v1'] }])
+    expect(await world.host.list('mem://b/chunks')).toEqual([])
+    expect(looked).toEqual(['manifests/team/', 'team/', 'manifests/chunks/'])
+  })
+
   it('gives an empty list for an empty store', async () => {
     expect(await world.host.list('mem://b')).toEqual([])
   })

@@ -6,7 +6,7 @@ import { readConfigDocument } from '../src/config/edit-config.ts'
 import { loadConfigFile } from '../src/config/config-file.ts'
 import { readBucketConfig, writeBucketConfig } from '../src/config/write-config.ts'
 import type { BackendGuarantees } from '../src/contract/storage-backend.ts'
-import type { ErrorCode } from '../src/errors.ts'
+import { type ErrorCode, S3loError } from '../src/errors.ts'
 import { BUCKET_CONFIG_KEY } from '../src/layout/keys.ts'
 import { getImageConfig, getStoreConfig } from '../src/operations/get-config.ts'
 import { removeConfig, setConfig } from '../src/operations/set-config.ts'
@@ -35,6 +35,17 @@ function raced(backend: MemoryBackend, other: () => Promise<unknown>, times = 1)
     },
   })
 }
+
+it('settings of a store that is not there are not found, not empty', async () => {
+  const missing = new FaultyBackend(new MemoryBackend(), {
+    before: ({ method }) => {
+      if (method === 'list') throw new S3loError('NOT_FOUND', 'the bucket does not exist')
+    },
+  })
+  await expect(getStoreConfig(missing)).rejects.toThrow(code('NOT_FOUND'))
+  await expect(getImageConfig(missing, 'app')).rejects.toThrow(code('NOT_FOUND'))
+  expect(await getStoreConfig(new MemoryBackend())).toEqual({ default: {} })
+})
 
 describe('setConfig', () => {
   it('creates the file, in one create-only write', async () => {

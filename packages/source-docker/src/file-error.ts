@@ -6,6 +6,7 @@ const CODES: Readonly<Record<string, ErrorCode>> = {
   EACCES: 'FORBIDDEN',
   EPERM: 'FORBIDDEN',
   EROFS: 'FORBIDDEN',
+  ENAMETOOLONG: 'INVALID_REFERENCE',
 }
 
 /** The system's name of a failure (`ENOENT`), where it has one. */
@@ -30,5 +31,6 @@ function reason(code: string, error: unknown): string {
   if (code === 'ENOENT') return 'no such file or directory'
   if (code === 'EACCES' || code === 'EPERM') return 'permission denied'
   if (code === 'ENOSPC') return 'no space left on the disk'
+  if (code === 'ENAMETOOLONG') return 'the file system allows no name of that length'
   return error instanceof Error ? error.message : code
 }

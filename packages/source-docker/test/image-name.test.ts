@@ -32,6 +32,19 @@ describe('an image name', () => {
     expect(fullImageName(parseImageName(text))).toBe(full)
   })
 
+  it.each(['./image.tar', '/srv/image', '../x', 'Image.TAR', 'C:\\image'])(
+    'is not the path of an archive, which is written otherwise: %s',
+    (text) => {
+      const parse = (): unknown => parseImageName(text)
+      expect(parse).toThrow(
+        expect.objectContaining({
+          code: 'INVALID_REFERENCE',
+          hint: expect.stringContaining('docker-archive:FILE'),
+        }),
+      )
+    },
+  )
+
   it('may be an image id', () => {
     expect(parseImageName(digest)).toEqual({ name: '', digest })
   })

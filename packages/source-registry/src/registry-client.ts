@@ -102,7 +102,7 @@ export class RegistryClient {
     const { host, apiHost = host, plainHttp = false, env, tlsCa } = options
     this.host = host
     this.origin = new URL(`${plainHttp ? 'http' : 'https'}://${apiHost}`)
-    this.requests = new Requests({ ...RETRY_POLICY, ...options.retry }, failuresOf(host))
+    this.requests = new Requests({ ...RETRY_POLICY, ...options.retry }, failuresOf(host, plainHttp))
     this.#guard = options.guard ?? new AddressGuard(this.origin)
     this.#transport = new HttpTransport({ env, tlsCa, guard: this.#guard })
     this.#notices = new RegistryNotices(host, options.onNotice)

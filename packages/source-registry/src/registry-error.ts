@@ -47,9 +47,9 @@ export class TransientError extends Error {
 }
 
 /** Says what a failure of a request to the registry `host` means. */
-export function failuresOf(host: string): ToFailure {
+export function failuresOf(host: string, plainHttp = false): ToFailure {
   return (error, what) => {
-    if (error instanceof StatusError) return statusFailure(error, what, host)
+    if (error instanceof StatusError) return statusFailure(error, what, { host, plainHttp })
     if (error instanceof TransientError) return { error: error.cause, retryable: true }
     if (isS3loError(error)) return { error, retryable: false }
     const failure = networkFailure(error, what)
@@ -66,22 +66,28 @@ const BROKEN: Meaning = {
   retryable: true,
 }
 
-function statusFailure(error: StatusError, what: string, host: string): Failure {
+interface Asked {
+  readonly host: string
+  readonly plainHttp: boolean
+}
+
+function statusFailure(error: StatusError, what: string, asked: Asked): Failure {
   const { status, reason, detail, headers } = error
-  const asked = retryAfterMs(headers.get('retry-after'))
-  const meaning = meaningOf(error, host, asked)
+  const waitMs = retryAfterMs(headers.get('retry-after'))
+  const meaning = meaningOf(error, asked, waitMs)
   const said = detail === '' ? meaning.text : `${meaning.text}: ${detail}`
   const failure = failureOf({ ...meaning, text: said }, what, error)
   return {
     ...failure,
     status,
     ...(reason === '' ? {} : { reason }),
-    ...(asked === undefined ? {} : { retryAfterMs: asked }),
+    ...(waitMs === undefined ? {} : { retryAfterMs: waitMs }),
   }
 }
 
-function meaningOf(error: StatusError, host: string, askedMs: number | undefined): Meaning {
+function meaningOf(error: StatusError, asked: Asked, askedMs: number | undefined): Meaning {
   const { status, reason } = error
+  const { host } = asked
   if (status === 429 || reason === 'TOOMANYREQUESTS') return limited(error, host, askedMs)
   if (status >= 500 || status === 408 || status === 425) {
     const text = `the registry ${host} failed with status ${status}`
@@ -98,8 +104,14 @@ function meaningOf(error: StatusError, host: string, askedMs: number | undefined
     return { code, text, hint: `log in as somebody who may: s3lo login ${host}` }
   }
   if (code === 'NOT_FOUND') return { code, text: 'does not exist' }
-  return { code, text: byStatus?.text ?? `the registry ${host} answered with status ${status}` }
+  const text = byStatus?.text ?? `the registry ${host} answered with status ${status}`
+  // So servers answer to a request that came without the TLS which they expect.
+  const isTlsMissing = asked.plainHttp && status === 400 && reason === ''
+  return isTlsMissing ? { code, text, hint: TLS_HINT } : { code, text }
 }
+
+const TLS_HINT =
+  'it was asked without TLS, as is usual on this machine; --tls-ca FILE asks with TLS'
 
 /** Waits of hours, as Docker Hub's for its count of pulls, are not waited for. */
 function limited({ headers }: StatusError, host: string, askedMs: number | undefined): Meaning {

@@ -153,10 +153,12 @@ function testAgainst(servers: RegistryServers): void {
     })
       .then(() => 'opened')
       .catch((error: unknown) => (isS3loError(error) ? error.code : ''))
-    expect(repository).toBe('IO')
-    await writeFile(join(folder, 'empty.pem'), '')
+    expect(repository).toBe('NOT_FOUND')
+    // One that is none at all vouches for nobody.
+    const pem = '-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----\n'
+    await writeFile(join(folder, 'other.pem'), pem)
     const untrusting = await open(servers.tls, 'a/b', undefined, {
-      tlsCa: join(folder, 'empty.pem'),
+      tlsCa: join(folder, 'other.pem'),
     })
     expect(await codeOf(untrusting.resolve({ name: 'a/b', tag: 'x' }))).toBe('UNSUPPORTED')
     await untrusting.close()

@@ -1,4 +1,4 @@
-import type { Host, ListedImage, OperationOptions } from '@s3lo/core'
+import { type Host, type ListedImage, type OperationOptions, parseStoreReference } from '@s3lo/core'
 import { Command, Option } from 'clipanion'
 import { type Output, S3loCommand } from '../command.ts'
 import { escapeText } from '../render/text.ts'
@@ -17,7 +17,22 @@ export default class ListCommand extends S3loCommand {
 
   protected override async run(host: Host, options: OperationOptions): Promise<Output> {
     const result = await host.list(this.store, options)
+    this.#explainDirectory(result)
     return { result, render: () => renderList(result) }
+  }
+
+  /** Where a directory ends and a name begins is not what people expect of a deep path. */
+  #explainDirectory(images: readonly ListedImage[]): void {
+    const { scheme, bucket, filter } = parseStoreReference(this.store)
+    if (scheme !== 'local' || filter === '') return
+    // A store in there looks like images of the old layout.
+    const isStore = images.every(({ name }) => name.startsWith(`${filter}manifests/`))
+    if (!isStore) return
+    const name = filter.slice(0, -1)
+    this.status(
+      `This lists images of the directory ${bucket} whose name is or begins with ${name}.`,
+    )
+    this.status(`hint: a deeper directory ends in //: s3lo list local://${bucket}/${name}//`)
   }
 }
 

@@ -43,6 +43,13 @@ export class ConfigDocument {
     return at(this.#shape, path) !== undefined
   }
 
+  /** The keys of the mapping at a path, in order; none where there is no mapping, or an alias. */
+  keysAt(path: readonly string[]): readonly string[] {
+    const shape = at(this.#shape, path)
+    if (typeof shape !== 'object' || shape === null || !('map' in shape)) return []
+    return shape.map.map(([key]) => key)
+  }
+
   /**
    * The document with the edits made, in order; a block that a removal leaves empty goes too.
    * Throws `INTEGRITY` for a result that would not be valid, `UNSUPPORTED` for a value that is

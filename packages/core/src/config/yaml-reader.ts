@@ -108,7 +108,10 @@ export class YamlReader {
     const offset = node?.range?.[0]
     const line = offset === undefined ? '' : ` line ${this.#lines.linePos(offset).line}`
     const subject = path === '' ? 'the document' : path
-    return new S3loError('INTEGRITY', `${this.#name}${line}: ${subject} ${problem}`, { cause })
+    return new S3loError('INTEGRITY', `${this.#name}${line}: ${subject} ${problem}`, {
+      hint: this.#hint,
+      cause,
+    })
   }
 
   #parse(text: string): Node | undefined {
@@ -135,7 +138,11 @@ export class YamlReader {
   #malformed(problem: string, offset: number, cause?: unknown): S3loError {
     const { line } = this.#lines.linePos(offset)
     const message = `${this.#name} line ${line}: not YAML: ${problem.slice(0, 200)}`
-    return new S3loError('INTEGRITY', message, { cause })
+    return new S3loError('INTEGRITY', message, { hint: this.#hint, cause })
+  }
+
+  get #hint(): string {
+    return `correct the file ${this.#name} there`
   }
 
   /** In one pass, where the parser's own way takes one for each alias. */

@@ -1,5 +1,6 @@
 import type { BucketConfig } from '../config/bucket-config.ts'
 import { readConfigDocument } from '../config/edit-config.ts'
+import { unknownKeys } from '../config/unknown-keys.ts'
 import { isWellFormed } from '../config/glob.ts'
 import type { CallOptions } from '../contract/call-options.ts'
 import type { Finding, StorageBackend } from '../contract/storage-backend.ts'
@@ -125,7 +126,8 @@ async function checkConfig(backend: StorageBackend, options: CallOptions): Promi
   try {
     const { document, etag } = await readConfigDocument(backend, options)
     if (etag !== undefined) {
-      const findings: Finding[] = [{ severity: 'ok', message: 's3lo.yaml is valid' }]
+      const valid: Finding = { severity: 'ok', message: 's3lo.yaml is valid' }
+      const findings = [valid, ...judgeUnknown(unknownKeys(document))]
       return { ok: true, present: true, findings, config: document.config }
     }
     const message = 's3lo.yaml is not there: no tag is immutable and none expires'
@@ -138,6 +140,23 @@ async function checkConfig(backend: StorageBackend, options: CallOptions): Promi
     return { ok: false, present: true, findings: [finding] }
   }
 }
+
+/** Nobody knows whose keys these are, but a slip of the pen is the likeliest. */
+function judgeUnknown(keys: readonly string[]): readonly Finding[] {
+  if (keys.length === 0) return []
+  const shown = keys.slice(0, MAX_UNKNOWN).map((key) => JSON.stringify(key.slice(0, 200)))
+  const more = keys.length > MAX_UNKNOWN ? ` and ${keys.length - MAX_UNKNOWN} more` : ''
+  return [
+    {
+      severity: 'notice',
+      message: `s3lo.yaml has keys that are no settings and do nothing: ${shown.join(', ')}${more}`,
+      hint: 'check the spelling: docs/commands/config-set.md has the settings',
+    },
+  ]
+}
+
+/** How many unknown keys are named. */
+const MAX_UNKNOWN = 5
 
 const RACE = 's3lo looks before it writes, but two writers at the same moment both succeed'
 

@@ -1,4 +1,5 @@
 import type { BucketConfig, ImageSettings, LifecycleMode } from '../config/bucket-config.ts'
+import type { ConfigDocument } from '../config/config-document.ts'
 import type { ConfigValue } from '../config/config-path.ts'
 import { readConfigDocument } from '../config/edit-config.ts'
 import {
@@ -12,6 +13,7 @@ import { toPolicy } from '../config/write-config.ts'
 import type { CallOptions } from '../contract/call-options.ts'
 import type { StorageBackend } from '../contract/storage-backend.ts'
 import { formatStore } from '../layout/format-store.ts'
+import { BUCKET_CONFIG_KEY } from '../layout/keys.ts'
 
 /** Rules of retention; field names are those of the file and of `--output json`. */
 export interface LifecycleFields {
@@ -48,12 +50,15 @@ export interface ImageConfigResult {
   readonly sources: Readonly<Record<string, string>>
 }
 
-/** What a store's `s3lo.yaml` sets, of every scope. Throws `INTEGRITY` when it is not valid. */
+/**
+ * What a store's `s3lo.yaml` sets, of every scope. Throws `INTEGRITY` when it is not valid, and
+ * `NOT_FOUND` without a store.
+ */
 export async function getStoreConfig(
   backend: StorageBackend,
   options?: CallOptions,
 ): Promise<StoreConfigResult> {
-  const { document } = await readConfigDocument(backend, options)
+  const document = await readOfStore(backend, options)
   const { default: defaults, images, policies, chunked, chunkFormat } = document.config
   const entries = Object.entries(images).map(([key, value]) => [key, toSettings(value)] as const)
   return {
@@ -67,14 +72,15 @@ export async function getStoreConfig(
 
 /**
  * What holds for an image, each value with its source. For a glob: what holds for the images that
- * take their settings from that very key. Throws `INTEGRITY` when the file is not valid.
+ * take their settings from that very key. Throws `INTEGRITY` when the file is not valid, and
+ * `NOT_FOUND` without a store.
  */
 export async function getImageConfig(
   backend: StorageBackend,
   image: string,
   options?: CallOptions,
 ): Promise<ImageConfigResult> {
-  const { config } = (await readConfigDocument(backend, options)).document
+  const { config } = await readOfStore(backend, options)
   const pattern = patternOf(config, image)
   const effective = effectiveSettings(config, pattern)
   const { immutable, keepLast, maxAge, keepTags, mode } = effective
@@ -99,6 +105,18 @@ export async function getImageConfig(
       'lifecycle.mode': mode,
     }),
   }
+}
+
+/** A store that is not there sets nothing either, but was hardly what somebody asked about. */
+async function readOfStore(
+  backend: StorageBackend,
+  options?: CallOptions,
+): Promise<ConfigDocument> {
+  const { document, etag } = await readConfigDocument(backend, options)
+  // No object need be found: a listing fails where there is nothing to list.
+  if (etag === undefined)
+    await backend.list(BUCKET_CONFIG_KEY, options)[Symbol.asyncIterator]().next()
+  return document
 }
 
 /** Settings as the file and `--output json` have them; what is not set is absent. */

@@ -25,7 +25,7 @@ export async function list(
     else images.set(image, new Set([tag]))
   }
   for await (const { image, tag } of readTagEntries(backend, filter, options)) add(image, tag)
-  for await (const { image, tag } of readLegacyTags(backend, options)) {
+  for await (const { image, tag } of readLegacyTags(backend, filter, options)) {
     if (matchesFilter(image, filter)) add(image, tag)
   }
   return [...images]

@@ -54,18 +54,32 @@ export async function* readFallbackTags(
 }
 
 /**
- * Every tag of the v1.0.0 layout. Only folders that can hold one are listed, so that a bucket's
- * blobs and chunks are not walked for it.
+ * Every tag of the v1.0.0 layout below an image-name filter (empty, or ending in `/`). Only folders
+ * that can hold one are listed: a bucket's blobs and chunks are not walked for it, and neither is
+ * what else a directory holds that is no store.
  */
 export async function* readLegacyTags(
   backend: StorageBackend,
+  filter: string,
   options?: CallOptions,
 ): AsyncGenerator<TagName> {
+  if (filter !== '') {
+    if (RESERVED_PREFIXES.has(filter.slice(0, filter.indexOf('/') + 1))) return
+    yield* readLegacyFolder(backend, filter, options)
+    return
+  }
   for await (const folder of backend.listPrefixes('', options)) {
-    if (RESERVED_PREFIXES.has(folder)) continue
-    for await (const { key } of backend.list(folder, options)) {
-      const name = parseLegacyManifestKey(key)
-      if (name) yield name
-    }
+    if (!RESERVED_PREFIXES.has(folder)) yield* readLegacyFolder(backend, folder, options)
+  }
+}
+
+async function* readLegacyFolder(
+  backend: StorageBackend,
+  folder: string,
+  options?: CallOptions,
+): AsyncGenerator<TagName> {
+  for await (const { key } of backend.list(folder, options)) {
+    const name = parseLegacyManifestKey(key)
+    if (name) yield name
   }
 }

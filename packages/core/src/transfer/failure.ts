@@ -21,6 +21,8 @@ export interface Meaning {
   readonly text: string
   readonly hint?: string
   readonly retryable?: boolean
+  /** It holds for the whole bucket: the name of the object in it is left out. */
+  readonly ofBucket?: boolean
 }
 
 /** What every service says in words of its own. */
@@ -41,11 +43,16 @@ export const MEANING = {
 
 /** Makes a failure of its meaning; `what` names the object. `cause` must hold no credentials. */
 export function failureOf(meaning: Meaning, what: string, cause?: Error): Failure {
-  const { code, text, hint, retryable = false } = meaning
+  const { code, text, hint, retryable = false, ofBucket = false } = meaning
   // A clause with a subject of its own is set off; a verb follows the name.
   const hasSubject = /^(the|there|an?|another|nothing|no|[A-Z]\w*) /.test(text)
-  const message = `${what}${hasSubject ? ': ' : ' '}${text}`
+  const message = `${ofBucket ? bucketOf(what) : what}${hasSubject ? ': ' : ' '}${text}`
   return { error: new S3loError(code, message, { hint, cause }), retryable }
+}
+
+/** `s3://bucket` of `s3://bucket/key`; any other text as it is. */
+function bucketOf(what: string): string {
+  return /^[a-z0-9]+:\/\/[^/]+(?=\/)/.exec(what)?.[0] ?? what
 }
 
 const UNREACHABLE: Meaning = {
@@ -59,17 +66,28 @@ const UNTRUSTED: Meaning = {
   text: 'the certificate of the service is not trusted',
   hint: 'name the certificate of its authority in NODE_EXTRA_CA_CERTS',
 }
+// Which of both it is, only a text of OpenSSL says.
+const NO_TLS: Meaning = {
+  code: 'UNAVAILABLE',
+  text: 'the service did not agree on a TLS connection',
+  hint: 'check that the endpoint is meant to be https, and not http',
+}
+
+const NOBODY = 'nothing answers at this address'
+const UNKNOWN_HOST = 'the host name is not known'
 
 /** What the codes of Node's sockets mean. */
 const SOCKET_CODES: Readonly<Record<string, Meaning>> = {
   ENOTFOUND: {
     ...UNREACHABLE,
-    text: 'the host name is not known',
+    text: UNKNOWN_HOST,
     hint: 'check the spelling of the host name and the network',
     retryable: false,
   },
+  EPROTO: NO_TLS,
+  ERR_SSL_WRONG_VERSION_NUMBER: NO_TLS,
   EAI_AGAIN: { ...UNREACHABLE, text: 'the host name could not be looked up' },
-  ECONNREFUSED: { ...UNREACHABLE, text: 'nothing answers at this address' },
+  ECONNREFUSED: { ...UNREACHABLE, text: NOBODY },
   ECONNRESET: UNREACHABLE,
   ECONNABORTED: UNREACHABLE,
   EPIPE: UNREACHABLE,
@@ -97,12 +115,28 @@ export function networkFailure(error: unknown, what: string): Failure | undefine
   for (let depth = 0; depth < 5 && current instanceof Error; depth += 1) {
     const code = codeOf(current)
     const meaning = SOCKET_CODES[code] ?? (isProtocolCode(code) ? UNREACHABLE : undefined)
-    if (meaning) return failureOf(meaning, what, new Error(`${code}: ${current.message}`))
+    if (meaning) {
+      const text = withPlace(meaning.text, current)
+      return failureOf({ ...meaning, text }, what, new Error(`${code}: ${current.message}`))
+    }
     // Two addresses of one name failed: the errors of both are in a list.
     const [first] = current instanceof AggregateError ? (current.errors as unknown[]) : []
     current = first ?? current.cause
   }
   return undefined
+}
+
+/** Who reads it may not know which endpoint a setting or a profile has named. */
+function withPlace(text: string, error: Error): string {
+  if (text === NOBODY && 'address' in error && 'port' in error) {
+    const { address, port } = error
+    if (typeof address !== 'string' || typeof port !== 'number') return text
+    return `nothing answers at ${address.includes(':') ? `[${address}]` : address}:${port}`
+  }
+  if (text === UNKNOWN_HOST && 'hostname' in error && typeof error.hostname === 'string') {
+    return `the host name ${error.hostname} is not known`
+  }
+  return text
 }
 
 /** An attempt that made no progress for `stallMs` milliseconds. */

@@ -1,6 +1,6 @@
 import { createReadStream } from 'node:fs'
 import { open, stat } from 'node:fs/promises'
-import type { ImageSource, StreamingSource } from '@s3lo/core'
+import { type ImageSource, S3loError, type StreamingSource } from '@s3lo/core'
 import { toFileError } from '../file-error.ts'
 import { SNIFF_SIZE, sniffForm } from '../image/compression.ts'
 import { TarIndex } from '../tar/tar-index.ts'
@@ -27,10 +27,18 @@ export async function openArchive(
   )
 }
 
+function isDirectory(name: string, path: string): S3loError {
+  return new S3loError('INVALID_REFERENCE', `${name} is a directory`, {
+    hint: `a layout in a directory is oci:${path}`,
+  })
+}
+
 /** A pipe must not be opened to find out: what is read from it is gone. */
 async function isSeekableTar(path: string, name: string): Promise<boolean> {
   try {
-    if (!(await stat(path)).isFile()) return false
+    const stats = await stat(path)
+    if (stats.isDirectory()) throw isDirectory(name, path)
+    if (!stats.isFile()) return false
     const handle = await open(path)
     try {
       const { buffer, bytesRead } = await handle.read(Buffer.alloc(SNIFF_SIZE), 0, SNIFF_SIZE, 0)

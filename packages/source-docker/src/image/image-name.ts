@@ -26,12 +26,18 @@ export function parseImageName(text: string): Reference {
       'INVALID_REFERENCE',
       `${JSON.stringify(text.slice(0, 255))} is not an image name`,
       {
-        hint: 'image names are name[:tag] or name@sha256:…, in lower case',
+        hint: looksLikeFile(text)
+          ? 'an archive is docker-archive:FILE or oci-archive:FILE, a layout is oci:DIRECTORY'
+          : 'image names are name[:tag] or name@sha256:…, in lower case',
       },
     )
   }
   if (digest !== undefined) return { name, digest }
   return { name, tag: tag ?? 'latest' }
+}
+
+function looksLikeFile(text: string): boolean {
+  return /^[./~]|\\|\.tar/i.test(text)
 }
 
 function isName(name: string): boolean {
