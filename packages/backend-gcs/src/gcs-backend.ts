@@ -53,8 +53,8 @@ export interface GcsBackendOptions {
 
 const MEBIBYTE = 1024 * 1024
 const PART_BYTES = 8 * MEBIBYTE
-const PARALLEL_BYTES = 64 * MEBIBYTE
-const POOLED_PARTS = 8
+const PARALLEL_BYTES = 32 * MEBIBYTE
+const POOLED_PARTS = 4
 const DELETES_AT_ONCE = 16
 /** The key of an object's own metadata that a touch changes. */
 const TOUCHED = 's3lo_touched'
