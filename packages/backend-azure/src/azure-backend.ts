@@ -43,12 +43,12 @@ export interface AzureBackendOptions {
   readonly retry?: Partial<RetryPolicy> | undefined
   /** Bytes of a block; what is not longer is sent in one request. */
   readonly partBytes?: number | undefined
-  /** Parts under way at once in all transfers of one direction, beside one for each of them. */
+  /** Parts under way at once in all transfers of one direction, if those are not more. */
   readonly parallelParts?: number | undefined
 }
 
 const DELETES_AT_ONCE = 16
-const PARALLEL_PARTS = 6
+const PARALLEL_PARTS = 8
 
 /**
  * A container of Azure Blob Storage. Every blob is a block blob in the account's default tier: the

@@ -45,7 +45,7 @@ export interface GcsBackendOptions {
   readonly retry?: Partial<RetryPolicy> | undefined
   /** Bytes of a chunk, a multiple of 256 KiB; what is not longer is sent in one request. */
   readonly partBytes?: number | undefined
-  /** Memory for parts under way in all transfers together, beside one part of each (bytes). */
+  /** Memory for parts under way in all transfers together, if not one part of each is more (bytes). */
   readonly parallelBytes?: number | undefined
   /** For HTTPS_PROXY and NO_PROXY. */
   readonly env?: BackendOptions['env'] | undefined
@@ -53,7 +53,7 @@ export interface GcsBackendOptions {
 
 const MEBIBYTE = 1024 * 1024
 const PART_BYTES = 8 * MEBIBYTE
-const PARALLEL_BYTES = 16 * MEBIBYTE
+const PARALLEL_BYTES = 32 * MEBIBYTE
 const POOLED_PARTS = 4
 const DELETES_AT_ONCE = 16
 /** The key of an object's own metadata that a touch changes. */

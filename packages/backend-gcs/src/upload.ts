@@ -87,7 +87,7 @@ class Write {
     others: AsyncIterator<Part>,
     giveBack: (bytes: Uint8Array) => void,
   ): Promise<ObjectInfo> {
-    const { client } = this.#context
+    const { client, lanes } = this.#context
     let isUnsure = false
     const settings: CallSettings = {
       what: this.what,
@@ -101,6 +101,8 @@ class Write {
       resource: this.#resource(true),
       mediaType: this.#mediaType,
     })
+    const reserved = first.bytes.byteLength
+    lanes.take(reserved)
     try {
       return await this.#sendChunks(session, first, others, giveBack)
     } catch (error) {
@@ -108,6 +110,8 @@ class Write {
       const found = isUnsure && isSettled(error) ? await this.#findByMark() : undefined
       if (found) return found
       throw error
+    } finally {
+      lanes.giveBack(reserved)
     }
   }
 

@@ -1,4 +1,5 @@
 import { createHash, randomBytes } from 'node:crypto'
+import { Readable } from 'node:stream'
 import { type File, Storage } from '@google-cloud/storage'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { ACCOUNT, ACCOUNTS, backendOn, bytesIn, keysOf, textOf } from './double-backend.ts'
@@ -112,6 +113,26 @@ describe("Google's client and this backend", () => {
     await file('theirs').save(content)
     expect((await bytesIn(backend, 'theirs')).equals(content)).toBe(true)
     expect(await keysOf(backend.list('ours'))).toEqual(['ours'])
+  })
+
+  it('keep uploads apart that begin at once, also after one was cancelled', async () => {
+    const backend = backendOn(double, BUCKET, { partBytes: 256 * 1024 })
+    const bodies = Array.from({ length: 8 }, () => randomBytes(1_000_000))
+    const writes = (round: string): Promise<unknown>[] =>
+      bodies.map((body, index) => backend.put(`${round}-${index}`, body))
+    double.spoil()
+    const first = writes('first')
+    const broken = Readable.from([content.subarray(0, 1_000_000)])
+    const cancelled = backend.put('broken', broken, { size: content.byteLength })
+    await expect(cancelled).rejects.toMatchObject({ code: 'INTEGRITY' })
+    await Promise.all([...first, ...writes('second')])
+    for (const [index, body] of bodies.entries()) {
+      expect((await bytesIn(backend, `first-${index}`)).equals(body)).toBe(true)
+      expect((await bytesIn(backend, `second-${index}`)).equals(body)).toBe(true)
+    }
+    // No chunk was refused, so nothing had to be asked about.
+    const ranges = double.requests.map(({ headers }) => headers['content-range'] ?? '')
+    expect(ranges.filter((range) => range.startsWith('bytes */'))).toEqual([])
   })
 
   it('agree on what a touch is', async () => {

@@ -150,6 +150,7 @@ export class GcsDouble {
   readonly #rewrites = new Map<string, number>()
   readonly #faults = new Map<number, Fault>()
   #files = 0
+  #lastSession = 0
   #lastGeneration = 0n
 
   private constructor(options: GcsDoubleOptions, folder: string) {
@@ -387,7 +388,9 @@ export class GcsDouble {
     const resource = text.byteLength > 0 ? parse(text) : {}
     const contentType = request.headers['x-upload-content-type']
     const path = this.#newPath()
-    const id = `session-${this.#sessions.size + 1}`
+    // Not how many there are: that stands still while a file is opened, and sinks with each cancel.
+    this.#lastSession += 1
+    const id = `session-${this.#lastSession}`
     this.#sessions.set(id, {
       bucket,
       resource: { contentType, name: query.get('name'), ...resource },
@@ -413,7 +416,7 @@ export class GcsDouble {
     const id = query.get('upload_id') ?? ''
     const session = this.#sessions.get(id)
     if (!session) throw new Refusal(404, 'notFound')
-    // What a broken request had sent is there before the next one is heard.
+    // What a broken request has sent is there before the next one is heard.
     const { promise, resolve } = Promise.withResolvers<void>()
     const before = session.turn
     session.turn = promise

@@ -51,11 +51,11 @@ export interface S3BackendOptions extends BackendOptions {
   readonly retry?: Partial<RetryPolicy> | undefined
   /** Bytes of a part; what is not longer is sent in one request. S3 wants at least 5 MiB. */
   readonly partBytes?: number | undefined
-  /** Parts under way at once in all transfers of one direction, beside one for each of them. */
+  /** Parts under way at once in all transfers of one direction, if those are not more. */
   readonly parallelParts?: number | undefined
 }
 
-const PARALLEL_PARTS = 6
+const PARALLEL_PARTS = 8
 const ALL: BackendGuarantees = { createOnly: true, compareAndSwap: true, deadlines: true }
 const NONE: BackendGuarantees = { createOnly: false, compareAndSwap: false, deadlines: false }
 

@@ -1,7 +1,6 @@
 /**
- * Memory for the parts that are under way at once in all transfers of a backend together, beside
- * the one part that every transfer may always have: so none waits for another, and the sum is
- * bounded.
+ * Memory for the parts that are under way at once in all transfers of a backend together. One part
+ * every transfer may always have, so none waits for another; more only while there is room.
  */
 export class Lanes {
   #freeBytes: number
@@ -15,6 +14,11 @@ export class Lanes {
     if (this.#freeBytes < bytes) return false
     this.#freeBytes -= bytes
     return true
+  }
+
+  /** Reserves `bytes` whether they are free or not: for the one part that a transfer always has. */
+  take(bytes: number): void {
+    this.#freeBytes -= bytes
   }
 
   giveBack(bytes: number): void {

@@ -35,7 +35,7 @@ export class ParallelBody extends Readable {
   readonly #closing = new AbortController()
   readonly #pending: PendingPart[] = []
   #current: Readable
-  #reserved = 0
+  #reserved: number
   #nextStart: number
 
   constructor(first: Readable, options: ParallelBodyOptions) {
@@ -43,6 +43,8 @@ export class ParallelBody extends Readable {
     this.#options = options
     this.#current = first
     this.#nextStart = options.start
+    this.#reserved = options.partBytes
+    options.lanes.take(this.#reserved)
     this.#stopOn(options.signal)
     this.#listen()
   }
@@ -121,8 +123,9 @@ export class ParallelBody extends Readable {
     }
     this.#fill()
     if (this.#pending.length === 0) {
-      const start = this.#nextStart
-      this.#ask({ start, end: Math.min(start + partBytes, end) }, 0)
+      const part = { start: this.#nextStart, end: Math.min(this.#nextStart + partBytes, end) }
+      lanes.take(part.end - part.start)
+      this.#ask(part, part.end - part.start)
     }
     const [next] = this.#pending
     // A part that is still being opened comes back here.

@@ -51,17 +51,26 @@ export async function sendParts(
     size += bytes.byteLength
     underWay.add(part)
   }
+  let reserved = first.bytes.byteLength
+  lanes.take(reserved)
+  // Each part has its memory before it is read. Most are as long as the one before.
+  const startWithNext = async ({ bytes, isLast }: Part): Promise<void> => {
+    start(bytes, reserved)
+    reserved = 0
+    if (!isLast) reserved = await reserve(lanes, bytes.byteLength, underWay)
+  }
   try {
-    start(first.bytes, 0)
+    await startWithNext(first)
     if (!first.isLast) {
-      for await (const { bytes } of others) {
+      for await (const part of others) {
         signal.throwIfAborted()
-        // Aborted while it waited, it is refused by the part's own request.
-        start(bytes, await reserve(lanes, bytes.byteLength, underWay))
+        await startWithNext(part)
       }
     }
   } catch (error) {
     failure.abort(error)
+  } finally {
+    lanes.giveBack(reserved)
   }
   // Nothing may be left running, whether it went well or not.
   await Promise.all(underWay)
@@ -69,7 +78,7 @@ export async function sendParts(
   return { count, size }
 }
 
-/** Waits until `bytes` fit; a transfer with nothing under way needs no reservation. */
+/** Waits until `bytes` fit; a transfer with nothing under way does not wait. */
 async function reserve(
   lanes: Lanes,
   bytes: number,
@@ -79,5 +88,6 @@ async function reserve(
     if (lanes.tryTake(bytes)) return bytes
     await Promise.race(underWay)
   }
-  return 0
+  lanes.take(bytes)
+  return bytes
 }
