@@ -23,7 +23,7 @@ export type FromWorker =
 const CHUNK_SIZE = 256 * 1024
 
 /** How many chunks are on their way at once. They go back and forth, so that none becomes garbage. */
-const MAX_CHUNKS = 8
+const MAX_CHUNKS = 4
 
 /** A worker makes little garbage that lives: a small nursery keeps it from growing (MiB). */
 const NURSERY_SIZE = 8
