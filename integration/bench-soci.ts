@@ -1,48 +1,97 @@
 /**
- * Measures indexing a gzip layer and reading one small file of it, in a directory store:
- * `node --conditions=s3lo-source integration/bench-soci.ts LAYER.tar.gz PATH`.
+ * Measures indexing a gzip layer and reading one small file of it, in a directory store, against
+ * bars: `node --conditions=s3lo-source integration/bench-soci.ts LAYER.tar.gz PATH`.
  */
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { createReadStream } from 'node:fs'
 import { mkdtemp, rm, stat } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
-import { createGunzip } from 'node:zlib'
 import local from '@s3lo/backend-local/plugin'
 import { createHost, Digester, MEDIA_TYPE, toDocument } from '@s3lo/core'
 import soci from '@s3lo/soci/plugin'
+import { SourceCli } from './source-cli.ts'
 
+/** What a process took. */
+interface Cost {
+  readonly seconds: number
+  readonly cpuSeconds: number
+  readonly rssMb: number
+}
+
+const MAX_RSS_MB = 200
+/** Of the processor time that gunzip takes. */
+const MAX_BUILD_RATIO = 5
+/** Of a layer of 300 MB; larger ones have larger indexes. */
+const MAX_FETCHED_SHARE = (8 * 1024 * 1024) / 300e6
+const MAX_CAT_RATIO = 0.1
+
+const GUNZIP = `
+import { createReadStream } from 'node:fs'
+import { createGunzip } from 'node:zlib'
+const content = createReadStream(process.argv[1]).pipe(createGunzip({ chunkSize: 262144 }))
+for await (const _ of content) continue`
+const REPORT = `process.on('exit', () => {
+  const { userCPUTime, systemCPUTime, maxRSS } = process.resourceUsage()
+  process.stderr.write('cost ' + (userCPUTime + systemCPUTime) + ' ' + maxRSS + '\\n')
+})`
+const CLI = join(import.meta.dirname, '../apps/cli/src/main.ts')
 const [file = '', path = ''] = process.argv.slice(2)
 const folder = await mkdtemp(join(tmpdir(), 's3lo-bench-soci-'))
+let failures = 0
 try {
+  await SourceCli.open(folder)
   const ref = await publish()
-  const size = (await stat(file)).size
-  const gunzip = await seconds(async () => {
-    const content = createReadStream(file).pipe(createGunzip({ chunkSize: 256 * 1024 }))
-    for await (const _ of content) continue
-  })
-  report('gunzip', gunzip, size)
-  const host = createHost({ plugins: [local, soci] })
-  for (const [what, index] of [
-    ['cat, streamed', false],
-    ['cat --index', true],
-    ['cat, indexed', false],
-  ] as const) {
-    let fetched = 0
-    const took = await seconds(async () => {
-      const take = async (content: AsyncIterable<Uint8Array>): Promise<void> => {
-        for await (const _ of content) continue
-      }
-      const result = await host.cat(ref, path, take, { index })
-      fetched = result.fetched_bytes
-    })
-    report(what, took, fetched)
+  const { size } = await stat(file)
+  const gunzip = await measure(process.execPath, ['--input-type=module', '-e', GUNZIP, file])
+  const create = [CLI, 'soci', 'create', ref, '--min-layer-size', '0', '--quiet']
+  const build = await measure(process.execPath, ['--conditions=s3lo-source', ...create])
+  note('gunzip: processor (s)', gunzip.cpuSeconds)
+  note('soci create: processor (s)', build.cpuSeconds, gunzip.cpuSeconds * MAX_BUILD_RATIO)
+  note('soci create: RSS (MB)', build.rssMb, MAX_RSS_MB)
+  const tar = await measure('tar', ['-xzOf', file, path.replace(/^\//, '')])
+  const bytes = size * MAX_FETCHED_SHARE
+  for (const what of ['first', 'second']) {
+    const { fetched, seconds } = await cat(ref)
+    note(`cat, ${what}: fetched (MB)`, fetched / 1e6, bytes / 1e6)
+    note(
+      `cat, ${what}: wall (s), tar ${tar.seconds.toFixed(2)}`,
+      seconds,
+      tar.seconds * MAX_CAT_RATIO,
+    )
   }
-  process.stdout.write(`peak RSS ${Math.round(process.resourceUsage().maxRSS / 1024)} MiB\n`)
 } finally {
   await rm(folder, { recursive: true })
 }
+process.exitCode = failures === 0 ? 0 : 1
 
+function note(what: string, value: number, bar?: number): void {
+  const isOver = bar !== undefined && value > bar
+  if (isOver) failures += 1
+  const against = bar === undefined ? '' : `, bar ${bar.toFixed(2)}${isOver ? ': MISSED' : ''}`
+  process.stdout.write(`${what}: ${value.toFixed(2)}${against}\n`)
+}
+
+/** Runs a process to its end; one of Node says itself what it took. */
+async function measure(program: string, args: readonly string[]): Promise<Cost> {
+  const report = `data:text/javascript,${encodeURIComponent(REPORT)}`
+  const own = program === process.execPath ? ['--import', report] : []
+  const start = performance.now()
+  const child = spawn(program, [...own, ...args], {
+    stdio: ['ignore', 'ignore', 'pipe'],
+    env: { ...process.env, S3LO_PLUGIN_PATH: join(folder, 'plugins') },
+  })
+  let stderr = ''
+  child.stderr.on('data', (chunk: Buffer) => (stderr += chunk.toString()))
+  const [status] = (await once(child, 'close')) as [number | null]
+  if (status !== 0) throw new Error(`${program} ${args.join(' ')}: ${status}, ${stderr}`)
+  const seconds = (performance.now() - start) / 1000
+  const [, cpu = NaN, rss = NaN] = /cost (\d+) (\d+)\n$/.exec(stderr) ?? []
+  return { seconds, cpuSeconds: Number(cpu) / 1e6, rssMb: (Number(rss) * 1024) / 1e6 }
+}
 /** An image of the one layer. */
 async function publish(): Promise<string> {
   const store = await createHost({ plugins: [local] }).openStore({
@@ -66,9 +115,7 @@ async function publish(): Promise<string> {
     ),
     MEDIA_TYPE.ociConfig,
   )
-  await store.push(config.descriptor, async () =>
-    (await import('node:stream')).Readable.from([config.content]),
-  )
+  await store.push(config.descriptor, async () => Readable.from([config.content]))
   const manifest = {
     schemaVersion: 2,
     mediaType: MEDIA_TYPE.ociManifest,
@@ -81,13 +128,13 @@ async function publish(): Promise<string> {
   return `local://${folder}//app:v1`
 }
 
-async function seconds(work: () => Promise<void>): Promise<number> {
+/** Reads the file once, in this process. */
+async function cat(ref: string): Promise<{ fetched: number; seconds: number }> {
   const start = performance.now()
-  await work()
-  return (performance.now() - start) / 1000
-}
-
-function report(what: string, took: number, bytes: number): void {
-  const mebibytes = bytes / 1024 / 1024
-  process.stdout.write(`${what}: ${took.toFixed(2)} s, ${mebibytes.toFixed(1)} MiB\n`)
+  const take = async (content: AsyncIterable<Uint8Array>): Promise<void> => {
+    for await (const _ of content) continue
+  }
+  const host = createHost({ plugins: [local, soci] })
+  const { fetched_bytes: fetched } = await host.cat(ref, path, take, { platform: 'linux/amd64' })
+  return { fetched, seconds: (performance.now() - start) / 1000 }
 }

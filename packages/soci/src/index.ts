@@ -47,7 +47,7 @@ export {
   sociPrefetchMediaType,
   unmarshalIndex,
 } from './index/soci-index.ts'
-export { buildZtoc } from './ztoc/build.ts'
+export { buildZtoc, type BuildZtocOptions } from './ztoc/build.ts'
 export {
   extractEntry,
   type ExtractOptions,

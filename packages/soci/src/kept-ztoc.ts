@@ -1,5 +1,7 @@
+import type { Readable } from 'node:stream'
+import { pipeline } from 'node:stream/promises'
 import { promisify } from 'node:util'
-import { zstdCompress, zstdDecompress } from 'node:zlib'
+import { createZstdCompress, zstdCompress, zstdDecompress } from 'node:zlib'
 import { type Descriptor } from '@s3lo/core'
 import { S3loError } from '@s3lo/core/plugin'
 import { decodeZtoc } from './ztoc/flatbuffer.ts'
@@ -11,6 +13,15 @@ export const MAX_ZTOC_BYTES = 512 * 1024 * 1024
 /** The form in which a zTOC is kept beside its layer: compressed, as most of it is tar content. */
 export async function packZtoc(content: Uint8Array): Promise<Uint8Array> {
   return promisify(zstdCompress)(content)
+}
+
+/** The same of a zTOC that is read, of which only the packed bytes are held. Throws what reading throws. */
+export async function packZtocStream(content: Readable): Promise<Uint8Array> {
+  const packed: Uint8Array[] = []
+  await pipeline(content, createZstdCompress(), async (chunks: AsyncIterable<Uint8Array>) => {
+    for await (const chunk of chunks) packed.push(chunk)
+  })
+  return Buffer.concat(packed)
 }
 
 /** A zTOC as {@link packZtoc} made it, checked against the layer. Throws `INTEGRITY`. */

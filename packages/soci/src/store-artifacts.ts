@@ -6,7 +6,6 @@ import {
   type ImageStore,
   layerIndexKey,
   type ManifestDocument,
-  readAll,
   type Reference,
 } from '@s3lo/core'
 import { ArtifactsDb } from './artifacts/artifacts-db.ts'
@@ -17,7 +16,7 @@ import {
   sociIndexArtifactType,
   sociLayerMediaType,
 } from './index/soci-index.ts'
-import { MAX_ZTOC_BYTES, packZtoc } from './kept-ztoc.ts'
+import { packZtocStream } from './kept-ztoc.ts'
 
 /** The SOCI artifacts of a store, wherever their version keeps them. */
 export class StoreArtifacts implements ImageSource, SociBlobStore {
@@ -106,7 +105,7 @@ export class StoreArtifacts implements ImageSource, SociBlobStore {
       const key = layerIndexKey('soci', layer)
       if (await backend.head(key, options)) continue
       const stream = await this.fetch({ mediaType, digest, size }, options)
-      const packed = await packZtoc(await readAll(stream, MAX_ZTOC_BYTES, `zTOC ${digest}`))
+      const packed = await packZtocStream(stream)
       await backend.put(key, packed, { ...options, size: packed.byteLength })
     }
   }

@@ -32,7 +32,12 @@ export default class SociConvertCommand extends BuildCommand {
       const to = parseExplicitReference(this.#destination())
       const { signal } = options
       const root = await artifacts.store.resolve(reference, { signal })
-      const builder = new IndexBuilder(artifacts, artifacts, artifacts.db, this.builderOptions())
+      const builder = new IndexBuilder(
+        artifacts,
+        artifacts,
+        artifacts.db,
+        this.builderOptions(options),
+      )
       const platforms = this.chosenPlatforms()
       const { allPlatforms } = this
       const converted = await convert(builder, root, { platforms, allPlatforms, signal })

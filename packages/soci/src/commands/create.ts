@@ -17,10 +17,16 @@ export default class SociCreateCommand extends BuildCommand {
   })
 
   override execute(): Promise<number> {
-    return this.onImage('v1', async (artifacts, reference, { options: { signal } }) => {
+    return this.onImage('v1', async (artifacts, reference, { options }) => {
+      const { signal } = options
       const root = await artifacts.store.read(reference, { signal })
       const manifest = parseManifest(root.content, root.descriptor.digest)
-      const builder = new IndexBuilder(artifacts, artifacts, artifacts.db, this.builderOptions())
+      const builder = new IndexBuilder(
+        artifacts,
+        artifacts,
+        artifacts.db,
+        this.builderOptions(options),
+      )
       const single =
         manifest.kind === 'manifest'
           ? [await manifestPlatform(artifacts, root, { signal })]

@@ -8,7 +8,7 @@ import {
   type Platform,
   type StoreReference,
 } from '@s3lo/core'
-import { S3loError } from '@s3lo/core/plugin'
+import { type ProgressOptions, S3loError } from '@s3lo/core/plugin'
 import { Command, Option } from 'clipanion'
 import type { IndexBuilderOptions, IndexWithMetadata } from '../index/build.ts'
 import { type IndexVersion, parseOptimization } from '../index/soci-index.ts'
@@ -49,8 +49,9 @@ export abstract class BuildCommand extends Command<CommandContext> {
     description: 'build again what is there, and overwrite an immutable tag',
   })
 
-  protected builderOptions(): IndexBuilderOptions {
+  protected builderOptions({ onProgress }: ProgressOptions): IndexBuilderOptions {
     return {
+      onProgress,
       spanSize: parseBytes('--span-size', this.spanSize),
       minLayerSize: parseBytes('--min-layer-size', this.minLayerSize),
       optimizations: this.optimizations?.map(parseOptimization),

@@ -5,6 +5,7 @@ import {
   forEachConcurrent,
   type ImageSource,
   isS3loError,
+  type ProgressOptions,
   S3loError,
 } from '@s3lo/core/plugin'
 import {
@@ -59,7 +60,7 @@ export interface SociBlobStore {
 }
 
 /** How indexes are built. */
-export interface IndexBuilderOptions {
+export interface IndexBuilderOptions extends ProgressOptions {
   /** Uncompressed bytes of a span. Default: 4 MiB. */
   readonly spanSize?: number | undefined
   /** Compressed bytes a layer must have to be indexed. Default: 10 MiB. */
@@ -110,6 +111,8 @@ export class IndexBuilder {
   readonly #spanSize: number
   readonly #minLayerSize: number
   readonly #tool: string
+  /** What was read so far or is being read: how many layers there are to read shows as they come. */
+  #planned = { blobs: 0, bytes: 0 }
 
   /** Throws `USAGE` for sizes that are negative. */
   constructor(
@@ -265,8 +268,12 @@ export class IndexBuilder {
     signal: AbortSignal,
   ): Promise<BuiltZtoc | undefined> {
     const content = await this.contentStore.fetch(layer, { signal })
+    const { onProgress } = this.#options
+    this.#planned = { blobs: this.#planned.blobs + 1, bytes: this.#planned.bytes + layer.size }
+    onProgress?.({ type: 'plan', ...this.#planned })
     try {
       return await buildZtoc(content, {
+        onRead: (delta) => onProgress?.({ type: 'bytes', descriptor: layer, delta }),
         spanSize: this.#spanSize,
         buildToolIdentifier: this.#tool,
         algorithm,

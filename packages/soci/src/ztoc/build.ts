@@ -23,12 +23,17 @@ export type FromWorker =
 const CHUNK_SIZE = 256 * 1024
 
 /** How many chunks are on their way at once. They go back and forth, so that none becomes garbage. */
-const MAX_CHUNKS = 8
+const MAX_CHUNKS = 4
 
 /** A worker makes little garbage that lives: a small nursery keeps it from growing (MiB). */
 const NURSERY_SIZE = 8
 
 const IS_SOURCE = import.meta.url.endsWith('.ts')
+
+export interface BuildZtocOptions extends ZtocOptions, CallOptions {
+  /** Told of the bytes of each piece that was read. */
+  readonly onRead?: ((bytes: number) => void) | undefined
+}
 
 /**
  * Builds the zTOC of a layer in one pass over its content, in a thread of its own. Throws
@@ -37,14 +42,14 @@ const IS_SOURCE = import.meta.url.endsWith('.ts')
  */
 export async function buildZtoc(
   content: Readable,
-  { signal, ...options }: ZtocOptions & CallOptions = {},
+  { signal, onRead, ...options }: BuildZtocOptions = {},
 ): Promise<BuiltZtoc> {
   const thread = new BuilderThread(options)
   const abort = (): void => thread.fail(signal?.reason)
   signal?.addEventListener('abort', abort, { once: true })
   try {
     signal?.throwIfAborted()
-    await Promise.race([feed(content, thread), thread.result])
+    await Promise.race([feed(content, thread, onRead), thread.result])
     return await thread.result
   } finally {
     signal?.removeEventListener('abort', abort)
@@ -53,10 +58,15 @@ export async function buildZtoc(
   }
 }
 
-async function feed(content: Readable, thread: BuilderThread): Promise<void> {
+async function feed(
+  content: Readable,
+  thread: BuilderThread,
+  onRead: BuildZtocOptions['onRead'],
+): Promise<void> {
   let chunk = new Uint8Array(await thread.take())
   let filled = 0
   for await (const part of content as AsyncIterable<Uint8Array>) {
+    onRead?.(part.byteLength)
     for (let at = 0; at < part.byteLength;) {
       const piece = part.subarray(at, at + chunk.length - filled)
       chunk.set(piece, filled)

@@ -29,16 +29,17 @@ export interface Ztoc {
 /** As the file format spells them. */
 const ALGORITHM_CODE = { gzip: 1, uncompressed: 2 } as const
 
-/** About what an entry takes, for the first size of the buffer. */
-const ENTRY_BYTES = 300
+/** What an entry takes beside its texts, and a record or digest beside its own: at most (bytes). */
+const ENTRY_BYTES = 240
+const RECORD_BYTES = 48
+const DIGEST_BYTES = 90
 
 /**
  * The bytes of a zTOC, identical to the original's for identical content. The buffer grows
  * downwards, so the order in which things are made here decides the bytes.
  */
 export function encodeZtoc(ztoc: Ztoc): Uint8Array {
-  const size = ztoc.checkpoints.length + ENTRY_BYTES * ztoc.entries.length
-  const builder = new Builder(size + 100 * ztoc.spanDigests.length + 1024)
+  const builder = new Builder(roomFor(ztoc))
   const version = builder.createString(ztoc.version)
   const tool = builder.createString(ztoc.buildToolIdentifier)
   const toc = addToc(builder, ztoc.entries)
@@ -52,6 +53,16 @@ export function encodeZtoc(ztoc: Ztoc): Uint8Array {
   builder.addFieldOffset(5, compression, 0)
   builder.finish(builder.endObject())
   return builder.asUint8Array()
+}
+
+/** Enough for all of it, as a buffer that grows is twice as large, and there is the old one as well. */
+function roomFor({ checkpoints, entries, spanDigests }: Ztoc): number {
+  let size = 1024 + checkpoints.length + DIGEST_BYTES * spanDigests.length
+  for (const { name, linkname, uname, gname, paxRecords } of entries) {
+    size += ENTRY_BYTES + name.length + linkname.length + uname.length + gname.length
+    for (const [key, value] of paxRecords) size += RECORD_BYTES + key.length + value.length
+  }
+  return size
 }
 
 function addToc(builder: Builder, entries: readonly TocEntry[]): number {

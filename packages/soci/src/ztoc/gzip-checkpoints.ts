@@ -10,16 +10,13 @@ import {
   zlibInflateReset2,
   ZStream,
 } from 'pako'
-import { encodeCheckpoint, joinCheckpoints, WINDOW_SIZE } from './zinfo.ts'
+import { GzipZinfoWriter, WINDOW_SIZE } from './zinfo.ts'
 
 /** Tells zlib to expect a gzip header and trailer, and nothing else. */
 const GZIP_WINDOW_BITS = 15 + 16
 
 /** How much output is gathered before it is passed on (bytes). */
 const OUTPUT_SIZE = 512 * 1024
-
-/** More checkpoints than this are refused, so that no layer can exhaust memory (bytes). */
-const MAX_CHECKPOINT_BYTES = 512 * 1024 * 1024
 
 /** Bits of zlib's `data_type` when it stops at the end of a block. */
 const UNUSED_BITS = 7
@@ -51,7 +48,7 @@ export class GzipCheckpoints {
   readonly #stream = new ZStream()
   /** The window of what was passed on, then what was not. */
   readonly #output = new Uint8Array(WINDOW_SIZE + OUTPUT_SIZE)
-  readonly #records: Uint8Array[] = []
+  readonly #zinfo: GzipZinfoWriter
   readonly #digests: string[] = []
   #hash: Hash | undefined
   /** How much of the current chunk is in the hash. */
@@ -65,6 +62,7 @@ export class GzipCheckpoints {
 
   constructor(options: GzipCheckpointsOptions) {
     this.#options = options
+    this.#zinfo = new GzipZinfoWriter(options.spanSize)
     this.#stream.output = this.#output
     this.#stream.next_out = WINDOW_SIZE
     this.#stream.avail_out = OUTPUT_SIZE
@@ -88,8 +86,7 @@ export class GzipCheckpoints {
     if (!this.#memberEnded) throw corrupt(`it breaks off after ${this.#compressed} bytes`)
     this.#passOn()
     this.#endSpan()
-    const checkpoints = joinCheckpoints(this.#records, this.#options.spanSize)
-    return { spanDigests: this.#digests, checkpoints }
+    return { spanDigests: this.#digests, checkpoints: this.#zinfo.finish() }
   }
 
   #step(chunk: Uint8Array): void {
@@ -116,7 +113,7 @@ export class GzipCheckpoints {
 
   #blockEnded(chunk: Uint8Array): void {
     const { spanSize, keepDuplicates = false } = this.#options
-    const isFirst = this.#records.length === 0 || (keepDuplicates && this.#uncompressed === 0)
+    const isFirst = this.#zinfo.count === 0 || (keepDuplicates && this.#uncompressed === 0)
     if (!isFirst && this.#uncompressed - this.#lastCheckpoint <= spanSize) return
     const { next_in: at, next_out: end, data_type: dataType } = this.#stream
     const bits = dataType & UNUSED_BITS
@@ -127,15 +124,12 @@ export class GzipCheckpoints {
       this.#hash.update(Uint8Array.of((at > 0 ? chunk[at - 1] : undefined) ?? this.#previousByte))
     this.#hashed = at
     this.#lastCheckpoint = this.#uncompressed
-    this.#records.push(
-      encodeCheckpoint({
-        compressedOffset: this.#compressed,
-        uncompressedOffset: this.#uncompressed,
-        bits,
-        window: this.#output.subarray(end - WINDOW_SIZE, end),
-      }),
-    )
-    if (this.#records.length * WINDOW_SIZE > MAX_CHECKPOINT_BYTES) throw tooManyCheckpoints()
+    this.#zinfo.add({
+      compressedOffset: this.#compressed,
+      uncompressedOffset: this.#uncompressed,
+      bits,
+      window: this.#output.subarray(end - WINDOW_SIZE, end),
+    })
   }
 
   #endSpan(): void {
@@ -155,12 +149,4 @@ export class GzipCheckpoints {
 
 function corrupt(what: string): S3loError {
   return new S3loError('INTEGRITY', `the layer is not valid gzip: ${what}`)
-}
-
-function tooManyCheckpoints(): S3loError {
-  return new S3loError(
-    'UNSUPPORTED',
-    `the layer needs over ${MAX_CHECKPOINT_BYTES} bytes of checkpoints`,
-    { hint: 'choose a larger span size' },
-  )
 }

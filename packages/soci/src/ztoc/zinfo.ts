@@ -26,22 +26,57 @@ export interface GzipZinfo {
   readonly checkpoints: readonly Checkpoint[]
 }
 
-/** One record of a zinfo, to be joined by {@link joinCheckpoints}. */
-export function encodeCheckpoint(checkpoint: Checkpoint): Uint8Array {
-  const record = Buffer.allocUnsafeSlow(RECORD_SIZE)
-  record.writeBigInt64LE(BigInt(checkpoint.compressedOffset), 0)
-  record.writeBigInt64LE(BigInt(checkpoint.uncompressedOffset), 8)
-  record[16] = checkpoint.bits
-  record.set(checkpoint.window, 17)
-  return record
-}
+/** More checkpoints than this are refused, so that no layer can exhaust memory (bytes). */
+const MAX_BYTES = 512 * 1024 * 1024
 
-/** The zinfo of version 2: a header and the records. */
-export function joinCheckpoints(records: readonly Uint8Array[], spanSize: number): Uint8Array {
-  const header = Buffer.alloc(HEADER_SIZE)
-  header.writeInt32LE(records.length, 0)
-  header.writeBigInt64LE(BigInt(spanSize), 4)
-  return Buffer.concat([header, ...records])
+/** Grown by so many records at once. */
+const RECORDS_PER_STEP = 32
+
+/** The zinfo of version 2, made in place: no record is ever copied, as they are most of a zTOC. */
+export class GzipZinfoWriter {
+  readonly #spanSize: number
+  /** Only what it has grown to takes memory. */
+  readonly #buffer = new ArrayBuffer(HEADER_SIZE, { maxByteLength: MAX_BYTES })
+  #count = 0
+
+  constructor(spanSize: number) {
+    this.#spanSize = spanSize
+  }
+
+  /** How many checkpoints there are. */
+  get count(): number {
+    return this.#count
+  }
+
+  /** Throws `UNSUPPORTED` for more than a zTOC may have. */
+  add(checkpoint: Checkpoint): void {
+    const at = HEADER_SIZE + this.#count * RECORD_SIZE
+    this.#reserve(at + RECORD_SIZE)
+    const record = Buffer.from(this.#buffer, at, RECORD_SIZE)
+    record.writeBigInt64LE(BigInt(checkpoint.compressedOffset), 0)
+    record.writeBigInt64LE(BigInt(checkpoint.uncompressedOffset), 8)
+    record[16] = checkpoint.bits
+    record.set(checkpoint.window, 17)
+    this.#count += 1
+  }
+
+  /** The bytes; they are not copied, so that nothing may be added afterwards. */
+  finish(): Uint8Array {
+    const header = Buffer.from(this.#buffer, 0, HEADER_SIZE)
+    header.writeInt32LE(this.#count, 0)
+    header.writeBigInt64LE(BigInt(this.#spanSize), 4)
+    return new Uint8Array(this.#buffer, 0, HEADER_SIZE + this.#count * RECORD_SIZE)
+  }
+
+  #reserve(size: number): void {
+    if (size > MAX_BYTES) {
+      throw new S3loError('UNSUPPORTED', `the layer needs over ${MAX_BYTES} bytes of checkpoints`, {
+        hint: 'choose a larger span size',
+      })
+    }
+    if (size <= this.#buffer.byteLength) return
+    this.#buffer.resize(Math.min(MAX_BYTES, size + RECORDS_PER_STEP * RECORD_SIZE))
+  }
 }
 
 /** Reads a gzip zinfo of either version. Throws `INTEGRITY` unless its length is what its count says. */

@@ -178,7 +178,11 @@ const compressor = fc.oneof(
 
 const tarFile = fc.record({
   text: fc.boolean(),
-  size: fc.oneof(fc.integer({ min: 0, max: 2000 }), fc.integer({ min: 0, max: 60_000 })),
+  // Mostly small: 2 000 tars are to take seconds. Some are longer than the window.
+  size: fc.oneof(
+    { weight: 9, arbitrary: fc.integer({ min: 0, max: 3000 }) },
+    { weight: 1, arbitrary: fc.integer({ min: 0, max: 60_000 }) },
+  ),
   xattr: fc.boolean(),
   seed: fc.nat(),
 })
@@ -197,7 +201,7 @@ describe('any layer', () => {
   test('every file of 2 000 random tars comes back, and a flipped bit never passes', async () => {
     await fc.assert(
       fc.asyncProperty(
-        fc.array(tarFile, { minLength: 1, maxLength: 5 }),
+        fc.array(tarFile, { minLength: 1, maxLength: 4 }),
         compressor,
         fc.oneof(fc.constantFrom(1, 512, 4096, 65_536), fc.integer({ min: 1, max: 100_000 })),
         fc.nat(),
@@ -212,7 +216,7 @@ describe('any layer', () => {
           ])
           const layer = Buffer.from(compress(tar))
           // A span for every 100 bytes makes 32 KiB each: fewer where there would be too many.
-          const ztoc = open(layer, { spanSize: Math.max(spanSize, Math.ceil(tar.length / 40)) })
+          const ztoc = open(layer, { spanSize: Math.max(spanSize, Math.ceil(tar.length / 20)) })
           for (const [i, expected] of contents.entries()) {
             expect((await content(ztoc, layer, `./f${i}`)).equals(expected)).toBe(true)
           }
