@@ -141,7 +141,7 @@ function reversed(value: number, count: number): number {
 }
 
 /** Fixed-Huffman blocks of literals only, of `block` bytes each. */
-export function fixed(content: Buffer, block: number): Buffer {
+function fixed(content: Buffer, block: number): Buffer {
   const writer = new BitWriter()
   for (let at = 0; at === 0 || at < content.length; at += block) {
     writer.block(content.subarray(at, at + block), at + block >= content.length)
@@ -150,14 +150,14 @@ export function fixed(content: Buffer, block: number): Buffer {
 }
 
 /** One empty block, then all of the content in a last one. */
-export function emptyThenFixed(content: Buffer): Buffer {
+function emptyThenFixed(content: Buffer): Buffer {
   const writer = new BitWriter()
   writer.block(Buffer.alloc(0), false)
   writer.block(content, true)
   return writer.end()
 }
 
-export function deflated(content: Buffer, options?: ZlibOptions): Buffer {
+function deflated(content: Buffer, options?: ZlibOptions): Buffer {
   return gz(deflateRawSync(content, options), content)
 }
 
