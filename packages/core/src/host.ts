@@ -26,6 +26,8 @@ import type { ValidateOptions, ValidateResult } from './operations/validate.ts'
 import type { ImageStore } from './store/image-store.ts'
 
 export type { ScannerChoice, ValidationChoice } from './host/examinations.ts'
+// Here as well as in the main entry: what a command that only lists can afford to load.
+export { parseStoreReference } from './layout/store-reference.ts'
 export type { HostOptions } from './host/opener.ts'
 
 /** The operations of s3lo, by reference string: what the command line runs and libraries use. */

@@ -1,4 +1,5 @@
-import { type Host, type ListedImage, type OperationOptions, parseStoreReference } from '@s3lo/core'
+import type { Host, ListedImage, OperationOptions } from '@s3lo/core'
+import { parseStoreReference } from '@s3lo/core/host'
 import { Command, Option } from 'clipanion'
 import { type Output, S3loCommand } from '../command.ts'
 import { escapeText } from '../render/text.ts'
