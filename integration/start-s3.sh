@@ -145,6 +145,10 @@ rgw enable ops log = false
 rgw dynamic resharding = false
 rgw override bucket index max shards = 1
 rgw lc debug interval = 10
+# Deleted content is freed soon: the store has only so much memory.
+rgw gc obj min wait = 60
+rgw gc processor period = 30
+rgw gc processor max time = 30
 CONF
 }
 
