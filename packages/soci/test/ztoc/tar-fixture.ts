@@ -1,4 +1,4 @@
-import { crc32, deflateRawSync, type ZlibOptions } from 'node:zlib'
+import { crc32 } from 'node:zlib'
 import {
   padTar as pad,
   TAR_END as END,
@@ -155,10 +155,6 @@ function emptyThenFixed(content: Buffer): Buffer {
   writer.block(Buffer.alloc(0), false)
   writer.block(content, true)
   return writer.end()
-}
-
-function deflated(content: Buffer, options?: ZlibOptions): Buffer {
-  return gz(deflateRawSync(content, options), content)
 }
 
 const FULL_HEADER = Buffer.from('1f8b081e0000000000ff0400616200006e2e74617200636d00', 'hex')
