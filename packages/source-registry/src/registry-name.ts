@@ -85,11 +85,21 @@ function splitHost(text: string, name: string): { readonly host: string; readonl
   // Only what looks like a host is one: `team/app` is on Docker Hub.
   const isHost = /[.:]/.test(first) || first === 'localhost' || first !== first.toLowerCase()
   if (slash < 0 || !isHost) return { host: DOCKER_HUB, rest: text }
-  if (!HOST.test(first) || Number(/:(\d+)$/.exec(first)?.[1] ?? 0) > 65_535) {
+  if (!HOST.test(first) || !isSameInUrl(first)) {
     throw invalid(name, `names no host: ${JSON.stringify(first)}`)
   }
   const host = first.toLowerCase()
   return { host: DOCKER_HUB_NAMES.has(host) ? DOCKER_HUB : host, rest: text.slice(slash + 1) }
+}
+
+/**
+ * True for a host that a URL names as it is written: `registry.1` is none, since a number at the end
+ * makes it an address, and `127.1` is another one than it seems.
+ */
+function isSameInUrl(host: string): boolean {
+  const name = host.replace(/:\d+$/, '')
+  const parsed = URL.parse(`https://${host}`)?.hostname
+  return parsed !== undefined && (name.startsWith('[') || parsed === name.toLowerCase())
 }
 
 function splitTag(

@@ -71,6 +71,8 @@ describe('a name', () => {
     'a'.repeat(64),
     `ghcr.io/${'a'.repeat(256)}`,
     'host:99999/app',
+    'registry.1/app',
+    '127.1/app',
     'host:port/app',
     'ho_st.io/app',
     '-host.io/app',
