@@ -24,6 +24,7 @@ export default defineConfig({
             'integration/*.test.ts',
           ],
           exclude: ['**/conformance.test.ts'],
+          setupFiles: ['scripts/fixed-seed.ts'],
           testTimeout: 20_000,
           // Vite would take clipanion's build for bundlers, which Node cannot load.
           server: { deps: { inline: ['clipanion'] } },
@@ -34,6 +35,7 @@ export default defineConfig({
         test: {
           name: 'contract',
           include: ['packages/*/test/conformance.test.ts'],
+          setupFiles: ['scripts/fixed-seed.ts'],
           testTimeout: 60_000,
         },
       },

@@ -96,6 +96,8 @@ describe('a name', () => {
         if (code !== 'none') return
         const { host, apiHost, reference } = parseRegistryName(text)
         expect(URL.canParse(`https://${apiHost}/v2/${reference.name}/`)).toBe(true)
+        // A host of one word is known by its capitals, which are gone: `A/app` is on `a`.
+        if (!/[.:]/.test(host) && host !== 'localhost') return
         const again = parseRegistryName(
           `${host}/${reference.name}${reference.tag === undefined ? '' : `:${reference.tag}`}`,
         )
