@@ -46,7 +46,6 @@ export default defineConfig({
           include: ['packages/*/test/**/*.integration.ts', 'integration/**/*.integration.ts'],
           testTimeout: 600_000,
           hookTimeout: 600_000,
-          fileParallelism: false,
         },
       },
       {
