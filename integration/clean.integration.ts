@@ -46,7 +46,10 @@ describe.each(cloudStores(folder))('clean on $name', (place) => {
   it('deletes what a deleted tag leaves and no more', async () => {
     const { scheme } = backend
     await deleteTag(store, { scheme, bucket, image: 'app', ...V1 })
-    expect(await clean(store, '', { graceMs: 0 })).toMatchObject({ dry_run: true, deleted: 2 })
+    // Some stores date what they get to the next whole second, and a dry run asks this machine's clock.
+    const now = (): number => Date.now() + 2000
+    const dryRun = await clean(store, '', { graceMs: 0, now })
+    expect(dryRun).toMatchObject({ dry_run: true, deleted: 2 })
     expect(await keys('blobs/')).toHaveLength(5)
     expect(await clean(store, '', NOW)).toMatchObject({ deleted: 2, failed: [], unreadable: [] })
     expect(await readWhole(backend, V2, [two])).toBe(two.root.descriptor.digest)

@@ -17,15 +17,17 @@ else it.skip('an S3 service is not there', () => {})
 
 const weak = requiredServer('swift', 'integration/start-s3.sh')
 // Swift is so slow that its matrix would take minutes; Ceph shows the same.
-if (weak) testAgainst('backend-s3 on Swift', weak, { withFaults: false })
+if (weak) testAgainst('backend-s3 on Swift', weak, { withFaults: false, isWeak: true })
 else it.skip('a weak S3 service is not there', () => {})
 
 /** How a service is tested. */
 interface Extent {
   readonly withFaults: boolean
+  /** Lets several writers win at times: it is tested as what it is once that has shown. */
+  readonly isWeak?: boolean
 }
 
-function testAgainst(name: string, server: S3Server, { withFaults }: Extent): void {
+function testAgainst(name: string, server: S3Server, { withFaults, isWeak = false }: Extent): void {
   const client = clientOf(server)
   const env = {
     AWS_ACCESS_KEY_ID: server.key,
@@ -57,7 +59,16 @@ function testAgainst(name: string, server: S3Server, { withFaults }: Extent): vo
   }
 
   describeBackend(name, {
-    open: async () => open(await newBucket()),
+    open: async () => {
+      const bucket = await newBucket()
+      for (let look = 1; ; look++) {
+        const backend = open(bucket)
+        if (!isWeak || look === 10 || !(await backend.proveGuarantees()).createOnly) return backend
+        await backend.close()
+        // The proof was luck, and is forgotten.
+        rmSync(join(cache, 's3lo'), { recursive: true, force: true })
+      }
+    },
     openAgain: async ({ bucket }) => open(bucket),
     openDenied: async () =>
       new S3Backend('denied', {
