@@ -100,6 +100,31 @@ describe('a publication in a store', () => {
     expect(world.blobs('head')).toBe(61)
   })
 
+  it('keeps its pins until its own tag is there, whatever is published with it', async () => {
+    const world = new World()
+    const tags = ['sig', 'att', 'sbom'].map(
+      (suffix) => `sha256-${large.root.descriptor.digest.slice(7)}.${suffix}`,
+    )
+    const signatures = tags.map((tag) => [`app:${tag}`, imageFixture({ layers: [tag] })] as const)
+    const source = new FixtureSource({ 'app:v1': large, ...Object.fromEntries(signatures) })
+    Object.assign(source, {
+      tags: async function* () {
+        yield* ['v1', ...tags]
+      },
+    })
+    await copy({ source, reference: V1 }, { target: world.target, reference: V1 })
+    const written = world.backend.calls.map(({ method, key }) => `${method} ${key}`)
+    const pin = written.find((call) => call.startsWith('put .s3lo/gc/pins/')) ?? ''
+    const published = written.indexOf('put manifests/app/v1/manifest.json')
+    expect(tags.map((tag) => written.includes(`put manifests/app/${tag}/manifest.json`))).toEqual([
+      true,
+      true,
+      true,
+    ])
+    expect(written.indexOf(pin.replace('put', 'delete'))).toBeGreaterThan(published)
+    expect(await world.pins()).toEqual([])
+  })
+
   it('removes its pins when it fails', async () => {
     const world = new World()
     const failure = new S3loError('FORBIDDEN', 'no')

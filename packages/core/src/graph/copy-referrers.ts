@@ -100,8 +100,26 @@ async function copyOne(
   return true
 }
 
-/** Its blobs are of no count beside those of the image: only notices are passed on. */
+/**
+ * A publication of its own: publishing gives up what it protects, and the image around it and other
+ * tags beside it are not published yet.
+ */
 async function copyTagged(
+  source: ImageSource,
+  to: RepositoryOf<ImageTarget>,
+  referrer: Referrer & { readonly tag: string },
+  options: CopyReferrersOptions,
+): Promise<void> {
+  const begun = to.end.begin?.()
+  try {
+    await publishTagged(source, { ...to, end: begun ?? to.end }, referrer, options)
+  } finally {
+    await begun?.close?.()
+  }
+}
+
+/** Its blobs are of no count beside those of the image: only notices are passed on. */
+async function publishTagged(
   source: ImageSource,
   { end: target, repository }: RepositoryOf<ImageTarget>,
   { document, tag }: Referrer & { readonly tag: string },
