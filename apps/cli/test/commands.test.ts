@@ -401,6 +401,17 @@ describe('copy of several tags', () => {
     expect((await world.run(argv)).status).toBe(64)
   })
 
+  it.each([
+    [['mem://b/app:v1.0', 'mem://c/app:v1']],
+    [['--all-tags', 'mem://b/app', 'mem://c/app']],
+  ])('validates no dry run of %j: nothing is there to be judged', async (argv) => {
+    const { status, stderr } = await world.run(['copy', ...argv, '--dry-run', '--validate'])
+    expect({ status, stderr }).toEqual({
+      status: 64,
+      stderr: expect.stringMatching(/dry run.*\n.*--validate/),
+    })
+  })
+
   it('shows for one image how much would be sent', async () => {
     const { stdout } = await world.run(['copy', 'mem://b/app:v1.0', 'mem://c/app:v1', '--dry-run'])
     expect(stdout).toMatch(

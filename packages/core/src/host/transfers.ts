@@ -117,8 +117,13 @@ function validation(
   opener: Opener,
   to: ImageEnd,
   { target }: TargetEnd,
-  options: ValidationChoice,
+  options: CopyOptions & ValidationChoice,
 ): PublishOptions {
+  if (options.validate && options.dryRun) {
+    throw new S3loError('USAGE', 'a dry run publishes nothing that could be validated', {
+      hint: 'policies judge an image in its store: leave --validate or --dry-run out',
+    })
+  }
   const location = to.kind === 'store' ? parseStoreReference(to.text) : { scheme: '', bucket: '' }
   return publishValidation(opener, location, target, options)
 }

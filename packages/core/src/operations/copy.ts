@@ -77,7 +77,7 @@ export async function copy(
     beforeTag: async (planned: GraphPlan, begun: TargetEnd['target']) => {
       const end = { ...to, target: begun }
       referrersCopied = await carryReferrers(from, end, planned, options)
-      await options.beforePublish?.(planned.root, to.reference)
+      if (!dryRun) await options.beforePublish?.(planned.root, to.reference)
     },
   }
   const transfer = dryRun

@@ -13,7 +13,7 @@ export interface OperationOptions extends CallOptions, ProgressOptions {
 export interface PublishOptions {
   /**
    * Told of the root once everything below it is in the target: what it throws keeps the tag from
-   * being written.
+   * being written. A dry run does not ask it.
    */
   readonly beforePublish?:
     | ((root: ManifestDocument, reference: Reference) => Promise<void>)
