@@ -11,7 +11,9 @@ const V1 = { name: 'app', tag: 'v1' }
 const V2 = { name: 'app', tag: 'v2' }
 const one = imageFixture({ layers: ['one', 'shared'] })
 const two = imageFixture({ layers: ['two', 'shared'] })
-const NOW = { confirm: true, graceMs: 0 } as const
+/** Negative, because some stores date what they get to the next whole second. */
+const NOW = { graceMs: -2000 } as const
+const CONFIRMED = { confirm: true, ...NOW } as const
 
 const folder = await mkdtemp(join(tmpdir(), 's3lo-clean-'))
 afterAll(() => rm(folder, { recursive: true, force: true }))
@@ -46,12 +48,14 @@ describe.each(cloudStores(folder))('clean on $name', (place) => {
   it('deletes what a deleted tag leaves and no more', async () => {
     const { scheme } = backend
     await deleteTag(store, { scheme, bucket, image: 'app', ...V1 })
-    // Some stores date what they get to the next whole second, and a dry run asks this machine's clock.
-    const now = (): number => Date.now() + 2000
-    const dryRun = await clean(store, '', { graceMs: 0, now })
+    const dryRun = await clean(store, '', NOW)
     expect(dryRun).toMatchObject({ dry_run: true, deleted: 2 })
     expect(await keys('blobs/')).toHaveLength(5)
-    expect(await clean(store, '', NOW)).toMatchObject({ deleted: 2, failed: [], unreadable: [] })
+    expect(await clean(store, '', CONFIRMED)).toMatchObject({
+      deleted: 2,
+      failed: [],
+      unreadable: [],
+    })
     expect(await readWhole(backend, V2, [two])).toBe(two.root.descriptor.digest)
     expect(await keys('blobs/')).toHaveLength(3)
     expect(await keys('.s3lo/gc/')).toEqual([])
@@ -64,7 +68,7 @@ describe.each(cloudStores(folder))('clean on $name', (place) => {
     const watched = new FaultyBackend(backend, {
       before: async ({ method, key }) => {
         if (method !== 'put' || !key.endsWith('/again/manifest.json')) return
-        pinned = (await clean(store, '', NOW)).skipped_pinned
+        pinned = (await clean(store, '', CONFIRMED)).skipped_pinned
       },
     })
     const source = new FixtureSource({ 'app:x': one })
