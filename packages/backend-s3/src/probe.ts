@@ -9,8 +9,9 @@ import {
 /** Where a probe writes; nothing else is there. */
 const PROBE_PREFIX = '.s3lo/probe/'
 const RACERS = 20
-const ROUNDS = 2
 const MINUTE_MS = 60_000
+/** A service that takes one request at a time must not wait for ever for the end of a body. */
+const LONGEST_HOLD_MS = 2000
 
 /** Writes without looking at what the backend promises yet. */
 export interface UnguardedWriter extends Pick<StorageBackend, 'delete'> {
@@ -21,12 +22,23 @@ export interface UnguardedWriter extends Pick<StorageBackend, 'delete'> {
 export interface ProbeOptions extends PutOptions {
   /** Sends even the smallest body as a multipart upload. */
   readonly inParts?: boolean
+  /** Called when half of the body is on its way: the rest follows once it resolves. */
+  readonly hold?: (() => Promise<void>) | undefined
 }
+
+/** The conditional write of one racer; whether it was let through. */
+type Write = (racer: number, hold?: ProbeOptions['hold']) => Promise<boolean>
+
+/** Lets 20 racers write one object, and counts those that win. */
+type Race = (write: Write) => Promise<number>
+
+/** One race for each way in which a store can be wrong about conditions. */
+const RACES: readonly Race[] = [sprint, overtake]
 
 /**
  * Finds out what a store does about conditions and deadlines by trying them: creates at the same
- * moment of which exactly one may win, a stale etag, a completion of a large upload over an object
- * that is there, requests that come too late. Removes what it wrote.
+ * moment of which exactly one may win, creates that another one overtakes, a stale etag, a completion
+ * of a large upload over an object that is there, requests that come too late. Removes what it wrote.
  */
 export async function probe(
   backend: UnguardedWriter,
@@ -54,10 +66,12 @@ export async function probe(
 }
 
 async function createsOnce(put: UnguardedWriter['put']): Promise<boolean> {
-  for (let round = 0; round < ROUNDS; round += 1) {
-    const create = (racer: number): Promise<boolean> =>
-      succeeds(put(`create-${round}`, bytes(`${racer}`), { condition: { kind: 'absent' } }))
-    if ((await winnersOf(create)) !== 1) return false
+  for (const [round, race] of RACES.entries()) {
+    const create: Write = (racer, hold) =>
+      succeeds(
+        put(`create-${round}`, bytes(`new ${racer}`), { condition: { kind: 'absent' }, hold }),
+      )
+    if ((await race(create)) !== 1) return false
   }
   return true
 }
@@ -70,12 +84,12 @@ async function completesOnce(put: UnguardedWriter['put']): Promise<boolean> {
 }
 
 async function swapsOnce(put: UnguardedWriter['put']): Promise<boolean> {
-  for (let round = 0; round < ROUNDS; round += 1) {
+  for (const [round, race] of RACES.entries()) {
     const name = `swap-${round}`
     const { etag } = await put(name, bytes('old'))
-    const swap = (racer: number): Promise<boolean> =>
-      succeeds(put(name, bytes(`new ${racer}`), { condition: { kind: 'unchanged', etag } }))
-    if ((await winnersOf(swap)) !== 1) return false
+    const swap: Write = (racer, hold) =>
+      succeeds(put(name, bytes(`new ${racer}`), { condition: { kind: 'unchanged', etag }, hold }))
+    if ((await race(swap)) !== 1) return false
     if (await swap(RACERS)) return false
   }
   return true
@@ -94,9 +108,38 @@ async function refusesLate(
   return (await backend.delete(keys, { notAfter: soon, signal })).length === 0
 }
 
-async function winnersOf(race: (racer: number) => Promise<boolean>): Promise<number> {
-  const results = await Promise.all(Array.from({ length: RACERS }, (_, racer) => race(racer)))
-  return results.filter(Boolean).length
+/** All at the same moment. */
+async function sprint(write: Write): Promise<number> {
+  return winnersOf(Array.from({ length: RACERS }, (_, racer) => write(racer)))
+}
+
+/**
+ * One begins and ends while all others have begun and not ended. A store that looks at the condition
+ * only as a write begins lets through more than that one; a mere sprint may miss it.
+ */
+async function overtake(write: Write): Promise<number> {
+  const overtaken = Promise.withResolvers<void>()
+  const slow = Array.from({ length: RACERS - 1 }, (_, i) => {
+    const begun = Promise.withResolvers<void>()
+    const end = write(i + 1, () => {
+      begun.resolve()
+      return overtaken.promise
+    })
+    return { begun: Promise.race([begun.promise, end.catch(() => {})]), end }
+  })
+  const timer = setTimeout(overtaken.resolve, LONGEST_HOLD_MS)
+  try {
+    await Promise.all(slow.map(({ begun }) => begun))
+    const fast = write(0).finally(overtaken.resolve)
+    return await winnersOf([fast, ...slow.map(({ end }) => end)])
+  } finally {
+    clearTimeout(timer)
+    overtaken.resolve()
+  }
+}
+
+async function winnersOf(writes: readonly Promise<boolean>[]): Promise<number> {
+  return (await Promise.all(writes)).filter(Boolean).length
 }
 
 /** False for a write that was refused; a failure to find out is thrown. */

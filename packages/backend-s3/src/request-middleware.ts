@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto'
+import { Readable } from 'node:stream'
 import type { PutObjectCommand, S3Client } from '@aws-sdk/client-s3'
 import type { S3RequestPresigner } from '@aws-sdk/s3-request-presigner'
 
@@ -43,9 +44,7 @@ export function signUntil(
     (next) => async (args) => {
       const request = args.request as HttpRequest
       const headers = Object.entries(request.headers).filter(([name]) => !SIGNED.has(name))
-      const unsigned = Object.assign(Object.create(Object.getPrototypeOf(request)), request, {
-        headers: Object.fromEntries(headers),
-      }) as HttpRequest
+      const unsigned = changed(request, { headers: Object.fromEntries(headers) })
       return next({ ...args, request: await presign(unsigned) })
     },
     // After the SDK's own signature, which it replaces.
@@ -73,6 +72,38 @@ export function addMd5(command: object): void {
     },
     { step: 'build', priority: 'low', name: 's3loMd5' },
   )
+}
+
+/**
+ * Sends the first half of the command's body, and the rest once `hold` resolves, which is called
+ * when the first half is on its way. To be called once for a command.
+ */
+export function holdBody(command: object, hold: () => Promise<void>): void {
+  ;(command as Extensible).middlewareStack.add(
+    (next) => async (args) => {
+      const request = args.request as HttpRequest
+      if (!(request.body instanceof Uint8Array)) return next(args)
+      const body = Readable.from(inHalves(request.body, hold), { objectMode: false })
+      return next({ ...args, request: changed(request, { body }) })
+    },
+    // After the signature, which is made of the whole body.
+    { step: 'finalizeRequest', priority: 'low', name: 's3loHold' },
+  )
+}
+
+async function* inHalves(
+  body: Uint8Array,
+  hold: () => Promise<void>,
+): AsyncGenerator<Uint8Array, void> {
+  const half = body.byteLength >> 1
+  yield body.subarray(0, half)
+  await hold()
+  yield body.subarray(half)
+}
+
+/** The SDK's own request must stay as it is. */
+function changed(request: HttpRequest, changes: Partial<HttpRequest>): HttpRequest {
+  return Object.assign(Object.create(Object.getPrototypeOf(request)), request, changes)
 }
 
 function header(response: unknown, name: string): string | undefined {

@@ -259,9 +259,9 @@ export class S3Backend implements StorageBackend {
     const put = (
       key: string,
       body: Uint8Array,
-      { inParts = false, ...options }: ProbeOptions = {},
+      { inParts = false, hold, ...options }: ProbeOptions = {},
     ): Promise<ObjectInfo> =>
-      upload({ ...this.#uploads(), isForcedInParts: inParts }, key, body, options)
+      upload({ ...this.#uploads(), isForcedInParts: inParts, hold }, key, body, options)
     const guarantees = await probe(
       { put, delete: (keys, options) => deleteObjects(this.#service, keys, options ?? {}) },
       signal,

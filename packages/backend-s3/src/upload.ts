@@ -22,7 +22,7 @@ import {
   withDeadline,
 } from '@s3lo/core/transfer'
 import { type ObjectFacts, quoted, toObjectInfo } from './object-info.ts'
-import { dateOf } from './request-middleware.ts'
+import { dateOf, holdBody } from './request-middleware.ts'
 import type { S3Service } from './s3-service.ts'
 
 /** Objects of up to this size are sent in one request, larger ones in parts of this size. */
@@ -46,6 +46,8 @@ export interface UploadContext {
   readonly partBytes: number
   /** For a probe: sends even the smallest body in parts. */
   readonly isForcedInParts?: boolean
+  /** For a probe: keeps the second half of a body back until it resolves. */
+  readonly hold?: (() => Promise<void>) | undefined
 }
 
 /** What the SDK wants of every kind of write. */
@@ -121,14 +123,15 @@ class Write {
       ContentLength: bytes.byteLength,
       ...this.#md5(bytes),
     }
+    const { hold } = this.#context
     const facts = await this.#settle(async (settings) => {
-      const output = await this.#service.trySend(settings, (client, attempt) =>
-        whileSending(bytes.byteLength, attempt, () =>
-          client.send(this.#service.until(new PutObjectCommand(input), notAfter), {
-            abortSignal: attempt.signal,
-          }),
-        ),
-      )
+      const output = await this.#service.trySend(settings, (client, attempt) => {
+        const command = this.#service.until(new PutObjectCommand(input), notAfter)
+        if (hold) holdBody(command, hold)
+        return whileSending(bytes.byteLength, attempt, () =>
+          client.send(command, { abortSignal: attempt.signal }),
+        )
+      })
       return { etag: output.ETag, lastModified: dateOf(output) }
     }, isGuarded)
     return this.#toInfo({ ...facts, size: bytes.byteLength })

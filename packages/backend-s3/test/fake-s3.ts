@@ -19,6 +19,9 @@ export interface SeenRequest {
   readonly body: Buffer
 }
 
+/** One request before its body has come. */
+export type BegunRequest = Omit<SeenRequest, 'body'>
+
 /** How one request is answered. */
 export type Answer = (response: ServerResponse, request: SeenRequest) => void
 
@@ -46,6 +49,8 @@ export class FakeS3 {
   readonly requests: SeenRequest[] = []
   /** What the backend waited between attempts, in milliseconds. */
   readonly delays: number[] = []
+  /** Told of every request as soon as its headers are there. */
+  onBegin: (request: BegunRequest) => void = () => {}
   readonly port: number
   readonly #server: Server
   #script: Answer[] = []
@@ -127,9 +132,15 @@ export class FakeS3 {
   }
 
   async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    const chunks: Buffer[] = []
-    for await (const chunk of request as AsyncIterable<Buffer>) chunks.push(chunk)
     const { method = '', url = '', headers } = request
+    this.onBegin({ method, url, headers })
+    const chunks: Buffer[] = []
+    try {
+      for await (const chunk of request as AsyncIterable<Buffer>) chunks.push(chunk)
+    } catch {
+      // The client has given up.
+      return
+    }
     const seen = { method, url, headers, body: Buffer.concat(chunks) }
     this.requests.push(seen)
     const answer = this.#script.shift() ?? this.#otherwise

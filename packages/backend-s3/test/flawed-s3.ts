@@ -1,5 +1,13 @@
 import { createHash } from 'node:crypto'
-import { type Answer, answer, begun, refuse, type SeenRequest, xml } from './fake-s3.ts'
+import {
+  type Answer,
+  answer,
+  type BegunRequest,
+  begun,
+  refuse,
+  type SeenRequest,
+  xml,
+} from './fake-s3.ts'
 
 /** What a service gets wrong. */
 export interface Flaws {
@@ -7,6 +15,8 @@ export interface Flaws {
   readonly ignoresAbsent?: boolean
   /** Two creates that come close together both win. */
   readonly isNotAtomic?: boolean
+  /** Conditions are looked at when a request begins, and not when its body has come. */
+  readonly judgesEarly?: boolean
   /** If-None-Match is not looked at when a multipart upload ends. */
   readonly ignoresAbsentAtEnd?: boolean
   /** If-Match is not looked at. */
@@ -25,17 +35,25 @@ export interface Flaws {
 export class FlawedS3 {
   readonly objects = new Map<string, string>()
   readonly #flaws: Flaws
+  /** The etags that were there when requests began, by the requests' headers. */
+  readonly #early = new WeakMap<object, string | undefined>()
   #writes = 0
 
   constructor(flaws: Flaws = {}) {
     this.#flaws = flaws
   }
 
+  readonly begin = ({ url, headers }: BegunRequest): void => {
+    const { pathname } = new URL(url, 'http://s3')
+    if (this.#flaws.judgesEarly) this.#early.set(headers, this.objects.get(pathname))
+  }
+
   readonly answer: Answer = (response, request) => this.#answerTo(request)(response, request)
 
   #answerTo(request: SeenRequest): Answer {
     const url = new URL(request.url, 'http://s3')
-    const etag = this.objects.get(url.pathname)
+    const isJudged = this.#early.has(request.headers)
+    const etag = isJudged ? this.#early.get(request.headers) : this.objects.get(url.pathname)
     const refusal = this.#late(request, url) ?? this.#condition(request, url, etag)
     if (refusal) return refuse(refusal.status, refusal.code)
     if (request.method === 'HEAD') return etag ? written(etag) : refuse(404, 'NoSuchKey')

@@ -38,6 +38,7 @@ afterEach(async () => {
 function open(flaws: Flaws = {}, options: Parameters<FakeS3['backend']>[0] = {}) {
   const flawed = new FlawedS3(flaws)
   service.always(flawed.answer)
+  service.onBegin = flawed.begin
   const backend = service.backend({ env: { XDG_CACHE_HOME: cache }, ...options })
   return { backend, flawed }
 }
@@ -47,6 +48,7 @@ describe('what a service is found to guarantee', () => {
     ['that has no flaw', {}, [true, true, true]],
     ['that ignores If-None-Match', { ignoresAbsent: true }, [false, true, true]],
     ['that lets two racing creates win', { isNotAtomic: true }, [false, true, true]],
+    ['that judges a write only as it begins', { judgesEarly: true }, [false, false, true]],
     [
       'that ignores If-None-Match at the end of a multipart upload',
       { ignoresAbsentAtEnd: true },
@@ -66,7 +68,7 @@ describe('what a service is found to guarantee', () => {
     expect([...flawed.objects.keys()]).toEqual([])
   })
 
-  it('rests on two rounds of twenty creates and of twenty swaps', async () => {
+  it('rests on two races of twenty creates and of twenty swaps', async () => {
     await open().backend.proveGuarantees()
     const races = service.requests.filter(({ method }) => method === 'PUT')
     const count = (name: string): number => races.filter(({ url }) => url.includes(name)).length
