@@ -40,6 +40,7 @@ export async function writeBody(
   } finally {
     await writer.settled()
   }
+  writer.assertFlushed()
   if (size !== undefined && writer.written !== size) throw wrongLength(options, writer.written)
   await handle.datasync().catch((error: unknown) => {
     throw toLocalError(error, options.name)
@@ -85,6 +86,11 @@ class FileWriter extends Writable {
   async settled(): Promise<void> {
     await this.#current.catch(() => {})
     await this.#flush
+  }
+
+  /** Throws what a flush behind the writes has met: the last one ends after the last write. */
+  assertFlushed(): void {
+    if (this.#flushError !== undefined) throw toLocalError(this.#flushError, this.#options.name)
   }
 
   async #run(chunks: readonly Uint8Array[], done: (error?: Error) => void): Promise<void> {

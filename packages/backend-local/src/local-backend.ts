@@ -82,6 +82,8 @@ export class LocalBackend implements StorageBackend {
     body: Uint8Array | Readable,
     options: PutOptions = {},
   ): Promise<ObjectInfo> {
+    // A body may fail before it is read, which must not crash the process; its reader is told.
+    if (!(body instanceof Uint8Array)) body.on('error', () => {})
     const { putObject, sweepStaleFiles } = await import('./changes.ts')
     this.#sweep ??= sweepStaleFiles(this.#root).catch(() => {
       // Only tidiness is lost: the leftovers are swept by the next process that may remove them.

@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict'
+import { Readable } from 'node:stream'
+import { setImmediate } from 'node:timers/promises'
 import { isS3loError, S3loError } from '@s3lo/core'
 import type { ConformanceSuite } from '../conformance-case.ts'
 import {
@@ -133,6 +135,17 @@ export const putSuite: ConformanceSuite = {
         const error = await rejection(backend.put('key', failingStream(bytesOf(100), reason)))
         assert.ok(isS3loError(error, 'INTEGRITY'), String(error))
         assert.equal(error.message, reason.message)
+      },
+    },
+    {
+      title: 'a body that fails before it is read fails the put, and crashes nothing',
+      async run({ backend }) {
+        const body = new Readable({ read() {} })
+        const put = rejection(backend.put('key', body))
+        await setImmediate()
+        body.destroy(new Error('the source broke'))
+        await put
+        await assertMissing(backend, 'key')
       },
     },
     {
