@@ -17,6 +17,8 @@ import type { S3Service } from './s3-service.ts'
 const LARGEST_COPY_BYTES = 5 * 1024 ** 3
 const PART_BYTES = 512 * 1024 * 1024
 const PARTS_AT_ONCE = 8
+/** A service that copies slower than this stands still; until it is done it says nothing. */
+const SLOWEST_BYTES_PER_MS = 8 * 1024
 const CLEANUP_MS = 5000
 /** The service's clocks agree better than this. */
 const CLOCK_TOLERANCE_MS = 5000
@@ -144,9 +146,10 @@ class Copy {
     const { service, key } = this.#to
     const output = await this.#ofSource(async (version) => {
       const input = { ...this.#target(), ...version, ...changes }
-      return service.trySend(this.#settings(), (client, attempt) =>
-        client.send(new CopyObjectCommand(input), { abortSignal: attempt.signal }),
-      )
+      return service.trySend(this.#settings(), (client, attempt) => {
+        attempt.allowSilence(this.#source.size / SLOWEST_BYTES_PER_MS)
+        return client.send(new CopyObjectCommand(input), { abortSignal: attempt.signal })
+      })
     })
     const answeredAt = dateOf(output)
     const lastModified = output.CopyObjectResult?.LastModified ?? answeredAt
@@ -196,11 +199,12 @@ class Copy {
           CopySourceRange: `bytes=${start}-${last}`,
         }
         const { CopyPartResult } = await this.#ofSource((version) =>
-          this.#to.service.trySend({ ...this.#settings(), signal }, (client, attempt) =>
-            client.send(new UploadPartCopyCommand({ ...part, ...version }), {
-              abortSignal: attempt.signal,
-            }),
-          ),
+          this.#to.service.trySend({ ...this.#settings(), signal }, (client, attempt) => {
+            // The service may take the parts one after the other.
+            attempt.allowSilence((PARTS_AT_ONCE * PART_BYTES) / SLOWEST_BYTES_PER_MS)
+            const command = new UploadPartCopyCommand({ ...part, ...version })
+            return client.send(command, { abortSignal: attempt.signal })
+          }),
         )
         parts[index] = { PartNumber: index + 1, ETag: CopyPartResult?.ETag ?? '' }
       },

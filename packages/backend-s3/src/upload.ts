@@ -11,7 +11,6 @@ import {
 } from '@aws-sdk/client-s3'
 import { type ObjectInfo, type PutOptions, S3loError } from '@s3lo/core/plugin'
 import {
-  type Attempt,
   type BufferPool,
   type Lanes,
   type Part,
@@ -33,6 +32,8 @@ const MOST_PARTS = 10_000
 const TIMED_BYTES = 64 * 1024
 /** A line slower than this is one that stands still. */
 const SLOWEST_BYTES_PER_MS = 32
+/** What a service may take for each part when it makes an object of them. */
+const JOINING_MS = 100
 /** What remains of an upload is removed in this time, or left to the bucket's own rules. */
 const CLEANUP_MS = 5000
 /** Names the write that made an object, for the one case that its answer is lost. */
@@ -128,9 +129,8 @@ class Write {
       const output = await this.#service.trySend(settings, (client, attempt) => {
         const command = this.#service.until(new PutObjectCommand(input), notAfter)
         if (hold) holdBody(command, hold)
-        return whileSending(bytes.byteLength, attempt, () =>
-          client.send(command, { abortSignal: attempt.signal }),
-        )
+        attempt.allowSilence(sendingMs(bytes))
+        return client.send(command, { abortSignal: attempt.signal })
       })
       return { etag: output.ETag, lastModified: dateOf(output) }
     }, isGuarded)
@@ -199,10 +199,10 @@ class Write {
     }
     const { ETag: etag, ChecksumCRC32: crc32 } = await this.#service.trySend(
       { what: this.what, signal },
-      (client, attempt) =>
-        whileSending(bytes.byteLength, attempt, () =>
-          client.send(new UploadPartCommand(input), { abortSignal: attempt.signal }),
-        ),
+      (client, attempt) => {
+        attempt.allowSilence(sendingMs(bytes))
+        return client.send(new UploadPartCommand(input), { abortSignal: attempt.signal })
+      },
     )
     if (etag) return { etag, crc32 }
     throw new S3loError('UNAVAILABLE', `${this.what}: the answer to a part has no etag`)
@@ -217,11 +217,11 @@ class Write {
     }
     const { notAfter } = this.#options
     return this.#settle(async (settings) => {
-      const output = await this.#service.trySend(settings, (client, attempt) =>
-        client.send(this.#service.until(new CompleteMultipartUploadCommand(input), notAfter), {
-          abortSignal: attempt.signal,
-        }),
-      )
+      const output = await this.#service.trySend(settings, (client, attempt) => {
+        attempt.allowSilence(parts.length * JOINING_MS)
+        const command = new CompleteMultipartUploadCommand(input)
+        return client.send(this.#service.until(command, notAfter), { abortSignal: attempt.signal })
+      })
       return { etag: output.ETag, lastModified: dateOf(output) }
     }, true)
   }
@@ -336,23 +336,7 @@ function isObject(reason: string | undefined): boolean {
   return reason === undefined || reason === 'NoSuchKey'
 }
 
-/**
- * Keeps an attempt from being given up while its body is on its way: the SDK does not tell how far
- * it is. After the time that the slowest line may take, silence counts again.
- */
-async function whileSending<T>(
-  bytes: number,
-  { progress }: Attempt,
-  send: () => Promise<T>,
-): Promise<T> {
-  const until = Date.now() + bytes / SLOWEST_BYTES_PER_MS
-  const timer = setInterval(() => {
-    if (Date.now() < until) progress()
-    else clearInterval(timer)
-  }, 1000)
-  try {
-    return await send()
-  } finally {
-    clearInterval(timer)
-  }
+/** The time that the slowest line may take: the SDK does not tell how far a body is on its way. */
+function sendingMs({ byteLength }: Uint8Array): number {
+  return byteLength / SLOWEST_BYTES_PER_MS
 }

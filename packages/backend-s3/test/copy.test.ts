@@ -41,6 +41,14 @@ describe('a copy', () => {
     })
   })
 
+  it('is waited for as long as a large object may take', async () => {
+    const late: Answer = (...args) => void setTimeout(() => copied()(...args), 150)
+    service.script(facts({ 'content-length': `${3 * GIB}` }), late)
+    const backend = service.backend({ retry: { stallMs: 40 } })
+    expect(await backend.copyFrom(backend, 'from', 'to')).toMatchObject({ size: 3 * GIB })
+    expect(service.seen).toEqual(['HEAD /bucket/from', 'PUT /bucket/to'])
+  })
+
   it('keeps the storage class, which the service would not', async () => {
     service.script(facts({ 'x-amz-storage-class': 'INTELLIGENT_TIERING' }), copied())
     const backend = service.aws()

@@ -33,6 +33,8 @@ export interface Attempt {
   readonly signal: AbortSignal
   /** To be called when bytes have moved, which puts the stall off. */
   readonly progress: () => void
+  /** To be called before a silence of up to `ms` milliseconds that is no stall. */
+  readonly allowSilence: (ms: number) => void
 }
 
 /** How a call is made. */
@@ -141,9 +143,12 @@ export class Requests {
     timer.arm()
     signal?.addEventListener('abort', abort, { once: true })
     try {
-      return {
-        value: await call({ signal: controller.signal, progress: () => timer.arm() }),
-      }
+      const value = await call({
+        signal: controller.signal,
+        progress: () => timer.arm(),
+        allowSilence: (ms) => timer.arm(ms),
+      })
+      return { value }
     } catch (error) {
       signal?.throwIfAborted()
       return { failure: silent ? stalled(what, stallMs) : this.toFailure(error, what) }
