@@ -1,7 +1,12 @@
 import { AnonymousCredential, StorageSharedKeyCredential } from '@azure/storage-blob'
 import { type BackendOptions, S3loError } from '@s3lo/core/plugin'
 import { type ConnectionString, parseConnectionString } from './connection-string.ts'
-import { defaultCredential, isTokenCredential, type TokenCredential } from './default-credential.ts'
+import {
+  defaultCredential,
+  isTokenCredential,
+  stoppable,
+  type TokenCredential,
+} from './default-credential.ts'
 
 /** A storage account, and what opens it. */
 export interface AzureAccount {
@@ -31,7 +36,7 @@ export function resolveAccount({ env, endpoint, credentials }: BackendOptions): 
     return { url, credential: new AnonymousCredential(), sasToken: sasToken.replace(/^\?/, '') }
   }
   assertEncrypted(url)
-  return { url, credential: defaultCredential(env) }
+  return { url, credential: stoppable(defaultCredential(env)) }
 }
 
 function accountName(connection: ConnectionString, env: Environment): string | undefined {
@@ -84,7 +89,7 @@ function givenCredential(credentials: unknown, url: string): AzureAccount['crede
     })
   }
   assertEncrypted(url)
-  return credentials
+  return stoppable(credentials)
 }
 
 function sharedKey(name: string | undefined, key: string): StorageSharedKeyCredential {

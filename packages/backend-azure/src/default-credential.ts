@@ -1,5 +1,6 @@
 import type { newPipeline } from '@azure/storage-blob'
 import type { BackendOptions } from '@s3lo/core/plugin'
+import { untilAborted } from '@s3lo/core/transfer'
 
 type Environment = BackendOptions['env']
 
@@ -17,6 +18,16 @@ export function isTokenCredential(value: unknown): value is TokenCredential {
     'getToken' in value &&
     typeof value.getToken === 'function'
   )
+}
+
+/** The same credential, whose search for a token ends with the request that it is for. */
+export function stoppable(credential: TokenCredential): TokenCredential {
+  return {
+    async getToken(scopes, options) {
+      const signal = options?.abortSignal instanceof AbortSignal ? options.abortSignal : undefined
+      return untilAborted(credential.getToken(scopes, options), signal)
+    },
+  }
 }
 
 /**

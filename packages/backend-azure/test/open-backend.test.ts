@@ -81,6 +81,19 @@ describe('the account', () => {
   })
 })
 
+describe('an identity', () => {
+  it('that never comes does not hold up a call that is aborted', async () => {
+    const credentials = { getToken: (): Promise<never> => new Promise(() => {}) }
+    const env = { AZURE_STORAGE_ACCOUNT: 'one' }
+    const backend = await openBackend({ scheme: 'az', bucket: 'abc' }, { env, credentials })
+    const controller = new AbortController()
+    const reason = new Error('stop')
+    const head = backend.head('key', { signal: controller.signal })
+    setImmediate(() => controller.abort(reason))
+    await expect(head).rejects.toBe(reason)
+  })
+})
+
 describe('the container', () => {
   it('has a name that Azure allows', async () => {
     const env = { AZURE_STORAGE_ACCOUNT: 'one', AZURE_STORAGE_KEY: KEY }

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import { type BackendOptions, type JsonObject, S3loError } from '@s3lo/core/plugin'
-import { networkFailure } from '@s3lo/core/transfer'
+import { networkFailure, untilAborted } from '@s3lo/core/transfer'
 import { findCredentialFile, namedCredentialFile } from './credential-file.ts'
 import { type Endpoint, isLoopback } from './endpoint.ts'
 import { TokenError } from './errors.ts'
@@ -141,16 +141,19 @@ function iamSigner(
   const base = isImpersonated ? account.url : `${SERVICE_ACCOUNTS}/${encodeURIComponent(email)}`
   const url = `${base}:signBlob`
   const sign = async (text: string, signal: AbortSignal | undefined): Promise<Uint8Array> => {
-    try {
+    const payload = Buffer.from(text).toString('base64')
+    const ask = async (): Promise<unknown> => {
       const requester = await client()
       if (!isRequestClient(requester)) throw new TokenError()
-      const payload = Buffer.from(text).toString('base64')
-      const data = await postJson(requester, url, { payload }, signal)
-      return Buffer.from(signatureIn(data), 'base64')
+      return postJson(requester, url, { payload }, signal)
+    }
+    try {
+      return Buffer.from(signatureIn(await untilAborted(ask(), signal)), 'base64')
     } catch (error) {
       signal?.throwIfAborted()
       const failure = toTokenError(error)
       if (failure instanceof TokenError && failure.status === 403) throw mayNotSign(email)
+      if (failure instanceof TokenError && failure.status === 404) throw nobodyToSign(email)
       throw failure
     }
   }
@@ -160,6 +163,12 @@ function iamSigner(
 function mayNotSign(email: string): S3loError {
   return new S3loError('FORBIDDEN', `the credentials do not allow to sign as ${email}`, {
     hint: 'grant roles/iam.serviceAccountTokenCreator on that service account',
+  })
+}
+
+function nobodyToSign(email: string): S3loError {
+  return new S3loError('UNAUTHORIZED', `there is no Google service account ${email}`, {
+    hint: 'check S3LO_GCS_SIGNER, or the account that is impersonated',
   })
 }
 
@@ -184,21 +193,6 @@ function toTokenError(error: unknown): unknown {
 /** The library brings a class of its own for headers. */
 function hasGet(headers: unknown): headers is Pick<Headers, 'get'> {
   return typeof headers === 'object' && headers !== null && 'get' in headers
-}
-
-/** The library's own waiting cannot be aborted, but nobody has to wait for it. */
-async function untilAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
-  signal.throwIfAborted()
-  let stop = (): void => {}
-  const aborted = new Promise<never>((_, reject) => {
-    stop = (): void => reject(new Error('the request was aborted'))
-    signal.addEventListener('abort', stop, { once: true })
-  })
-  try {
-    return await Promise.race([promise, aborted])
-  } finally {
-    signal.removeEventListener('abort', stop)
-  }
 }
 
 function assertPrivate(endpoint: Endpoint): void {

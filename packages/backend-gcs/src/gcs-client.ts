@@ -104,7 +104,8 @@ export class GcsClient {
     { key, notAfter, ...request }: TimedRequest,
     attempt: Attempt,
   ): Promise<IncomingMessage> {
-    const path = await this.signedPath(key, request.method, notAfter, request)
+    const options = { headers: request.headers, signal: attempt.signal }
+    const path = await this.signedPath(key, request.method, notAfter, options)
     const response = await this.raw({ ...request, path }, attempt)
     response.resume()
     return response

@@ -214,6 +214,39 @@ describe('the credentials', () => {
     await expect(head).rejects.toBe(reason)
   })
 
+  it('that never sign do not hold up a write with a deadline that is aborted', async () => {
+    const credentials = {
+      getRequestHeaders: async () => ({ authorization: 'Bearer granted' }),
+      request: () => new Promise<never>(() => {}),
+    }
+    const env = { ...NOBODY, S3LO_GCS_SIGNER: account.email }
+    const backend = await openBackend(location, { env, endpoint: double.url, credentials })
+    const controller = new AbortController()
+    const reason = new Error('stop')
+    const notAfter = new Date(Date.now() + 60_000)
+    const put = backend.put('key', Buffer.from('x'), { notAfter, signal: controller.signal })
+    setImmediate(() => controller.abort(reason))
+    await expect(put).rejects.toBe(reason)
+  })
+
+  it('that name a signer who is not there say so', async () => {
+    const credentials = {
+      getRequestHeaders: async () => ({ authorization: 'Bearer granted' }),
+      request: async () => {
+        throw Object.assign(new Error('not found'), { response: { status: 404 } })
+      },
+    }
+    const env = { ...NOBODY, S3LO_GCS_SIGNER: account.email }
+    const backend = await openBackend(location, { env, endpoint: double.url, credentials })
+    const notAfter = new Date(Date.now() + 60_000)
+    const error = await failureOf(backend.put('key', Buffer.from('x'), { notAfter }))
+    expect([error.code, error.message, error.hint]).toEqual([
+      'UNAUTHORIZED',
+      `there is no Google service account ${account.email}`,
+      expect.stringContaining('S3LO_GCS_SIGNER'),
+    ])
+  })
+
   it('that cannot be used are refused when the store is opened', async () => {
     const broken = join(folder, 'broken.json')
     await writeFile(broken, '{"private_key": "SECRET"')

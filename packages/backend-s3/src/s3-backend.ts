@@ -186,7 +186,10 @@ export class S3Backend implements StorageBackend {
     signal?.throwIfAborted()
     if (!(source instanceof S3Backend)) return undefined
     const from = { service: source.#service, key: sourceKey }
-    if (from.service !== this.#service && !(await this.#service.isSameAccount(from.service))) {
+    if (
+      from.service !== this.#service &&
+      !(await this.#service.isSameAccount(from.service, { signal }))
+    ) {
       return undefined
     }
     assertKey(key)
@@ -225,9 +228,12 @@ export class S3Backend implements StorageBackend {
       for (const { Key: key, UploadId: id, Initiated: startedAt } of page.Uploads ?? []) {
         if (key !== undefined && id && startedAt) yield { key, id, startedAt }
       }
-      place = page.IsTruncated
-        ? { KeyMarker: page.NextKeyMarker, UploadIdMarker: page.NextUploadIdMarker }
-        : undefined
+      const { IsTruncated, NextKeyMarker: KeyMarker, NextUploadIdMarker: UploadIdMarker } = page
+      const isSame = KeyMarker === place?.KeyMarker && UploadIdMarker === place?.UploadIdMarker
+      if (IsTruncated && isSame) {
+        throw new S3loError('UNAVAILABLE', `s3://${this.bucket}: the listing does not go on`)
+      }
+      place = IsTruncated ? { KeyMarker, UploadIdMarker } : undefined
     } while (place)
   }
 

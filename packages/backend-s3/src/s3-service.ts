@@ -13,6 +13,7 @@ import {
   RequestError,
   type Requests,
   toThrown,
+  untilAborted,
 } from '@s3lo/core/transfer'
 import { clientConfig, DEFAULT_REGION } from './client-config.ts'
 import { resolveEndpoint, type S3Endpoint } from './endpoint.ts'
@@ -106,9 +107,12 @@ export class S3Service {
   }
 
   /** True when a copy from there to here needs no bytes to pass through this process. */
-  async isSameAccount(other: S3Service): Promise<boolean> {
+  async isSameAccount(
+    other: S3Service,
+    { signal }: Pick<CallSettings, 'signal'>,
+  ): Promise<boolean> {
     if (this.endpoint.name !== other.endpoint.name) return false
-    const [ours, theirs] = await Promise.all([this.#accessKey(), other.#accessKey()])
+    const [ours, theirs] = await Promise.all([this.#accessKey(signal), other.#accessKey(signal)])
     return ours === theirs
   }
 
@@ -117,7 +121,7 @@ export class S3Service {
     await this.#prepareClient(settings)
     // A signature cannot move to another region later, so AWS has to be asked where the bucket is.
     if (this.endpoint.isAws) await this.assertBucket(settings)
-    return this.#withoutRequest(settings.what, () => sign(this.#client))
+    return this.#withoutRequest(settings, () => sign(this.#client))
   }
 
   close(): void {
@@ -129,32 +133,37 @@ export class S3Service {
     settings: SendSettings,
     call: (client: S3Client, attempt: Attempt) => Promise<T>,
   ): Promise<T> {
-    const answer = await this.requests.trySend(settings, (attempt) => call(client, attempt))
+    const answer = await this.requests.trySend(settings, async (attempt) => {
+      // The SDK remembers what it finds, but its search hears no signal.
+      await untilAborted(client.config.credentials(), attempt.signal)
+      return call(client, attempt)
+    })
     this.#isBucketSeen = true
     return answer
   }
 
-  async #accessKey(): Promise<string> {
+  async #accessKey(signal: AbortSignal | undefined): Promise<string> {
     const { config } = this.#client
-    const what = `s3://${this.bucket}`
-    const { accessKeyId } = await this.#withoutRequest(what, () => config.credentials())
+    const settings = { what: `s3://${this.bucket}`, signal }
+    const { accessKeyId } = await this.#withoutRequest(settings, () => config.credentials())
     return accessKeyId
   }
 
   /** Gives what fails before there is a request, such as a search for credentials, its own words. */
-  async #withoutRequest<T>(what: string, act: () => Promise<T>): Promise<T> {
+  async #withoutRequest<T>({ what, signal }: CallSettings, act: () => Promise<T>): Promise<T> {
     try {
-      return await act()
+      return await untilAborted(act(), signal)
     } catch (error) {
+      signal?.throwIfAborted()
       throw this.requests.toFailure(error, what).error
     }
   }
 
   /** Without a region in the settings or the profile, AWS tells the right one to whoever asks in a wrong one. */
-  async #prepareClient({ what }: Pick<CallSettings, 'what'>): Promise<void> {
+  async #prepareClient(settings: CallSettings): Promise<void> {
     if (this.#isPrepared) return
     if (this.endpoint.url === undefined) {
-      await this.#withoutRequest(what, () => assertNoOtherEndpoint(this.#client))
+      await this.#withoutRequest(settings, () => assertNoOtherEndpoint(this.#client))
     }
     try {
       await this.#client.config.region()

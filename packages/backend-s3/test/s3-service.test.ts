@@ -216,3 +216,36 @@ describe('a URL that is given away', () => {
     expect(error.code).toBe('UNAUTHORIZED')
   })
 })
+
+describe('credentials that never come', () => {
+  const credentials = (): Promise<never> => new Promise(() => {})
+  const calls: readonly (readonly [string, (signal: AbortSignal) => Promise<unknown>])[] = [
+    ['a read', (signal) => service.backend({ credentials }).head('key', { signal })],
+    [
+      'a copy',
+      (signal) => {
+        const from = service.backend({ credentials })
+        return service.backend({ credentials }).copyFrom(from, 'from', 'to', { signal })
+      },
+    ],
+    [
+      'a URL that is given away',
+      (signal) =>
+        service.backend({ credentials }).presignGet('key', { expiresInSeconds: 60, signal }),
+    ],
+  ]
+  it.each(calls)('do not hold up %s that is aborted', async (_, call) => {
+    service.script()
+    const controller = new AbortController()
+    const reason = new Error('stop')
+    const running = call(controller.signal)
+    setImmediate(() => controller.abort(reason))
+    await expect(running).rejects.toBe(reason)
+  })
+
+  it('are a service that is silent', async () => {
+    service.script()
+    const backend = service.backend({ credentials, retry: { stallMs: 20, attempts: 2 } })
+    expect((await failureOf(backend.head('key'))).code).toBe('UNAVAILABLE')
+  })
+})

@@ -32,3 +32,4 @@ export {
 export { type OpenRest, ResumableBody, type ResumableBodyOptions } from './resumable-body.ts'
 export { type SendPartsOptions, sendParts, type SentParts } from './send-parts.ts'
 export { StallTimer } from './stall-timer.ts'
+export { untilAborted } from './until-aborted.ts'
