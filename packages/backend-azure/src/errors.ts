@@ -82,6 +82,7 @@ const REASONS: Readonly<Record<string, Meaning>> = {
     text: 'has snapshots, which would be lost with it',
     hint: 'delete the snapshots first',
   },
+  ServerBusy: MEANING.throttled,
   PendingCopyOperation: { ...MEANING.busy, text: 'is being copied to' },
   LeaseIdMissing: LEASED,
   LeaseIdMismatchWithBlobOperation: LEASED,
@@ -105,7 +106,7 @@ function meaningOf(status: number): Meaning {
     return { code: 'NOT_FOUND', text: 'there is no blob service at this address', hint }
   }
   if (status === 409 || status === 412) return MEANING.lost
-  if (status === 408 || status === 429) return MEANING.busy
+  if (status === 408 || status === 429) return MEANING.throttled
   if (status === 501 || status === 505) {
     return { code: 'UNSUPPORTED', text: 'the service does not know this request' }
   }

@@ -110,8 +110,11 @@ const REASONS: Readonly<Record<string, Meaning>> = {
   PreconditionFailed: MEANING.lost,
   NoSuchKey: { code: 'NOT_FOUND', text: 'does not exist' },
   NoSuchBucket: NO_BUCKET,
-  rateLimitExceeded: { ...MEANING.busy, text: 'the service gets too many requests for it' },
-  userRateLimitExceeded: { ...MEANING.busy, text: 'the service gets too many requests for it' },
+  rateLimitExceeded: { ...MEANING.throttled, text: 'the service gets too many requests for it' },
+  userRateLimitExceeded: {
+    ...MEANING.throttled,
+    text: 'the service gets too many requests for it',
+  },
   retentionPolicyNotMet: RETAINED,
   RetentionPolicyNotMet: RETAINED,
   objectUnderActiveHold: HELD,
@@ -141,7 +144,7 @@ function meaningOf(status: number): Meaning {
   if (status === 403) return NOT_ALLOWED
   if (status === 404) return { code: 'NOT_FOUND', text: 'does not exist' }
   if (status === 409 || status === 412) return MEANING.lost
-  if (status === 408 || status === 429) return MEANING.busy
+  if (status === 408 || status === 429) return MEANING.throttled
   if (status === 410) {
     return { ...MEANING.busy, text: 'the service has given up the upload', retryable: false }
   }

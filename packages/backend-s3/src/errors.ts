@@ -88,14 +88,14 @@ const REASONS: Readonly<Record<string, Meaning>> = {
   InvalidObjectState: ARCHIVED,
   PermanentRedirect: ELSEWHERE,
   AuthorizationHeaderMalformed: ELSEWHERE,
-  SlowDown: MEANING.busy,
-  ServiceUnavailable: MEANING.busy,
+  SlowDown: MEANING.throttled,
+  ServiceUnavailable: MEANING.throttled,
   InternalError: MEANING.busy,
   RequestTimeout: MEANING.busy,
-  Throttling: MEANING.busy,
-  ThrottlingException: MEANING.busy,
-  RequestLimitExceeded: MEANING.busy,
-  BandwidthLimitExceeded: MEANING.busy,
+  Throttling: MEANING.throttled,
+  ThrottlingException: MEANING.throttled,
+  RequestLimitExceeded: MEANING.throttled,
+  BandwidthLimitExceeded: MEANING.throttled,
   BadDigest: MEANING.damaged,
   XAmzContentSHA256Mismatch: MEANING.damaged,
   IncompleteBody: MEANING.damaged,
@@ -118,7 +118,7 @@ function meaningOf(status: number): Meaning {
   if (status === 404) return { code: 'NOT_FOUND', text: 'does not exist' }
   if (status === 301 || status === 307) return ELSEWHERE
   if (status === 409 || status === 412) return MEANING.lost
-  if (status === 408 || status === 429) return MEANING.busy
+  if (status === 408 || status === 429) return MEANING.throttled
   if (status === 416) return { code: 'USAGE', text: 'has no such range' }
   if (status === 405 || status === 501) return UNKNOWN_REQUEST
   if (status >= 500) return MEANING.busy

@@ -335,6 +335,22 @@ describe('a conditional write whose answer was lost', () => {
 describe('a deadline', () => {
   const notAfter = new Date('2031-01-01T00:00:00Z')
 
+  it.each<[string, Answer, number]>([
+    ['a connection that broke', reset, 1],
+    ['a failure within the service', refuse(500, 'InternalError'), 1],
+    ['a proxy, whose service may have it', answer(503), 1],
+    ['a service that says it has not begun', refuse(503, 'SlowDown'), 0],
+    ['a service that gets too many requests', answer(429), 0],
+  ])('tells of an attempt that may still take effect: %s', async (_, first, times) => {
+    const lost = refuse(412, 'PreconditionFailed')
+    service.script(first, lost, facts({ etag: '"of another"' }))
+    const onUnanswered = vi.fn<() => void>()
+    const options = { ...unchangedFor('e1'), notAfter, onUnanswered }
+    const error = await failureOf(service.aws().put('key', Buffer.from('x'), options))
+    expect(error.code).toBe('CONFLICT')
+    expect(onUnanswered).toHaveBeenCalledTimes(times)
+  })
+
   it('is the end of a signature in the query, of a small object', async () => {
     service.script(written())
     await service.aws().put('key', Buffer.from('x'), { notAfter })

@@ -8,6 +8,8 @@ export interface Failure {
   readonly reason?: string
   readonly status?: number
   readonly retryable: boolean
+  /** The service itself says that it has not begun with the request: it can have had no effect. */
+  readonly turnedAway?: boolean
   /** How long the service asks to wait, in milliseconds. */
   readonly retryAfterMs?: number
   /** When it answered, by its own clock; a whole second. */
@@ -21,19 +23,25 @@ export interface Meaning {
   readonly text: string
   readonly hint?: string
   readonly retryable?: boolean
+  readonly turnedAway?: boolean
   /** It holds for the whole bucket: the name of the object in it is left out. */
   readonly ofBucket?: boolean
 }
 
+const BUSY = {
+  code: 'UNAVAILABLE',
+  text: 'the service cannot do this now',
+  hint: 'try again later',
+  retryable: true,
+} as const
+
 /** What every service says in words of its own. */
 export const MEANING = {
   lost: { code: 'CONFLICT', text: 'was changed by another client' },
-  busy: {
-    code: 'UNAVAILABLE',
-    text: 'the service cannot do this now',
-    hint: 'try again later',
-    retryable: true,
-  },
+  /** It may have begun: so says a proxy too, when the service behind it is gone. */
+  busy: BUSY,
+  /** It has too much to do, and has not begun. */
+  throttled: { ...BUSY, turnedAway: true },
   damaged: {
     code: 'INTEGRITY',
     text: 'the content was damaged on its way to the service',
@@ -43,11 +51,12 @@ export const MEANING = {
 
 /** Makes a failure of its meaning; `what` names the object. `cause` must hold no credentials. */
 export function failureOf(meaning: Meaning, what: string, cause?: Error): Failure {
-  const { code, text, hint, retryable = false, ofBucket = false } = meaning
+  const { code, text, hint, retryable = false, turnedAway, ofBucket = false } = meaning
   // A clause with a subject of its own is set off; a verb follows the name.
   const hasSubject = /^(the|there|an?|another|nothing|no|[A-Z]\w*) /.test(text)
   const message = `${ofBucket ? bucketOf(what) : what}${hasSubject ? ': ' : ' '}${text}`
-  return { error: new S3loError(code, message, { hint, cause }), retryable }
+  const error = new S3loError(code, message, { hint, cause })
+  return { error, retryable, ...(turnedAway && { turnedAway }) }
 }
 
 /** `s3://bucket` of `s3://bucket/key`; any other text as it is. */

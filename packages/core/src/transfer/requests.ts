@@ -64,13 +64,6 @@ export function toThrown(error: unknown): unknown {
   return error instanceof RequestError ? error.failure.error : error
 }
 
-/** Statuses of a service that has not even begun with the request. */
-const TURNED_AWAY: ReadonlySet<number> = new Set([408, 429, 503])
-
-function mayTakeEffect({ status }: Failure): boolean {
-  return status === undefined || !TURNED_AWAY.has(status)
-}
-
 /** Says what an error of a client library means; `what` names the object. */
 export type ToFailure = (error: unknown, what: string) => Failure
 
@@ -102,7 +95,7 @@ export class Requests {
       const { failure } = outcome
       if (!failure.retryable || failures >= this.policy.attempts) throw new RequestError(failure)
       settings.onRetry?.()
-      if (mayTakeEffect(failure)) settings.onUnanswered?.()
+      if (!failure.turnedAway) settings.onUnanswered?.()
       await this.wait(failures, failure, settings.signal)
     }
   }
