@@ -49,6 +49,8 @@ export interface AzureBackendOptions {
 
 const DELETES_AT_ONCE = 16
 const PARALLEL_PARTS = 8
+/** Azure sets no end; whoever wants a longer one has mistaken the unit. */
+const LONGEST_URL_S = 365 * 24 * 3600
 
 /**
  * A container of Azure Blob Storage. Every blob is a block blob in the account's default tier: the
@@ -211,6 +213,11 @@ export class AzureBackend implements StorageBackend {
 
   async #presignGet(key: string, { expiresInSeconds, signal }: PresignOptions): Promise<URL> {
     signal?.throwIfAborted()
+    if (!(expiresInSeconds > 0 && expiresInSeconds <= LONGEST_URL_S)) {
+      throw new S3loError('USAGE', `a URL cannot be given away for ${expiresInSeconds} seconds`, {
+        hint: 'the longest is a year: 31536000',
+      })
+    }
     const expiresOn = new Date(Date.now() + expiresInSeconds * 1000)
     return new URL(this.#container.signedUrl(key, 'r', expiresOn))
   }

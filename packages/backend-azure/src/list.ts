@@ -70,6 +70,9 @@ async function* readPages<T>(
     settings.signal?.throwIfAborted()
     const page = await requests.send(settings, ({ signal }) => readPage(token, signal))
     yield* page.items
+    if (page.token && page.token === token) {
+      throw new S3loError('UNAVAILABLE', `${settings.what}: the listing does not go on`)
+    }
     token = page.token
   } while (token)
 }

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { supports } from '@s3lo/core'
 import type { ConformanceSuite } from '../conformance-case.ts'
-import { bytesOf, SPECIAL_KEYS } from '../content.ts'
+import { assertRejects, bytesOf, SPECIAL_KEYS } from '../content.ts'
 
 export const presignSuite: ConformanceSuite = {
   name: 'presignGet',
@@ -26,6 +26,16 @@ export const presignSuite: ConformanceSuite = {
           await backend.put(key, Buffer.from(key))
           const response = await fetch(await backend.presignGet(key, { expiresInSeconds: 60 }))
           assert.equal(await response.text(), key)
+        }
+      },
+    },
+    {
+      title: 'presignGet refuses a time that is none',
+      needs: ['presignGet'],
+      async run({ backend }) {
+        assert.ok(supports(backend, 'presignGet'))
+        for (const expiresInSeconds of [0, -1, Number.NaN, Number.POSITIVE_INFINITY]) {
+          await assertRejects(backend.presignGet('key', { expiresInSeconds }), 'USAGE')
         }
       },
     },
