@@ -24,19 +24,12 @@ export const PERMISSIONS: readonly CommandPermissions[] = [
       'storage.objects.create',
       // To replace an object is to delete its old version.
       'storage.objects.delete',
-      // To make an object young again whose content is used by a new image.
-      'storage.objects.update',
     ],
     role: 'roles/storage.objectUser',
   },
   {
     commands: ['delete', 'clean'],
-    permissions: [
-      ...READ,
-      'storage.objects.create',
-      'storage.objects.delete',
-      'storage.objects.update',
-    ],
+    permissions: [...READ, 'storage.objects.create', 'storage.objects.delete'],
     role: 'roles/storage.objectUser',
   },
   {

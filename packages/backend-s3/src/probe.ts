@@ -12,6 +12,8 @@ const RACERS = 20
 const MINUTE_MS = 60_000
 /** A service that takes one request at a time must not wait for ever for the end of a body. */
 const LONGEST_HOLD_MS = 2000
+/** What a probe wrote is removed in this time, or left to the next collection. */
+const CLEANUP_MS = 5000
 
 /** Writes without looking at what the backend promises yet. */
 export interface UnguardedWriter extends Pick<StorageBackend, 'delete'> {
@@ -60,8 +62,9 @@ export async function probe(
       deadlines: await refusesLate(put, backend, prefix, { late, soon, signal }),
     }
   } finally {
-    // Not bound to the signal: an abort must not leave anything behind.
-    await backend.delete([...written])
+    // Not bound to the caller's signal: an abort must not leave anything behind.
+    const cleanup = { signal: AbortSignal.timeout(CLEANUP_MS) }
+    await backend.delete([...written], cleanup).catch(() => {})
   }
 }
 
@@ -138,8 +141,12 @@ async function overtake(write: Write): Promise<number> {
   }
 }
 
+/** Waits for all of them, so that none writes after the others were removed. */
 async function winnersOf(writes: readonly Promise<boolean>[]): Promise<number> {
-  return (await Promise.all(writes)).filter(Boolean).length
+  const outcomes = await Promise.allSettled(writes)
+  const failed = outcomes.find((outcome) => outcome.status === 'rejected')
+  if (failed) throw failed.reason
+  return outcomes.filter((outcome) => outcome.status === 'fulfilled' && outcome.value).length
 }
 
 /** False for a write that was refused; a failure to find out is thrown. */

@@ -33,6 +33,7 @@ import {
   Requests,
   type RetryPolicy,
   toThrown,
+  untilAborted,
 } from '@s3lo/core/transfer'
 import { CapabilityMemory } from './capability-memory.ts'
 import { copyObject, touchObject } from './copy.ts'
@@ -60,6 +61,13 @@ const PARALLEL_PARTS = 6
 const ALL: BackendGuarantees = { createOnly: true, compareAndSwap: true, deadlines: true }
 const NONE: BackendGuarantees = { createOnly: false, compareAndSwap: false, deadlines: false }
 
+/** A search for what the service guarantees, which all that need it wait for. */
+interface Proof {
+  readonly outcome: Promise<BackendGuarantees>
+  /** Of the call that began it. */
+  readonly signal: AbortSignal | undefined
+}
+
 /** A bucket of Amazon S3 or of a service that speaks its protocol. */
 export class S3Backend implements StorageBackend {
   readonly scheme = 's3'
@@ -70,7 +78,7 @@ export class S3Backend implements StorageBackend {
   readonly #partBytes: number
   readonly #memory: CapabilityMemory
   #guarantees: BackendGuarantees
-  #proof: Promise<BackendGuarantees> | undefined
+  #proof: Proof | undefined
 
   constructor(bucket: string, options: S3BackendOptions) {
     const { retry, partBytes = PART_BYTES, parallelParts = PARALLEL_PARTS } = options
@@ -92,12 +100,18 @@ export class S3Backend implements StorageBackend {
   /** On AWS nothing is asked. Elsewhere about a hundred small requests, once in seven days. */
   async proveGuarantees({ signal }: CallOptions = {}): Promise<BackendGuarantees> {
     if (this.#service.endpoint.isAws) return this.#guarantees
-    this.#proof ??= this.#prove(signal)
+    const known = this.#proof
+    const proof = known ?? { outcome: this.#prove(signal), signal }
+    this.#proof = proof
     try {
-      this.#guarantees = await this.#proof
+      // Whoever began it waits until it is cleaned up, also when he gives up.
+      this.#guarantees = await (known ? untilAborted(known.outcome, signal) : proof.outcome)
       return this.#guarantees
     } catch (error) {
-      this.#proof = undefined
+      signal?.throwIfAborted()
+      if (this.#proof === proof) this.#proof = undefined
+      // Whoever began it has given up, which is no answer for those that wait with him.
+      if (known?.signal?.aborted) return this.proveGuarantees({ signal })
       throw error
     }
   }

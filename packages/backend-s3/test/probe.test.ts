@@ -109,6 +109,51 @@ describe('what a service is found to guarantee', () => {
     const deletion = service.requests.findLast(({ url }) => url.includes('delete'))
     expect(deletion?.body.toString()).toContain('create-1')
   })
+
+  it('goes on for others that wait for it when the caller who began it gives up', async () => {
+    const flawed = new FlawedS3()
+    const controller = new AbortController()
+    service.always((response, request) => {
+      if (request.url.includes('create-0')) controller.abort(new Error('enough'))
+      flawed.answer(response, request)
+    })
+    const backend = service.backend({ env: { XDG_CACHE_HOME: cache } })
+    const first = backend.proveGuarantees({ signal: controller.signal })
+    const second = backend.proveGuarantees()
+    await expect(first).rejects.toThrow('enough')
+    expect((await second).createOnly).toBe(true)
+  })
+
+  it('is not waited for by a caller who gives up', async () => {
+    const flawed = new FlawedS3()
+    const controller = new AbortController()
+    const backend = service.backend({ env: { XDG_CACHE_HOME: cache } })
+    service.always((response, request) => {
+      controller.abort(new Error('enough'))
+      flawed.answer(response, request)
+    })
+    const first = backend.proveGuarantees()
+    await expect(backend.proveGuarantees({ signal: controller.signal })).rejects.toThrow('enough')
+    expect((await first).createOnly).toBe(true)
+  })
+
+  it('leaves nothing behind when one of many writes fails before the others are through', async () => {
+    const flawed = new FlawedS3()
+    const waiting: (() => void)[] = []
+    service.always((response, request) => {
+      const isRacer = request.url.includes('create-0')
+      if (!isRacer) return flawed.answer(response, request)
+      if (waiting.length < 19) {
+        waiting.push(() => flawed.answer(response, request))
+        return
+      }
+      refuse(404, 'NoSuchBucket')(response, request)
+      for (const answerNow of waiting) setImmediate(answerNow)
+    })
+    const backend = service.backend({ env: { XDG_CACHE_HOME: cache } })
+    await failureOf(backend.proveGuarantees())
+    expect([...flawed.objects.keys()]).toEqual([])
+  })
 })
 
 describe('a backend', () => {

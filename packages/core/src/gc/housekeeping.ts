@@ -8,6 +8,9 @@ import { type DeathRule, isDeadAt } from './participant.ts'
 /** What unfinished work leaves behind is nobody's after this (milliseconds): no single upload takes a day. */
 const ABANDONED_AFTER_MS = 24 * 3_600_000
 
+/** Where backends try out what a store guarantees. */
+const PROBE_PREFIX = '.s3lo/probe/'
+
 /** Uploads below other prefixes are not ours to abort. */
 const OWN_UPLOADS = ['blobs/', 'manifests/', '.s3lo/']
 
@@ -15,7 +18,7 @@ const OWN_UPLOADS = ['blobs/', 'manifests/', '.s3lo/']
 export interface HousekeepingResult {
   readonly pinsRemoved: number
   readonly roundsRemoved: number
-  /** Content whose digest was never learned, and marks of clock readings. */
+  /** Content whose digest was never learned, marks of clock readings, and traces of probes. */
   readonly leftoversRemoved: number
   readonly uploadsAborted: number
 }
@@ -55,7 +58,7 @@ async function* leftovers(
   backend: StorageBackend,
   { now, signal }: HousekeepingOptions,
 ): AsyncGenerator<string, void> {
-  for (const prefix of [stagingKey(''), CLOCK_PREFIX]) {
+  for (const prefix of [stagingKey(''), CLOCK_PREFIX, PROBE_PREFIX]) {
     for await (const { key, lastModified } of backend.list(prefix, { signal })) {
       if (lastModified.getTime() + ABANDONED_AFTER_MS < now) yield key
     }

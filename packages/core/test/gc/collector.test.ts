@@ -287,13 +287,15 @@ describe('a collection', () => {
     expect(aborted).toEqual(['1'])
   })
 
-  it('removes content that was staged a day ago', async () => {
+  it('removes content that was staged a day ago, and what probes have left', async () => {
     const store = await withGarbage()
     await store.backend.put('.s3lo/staging/old', Buffer.from('x'))
+    await store.backend.put('.s3lo/probe/old/create-0', Buffer.from('x'))
     store.advance(25 * HOUR)
     await store.backend.put('.s3lo/staging/new', Buffer.from('x'))
-    expect((await collect(store)).leftoversRemoved).toBe(1)
-    expect(await store.keys('.s3lo/')).toEqual(['.s3lo/staging/new'])
+    await store.backend.put('.s3lo/probe/new/create-0', Buffer.from('x'))
+    expect((await collect(store)).leftoversRemoved).toBe(2)
+    expect(await store.keys('.s3lo/')).toEqual(['.s3lo/probe/new/create-0', '.s3lo/staging/new'])
   })
 })
 
