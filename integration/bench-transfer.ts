@@ -7,7 +7,7 @@
 import { createHash } from 'node:crypto'
 import { createReadStream, createWriteStream } from 'node:fs'
 import { stat } from 'node:fs/promises'
-import { Readable } from 'node:stream'
+import { Readable, type Writable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { GetObjectCommand, S3Client } from '@aws-sdk/client-s3'
 import { Upload } from '@aws-sdk/lib-storage'
@@ -20,6 +20,8 @@ import type { StorageBackend } from '@s3lo/core'
 
 const KEY = 'blobs/sha256/bench'
 const PIECE_BYTES = 1024 * 1024
+/** As files of a store are written; with less, the disk is waited for and not the service. */
+const PENDING_BYTES = 512 * 1024
 const MIB = 1024 * 1024
 
 /** Puts and gets one object. */
@@ -56,7 +58,7 @@ function ours(backend: StorageBackend): Client {
       const { size } = await stat(file)
       await backend.put(KEY, createReadStream(file, { highWaterMark: PIECE_BYTES }), { size })
     },
-    get: async (file) => pipeline((await backend.get(KEY)).body, createWriteStream(file)),
+    get: async (file) => pipeline((await backend.get(KEY)).body, fileSink(file)),
   }
 }
 
@@ -70,7 +72,7 @@ function s3Sdk(bucket: string): Client {
     get: async (file) => {
       const { Body } = await client.send(new GetObjectCommand({ Bucket: bucket, Key: KEY }))
       if (!(Body instanceof Readable)) throw new Error('the answer has no body')
-      await pipeline(Body, createWriteStream(file))
+      await pipeline(Body, fileSink(file))
     },
   }
 }
@@ -95,6 +97,10 @@ function azureSdk(bucket: string): Client {
     put: async (file) => void (await blob.uploadStream(createReadStream(file))),
     get: async (file) => void (await blob.downloadToFile(file)),
   }
+}
+
+function fileSink(file: string): Writable {
+  return createWriteStream(file, { highWaterMark: PENDING_BYTES })
 }
 
 async function sendAndCompare(backend: StorageBackend, size: number): Promise<void> {

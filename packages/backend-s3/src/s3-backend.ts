@@ -56,8 +56,9 @@ export interface S3BackendOptions extends BackendOptions {
   readonly parallelParts?: number | undefined
 }
 
-/** Of all transfers together, per direction: 2 GiB go through less than 250 MB of memory. */
-const PARALLEL_PARTS = 6
+/** Of all transfers together: 2 GiB go through less than 250 MB of memory. */
+const PARALLEL_UP = 6
+const PARALLEL_DOWN = 8
 const ALL: BackendGuarantees = { createOnly: true, compareAndSwap: true, deadlines: true }
 const NONE: BackendGuarantees = { createOnly: false, compareAndSwap: false, deadlines: false }
 
@@ -81,13 +82,14 @@ export class S3Backend implements StorageBackend {
   #proof: Proof | undefined
 
   constructor(bucket: string, options: S3BackendOptions) {
-    const { retry, partBytes = PART_BYTES, parallelParts = PARALLEL_PARTS } = options
+    const { retry, partBytes = PART_BYTES, parallelParts } = options
     const requests = new Requests({ ...DEFAULT_RETRY_POLICY, ...retry }, toFailure)
     this.bucket = bucket
     this.#service = new S3Service(bucket, options, requests)
-    const laneBytes = parallelParts * partBytes
-    this.#lanes = { up: new Lanes(laneBytes), down: new Lanes(laneBytes) }
-    this.#pool = new BufferPool(partBytes, parallelParts)
+    const up = parallelParts ?? PARALLEL_UP
+    const down = parallelParts ?? PARALLEL_DOWN
+    this.#lanes = { up: new Lanes(up * partBytes), down: new Lanes(down * partBytes) }
+    this.#pool = new BufferPool(partBytes, up)
     this.#partBytes = partBytes
     this.#memory = new CapabilityMemory(options.env)
     this.#guarantees = this.#service.endpoint.isAws ? ALL : NONE

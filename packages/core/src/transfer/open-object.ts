@@ -37,9 +37,15 @@ export interface OpenObjectOptions extends CallSettings {
   readonly open: (request: PieceRequest) => Promise<ObjectPiece>
   /** The object's facts. Throws `NOT_FOUND`. */
   readonly head: () => Promise<ObjectInfo>
-  /** For parallel requests: bytes of each, and the memory that all of them share. */
+  /**
+   * For parallel requests: bytes of each, which are doubled for a long object, and the memory that
+   * all of them share.
+   */
   readonly parallel?: { readonly partBytes: number; readonly lanes: Lanes } | undefined
 }
+
+/** From so many parts on, fewer and larger ones cost the service less than they keep waiting. */
+const MANY_PARTS = 8
 
 /**
  * Opens an object, or a range of it, as the version that it is now. A long one comes by several
@@ -69,7 +75,7 @@ export async function openObject(options: OpenObjectOptions): Promise<ObjectBody
       what,
       signal,
       requests,
-      readAhead: parallel?.partBytes,
+      readAhead: parallel && part.end - part.start,
       openRest: async (from, restSignal) => {
         const rest = { start: from, end: part.end, etag: info.etag, signal: restSignal }
         return (await open(rest)).stream
@@ -77,8 +83,11 @@ export async function openObject(options: OpenObjectOptions): Promise<ObjectBody
     })
   const first = bodyOf(piece.stream, { start, end: piece.end })
   if (!parallel || piece.end >= end) return { info, body: first }
+  const isLong = end - start > MANY_PARTS * parallel.partBytes
   const body = new ParallelBody(first, {
-    ...parallel,
+    lanes: parallel.lanes,
+    partBytes: isLong ? 2 * parallel.partBytes : parallel.partBytes,
+    firstBytes: piece.end - start,
     start: piece.end,
     end,
     signal,

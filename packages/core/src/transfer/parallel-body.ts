@@ -11,6 +11,9 @@ interface PartRange {
 
 /** What of an object follows the first part, and how it is asked for. */
 export interface ParallelBodyOptions extends PartRange {
+  /** Bytes of the first part. */
+  readonly firstBytes: number
+  /** Bytes of each further part, but for the last. */
   readonly partBytes: number
   /** Memory that this body shares with others. */
   readonly lanes: Lanes
@@ -43,7 +46,7 @@ export class ParallelBody extends Readable {
     this.#options = options
     this.#current = first
     this.#nextStart = options.start
-    this.#reserved = options.partBytes
+    this.#reserved = options.firstBytes
     options.lanes.take(this.#reserved)
     this.#stopOn(options.signal)
     this.#listen()
