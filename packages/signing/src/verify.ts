@@ -7,10 +7,11 @@ import {
   readTagContent,
   type StoreReference,
 } from '@s3lo/core'
-import { type CallOptions, isS3loError } from '@s3lo/core/plugin'
+import type { CallOptions } from '@s3lo/core/plugin'
 import { type CosignSignature, findCosignSignatures } from './cosign/read-signatures.ts'
 import { judgeRecord, type RecordVerdict } from './judge-record.ts'
 import type { PublicKey } from './keys/public-key.ts'
+import { problemOf } from './problem-of.ts'
 import { formatPlace, type RecordSchema, type SignatureRecord } from './record.ts'
 
 export interface VerifyOptions extends CallOptions {
@@ -87,9 +88,7 @@ async function readContent(
         : undefined
     return (tag ?? (await store.read(reference, options))).content
   } catch (error) {
-    // Content that is wrong is judged; a store that does not answer is a failure.
-    if (isS3loError(error, 'INTEGRITY')) return error.message
-    throw error
+    return problemOf(error)
   }
 }
 
@@ -138,8 +137,7 @@ async function readRecord(
     const content = await readSignatureRecord(store.backend, reference, key.id, { signal })
     if (content) return judgeRecord(content, { reference, digest, key, allowSchema1 })
   } catch (error) {
-    if (isS3loError(error, 'INTEGRITY')) return { kind: 'invalid', reason: error.message }
-    throw error
+    return { kind: 'invalid', reason: problemOf(error) }
   }
   return {
     kind: 'invalid',
