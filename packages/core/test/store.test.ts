@@ -47,6 +47,38 @@ describe('reading a store', () => {
     })
   })
 
+  it.each([
+    ['garbage', encode('hello')],
+    ['of schema 1', encode('{"schemaVersion":1}')],
+    ['too large', new Uint8Array(5 * 1024 * 1024)],
+  ])('finds a manifest by digest beside a tag that is %s', async (_, broken) => {
+    const backend = new MemoryBackend()
+    await putImage(backend, tag, image)
+    await backend.put('manifests/app/a/manifest.json', broken)
+    const { digest } = image.root.descriptor
+    const found = await new ImageStore(backend).read({ name: 'app', digest })
+    expect(found.descriptor.digest).toBe(digest)
+  })
+
+  it('tells a damaged blob from one that is missing, unless a tag has the content', async () => {
+    const backend = new MemoryBackend()
+    const { digest } = image.root.descriptor
+    await backend.put(`blobs/sha256/${digest.slice(7)}`, encode('hello'))
+    const store = new ImageStore(backend)
+    await expect(store.read({ name: 'app', digest })).rejects.toMatchObject({ code: 'INTEGRITY' })
+    await putImage(backend, tag, image)
+    await backend.put(`blobs/sha256/${digest.slice(7)}`, encode('hello'))
+    expect((await store.read({ name: 'app', digest })).descriptor.digest).toBe(digest)
+  })
+
+  it.each(['sha256:' + 'A'.repeat(64), 'sha256:' + 'a'.repeat(40), 'md5:' + 'a'.repeat(32)])(
+    'takes %s for a wrong reference',
+    async (digest) => {
+      const reading = new ImageStore(new MemoryBackend()).read({ name: 'app', digest })
+      await expect(reading).rejects.toMatchObject({ code: 'INVALID_REFERENCE' })
+    },
+  )
+
   it('does not take a layer for a manifest', async () => {
     const backend = new MemoryBackend()
     await putImage(backend, tag, image)

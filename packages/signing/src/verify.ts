@@ -1,8 +1,10 @@
 import {
+  type DigestAlgorithm,
   digestOf,
   formatReference,
   type ImageStore,
   MEDIA_TYPE,
+  parseDigest,
   readSignatureRecord,
   readTagContent,
   type StoreReference,
@@ -66,13 +68,18 @@ export async function verifyImage(
 ): Promise<VerifyResult> {
   const { keyRef = '', signal } = options
   const content = options.content ?? (await readContent(store, reference, { signal }))
-  const digest = typeof content === 'string' ? '' : digestOf(content)
+  const digest = typeof content === 'string' ? '' : digestOf(content, algorithmOf(reference))
   const verdict =
     typeof content === 'string'
       ? refuse(content)
       : await judge(store, { reference, digest, content, key }, options)
   const { verified, ...rest } = verdict
   return { ref: formatReference(reference), verified, digest, keyRef, keyID: key.id, ...rest }
+}
+
+/** A digest in the reference names the content by its algorithm, as `sign` does. */
+function algorithmOf({ digest }: StoreReference): DigestAlgorithm | undefined {
+  return digest === undefined ? undefined : parseDigest(digest).algorithm
 }
 
 /** The very bytes that are there, a manifest or not; a text says why there are none to judge. */
