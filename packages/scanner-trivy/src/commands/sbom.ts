@@ -26,7 +26,9 @@ export default class SbomCommand extends TrivyCommand {
       const looking = { ...options, platform, format, attach, settings: this.settings() }
       const result = await host.sbom(this.ref, looking)
       const status = result.attached === undefined ? [] : [`attached as ${result.attached}`]
-      if (file === undefined) return { result, render: ({ sbom }) => sbom, status }
+      if (file === undefined) {
+        return { result, render: () => this.shown(result.sbom, format), status }
+      }
       await replaceFile(file, [Buffer.from(result.sbom)])
       return { result, render: () => '', status: [...status, `SBOM written to ${file}`] }
     })

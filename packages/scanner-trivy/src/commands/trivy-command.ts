@@ -1,4 +1,5 @@
 import type { CommandContext } from '@s3lo/core'
+import { escapeLines } from '@s3lo/core/plugin'
 import { Command, Option } from 'clipanion'
 
 /** What the commands that run Trivy have in common. */
@@ -19,6 +20,15 @@ export abstract class TrivyCommand extends Command<CommandContext> {
   protected settings(): Readonly<Record<string, unknown>> {
     const { installTrivy, trivyPath } = this
     return { installTrivy, trivyPath, ...(this.#hasTerminal() ? { ask: this.#ask } : {}) }
+  }
+
+  /**
+   * A document as it is printed. What is in an image decides what is in it, and a terminal must not
+   * obey that; what programs read stays as it is.
+   */
+  protected shown(document: string, format: string): string {
+    const isForPeople = format === 'table' || (format === 'spdx' && isTerminal(this.context.stdout))
+    return isForPeople ? escapeLines(document) : document
   }
 
   #hasTerminal(): boolean {
