@@ -19,7 +19,12 @@ beforeAll(async () => {
 afterAll(() => rm(folder, { recursive: true }))
 
 /** What a command prints, on a terminal or not, of a host whose scanner says hostile things. */
-async function run(argv: readonly string[], isTTY = false): Promise<string> {
+async function run(
+  argv: readonly string[],
+  isTTY = false,
+  given: Partial<Host> = {},
+  stdin = new PassThrough(),
+): Promise<string> {
   const stdout = Object.assign(new PassThrough(), { isTTY })
   const looked = { ref: 'r', digest: 'd', platform: 'p', scanner: 'trivy', format: '' }
   const scanned: ScanResult = { ...looked, findings: false, report: HOSTILE }
@@ -27,13 +32,14 @@ async function run(argv: readonly string[], isTTY = false): Promise<string> {
   const operations: Partial<Host> = {
     scan: () => Promise.resolve(scanned),
     sbom: () => Promise.resolve(listed),
+    ...given,
   }
   let output: CommandOutput | undefined
   const context: CommandContext = {
     env: {},
-    stdin: new PassThrough(),
+    stdin: Object.assign(stdin, { isTTY }),
     stdout,
-    stderr: new PassThrough(),
+    stderr: Object.assign(new PassThrough(), { isTTY }),
     colorDepth: 1,
     runCommand: async (work) => {
       output = await work({ host: operations as Host, options: {}, status: () => {} })
@@ -43,7 +49,7 @@ async function run(argv: readonly string[], isTTY = false): Promise<string> {
   const cli = new Cli<CommandContext>()
   cli.register(ScanCommand)
   cli.register(SbomCommand)
-  await cli.run([...argv], context)
+  await cli.process([...argv], context).execute()
   return output?.render(output.result) ?? ''
 }
 
@@ -74,5 +80,31 @@ describe('what an image has in it', () => {
     const file = join(folder, 'app.spdx')
     expect(await run(['sbom', 'ref', '--format', 'spdx', '-O', file], true)).toBe('')
     expect(await readFile(file, 'utf8')).toBe(HOSTILE)
+  })
+})
+
+describe('the question whether to install trivy', () => {
+  /** What the scanner is answered when this is typed. */
+  async function answer(typed: string): Promise<string> {
+    const stdin = new PassThrough()
+    const scan: Host['scan'] = async (ref, { settings } = {}) => {
+      const ask = settings?.['ask'] as (question: string) => Promise<string>
+      const asking = ask('Install it? ')
+      stdin.write(typed)
+      const looked = { ref, digest: 'd', platform: 'p', scanner: 'trivy', format: 'table' }
+      return { ...looked, findings: false, report: await asking }
+    }
+    return run(['scan', 'ref'], true, { scan }, stdin)
+  }
+
+  it('is answered by a line', async () => {
+    expect(await answer('no\n')).toBe('no\n')
+  })
+
+  it.each([
+    ['Ctrl-C', '\u0003'],
+    ['Ctrl-D', '\u0004'],
+  ])('is cancelled by %s', async (_, typed) => {
+    await expect(answer(typed)).rejects.toMatchObject({ code: 'ABORTED' })
   })
 })

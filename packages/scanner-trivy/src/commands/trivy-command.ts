@@ -1,5 +1,5 @@
 import type { CommandContext } from '@s3lo/core'
-import { escapeLines } from '@s3lo/core/plugin'
+import { escapeLines, S3loError } from '@s3lo/core/plugin'
 import { Command, Option } from 'clipanion'
 
 /** What the commands that run Trivy have in common. */
@@ -41,7 +41,11 @@ export abstract class TrivyCommand extends Command<CommandContext> {
     const { stdin, stderr } = this.context
     const dialogue = createInterface({ input: stdin, output: stderr })
     try {
-      return await dialogue.question(question)
+      return await new Promise<string>((resolve, reject) => {
+        // Ctrl-C and Ctrl-D close the dialogue; not every Node fails the question then.
+        dialogue.once('close', () => reject(unanswered()))
+        dialogue.question(question).then(resolve, (cause: unknown) => reject(unanswered(cause)))
+      })
     } finally {
       dialogue.close()
     }
@@ -50,4 +54,8 @@ export abstract class TrivyCommand extends Command<CommandContext> {
 
 function isTerminal(stream: object): boolean {
   return 'isTTY' in stream && stream.isTTY === true
+}
+
+function unanswered(cause?: unknown): S3loError {
+  return new S3loError('ABORTED', 'the question was not answered', { cause })
 }
