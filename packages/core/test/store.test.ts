@@ -5,6 +5,7 @@ import { digestOf } from '../src/oci/digest.ts'
 import { MEDIA_TYPE } from '../src/oci/media-type.ts'
 import { appendHistory, historyEntry, readHistory } from '../src/store/history.ts'
 import { ImageStore } from '../src/store/image-store.ts'
+import { copySignatures } from '../src/store/signature-records.ts'
 import { readAll } from '../src/stream/read-all.ts'
 import {
   FaultyBackend,
@@ -293,5 +294,16 @@ describe('referrers', () => {
     await expect(Array.fromAsync(store.referrers(image.root.descriptor))).rejects.toMatchObject({
       code: 'INTEGRITY',
     })
+  })
+})
+
+describe('signature records', () => {
+  it('are copied without what is too large to be one', async () => {
+    const [source, target] = [new MemoryBackend(), new MemoryBackend()]
+    await source.put('manifests/app/v1/signatures/huge.json', new Uint8Array(300 * 1024))
+    await source.put('manifests/app/v1/signatures/key.json', encode('{}'))
+    expect(await copySignatures(source, target, tag)).toBe(1)
+    const copied = await Array.fromAsync(target.list(''))
+    expect(copied.map(({ key }) => key)).toEqual(['manifests/app/v1/signatures/key.json'])
   })
 })
