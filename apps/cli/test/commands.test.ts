@@ -241,6 +241,28 @@ describe('delete', () => {
     })
   })
 
+  it('reports each tag of --all-tags as it goes', async () => {
+    for (const tag of ['1', '2', '3']) await put('app', tag)
+    const bucket = world.bucket('b')
+    const isThere = bucket.head.bind(bucket)
+    bucket.head = (key, options) =>
+      key === 'manifests/app/3/manifest.json'
+        ? Promise.reject(new S3loError('UNAVAILABLE', 'the store does not answer'))
+        : isThere(key, options)
+    const argv = ['delete', 'mem://b/app', '--all-tags']
+    const text = await world.run(argv)
+    expect(text.status).toBe(75)
+    expect(text.stderr).toMatch(
+      /^Deleted mem:\/\/b\/app:1\nDeleted mem:\/\/b\/app:2\nerror: the store does not answer\n/,
+    )
+    await put('app', '1')
+    const json = await world.run([...argv, '-o', 'json'])
+    expect(JSON.parse(json.stdout)).toMatchObject({
+      error: { code: 'UNAVAILABLE' },
+      deleted: [{ ref: 'mem://b/app:1', deleted: true }],
+    })
+  })
+
   it('needs --force for an immutable image', async () => {
     await put('app', 'v1')
     await world.bucket('b').put('s3lo.yaml', Buffer.from('default:\n  immutable: true\n'))

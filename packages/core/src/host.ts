@@ -8,7 +8,7 @@ import { type HostOptions, Opener } from './host/opener.ts'
 import type { CatResult, TakeContent } from './operations/cat.ts'
 import type { CopyOptions, CopyResult } from './operations/copy.ts'
 import type { CopyTagsOptions, CopyTagsResult } from './operations/copy-tags.ts'
-import type { DeleteOptions, DeleteResult } from './operations/delete-tag.ts'
+import type { DeleteAllOptions, DeleteOptions, DeleteResult } from './operations/delete-tag.ts'
 import type { ListedFile } from './operations/files.ts'
 import type { HistoryOptions, ImageHistory, TagHistory } from './operations/history.ts'
 import type { ImageFilesOptions } from './operations/image-files.ts'
@@ -60,7 +60,7 @@ export interface Host extends Maintenance {
   inspect(reference: string, options?: CallOptions): Promise<InspectResult>
   delete(reference: string, options?: DeleteOptions): Promise<DeleteResult>
   /** Deletes every tag of an image; its nested images are not touched. */
-  deleteAllTags(image: string, options?: DeleteOptions): Promise<readonly DeleteResult[]>
+  deleteAllTags(image: string, options?: DeleteAllOptions): Promise<readonly DeleteResult[]>
   /** The images of a store by their last push. */
   storeHistory(store: string, options?: HistoryOptions): Promise<readonly ImageHistory[]>
   /** The writes of an image's tags, or of one tag when the reference names it. */

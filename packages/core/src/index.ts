@@ -93,7 +93,12 @@ export {
 } from './operations/copy-tags.ts'
 export { hasTagPattern } from './image-end.ts'
 export { cat, type CatResult, type TakeContent } from './operations/cat.ts'
-export { type DeleteOptions, type DeleteResult, deleteTag } from './operations/delete-tag.ts'
+export {
+  type DeleteAllOptions,
+  type DeleteOptions,
+  type DeleteResult,
+  deleteTag,
+} from './operations/delete-tag.ts'
 export {
   clean,
   type CleanedObject,

@@ -75,6 +75,7 @@ export {
   S3loError,
   toS3loError,
 } from './errors.ts'
+export { escapeLines, escapeText } from './escape-text.ts'
 export {
   asArray,
   asObject,

@@ -2,12 +2,14 @@ import { beforeEach, describe, expect, it } from 'vitest'
 import { digestOf } from '../src/oci/digest.ts'
 import { readAll } from '../src/stream/read-all.ts'
 import {
+  FaultyBackend,
   imageFixture,
   indexFixture,
   type MemoryBackend,
   putImage,
   referrerFixture,
 } from '../src/testing/index.ts'
+import { deleteAllTags } from '../src/operations/delete-tag.ts'
 import { ImageStore } from '../src/store/image-store.ts'
 import { MemoryWorld } from './memory-host.ts'
 import { Readable } from 'node:stream'
@@ -332,6 +334,7 @@ describe('inspect', () => {
     const record = '{"keyRef":"k.pub","keyID":"0123456789abcdef","signedAt":"2026-01-01T00:00:00Z"}'
     await bucket.put('manifests/app/v1/signatures/0123456789abcdef.json', encode(record))
     await bucket.put('manifests/app/v1/signatures/broken.json', encode('{'))
+    await bucket.put('manifests/app/v1/signatures/huge.json', new Uint8Array(300 * 1024))
     expect(await world.host.inspect('mem://b/app:v1')).toEqual({
       reference: 'mem://b/app:v1',
       digest: amd64.root.descriptor.digest,
@@ -428,6 +431,23 @@ describe('delete', () => {
     await expect(world.host.deleteAllTags('mem://b/app')).rejects.toMatchObject({
       code: 'NOT_FOUND',
     })
+  })
+
+  it('goes on to the next tag when somebody else removed one meanwhile', async () => {
+    for (const tag of ['v1', 'v2', 'v3']) await putImage(bucket, { name: 'app', tag }, amd64)
+    // The listing still has v2; when its turn comes, it is not there any more.
+    const faulty = new FaultyBackend(bucket, {
+      after: async ({ method, key }) => {
+        if (method === 'head' && key.startsWith('manifests/app/v2/')) await bucket.delete([key])
+      },
+    })
+    const told: string[] = []
+    const reference = { scheme: 'mem', bucket: 'b', name: 'app', image: 'app' }
+    const deleted = await deleteAllTags(new ImageStore(faulty), reference, {
+      onDeleted: ({ ref }) => told.push(ref),
+    })
+    expect(deleted.map(({ ref }) => ref)).toEqual(['mem://b/app:v1', 'mem://b/app:v3'])
+    expect(told).toEqual(['mem://b/app:v1', 'mem://b/app:v3'])
   })
 })
 

@@ -45,6 +45,15 @@ it('settings of a store that is not there are not found, not empty', async () =>
   await expect(getStoreConfig(missing)).rejects.toThrow(code('NOT_FOUND'))
   await expect(getImageConfig(missing, 'app')).rejects.toThrow(code('NOT_FOUND'))
   expect(await getStoreConfig(new MemoryBackend())).toEqual({ default: {} })
+  for (const changing of [
+    removeConfig(missing, 'app', undefined),
+    removeConfig(missing, '', 'immutable'),
+    setConfig(missing, 'app', ['immutable=']),
+  ]) {
+    await expect(changing).rejects.toThrow(code('NOT_FOUND'))
+  }
+  const nothing = await removeConfig(new MemoryBackend(), 'app', undefined)
+  expect(nothing.changed).toBe(false)
 })
 
 describe('setConfig', () => {

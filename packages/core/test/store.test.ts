@@ -5,6 +5,7 @@ import { digestOf } from '../src/oci/digest.ts'
 import { MEDIA_TYPE } from '../src/oci/media-type.ts'
 import { appendHistory, historyEntry, readHistory } from '../src/store/history.ts'
 import { ImageStore } from '../src/store/image-store.ts'
+import { copySignatures } from '../src/store/signature-records.ts'
 import { readAll } from '../src/stream/read-all.ts'
 import {
   FaultyBackend,
@@ -46,6 +47,38 @@ describe('reading a store', () => {
       code: 'NOT_FOUND',
     })
   })
+
+  it.each([
+    ['garbage', encode('hello')],
+    ['of schema 1', encode('{"schemaVersion":1}')],
+    ['too large', new Uint8Array(5 * 1024 * 1024)],
+  ])('finds a manifest by digest beside a tag that is %s', async (_, broken) => {
+    const backend = new MemoryBackend()
+    await putImage(backend, tag, image)
+    await backend.put('manifests/app/a/manifest.json', broken)
+    const { digest } = image.root.descriptor
+    const found = await new ImageStore(backend).read({ name: 'app', digest })
+    expect(found.descriptor.digest).toBe(digest)
+  })
+
+  it('tells a damaged blob from one that is missing, unless a tag has the content', async () => {
+    const backend = new MemoryBackend()
+    const { digest } = image.root.descriptor
+    await backend.put(`blobs/sha256/${digest.slice(7)}`, encode('hello'))
+    const store = new ImageStore(backend)
+    await expect(store.read({ name: 'app', digest })).rejects.toMatchObject({ code: 'INTEGRITY' })
+    await putImage(backend, tag, image)
+    await backend.put(`blobs/sha256/${digest.slice(7)}`, encode('hello'))
+    expect((await store.read({ name: 'app', digest })).descriptor.digest).toBe(digest)
+  })
+
+  it.each(['sha256:' + 'A'.repeat(64), 'sha256:' + 'a'.repeat(40), 'md5:' + 'a'.repeat(32)])(
+    'takes %s for a wrong reference',
+    async (digest) => {
+      const reading = new ImageStore(new MemoryBackend()).read({ name: 'app', digest })
+      await expect(reading).rejects.toMatchObject({ code: 'INVALID_REFERENCE' })
+    },
+  )
 
   it('does not take a layer for a manifest', async () => {
     const backend = new MemoryBackend()
@@ -261,5 +294,16 @@ describe('referrers', () => {
     await expect(Array.fromAsync(store.referrers(image.root.descriptor))).rejects.toMatchObject({
       code: 'INTEGRITY',
     })
+  })
+})
+
+describe('signature records', () => {
+  it('are copied without what is too large to be one', async () => {
+    const [source, target] = [new MemoryBackend(), new MemoryBackend()]
+    await source.put('manifests/app/v1/signatures/huge.json', new Uint8Array(300 * 1024))
+    await source.put('manifests/app/v1/signatures/key.json', encode('{}'))
+    expect(await copySignatures(source, target, tag)).toBe(1)
+    const copied = await Array.fromAsync(target.list(''))
+    expect(copied.map(({ key }) => key)).toEqual(['manifests/app/v1/signatures/key.json'])
   })
 })

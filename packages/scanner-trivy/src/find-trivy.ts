@@ -1,7 +1,7 @@
 import { constants } from 'node:fs'
-import { access } from 'node:fs/promises'
+import { access, stat } from 'node:fs/promises'
 import { homedir } from 'node:os'
-import { delimiter, isAbsolute, join } from 'node:path'
+import { delimiter, isAbsolute, join, resolve } from 'node:path'
 import { S3loError } from '@s3lo/core/plugin'
 
 /** What decides which Trivy is run. */
@@ -17,7 +17,7 @@ type Environment = Readonly<Record<string, string | undefined>>
 /**
  * The Trivy to run: the one that is named (`trivyPath`, then `S3LO_TRIVY`), else the first on
  * `PATH`, else the one in `~/.local/bin`; `undefined` when there is none. Throws `NOT_FOUND` for one
- * that is named and not there.
+ * that is named and not there. The path is absolute.
  */
 export async function findTrivy(
   { trivyPath }: TrivySettings,
@@ -25,7 +25,9 @@ export async function findTrivy(
 ): Promise<string | undefined> {
   const named = trivyPath ?? (env['S3LO_TRIVY'] || undefined)
   if (named !== undefined) {
-    if (await isExecutable(named)) return named
+    // As a path, or else a bare name would be looked for on PATH when it is run.
+    const file = resolve(named)
+    if (await isProgram(file)) return file
     const source = trivyPath === undefined ? 'S3LO_TRIVY' : '--trivy-path'
     throw new S3loError('NOT_FOUND', `${named} is no program that can be run`, {
       hint: `${source} names it`,
@@ -33,7 +35,7 @@ export async function findTrivy(
   }
   for (const folder of searchPath(env)) {
     const file = join(folder, executableName())
-    if (await isExecutable(file)) return file
+    if (await isProgram(file)) return file
   }
   return undefined
 }
@@ -54,10 +56,10 @@ function searchPath(env: Environment): readonly string[] {
   return [...folders.filter(isAbsolute), installFolder(env)]
 }
 
-async function isExecutable(file: string): Promise<boolean> {
+async function isProgram(file: string): Promise<boolean> {
   try {
     await access(file, constants.X_OK)
-    return true
+    return (await stat(file)).isFile() // Folders may be "executed" as well.
   } catch {
     return false // Whatever keeps it from being run: the next place may have one.
   }

@@ -1,11 +1,11 @@
 import { createHash } from 'node:crypto'
-import { createWriteStream } from 'node:fs'
+import { createReadStream, createWriteStream } from 'node:fs'
 import { chmod, mkdir, mkdtemp, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { createGunzip } from 'node:zlib'
-import { type CallOptions, S3loError } from '@s3lo/core/plugin'
+import { type CallOptions, S3loError, toS3loError } from '@s3lo/core/plugin'
 import { extract } from 'tar-stream'
 import { EnvHttpProxyAgent, fetch } from 'undici'
 import { executableName, installFolder } from './find-trivy.ts'
@@ -30,12 +30,34 @@ export interface InstallOptions extends CallOptions {
 /**
  * Downloads Trivy, compares it with the checksums of its release and puts it into `~/.local/bin`;
  * gives its path. Nothing is left behind, nor replaced, when anything fails. Throws `UNSUPPORTED` for
- * a system without a release, `UNAVAILABLE` without a network, `INTEGRITY` for other bytes.
+ * a system without a release, `UNAVAILABLE` without a network, `INTEGRITY` for other bytes, `IO` for
+ * a folder that cannot be written.
  */
 export async function installTrivy(options: InstallOptions): Promise<string> {
-  const { env, releases = RELEASES, signal } = options
   const archive = archiveName(options)
-  const folder = installFolder(env)
+  const folder = installFolder(options.env)
+  try {
+    return await installInto(folder, archive, options)
+  } catch (error) {
+    options.signal?.throwIfAborted()
+    if (!isSystemError(error)) throw error
+    throw new S3loError('IO', `cannot install Trivy in ${folder}: ${error.message}`, {
+      hint: 'install it elsewhere by hand and name it with --trivy-path or S3LO_TRIVY',
+      cause: error,
+    })
+  }
+}
+
+/** What a call of the operating system failed with, as where there is no space or permission. */
+function isSystemError(error: unknown): error is Error {
+  return error instanceof Error && 'syscall' in error
+}
+
+async function installInto(
+  folder: string,
+  archive: string,
+  { env, releases = RELEASES, signal }: InstallOptions,
+): Promise<string> {
   await mkdir(folder, { recursive: true })
   const staging = await mkdtemp(join(folder, '.s3lo-trivy-'))
   const agent = new EnvHttpProxyAgent({
@@ -80,7 +102,8 @@ class Download {
     this.#signal = signal
   }
 
-  async open(url: string): Promise<Readable> {
+  /** The body of an answer. Throws `UNAVAILABLE`, as reading it does when the connection breaks. */
+  async open(url: string): Promise<AsyncIterable<Uint8Array>> {
     const response = await fetch(url, {
       dispatcher: this.#agent,
       ...(this.#signal ? { signal: this.#signal } : {}),
@@ -92,7 +115,19 @@ class Download {
       await response.body?.cancel()
       throw new S3loError('UNAVAILABLE', `${url} answers ${response.status}`)
     }
-    return Readable.fromWeb(response.body)
+    return this.#read(url, Readable.fromWeb(response.body))
+  }
+
+  async *#read(url: string, body: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+    try {
+      yield* body
+    } catch (cause) {
+      this.#signal?.throwIfAborted()
+      throw new S3loError('UNAVAILABLE', `the download from ${new URL(url).host} broke off`, {
+        hint: 'try again',
+        cause,
+      })
+    }
   }
 }
 
@@ -104,10 +139,10 @@ function unreachable(url: string, cause: unknown): S3loError {
 }
 
 /** Lines of `<hex>  <file>`, as sha256sum writes them. */
-async function checksumOf(archive: string, body: Readable): Promise<string> {
+async function checksumOf(archive: string, body: AsyncIterable<Uint8Array>): Promise<string> {
   let text = ''
   for await (const chunk of body) {
-    text += Buffer.from(chunk as Uint8Array).toString('latin1')
+    text += Buffer.from(chunk).toString('latin1')
     if (text.length > MAX_CHECKSUM_BYTES) {
       throw new S3loError('INTEGRITY', 'the checksums of the Trivy release are too long')
     }
@@ -120,7 +155,11 @@ async function checksumOf(archive: string, body: Readable): Promise<string> {
 }
 
 /** Writes the body to a file and gives its SHA-256. */
-async function save(body: Readable, file: string, signal?: AbortSignal): Promise<string> {
+async function save(
+  body: AsyncIterable<Uint8Array>,
+  file: string,
+  signal?: AbortSignal,
+): Promise<string> {
   const hash = createHash('sha256')
   const guard = limited(MAX_ARCHIVE_BYTES, 'the Trivy archive')
   await pipeline(
@@ -137,13 +176,29 @@ async function save(body: Readable, file: string, signal?: AbortSignal): Promise
   return hash.digest('hex')
 }
 
-/** Takes the one file that is wanted out of the archive, whatever else and wherever else it says. */
+/**
+ * Takes the one file that is wanted out of the archive, whatever else and wherever else it says.
+ * Throws `INTEGRITY` for what cannot be unpacked.
+ */
 async function extractProgram(
   archive: string,
   program: string,
   signal?: AbortSignal,
 ): Promise<void> {
-  const { createReadStream } = await import('node:fs')
+  try {
+    await unpackProgram(archive, program, signal)
+  } catch (error) {
+    signal?.throwIfAborted()
+    if (isSystemError(error)) throw error
+    throw toS3loError(error, 'INTEGRITY', 'the Trivy archive cannot be unpacked')
+  }
+}
+
+async function unpackProgram(
+  archive: string,
+  program: string,
+  signal: AbortSignal | undefined,
+): Promise<void> {
   const entries = extract()
   const unpacking = pipeline(
     createReadStream(archive),

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import { once } from 'node:events'
-import { mkdtemp, readdir, readFile, rm, stat } from 'node:fs/promises'
+import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -17,14 +17,19 @@ let home: string
 let server: Server
 let releases: string
 let files: Map<string, Buffer | string>
+/** The file in whose midst the connection breaks. */
+let breaking: string
 
 beforeEach(async () => {
   home = await mkdtemp(join(tmpdir(), 's3lo-install-'))
   files = new Map()
+  breaking = ''
   server = createServer((request, response) => {
     const content = files.get(request.url?.split('/').at(-1) ?? '')
     response.statusCode = content === undefined ? 404 : 200
-    response.end(content)
+    if (breaking === '' || !request.url?.endsWith(breaking)) return response.end(content)
+    response.setHeader('content-length', 1000)
+    return response.write(content, () => response.destroy())
   }).listen(0, '127.0.0.1')
   await once(server, 'listening')
   releases = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
@@ -65,6 +70,12 @@ describe('installing trivy', () => {
 
   it.each([
     ['an archive that differs', async () => publish(Buffer.from('evil'), Buffer.from('good'))],
+    ['an archive that is not in gzip', async () => publish(Buffer.from('no gzip'))],
+    [
+      'an archive that breaks off',
+      async () => publish((await archiveOf({ trivy: 'program' })).subarray(0, -12)),
+    ],
+    ['an archive that holds no tar', async () => publish(gzipSync(Buffer.alloc(1024, 'x')))],
     ['an archive without a program', async () => publish(await archiveOf({ README: 'x' }))],
   ])('refuses %s and leaves nothing behind', async (_, prepare) => {
     await prepare()
@@ -88,6 +99,26 @@ describe('installing trivy', () => {
       code: 'UNAVAILABLE',
       hint: expect.stringContaining('HTTPS_PROXY'),
     })
+  })
+
+  it.each([[ARCHIVE], [`trivy_${TRIVY_VERSION}_checksums.txt`]])(
+    'says that the connection broke within %s',
+    async (file) => {
+      await publish(await archiveOf({ trivy: 'program' }))
+      breaking = file
+      await expect(install()).rejects.toMatchObject({ code: 'UNAVAILABLE' })
+      expect(await readdir(join(home, '.local/bin'))).toEqual([])
+    },
+  )
+
+  it('says that its folder cannot be written', async () => {
+    await publish(await archiveOf({ trivy: 'program' }))
+    await mkdir(join(home, '.local/bin/trivy/full'), { recursive: true })
+    await expect(install()).rejects.toMatchObject({ code: 'IO' })
+    expect(await readdir(join(home, '.local/bin'))).toEqual(['trivy'])
+    await writeFile(join(home, 'file'), '')
+    const env = { HOME: join(home, 'file') }
+    await expect(install({ env })).rejects.toMatchObject({ code: 'IO' })
   })
 
   it('goes through a proxy', async () => {

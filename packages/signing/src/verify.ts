@@ -1,16 +1,19 @@
 import {
+  type DigestAlgorithm,
   digestOf,
   formatReference,
   type ImageStore,
   MEDIA_TYPE,
+  parseDigest,
   readSignatureRecord,
   readTagContent,
   type StoreReference,
 } from '@s3lo/core'
-import { type CallOptions, isS3loError } from '@s3lo/core/plugin'
+import type { CallOptions } from '@s3lo/core/plugin'
 import { type CosignSignature, findCosignSignatures } from './cosign/read-signatures.ts'
 import { judgeRecord, type RecordVerdict } from './judge-record.ts'
 import type { PublicKey } from './keys/public-key.ts'
+import { problemOf } from './problem-of.ts'
 import { formatPlace, type RecordSchema, type SignatureRecord } from './record.ts'
 
 export interface VerifyOptions extends CallOptions {
@@ -65,13 +68,18 @@ export async function verifyImage(
 ): Promise<VerifyResult> {
   const { keyRef = '', signal } = options
   const content = options.content ?? (await readContent(store, reference, { signal }))
-  const digest = typeof content === 'string' ? '' : digestOf(content)
+  const digest = typeof content === 'string' ? '' : digestOf(content, algorithmOf(reference))
   const verdict =
     typeof content === 'string'
       ? refuse(content)
       : await judge(store, { reference, digest, content, key }, options)
   const { verified, ...rest } = verdict
   return { ref: formatReference(reference), verified, digest, keyRef, keyID: key.id, ...rest }
+}
+
+/** A digest in the reference names the content by its algorithm, as `sign` does. */
+function algorithmOf({ digest }: StoreReference): DigestAlgorithm | undefined {
+  return digest === undefined ? undefined : parseDigest(digest).algorithm
 }
 
 /** The very bytes that are there, a manifest or not; a text says why there are none to judge. */
@@ -87,9 +95,7 @@ async function readContent(
         : undefined
     return (tag ?? (await store.read(reference, options))).content
   } catch (error) {
-    // Content that is wrong is judged; a store that does not answer is a failure.
-    if (isS3loError(error, 'INTEGRITY')) return error.message
-    throw error
+    return problemOf(error)
   }
 }
 
@@ -138,8 +144,7 @@ async function readRecord(
     const content = await readSignatureRecord(store.backend, reference, key.id, { signal })
     if (content) return judgeRecord(content, { reference, digest, key, allowSchema1 })
   } catch (error) {
-    if (isS3loError(error, 'INTEGRITY')) return { kind: 'invalid', reason: error.message }
-    throw error
+    return { kind: 'invalid', reason: problemOf(error) }
   }
   return {
     kind: 'invalid',

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { ImageStore, S3loError } from '@s3lo/core'
+import { digestOf, ImageStore, S3loError } from '@s3lo/core'
 import { imageFixture, MemoryBackend, putImage } from '@s3lo/core/testing'
 import { describe, expect, it } from 'vitest'
 import { LocalSigner, PublicKey, signImage, verifyImage } from '../src/index.ts'
@@ -169,18 +169,37 @@ describe('a signed image', () => {
     expect(referrers).toHaveLength(2)
   })
 
-  it('is signed by its digest, without a tag', async () => {
-    const store = await storeWithImage()
-    const { tag: _, ...rest } = reference
-    const byDigest = { ...rest, digest: (await store.resolve(reference)).digest }
-    const signer = newSigner()
-    const { storedPath } = await signImage(store, byDigest, signer)
-    expect(storedPath).toContain(`/org/app/${byDigest.digest}/signatures/`)
-    const verify = (at: typeof reference): ReturnType<typeof verifyImage> =>
-      verifyImage(store, at, signer.publicKey)
-    expect(await verify(byDigest)).toMatchObject({ verified: true })
-    expect(await verify(reference)).toMatchObject({ verified: false })
-  })
+  it.each(['sha256', 'sha512'] as const)(
+    'is signed by its digest in %s, without a tag',
+    async (algorithm) => {
+      const store = await storeWithImage()
+      const { tag: _, ...rest } = reference
+      const digest = digestOf((await store.read(reference)).content, algorithm)
+      const byDigest = { ...rest, digest }
+      const signer = newSigner()
+      const { storedPath } = await signImage(store, byDigest, signer)
+      expect(storedPath).toContain(`/org/app/${digest}/signatures/`)
+      const verify = (at: typeof reference, options = {}): ReturnType<typeof verifyImage> =>
+        verifyImage(store, at, signer.publicKey, options)
+      expect(await verify(byDigest)).toMatchObject({ verified: true, digest })
+      const signedAfter = new Date(0)
+      expect(await verify(byDigest, { signedAfter })).toMatchObject({ verified: true, digest })
+      expect(await verify(reference)).toMatchObject({ verified: false })
+    },
+  )
+
+  it.each(['sha256:' + 'A'.repeat(64), 'sha256:' + 'a'.repeat(40), 'md5:' + 'a'.repeat(32)])(
+    'is not asked for by %s: that is no verdict',
+    async (digest) => {
+      const { tag: _, ...rest } = reference
+      const verifying = verifyImage(
+        await storeWithImage(),
+        { ...rest, digest },
+        newSigner().publicKey,
+      )
+      await expect(verifying).rejects.toMatchObject({ code: 'INVALID_REFERENCE' })
+    },
+  )
 
   it('says when only the folder of a local store was written differently', async () => {
     const store = await storeWithImage()

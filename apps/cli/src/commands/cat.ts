@@ -60,7 +60,7 @@ export default class CatCommand extends S3loCommand {
   async #taker(file: string | undefined): Promise<TakeContent> {
     const { stdout } = this.context
     if (file !== undefined) {
-      const { replaceFile } = await import('../replace-file.ts')
+      const { replaceFile } = await import('@s3lo/core/command')
       return (content) => replaceFile(file, content)
     }
     return async (content) => {

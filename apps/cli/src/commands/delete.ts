@@ -23,13 +23,14 @@ export default class DeleteCommand extends S3loCommand {
   protected override async run(host: Host, { signal }: OperationOptions): Promise<Output> {
     const deleted: DeleteResult[] = []
     const { force } = this
+    const onDeleted = (result: DeleteResult): void => {
+      this.status(`Deleted ${result.ref}`)
+      deleted.push(result)
+    }
     try {
       for (const reference of this.references) {
-        const results = this.allTags
-          ? await host.deleteAllTags(reference, { signal, force })
-          : [await host.delete(reference, { signal, force })]
-        for (const { ref } of results) this.status(`Deleted ${ref}`)
-        deleted.push(...results)
+        if (this.allTags) await host.deleteAllTags(reference, { signal, force, onDeleted })
+        else onDeleted(await host.delete(reference, { signal, force }))
       }
     } catch (error) {
       if (deleted.length === 0) throw error

@@ -1,26 +1,8 @@
+import { escapeText } from '@s3lo/core/plugin'
+
+export { escapeLines, escapeText } from '@s3lo/core/plugin'
+
 const KIB = 1024
-
-/** What a terminal would obey or hide instead of showing: controls, bidi marks, line separators, lone surrogates. */
-const UNPRINTABLE = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu
-const UNPRINTABLE_BUT_NEWLINE = /(?!\n)[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu
-
-const SHORT: Readonly<Record<string, string>> = { '\n': '\\n', '\r': '\\r', '\t': '\\t' }
-
-/** A name from outside, safe to show: what is not printable is spelled out. */
-export function escapeText(text: string): string {
-  return text.replace(UNPRINTABLE, spell)
-}
-
-/** As {@link escapeText}, for a text that has lines of its own, such as a stack. */
-export function escapeLines(text: string): string {
-  return text.replace(UNPRINTABLE_BUT_NEWLINE, spell)
-}
-
-function spell(character: string): string {
-  const code = character.codePointAt(0) ?? 0
-  const hex = code.toString(16)
-  return SHORT[character] ?? (code <= 0xff ? `\\x${hex.padStart(2, '0')}` : `\\u{${hex}}`)
-}
 
 /** `512 B`, `1.5 KB`, `58.7 MB`, `1.2 GB`: in powers of 1024. */
 export function formatSize(bytes: number): string {

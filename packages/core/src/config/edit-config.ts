@@ -56,9 +56,21 @@ export async function readConfigDocument(
   }
 }
 
+/** Tells an empty configuration from one of no store: throws `NOT_FOUND` where there is none. */
+export async function assertStoreOf(
+  { etag }: StoredConfig,
+  backend: StorageBackend,
+  options?: CallOptions,
+): Promise<void> {
+  if (etag !== undefined) return
+  // No object need be found: a listing fails where there is nothing to list.
+  await backend.list(BUCKET_CONFIG_KEY, options)[Symbol.asyncIterator]().next()
+}
+
 /**
  * Changes keys of a bucket's `s3lo.yaml` and keeps everything else, also what somebody else writes
- * at the same time. Throws `CONFLICT` when they changed one of the same keys to something else.
+ * at the same time. Throws `CONFLICT` when they changed one of the same keys to something else,
+ * `NOT_FOUND` without a store.
  */
 export async function editConfig(
   backend: StorageBackend,
@@ -80,6 +92,7 @@ export async function editConfig(
       guard: guardOf(guarantees, current),
       merged: current.etag !== base.etag,
     }
+    if (!written) await assertStoreOf(current, backend, options)
     const write = { current, edited, edits, guard: outcome.guard }
     if (!written || (await writeEdited(backend, write, options))) return outcome
     current = await readConfigDocument(backend, options)

@@ -4,7 +4,7 @@ import {
   parseExplicitReference,
   parseStoreReference,
 } from '../layout/store-reference.ts'
-import type { DeleteOptions, DeleteResult } from '../operations/delete-tag.ts'
+import type { DeleteAllOptions, DeleteOptions, DeleteResult } from '../operations/delete-tag.ts'
 import type { HistoryOptions, ImageHistory, TagHistory } from '../operations/history.ts'
 import type { InspectResult } from '../operations/inspect.ts'
 import type { ListedImage } from '../operations/list.ts'
@@ -47,7 +47,7 @@ export async function deleteImage(
 export async function deleteImageTags(
   opener: Opener,
   image: string,
-  options: DeleteOptions = {},
+  options: DeleteAllOptions = {},
 ): Promise<readonly DeleteResult[]> {
   const location = parseConfigReference(image)
   const { deleteAllTags } = await import('../operations/delete-tag.ts')

@@ -76,12 +76,10 @@ export async function copyImage(
     opener.withTarget(to, { ...options, endpoint: destEndpoint }, (targetEnd) => {
       const bothStream =
         sourceEnd.source.kind === 'streaming' && targetEnd.target.kind === 'streaming'
+      const checked = { ...options, ...validation(opener, to, targetEnd, options) }
       return bothStream
-        ? copyThroughLayout(opener, sourceEnd, targetEnd, options)
-        : copy(sourceEnd, targetEnd, {
-            ...options,
-            ...validation(opener, to, targetEnd, options),
-          })
+        ? copyThroughLayout(opener, sourceEnd, targetEnd, checked)
+        : copy(sourceEnd, targetEnd, checked)
     }),
   )
 }

@@ -28,9 +28,22 @@ export interface DeleteResult {
 export async function deleteTag(
   store: ImageStore,
   reference: StoreReference,
-  { force = false, signal }: DeleteOptions = {},
+  options: DeleteOptions = {},
 ): Promise<DeleteResult> {
   assertTagged(reference, 'delete')
+  const result = await removeTag(store, reference, options)
+  if (result) return result
+  throw new S3loError('NOT_FOUND', `${formatImageName(reference)} is not in ${store.name}`, {
+    hint: `s3lo list ${formatStore(store.backend)} shows what is there`,
+  })
+}
+
+/** As {@link deleteTag}, but absence is a value. */
+async function removeTag(
+  store: ImageStore,
+  reference: StoreReference,
+  { force = false, signal }: DeleteOptions,
+): Promise<DeleteResult | undefined> {
   if (!force && isImmutable(await store.config({ signal }), reference.name)) {
     throw new S3loError('CONFLICT', `image ${reference.name} in ${store.name} is immutable`, {
       hint: 'pass --force to delete the tag all the same',
@@ -38,11 +51,7 @@ export async function deleteTag(
   }
   const sidecars = await ownFiles(store, reference, signal)
   const exists = await store.backend.head(manifestKey(reference), { signal })
-  if (!exists && sidecars.length === 0) {
-    throw new S3loError('NOT_FOUND', `${formatImageName(reference)} is not in ${store.name}`, {
-      hint: `s3lo list ${formatStore(store.backend)} shows what is there`,
-    })
-  }
+  if (!exists && sidecars.length === 0) return undefined
   // In time: should this be held up for long, it must not take a tag that was pushed since.
   assertAllDeleted(await deleteInTime(store.backend, [manifestKey(reference)], { signal }))
   assertAllDeleted(await store.backend.delete(sidecars, { signal }))
@@ -67,15 +76,26 @@ function assertAllDeleted([failure]: readonly DeleteFailure[]): void {
   if (failure) throw failure.error
 }
 
-/** Removes every tag of one image. Throws `NOT_FOUND` when it has none. */
+export interface DeleteAllOptions extends DeleteOptions {
+  /** Told of each tag once it is deleted: a failure after it does not bring it back. */
+  readonly onDeleted?: ((deleted: DeleteResult) => void) | undefined
+}
+
+/**
+ * Removes every tag of one image, one after another; one that somebody else removes meanwhile is
+ * passed over. Throws `NOT_FOUND` when it has none, and as {@link deleteTag}.
+ */
 export async function deleteAllTags(
   store: ImageStore,
   image: StoreReference,
-  options: DeleteOptions = {},
+  { onDeleted, ...options }: DeleteAllOptions = {},
 ): Promise<readonly DeleteResult[]> {
   const results: DeleteResult[] = []
   for await (const tag of store.tags(image.name, options)) {
-    results.push(await deleteTag(store, { ...image, tag }, options))
+    const result = await removeTag(store, { ...image, tag }, options)
+    if (!result) continue
+    results.push(result)
+    onDeleted?.(result)
   }
   if (results.length > 0) return results
   throw new S3loError('NOT_FOUND', `image ${image.name} is not in ${store.name}`, {

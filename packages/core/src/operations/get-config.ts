@@ -1,7 +1,7 @@
 import type { BucketConfig, ImageSettings, LifecycleMode } from '../config/bucket-config.ts'
 import type { ConfigDocument } from '../config/config-document.ts'
 import type { ConfigValue } from '../config/config-path.ts'
-import { readConfigDocument } from '../config/edit-config.ts'
+import { assertStoreOf, readConfigDocument } from '../config/edit-config.ts'
 import {
   effectiveSettings,
   matchingPattern,
@@ -13,7 +13,6 @@ import { toPolicy } from '../config/write-config.ts'
 import type { CallOptions } from '../contract/call-options.ts'
 import type { StorageBackend } from '../contract/storage-backend.ts'
 import { formatStore } from '../layout/format-store.ts'
-import { BUCKET_CONFIG_KEY } from '../layout/keys.ts'
 
 /** Rules of retention; field names are those of the file and of `--output json`. */
 export interface LifecycleFields {
@@ -112,11 +111,9 @@ async function readOfStore(
   backend: StorageBackend,
   options?: CallOptions,
 ): Promise<ConfigDocument> {
-  const { document, etag } = await readConfigDocument(backend, options)
-  // No object need be found: a listing fails where there is nothing to list.
-  if (etag === undefined)
-    await backend.list(BUCKET_CONFIG_KEY, options)[Symbol.asyncIterator]().next()
-  return document
+  const stored = await readConfigDocument(backend, options)
+  await assertStoreOf(stored, backend, options)
+  return stored.document
 }
 
 /** Settings as the file and `--output json` have them; what is not set is absent. */

@@ -11,7 +11,7 @@ import {
 } from '../oci/document.ts'
 import { formatImageName, type Reference } from '../oci/reference.ts'
 import { readAll } from '../stream/read-all.ts'
-import { readTags } from './tags.ts'
+import { readImageTags } from './tags.ts'
 
 /** Reads the manifest of a tag of layout v1.1.0; `undefined` when there is none. Throws `INTEGRITY`. */
 export async function readTagManifest(
@@ -59,7 +59,9 @@ export async function readLegacyManifest(
 
 /**
  * Finds a manifest by its digest: among the blobs (a child of an index), then among the image's
- * tags. The content decides; a tag that is merely named like the digest does not count.
+ * tags. The content decides: a tag that is merely named like the digest does not count, and what
+ * does not have the digest is not looked into. Throws `INVALID_REFERENCE` for a digest that cannot
+ * be checked, `INTEGRITY` when the blob is damaged and no tag has the content.
  */
 export async function findManifest(
   backend: StorageBackend,
@@ -67,25 +69,43 @@ export async function findManifest(
   digest: string,
   options?: CallOptions,
 ): Promise<ManifestDocument | undefined> {
-  if (!isDigest(digest)) parseDigest(digest)
   const name = `${image}@${digest}`
-  const blob = await backend.head(blobKey(digest), options)
-  if (blob && blob.size <= MAX_MANIFEST_BYTES) {
-    const document = await readDocument(backend, blobKey(digest), name, options)
-    if (document && hasDigest(document.content, digest)) return withDigest(document, digest)
+  if (!isDigest(digest)) throw unknownDigest(name)
+  const key = blobKey(digest)
+  const blob = await readCandidate(backend, await backend.head(key, options), options)
+  if (blob && hasDigest(blob, digest)) return toNamed(blob, name, digest)
+  for await (const { info } of readImageTags(backend, image, options)) {
+    const content = await readCandidate(backend, info, options)
+    if (content && hasDigest(content, digest)) return toNamed(content, name, digest)
   }
-  for await (const tag of readTags(backend, image, options)) {
-    const document = await readTagManifest(backend, { name: image, tag }, options)
-    if (document && hasDigest(document.content, digest)) return withDigest(document, digest)
-  }
+  if (blob) throw new S3loError('INTEGRITY', `the object ${key} does not have the digest ${digest}`)
   return undefined
+}
+
+/** Parsers of references take any digest, as those of the Go program do. */
+function unknownDigest(name: string): S3loError {
+  return new S3loError('INVALID_REFERENCE', `${name} has a digest that cannot be checked`, {
+    hint: 'digests are sha256:<64 hex digits> or sha512:<128 hex digits>, in lower case',
+  })
+}
+
+/** The bytes of an object that may be a manifest by its size. */
+async function readCandidate(
+  backend: StorageBackend,
+  info: ObjectInfo | undefined,
+  options?: CallOptions,
+): Promise<Uint8Array | undefined> {
+  if (!info || info.size > MAX_MANIFEST_BYTES) return undefined
+  return readObject(backend, info.key, MAX_MANIFEST_BYTES, options)
 }
 
 function hasDigest(content: Uint8Array, digest: string): boolean {
   return digestOf(content, parseDigest(digest).algorithm) === digest
 }
 
-function withDigest({ descriptor, content }: ManifestDocument, digest: string): ManifestDocument {
+/** Throws `INTEGRITY` or `UNSUPPORTED` for what is no manifest. */
+function toNamed(content: Uint8Array, name: string, digest: string): ManifestDocument {
+  const { descriptor } = toDocument(content, mediaTypeOf(content, name))
   return { descriptor: { ...descriptor, digest }, content }
 }
 

@@ -1,5 +1,5 @@
 import type { CallOptions } from '../contract/call-options.ts'
-import type { StorageBackend } from '../contract/storage-backend.ts'
+import type { ObjectInfo, StorageBackend } from '../contract/storage-backend.ts'
 import { signatureKey, signaturesPrefix } from '../layout/keys.ts'
 import { asObject, asString, parseJson } from '../oci/json.ts'
 import type { Reference } from '../oci/reference.ts'
@@ -20,10 +20,31 @@ export async function* signatureKeys(
   reference: Reference,
   options?: CallOptions,
 ): AsyncGenerator<string> {
+  for await (const { key } of listRecords(backend, reference, options)) yield key
+}
+
+async function* listRecords(
+  backend: StorageBackend,
+  reference: Reference,
+  options?: CallOptions,
+): AsyncGenerator<ObjectInfo> {
   const prefix = signaturesPrefix(reference)
-  for await (const { key } of backend.list(prefix, options)) {
-    const file = key.slice(prefix.length)
-    if (file.endsWith('.json') && !file.includes('/')) yield key
+  for await (const info of backend.list(prefix, options)) {
+    const file = info.key.slice(prefix.length)
+    if (file.endsWith('.json') && !file.includes('/')) yield info
+  }
+}
+
+/** The tag's records, whatever they are; what is too large for one is passed over. */
+async function* readRecords(
+  backend: StorageBackend,
+  reference: Reference,
+  options?: CallOptions,
+): AsyncGenerator<{ readonly key: string; readonly content: Uint8Array }> {
+  for await (const { key, size } of listRecords(backend, reference, options)) {
+    if (size > MAX_RECORD_BYTES) continue
+    const content = await readObject(backend, key, MAX_RECORD_BYTES, options)
+    if (content) yield { key, content }
   }
 }
 
@@ -60,9 +81,8 @@ export async function readSignatures(
   options?: CallOptions,
 ): Promise<readonly SignatureInfo[]> {
   const signatures: SignatureInfo[] = []
-  for await (const key of signatureKeys(backend, reference, options)) {
-    const content = await readObject(backend, key, MAX_RECORD_BYTES, options)
-    const info = content && parseSignatureInfo(content, key)
+  for await (const { key, content } of readRecords(backend, reference, options)) {
+    const info = parseSignatureInfo(content, key)
     if (info) signatures.push(info)
   }
   return signatures
@@ -81,7 +101,7 @@ function parseSignatureInfo(content: Uint8Array, key: string): SignatureInfo | u
   }
 }
 
-/** Copies a tag's signature records to the same tag of another store. Returns how many. */
+/** Copies a tag's signature records to the same tag of another store, without what is too large for one. Returns how many. */
 export async function copySignatures(
   source: StorageBackend,
   target: StorageBackend,
@@ -89,9 +109,7 @@ export async function copySignatures(
   options?: CallOptions,
 ): Promise<number> {
   let copied = 0
-  for await (const key of signatureKeys(source, reference, options)) {
-    const content = await readObject(source, key, MAX_RECORD_BYTES, options)
-    if (!content) continue
+  for await (const { key, content } of readRecords(source, reference, options)) {
     await target.put(key, content, { ...options, mediaType: 'application/json' })
     copied++
   }

@@ -33,10 +33,20 @@ export async function* readTags(
   image: string,
   options?: CallOptions,
 ): AsyncGenerator<string> {
+  for await (const { tag } of readImageTags(backend, image, options)) yield tag
+}
+
+/** As {@link readTags}, each with the object that publishes it. */
+export async function* readImageTags(
+  backend: StorageBackend,
+  image: string,
+  options?: CallOptions,
+): AsyncGenerator<TagEntry> {
   const prefix = `${MANIFESTS_PREFIX}${image}/`
   for await (const folder of backend.listPrefixes(prefix, options)) {
     const tag = folder.slice(prefix.length, -1)
-    if (await backend.head(manifestKey({ name: image, tag }), options)) yield tag
+    const info = await backend.head(manifestKey({ name: image, tag }), options)
+    if (info) yield { image, tag, info }
   }
 }
 

@@ -1,4 +1,5 @@
 import type { CommandContext, PolicyResult, ValidateResult } from '@s3lo/core'
+import { escapeText } from '@s3lo/core/plugin'
 import { Command, Option } from 'clipanion'
 
 /** `s3lo config validate`. */
@@ -33,12 +34,8 @@ function renderValidation({ results }: ValidateResult): string {
   return `${results.map(line).join('\n')}\n\n${verdict}\n`
 }
 
+/** Names come from a file in a bucket, messages from what is in an image. */
 function line({ name, passed, message }: PolicyResult): string {
-  const remark = message === undefined ? '' : ` (${printable(message)})`
-  return `${passed ? '✓' : '✗'} ${printable(name).padEnd(25)} ${passed ? 'passed' : 'FAILED'}${remark}`
-}
-
-/** Names come from a file in a bucket: control characters would reach the terminal. */
-function printable(text: string): string {
-  return text.replaceAll(/\p{Cc}/gu, '�')
+  const remark = message === undefined ? '' : ` (${escapeText(message)})`
+  return `${passed ? '✓' : '✗'} ${escapeText(name).padEnd(25)} ${passed ? 'passed' : 'FAILED'}${remark}`
 }

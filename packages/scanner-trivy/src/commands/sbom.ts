@@ -1,7 +1,4 @@
-import { randomUUID } from 'node:crypto'
-import { rename, rm, writeFile } from 'node:fs/promises'
-import { basename, dirname, join } from 'node:path'
-import { S3loError } from '@s3lo/core/plugin'
+import { replaceFile } from '@s3lo/core/command'
 import { Command, Option } from 'clipanion'
 import { TrivyCommand } from './trivy-command.ts'
 
@@ -29,22 +26,11 @@ export default class SbomCommand extends TrivyCommand {
       const looking = { ...options, platform, format, attach, settings: this.settings() }
       const result = await host.sbom(this.ref, looking)
       const status = result.attached === undefined ? [] : [`attached as ${result.attached}`]
-      if (file === undefined) return { result, render: ({ sbom }) => sbom, status }
-      await replaceFile(file, result.sbom)
+      if (file === undefined) {
+        return { result, render: () => this.shown(result.sbom, format), status }
+      }
+      await replaceFile(file, [Buffer.from(result.sbom)])
       return { result, render: () => '', status: [...status, `SBOM written to ${file}`] }
     })
-  }
-}
-
-/** The whole file or the one that was there. Throws `IO`. */
-async function replaceFile(file: string, content: string): Promise<void> {
-  const staged = join(dirname(file), `.${basename(file)}.${randomUUID()}`)
-  try {
-    await writeFile(staged, content, { flag: 'wx' })
-    await rename(staged, file)
-  } catch (cause) {
-    await rm(staged, { force: true })
-    const reason = cause instanceof Error ? cause.message : String(cause)
-    throw new S3loError('IO', `cannot write ${file}: ${reason}`, { cause })
   }
 }

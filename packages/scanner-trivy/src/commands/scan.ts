@@ -32,7 +32,8 @@ export default class ScanCommand extends TrivyCommand {
       const result = await host.scan(this.ref, looking)
       const status = result.attached === undefined ? [] : [`attached as ${result.attached}`]
       const exitCode = result.findings ? 1 : 0
-      return { result, render: ({ report }) => wholeLines(report), status, exitCode }
+      const render = (): string => wholeLines(this.shown(result.report, format))
+      return { result, render, status, exitCode }
     })
   }
 }

@@ -1,4 +1,5 @@
 import type { CommandContext } from '@s3lo/core'
+import { escapeLines, S3loError } from '@s3lo/core/plugin'
 import { Command, Option } from 'clipanion'
 
 /** What the commands that run Trivy have in common. */
@@ -21,6 +22,15 @@ export abstract class TrivyCommand extends Command<CommandContext> {
     return { installTrivy, trivyPath, ...(this.#hasTerminal() ? { ask: this.#ask } : {}) }
   }
 
+  /**
+   * A document as it is printed. What is in an image decides what is in it, and a terminal must not
+   * obey that; what programs read stays as it is.
+   */
+  protected shown(document: string, format: string): string {
+    const isForPeople = format === 'table' || (format === 'spdx' && isTerminal(this.context.stdout))
+    return isForPeople ? escapeLines(document) : document
+  }
+
   #hasTerminal(): boolean {
     const { stdin, stderr } = this.context
     return isTerminal(stdin) && isTerminal(stderr)
@@ -31,7 +41,11 @@ export abstract class TrivyCommand extends Command<CommandContext> {
     const { stdin, stderr } = this.context
     const dialogue = createInterface({ input: stdin, output: stderr })
     try {
-      return await dialogue.question(question)
+      return await new Promise<string>((resolve, reject) => {
+        // Ctrl-C and Ctrl-D close the dialogue; not every Node fails the question then.
+        dialogue.once('close', () => reject(unanswered()))
+        dialogue.question(question).then(resolve, (cause: unknown) => reject(unanswered(cause)))
+      })
     } finally {
       dialogue.close()
     }
@@ -40,4 +54,8 @@ export abstract class TrivyCommand extends Command<CommandContext> {
 
 function isTerminal(stream: object): boolean {
   return 'isTTY' in stream && stream.isTTY === true
+}
+
+function unanswered(cause?: unknown): S3loError {
+  return new S3loError('ABORTED', 'the question was not answered', { cause })
 }

@@ -6,13 +6,14 @@ interface Terminal {
   readonly stderr: Writable
 }
 
-const ENTER = new Set(['\r', '\n', '\u0004'])
-const CTRL_C = '\u0003'
+const ENTER = new Set(['\r', '\n'])
+/** Ctrl-C and Ctrl-D: neither must pass for an empty password. */
+const CANCEL = new Set(['\u0003', '\u0004'])
 const BACKSPACE = new Set(['\u007f', '\b'])
 
 /**
  * Asks for a password on a terminal, without showing it; empty where there is no terminal to ask
- * on, as cosign has it. Throws `ABORTED` on Ctrl-C.
+ * on, as cosign has it. Throws `ABORTED` on Ctrl-C, Ctrl-D and the end of the terminal.
  */
 export async function askPassword(question: string, { stdin, stderr }: Terminal): Promise<string> {
   if (!isTerminal(stdin)) return ''
@@ -37,19 +38,19 @@ async function readSecret(stdin: Readable): Promise<string> {
   stdin.setEncoding('utf8')
   return new Promise((resolve, reject) => {
     const end = (settle: () => void): void => {
-      stdin.off('data', onData).off('end', onEnd).off('error', onError)
+      stdin.off('data', onData).off('end', cancel).off('error', onError)
       settle()
     }
-    const onEnd = (): void => end(() => resolve(typed))
+    const cancel = (): void => onError(new S3loError('ABORTED', 'no password was given'))
     const onError = (error: unknown): void => end(() => reject(toError(error)))
     const onData = (text: string): void => {
       for (const character of text) {
-        if (ENTER.has(character)) return onEnd()
-        if (character === CTRL_C) return onError(new S3loError('ABORTED', 'interrupted'))
+        if (ENTER.has(character)) return end(() => resolve(typed))
+        if (CANCEL.has(character)) return cancel()
         typed = BACKSPACE.has(character) ? typed.slice(0, -1) : typed + character
       }
     }
-    stdin.on('data', onData).on('end', onEnd).on('error', onError)
+    stdin.on('data', onData).on('end', cancel).on('error', onError)
     stdin.resume()
   })
 }

@@ -4,7 +4,7 @@ import {
   type CommandWork,
   parseExplicitReference,
 } from '@s3lo/core'
-import { S3loError } from '@s3lo/core/plugin'
+import { escapeText, S3loError } from '@s3lo/core/plugin'
 import { Command, Option } from 'clipanion'
 import { openPublicKey } from '../keys/open-key.ts'
 import { verifyImage, type VerifyResult } from '../verify.ts'
@@ -99,12 +99,8 @@ function render({ ref, digest, signedAt, keyRef, keyID, unauthenticated }: Verif
     `  Key:    ${keyRef} (${keyID})`,
     ...(unauthenticated ? [`  Signed with: ${unauthenticated.keyRef}${CLAIM}`] : []),
   ]
-  return `${lines.map(printable).join('\n')}\n`
+  // Anybody may have written what a record says: a terminal must not obey it.
+  return `${lines.map(escapeText).join('\n')}\n`
 }
 
 const CLAIM = ' (unauthenticated: the record says so, and no signature covers it)'
-
-/** Anybody may have written what a record says: a terminal must not obey it. */
-function printable(line: string): string {
-  return line.replaceAll(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, '\uFFFD')
-}

@@ -10,6 +10,7 @@ import {
 import { type CallOptions, isS3loError, S3loError } from '@s3lo/core/plugin'
 import { decodeBase64 } from '../base64.ts'
 import type { PublicKey } from '../keys/public-key.ts'
+import { problemOf } from '../problem-of.ts'
 import { BUNDLE_TYPE, verifyBundle } from './bundle.ts'
 import { parseSimpleSigning, SIGNATURE_ANNOTATION, type SimpleSigning } from './simple-signing.ts'
 
@@ -64,14 +65,7 @@ export async function findCosignSignatures(
       add('simple-signing', found)
     }
   }
-  await lenient(async () => {
-    let looked = 0
-    for await (const referrer of store.referrers(subject, options)) {
-      if (++looked > MAX_SIGNATURES) break
-      if (referrer.artifactType !== BUNDLE_TYPE) continue
-      add('bundle', await readBundle(store, referrer, digest, key, options))
-    }
-  }, problems)
+  for await (const { found } of readBundles(store, subject, key, options)) add('bundle', found)
   return { valid, problems }
 }
 
@@ -100,8 +94,7 @@ async function findSigManifest(
     const manifest = parseSigManifest(tag.content)
     return typeof manifest === 'string' ? manifest : { layers: manifest.layers, etag: tag.etag }
   } catch (error) {
-    if (isS3loError(error, 'INTEGRITY')) return error.message
-    throw error
+    return problemOf(error)
   }
 }
 
@@ -110,8 +103,7 @@ function parseSigManifest(content: Uint8Array): ImageManifest | string {
     const manifest = parseManifest(content, 'of signatures')
     return manifest.kind === 'manifest' ? manifest : 'the manifest of signatures is an index'
   } catch (error) {
-    if (isS3loError(error, 'INTEGRITY') || isS3loError(error, 'UNSUPPORTED')) return error.message
-    throw error
+    return problemOf(error)
   }
 }
 
@@ -141,16 +133,26 @@ async function readLayer(
   return isSigned ? parseSimpleSigning(payload) : 'a signature was not made with this key'
 }
 
-/** True for a referrer that is a bundle in which the key signed the digest. */
-export async function isBundleOf(
+/**
+ * The bundles that refer to a manifest, each with the digest of it that the key signed or why that
+ * is nothing. A referrer that cannot be listed ends them with a text: those behind it are unknown.
+ */
+export async function* readBundles(
   store: ImageStore,
-  referrer: Descriptor,
-  digest: string,
+  subject: Descriptor,
   key: PublicKey,
   options: CallOptions,
-): Promise<boolean> {
-  if (referrer.artifactType !== BUNDLE_TYPE) return false
-  return typeof (await readBundle(store, referrer, digest, key, options)) !== 'string'
+): AsyncGenerator<{ readonly bundle?: Descriptor; readonly found: SimpleSigning | string }> {
+  let looked = 0
+  try {
+    for await (const bundle of store.referrers(subject, options)) {
+      if (++looked > MAX_SIGNATURES) return
+      if (bundle.artifactType !== BUNDLE_TYPE) continue
+      yield { bundle, found: await readBundle(store, bundle, subject.digest, key, options) }
+    }
+  } catch (error) {
+    yield { found: problemOf(error) }
+  }
 }
 
 async function readBundle(
@@ -162,8 +164,9 @@ async function readBundle(
 ): Promise<SimpleSigning | string> {
   const content = await readBlob(store, referrer, options)
   if (typeof content === 'string') return content
-  const manifest = parseManifest(content, referrer.digest)
-  const layer = manifest.kind === 'manifest' ? manifest.layers[0] : undefined
+  const manifest = parseSigManifest(content)
+  if (typeof manifest === 'string') return manifest
+  const [layer] = manifest.layers
   const bundle = layer ? await readBlob(store, layer, options) : 'a bundle is empty'
   if (typeof bundle === 'string') return bundle
   const digests = verifyBundle(bundle, key)
@@ -180,18 +183,7 @@ async function readBlob(
   try {
     return await readAll(await store.fetch(descriptor, options), MAX_PAYLOAD, descriptor.digest)
   } catch (error) {
-    // What is missing or changed was not signed; only a store that does not answer is a failure.
-    if (isS3loError(error, 'NOT_FOUND') || isS3loError(error, 'INTEGRITY')) return error.message
-    throw error
-  }
-}
-
-/** Content that cannot be understood is a problem to be told, not a failure. */
-async function lenient(read: () => Promise<void>, problems: string[]): Promise<void> {
-  try {
-    await read()
-  } catch (error) {
-    if (!isS3loError(error, 'INTEGRITY') && !isS3loError(error, 'UNSUPPORTED')) throw error
-    problems.push(error.message)
+    if (isS3loError(error, 'NOT_FOUND')) return error.message
+    return problemOf(error)
   }
 }

@@ -21,7 +21,7 @@ import {
   signStatement,
 } from './bundle.ts'
 import {
-  isBundleOf,
+  readBundles,
   readLayers,
   readSigManifest,
   type SigManifest,
@@ -85,10 +85,8 @@ export async function writeBundle(
   signer: Signer,
   options: CallOptions,
 ): Promise<string> {
-  for await (const referrer of store.referrers(descriptor, options)) {
-    if (await isBundleOf(store, referrer, descriptor.digest, signer.publicKey, options)) {
-      return referrer.digest
-    }
+  for await (const each of readBundles(store, descriptor, signer.publicKey, options)) {
+    if (each.bundle && typeof each.found !== 'string') return each.bundle.digest
   }
   const statement = signStatement(descriptor.digest)
   const message = preAuthEncoding(statement)

@@ -1,10 +1,7 @@
-import { randomUUID } from 'node:crypto'
-import { createWriteStream } from 'node:fs'
-import { rename, rm } from 'node:fs/promises'
-import { basename, dirname, join } from 'node:path'
 import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
-import { S3loError, toS3loError } from '@s3lo/core/plugin'
+import { replaceFile } from '@s3lo/core/command'
+import { S3loError } from '@s3lo/core/plugin'
 import { Command, Option } from 'clipanion'
 import { extractEntry } from '../ztoc/extract.ts'
 import { findEntry } from '../ztoc/read.ts'
@@ -68,16 +65,4 @@ function twoOutputs(): S3loError {
   return new S3loError('USAGE', 'a document and the content cannot both go to standard output', {
     hint: 'add -O FILE for the content',
   })
-}
-
-/** The whole file or the one that was there. Throws `IO`, and what the content fails with. */
-async function replaceFile(file: string, content: AsyncIterable<Uint8Array>): Promise<void> {
-  const staged = join(dirname(file), `.${basename(file)}.${randomUUID()}`)
-  try {
-    await pipeline(Readable.from(content), createWriteStream(staged, { flags: 'wx' }))
-    await rename(staged, file)
-  } catch (error) {
-    await rm(staged, { force: true })
-    throw toS3loError(error, 'IO', `cannot write ${file}`)
-  }
 }
