@@ -1,10 +1,10 @@
-import { Readable, type Transform } from 'node:stream'
-import { createGunzip, createZstdDecompress } from 'node:zlib'
+import { Readable } from 'node:stream'
 import type { CallOptions } from '../contract/call-options.ts'
 import type { LayerReader } from '../contract/layer-reader.ts'
-import { S3loError, toS3loError } from '../errors.ts'
+import { S3loError } from '../errors.ts'
 import type { ContentReader } from '../graph/read-manifest.ts'
 import type { Descriptor } from '../oci/descriptor.ts'
+import { type Compression, decompress } from '../stream/decompress.ts'
 import { TarToc } from '../tar/tar-toc.ts'
 import type { TocEntry } from '../tar/toc-entry.ts'
 
@@ -114,25 +114,12 @@ async function* openTar(
   const iterator: AsyncIterator<Uint8Array> = content[Symbol.asyncIterator]()
   try {
     const head = await readHead(iterator)
-    const decompressor = decompressorOf(head)
+    const compression = compressionOf(head)
     const whole = Readable.from(prepend(head, iterator), { objectMode: false })
-    if (decompressor) yield* through(whole, decompressor)
+    if (compression) yield* decompress(whole, compression, `layer ${layer.digest}`)
     else yield* whole as AsyncIterable<Uint8Array>
-  } catch (error) {
-    throw toS3loError(error, 'INTEGRITY', `layer ${layer.digest} cannot be decompressed`)
   } finally {
     content.destroy()
-  }
-}
-
-async function* through(content: Readable, transform: Transform): AsyncGenerator<Uint8Array> {
-  content.on('error', (error) => transform.destroy(error))
-  content.pipe(transform)
-  try {
-    yield* transform as AsyncIterable<Uint8Array>
-  } finally {
-    content.destroy()
-    transform.destroy()
   }
 }
 
@@ -146,10 +133,9 @@ async function readHead(iterator: AsyncIterator<Uint8Array>): Promise<Uint8Array
   return head
 }
 
-function decompressorOf(head: Uint8Array): Transform | undefined {
-  const chunkSize = 256 * 1024
-  if (GZIP.every((byte, i) => head[i] === byte)) return createGunzip({ chunkSize })
-  if (ZSTD.every((byte, i) => head[i] === byte)) return createZstdDecompress({ chunkSize })
+function compressionOf(head: Uint8Array): Compression | undefined {
+  if (GZIP.every((byte, i) => head[i] === byte)) return 'gzip'
+  if (ZSTD.every((byte, i) => head[i] === byte)) return 'zstd'
   return undefined
 }
 
