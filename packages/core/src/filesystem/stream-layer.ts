@@ -4,7 +4,7 @@ import type { LayerReader } from '../contract/layer-reader.ts'
 import { S3loError } from '../errors.ts'
 import type { ContentReader } from '../graph/read-manifest.ts'
 import type { Descriptor } from '../oci/descriptor.ts'
-import { type Compression, decompress } from '../stream/decompress.ts'
+import { compressionOf, decompress } from '../stream/decompress.ts'
 import { TarToc } from '../tar/tar-toc.ts'
 import type { TocEntry } from '../tar/toc-entry.ts'
 
@@ -16,8 +16,8 @@ export interface StreamLayerOptions extends CallOptions {
 /** What is kept of one layer; a file that does not fit is read again, up to its end (bytes). */
 const MAX_KEPT_BYTES = 8 * 1024 * 1024
 
-const GZIP = [0x1f, 0x8b]
-const ZSTD = [0x28, 0xb5, 0x2f, 0xfd]
+/** What tells how a layer is compressed (bytes). */
+const HEAD_BYTES = 4
 
 /**
  * Reads a layer once from beginning to end, verified: plain, gzip or zstd, told by its first bytes.
@@ -125,18 +125,12 @@ async function* openTar(
 
 async function readHead(iterator: AsyncIterator<Uint8Array>): Promise<Uint8Array> {
   let head: Uint8Array = new Uint8Array()
-  while (head.length < ZSTD.length) {
+  while (head.length < HEAD_BYTES) {
     const { done, value } = await iterator.next()
     if (done) break
     head = Buffer.concat([head, value])
   }
   return head
-}
-
-function compressionOf(head: Uint8Array): Compression | undefined {
-  if (GZIP.every((byte, i) => head[i] === byte)) return 'gzip'
-  if (ZSTD.every((byte, i) => head[i] === byte)) return 'zstd'
-  return undefined
 }
 
 async function* prepend(

@@ -5,12 +5,27 @@ import { toS3loError } from '../errors.ts'
 /** The compressions of layers and archives that are read. */
 export type Compression = 'gzip' | 'zstd'
 
+const GZIP = Buffer.of(0x1f, 0x8b)
+const ZSTD = 0xfd2fb528
+/** The first of sixteen (RFC 8878, section 3.1.2). */
+const ZSTD_SKIPPABLE = 0x184d2a50
+
+/** How content is compressed, by its first four bytes; `undefined` where it is in no way known here. */
+export function compressionOf(head: Uint8Array): Compression | undefined {
+  const bytes = Buffer.from(head.subarray(0, 4))
+  if (bytes.subarray(0, 2).equals(GZIP)) return 'gzip'
+  const magic = bytes.length === 4 ? bytes.readUInt32LE() : 0
+  const isSkippable = magic - (magic % 16) === ZSTD_SKIPPABLE
+  return magic === ZSTD || isSkippable ? 'zstd' : undefined
+}
+
 type Decompressor = ReturnType<typeof createGunzip> | ReturnType<typeof createZstdDecompress>
 
 const OPTIONS = { chunkSize: 256 * 1024 }
 
 /**
- * What comes out of compressed content. The content is read to its end, past the compressed data
+ * What comes out of all members of a gzip (RFC 1952, section 2.2) or all frames of a zstd (RFC
+ * 8878, section 3.1). The content is read to its end, past the compressed data
  * too, so that its digest is judged, unless the consumer stops; it is destroyed in any case. Throws
  * what reading throws, and `INTEGRITY` where the content is damaged or cut short.
  */
@@ -22,7 +37,11 @@ export async function* decompress(
   const input = new Input(content)
   try {
     yield* through(input, compression)
-    for (let chunk = await input.peek(); chunk; chunk = await input.peek()) input.take(chunk.length)
+    for (let rest = await input.peek(); rest; rest = await input.peek()) {
+      // What follows the members of a gzip is padding.
+      if (compression === 'zstd') yield* through(input, compression)
+      else input.take(rest.length)
+    }
   } catch (error) {
     throw isZlibError(error)
       ? toS3loError(error, 'INTEGRITY', `${name} cannot be decompressed`)
@@ -56,7 +75,10 @@ class Input {
   }
 }
 
-/** What one decompressor makes of the input, of which it takes no byte too many. */
+/**
+ * What one decompressor makes of the input, of which it takes no byte too many. That of zstd ends
+ * with a frame, unless a chunk ends there too, and that of gzip with the last member.
+ */
 async function* through(input: Input, compression: Compression): AsyncGenerator<Buffer> {
   const decompressor =
     compression === 'gzip' ? createGunzip(OPTIONS) : createZstdDecompress(OPTIONS)

@@ -91,4 +91,20 @@ describe('a compressed layer', () => {
     expect(read - layer.length).toBeLessThan(layer.length * 0.7)
     await store.close()
   })
+
+  it('in several zstd frames takes away in one of them what the layer below has', async () => {
+    const names = Array.from({ length: 40 }, (_, i) => `d/${i}`)
+    const members = [tarFile('a', 'a'), tarFile('.wh.gone', ''), ...names.map((n) => tarFile(n, n))]
+    const frames = members.map((member) => zstdCompressSync(member))
+    const backend = new MemoryBackend()
+    const below = tar(tarFile('gone', 'gone'), tarFile('stays', 'stays'))
+    const layer = Buffer.concat([skippable(20), ...frames, zstdCompressSync(TAR_END)])
+    await putImage(backend, REFERENCE, imageFixture({ layers: [below, layer] }))
+    const store = new ImageStore(backend)
+    await expect(contentOf(store, '/gone')).rejects.toMatchObject({ code: 'NOT_FOUND' })
+    expect(await contentOf(store, '/stays')).toBe('stays')
+    expect(await contentOf(store, '/d/39')).toBe('d/39')
+    expect(await files(store, REFERENCE, '/d')).toHaveLength(40)
+    await store.close()
+  })
 })
