@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import type { Readable } from 'node:stream'
 import { type CallOptions, S3loError } from '@s3lo/core/plugin'
-import { decodeText, TarToc, type TocEntry } from '@s3lo/core/tar'
+import { BLOCK_SIZE, decodeText, TarToc, type TocEntry } from '@s3lo/core/tar'
 import { inflateSpan } from './inflate-span.ts'
 import { type LocatedEntry, type OpenZtoc, type Span, spanAt } from './read.ts'
 
@@ -48,7 +48,8 @@ export async function* extractEntry(
     return
   }
   let headerLeft = entry.offset - headerOffset
-  if (headerLeft > MAX_HEADER_BYTES) throw mismatch(entry)
+  // Without a block there is no header, and nothing that says what the content is.
+  if (headerLeft < BLOCK_SIZE || headerLeft > MAX_HEADER_BYTES) throw mismatch(entry)
   const header = new TarToc({ position: headerOffset })
   for await (const chunk of extractRange(ztoc, { start: headerOffset, end }, fetch, options)) {
     const length = Math.min(headerLeft, chunk.length)
