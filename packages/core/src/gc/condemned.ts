@@ -21,8 +21,9 @@ export interface CondemnedOptions {
  * keys carry the store's time. It is for writers that know nothing of pins: the grace period that
  * they are given counts from here as well as from the object's age.
  *
- * A name that is in use again when a collection looks is struck off; one that was used and dropped
- * between two collections keeps its date.
+ * A name that is in use again when a collection looks, which it does once it has read every
+ * manifest, is struck off; one that was used and dropped between two such looks keeps its date.
+ * Every name that is garbage is held, as those that are live are (see `DigestSet`).
  */
 export class CondemnedNames {
   readonly #backend: StorageBackend
