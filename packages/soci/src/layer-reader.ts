@@ -1,8 +1,10 @@
 import {
   type CallOptions,
+  type ErrorCode,
   isS3loError,
   type LayerReader,
   type LayerReaderContext,
+  type S3loError,
 } from '@s3lo/core/plugin'
 import { type Descriptor, MAX_MANIFEST_BYTES, parseManifest, readAll } from '@s3lo/core'
 import type { TocEntry } from '@s3lo/core/tar'
@@ -20,19 +22,46 @@ import { buildZtoc } from './ztoc/build.ts'
 import { extractEntry } from './ztoc/extract.ts'
 import type { LocatedEntry, OpenZtoc } from './ztoc/read.ts'
 
-/** Opens a layer through the zTOC that is kept beside it, or that a SOCI index of the image names. */
+/** What is wrong with one index, while another one may do. */
+const FAULTS: ReadonlySet<ErrorCode> = new Set(['INTEGRITY', 'UNSUPPORTED', 'NOT_FOUND'])
+
+/**
+ * Opens a layer through the zTOC that is kept beside it, or that a SOCI index of the image names:
+ * the first that can be used. Where there are only others, throws what is wrong with the first.
+ */
 export async function openLayer(
   layer: Descriptor,
   context: LayerReaderContext,
 ): Promise<LayerReader | undefined> {
-  const { signal } = context
-  const kept = await context.indexes.read(layer, { signal })
-  if (kept) return new ZtocReader(layer, await unpackZtoc(kept, layer), context)
-  const ztoc = await findZtoc(layer, context)
-  if (!ztoc) return undefined
-  const stream = await context.source.fetch(ztoc, { signal })
-  const content = await readAll(stream, MAX_ZTOC_BYTES, `zTOC ${ztoc.digest}`)
-  return new ZtocReader(layer, openLayerZtoc(content, layer), context)
+  let fault: S3loError | undefined
+  for await (const open of zTocs(layer, context)) {
+    try {
+      const ztoc = await open()
+      if (ztoc) return new ZtocReader(layer, ztoc, context)
+    } catch (error) {
+      if (!isS3loError(error) || !FAULTS.has(error.code)) throw error
+      fault ??= error
+    }
+  }
+  if (fault) throw fault
+  return undefined
+}
+
+/** Where a zTOC of the layer may be, the cheapest first. */
+async function* zTocs(
+  layer: Descriptor,
+  context: LayerReaderContext,
+): AsyncGenerator<() => Promise<OpenZtoc | undefined>> {
+  yield () => keptZtoc(layer, context)
+  for await (const index of sociIndexes(context)) yield () => namedZtoc(layer, index, context)
+}
+
+async function keptZtoc(
+  layer: Descriptor,
+  { indexes, signal }: LayerReaderContext,
+): Promise<OpenZtoc | undefined> {
+  const kept = await indexes.read(layer, { signal })
+  return kept && unpackZtoc(kept, layer)
 }
 
 /** Reads the layer once, and keeps its zTOC beside it. `undefined` for one that can have none. */
@@ -83,25 +112,28 @@ class ZtocReader implements LayerReader {
   }
 }
 
-/** The zTOC of the layer in a SOCI index of the image, of version 2 (listed) or 1 (a referrer). */
-async function findZtoc(
+/** The zTOC of the layer that a SOCI index names. */
+async function namedZtoc(
   layer: Descriptor,
-  context: LayerReaderContext,
-): Promise<Descriptor | undefined> {
-  const { source, signal } = context
-  for await (const { mediaType, digest, size } of sociIndexes(context)) {
-    const stream = await source.fetch({ mediaType, digest, size }, { signal })
-    const index = unmarshalIndex(await readAll(stream, MAX_MANIFEST_BYTES, `SOCI index ${digest}`))
-    const ztoc = index.blobs.find(
-      (blob) =>
-        blob.mediaType === sociLayerMediaType &&
-        blob.annotations?.[indexAnnotationImageLayerDigest] === layer.digest,
-    )
-    if (ztoc) return { mediaType: ztoc.mediaType, digest: ztoc.digest, size: ztoc.size }
-  }
-  return undefined
+  { mediaType, digest, size }: Descriptor,
+  { source, signal }: LayerReaderContext,
+): Promise<OpenZtoc | undefined> {
+  const stream = await source.fetch({ mediaType, digest, size }, { signal })
+  const index = unmarshalIndex(await readAll(stream, MAX_MANIFEST_BYTES, `SOCI index ${digest}`))
+  const ztoc = index.blobs.find(
+    (blob) =>
+      blob.mediaType === sociLayerMediaType &&
+      blob.annotations?.[indexAnnotationImageLayerDigest] === layer.digest,
+  )
+  if (!ztoc) return undefined
+  const content = await source.fetch(
+    { mediaType: ztoc.mediaType, digest: ztoc.digest, size: ztoc.size },
+    { signal },
+  )
+  return openLayerZtoc(await readAll(content, MAX_ZTOC_BYTES, `zTOC ${ztoc.digest}`), layer)
 }
 
+/** Version 2 is listed with the image, version 1 is a referrer of it. */
 async function* sociIndexes({
   root,
   image,

@@ -91,7 +91,9 @@ describe('docker-archive as a source', () => {
       image.document,
     )
     await writing
-    for (const compressed of [gzipSync(bytes), zstdCompressSync(bytes)]) {
+    const halves = [bytes.subarray(0, 3000), bytes.subarray(3000)]
+    const frames = Buffer.concat(halves.map((half) => zstdCompressSync(half)))
+    for (const compressed of [gzipSync(bytes), zstdCompressSync(bytes), frames]) {
       const path = await save('image.tar.z', compressed)
       const opened = await dockerArchive.openSource(`${path}:app:v1`, options)
       expect((await readImage(opened)).root).toEqual(image.document)
@@ -278,18 +280,20 @@ describe.each([
 })
 
 describe('docker-archive as a target', () => {
-  it('keeps gzip layers and decompresses zstd ones', async () => {
+  it('keeps gzip layers and decompresses zstd ones, all of their frames', async () => {
     const [one, two] = [await makeLayer('one'), await makeLayer('two', 100_000)]
     const image = await makeImage([one, two])
+    const halves = [two.plain.subarray(0, 50_000), two.plain.subarray(50_000)]
+    const frames = Buffer.concat(halves.map((half) => zstdCompressSync(half)))
     const document = manifestOver(image.config, [
       [MEDIA_TYPE.ociLayerGzip, one.gzip],
-      [MEDIA_TYPE.ociLayerZstd, two.zstd],
+      [MEDIA_TYPE.ociLayerZstd, frames],
     ])
     const path = join(folder, 'image.tar')
     const { target, reference } = await dockerArchive.openTarget(`${path}:app:v1`, options)
     await streaming(target).receive(
       document,
-      new MemorySink(image.config, one.gzip, two.zstd),
+      new MemorySink(image.config, one.gzip, frames),
       reference,
     )
     const { root } = await readImage(await dockerArchive.openSource(path, options))

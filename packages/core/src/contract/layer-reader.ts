@@ -29,7 +29,11 @@ export interface LayerReaderContext extends CallOptions {
 
 /** What a layer reader contribution's `load()` gives. */
 export interface LayerReaderModule {
-  /** `undefined` where there is no index of the layer: then it is read from its beginning. */
+  /**
+   * `undefined` where there is no index of the layer: then it is read from its beginning. So it is,
+   * with a notice, where this throws `INTEGRITY`, `UNSUPPORTED` or `NOT_FOUND`, which an index is
+   * when it is damaged, not understood or not whole. The layer itself is not read here.
+   */
   openLayer(layer: Descriptor, context: LayerReaderContext): Promise<LayerReader | undefined>
   /** Makes an index of the layer and keeps it; `undefined` for a layer that cannot have one. */
   indexLayer(layer: Descriptor, context: LayerReaderContext): Promise<LayerReader | undefined>

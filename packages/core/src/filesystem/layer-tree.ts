@@ -52,6 +52,14 @@ export function splitPath(path: ByteText): ByteText[] {
   return path.split('/').filter((part) => part !== '' && part !== '.') as ByteText[]
 }
 
+/** What a path has room for in Linux, which counts its end as one (bytes). */
+const MAX_PATH = 4096
+
+/** The components of a symbolic link's target; `undefined` for one that is too long to lead anywhere. */
+export function splitTarget({ linkname }: TocEntry): ByteText[] | undefined {
+  return linkname.length < MAX_PATH ? splitPath(linkname) : undefined
+}
+
 /** One layer as extracting its tar in order makes it, in a root of its own: the last of two wins. */
 export class LayerTree {
   readonly root: DirectoryNode = newDirectory()
@@ -135,9 +143,10 @@ export class LayerTree {
       if (child?.kind === 'directory') {
         stack.push(child)
       } else if (child?.kind === 'file' && child.entry.type === 'symlink' && links++ < MAX_LINKS) {
-        const { linkname } = child.entry
-        if (linkname.startsWith('/')) stack.length = 1
-        pending.push(...splitPath(linkname).toReversed())
+        const target = splitTarget(child.entry)
+        if (!target) return undefined
+        if (child.entry.linkname.startsWith('/')) stack.length = 1
+        pending.push(...target.toReversed())
       } else {
         const made = child ? undefined : missing()
         if (!made) return undefined

@@ -1,7 +1,7 @@
 import { S3loError } from '../errors.ts'
 import { type ByteText, decodeText, encodeText } from '../tar/byte-text.ts'
 import type { TocEntry } from '../tar/toc-entry.ts'
-import { type LayerNode, type LayerTree, MAX_LINKS, splitPath } from './layer-tree.ts'
+import { type LayerNode, type LayerTree, MAX_LINKS, splitPath, splitTarget } from './layer-tree.ts'
 
 /** A file, directory or link of the merged image. */
 export interface FoundFile {
@@ -55,9 +55,10 @@ export class MergedFiles {
       if (++links > MAX_LINKS) {
         throw new S3loError('NOT_FOUND', `${path} goes through more than ${MAX_LINKS} links`)
       }
-      const { linkname } = next.entry
-      if (linkname.startsWith('/')) current = rootOf(this.#count)
-      pending.push(...splitPath(linkname).toReversed())
+      const target = splitTarget(next.entry)
+      if (!target) throw new S3loError('NOT_FOUND', `${path} goes through a link that is too long`)
+      if (next.entry.linkname.startsWith('/')) current = rootOf(this.#count)
+      pending.push(...target.toReversed())
     }
     if (mustBeDirectory && !current.isDirectory) throw notADirectory(path, current)
     return current
@@ -80,7 +81,6 @@ export class MergedFiles {
     for (let layer = this.#count - 1; layer >= 0; layer--) {
       const { node, hidesBelow } = (await this.#tree(layer)).look(path)
       if (node && node.kind !== 'directory') break
-      const removed: ByteText[] = []
       if (node) {
         for (const [name, child] of node.children) {
           const above = seen.get(name)
@@ -89,9 +89,8 @@ export class MergedFiles {
             seen.set(name, { ...above, entry: child.entry })
           }
         }
-        removed.push(...node.removed)
+        for (const name of node.removed) if (!seen.has(name)) seen.set(name, undefined)
       }
-      for (const name of removed) if (!seen.has(name)) seen.set(name, undefined)
       if (hidesBelow) break
     }
     return [...seen].toSorted(([a], [b]) => (a < b ? -1 : 1)).flatMap(([, found]) => found ?? [])

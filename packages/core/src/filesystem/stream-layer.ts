@@ -1,10 +1,10 @@
-import { Readable, type Transform } from 'node:stream'
-import { createGunzip, createZstdDecompress } from 'node:zlib'
+import { Readable } from 'node:stream'
 import type { CallOptions } from '../contract/call-options.ts'
 import type { LayerReader } from '../contract/layer-reader.ts'
-import { S3loError, toS3loError } from '../errors.ts'
+import { S3loError } from '../errors.ts'
 import type { ContentReader } from '../graph/read-manifest.ts'
 import type { Descriptor } from '../oci/descriptor.ts'
+import { compressionOf, decompress } from '../stream/decompress.ts'
 import { TarToc } from '../tar/tar-toc.ts'
 import type { TocEntry } from '../tar/toc-entry.ts'
 
@@ -16,8 +16,8 @@ export interface StreamLayerOptions extends CallOptions {
 /** What is kept of one layer; a file that does not fit is read again, up to its end (bytes). */
 const MAX_KEPT_BYTES = 8 * 1024 * 1024
 
-const GZIP = [0x1f, 0x8b]
-const ZSTD = [0x28, 0xb5, 0x2f, 0xfd]
+/** What tells how a layer is compressed (bytes). */
+const HEAD_BYTES = 4
 
 /**
  * Reads a layer once from beginning to end, verified: plain, gzip or zstd, told by its first bytes.
@@ -114,43 +114,23 @@ async function* openTar(
   const iterator: AsyncIterator<Uint8Array> = content[Symbol.asyncIterator]()
   try {
     const head = await readHead(iterator)
-    const decompressor = decompressorOf(head)
+    const compression = compressionOf(head)
     const whole = Readable.from(prepend(head, iterator), { objectMode: false })
-    if (decompressor) yield* through(whole, decompressor)
+    if (compression) yield* decompress(whole, compression, `layer ${layer.digest}`)
     else yield* whole as AsyncIterable<Uint8Array>
-  } catch (error) {
-    throw toS3loError(error, 'INTEGRITY', `layer ${layer.digest} cannot be decompressed`)
   } finally {
     content.destroy()
-  }
-}
-
-async function* through(content: Readable, transform: Transform): AsyncGenerator<Uint8Array> {
-  content.on('error', (error) => transform.destroy(error))
-  content.pipe(transform)
-  try {
-    yield* transform as AsyncIterable<Uint8Array>
-  } finally {
-    content.destroy()
-    transform.destroy()
   }
 }
 
 async function readHead(iterator: AsyncIterator<Uint8Array>): Promise<Uint8Array> {
   let head: Uint8Array = new Uint8Array()
-  while (head.length < ZSTD.length) {
+  while (head.length < HEAD_BYTES) {
     const { done, value } = await iterator.next()
     if (done) break
     head = Buffer.concat([head, value])
   }
   return head
-}
-
-function decompressorOf(head: Uint8Array): Transform | undefined {
-  const chunkSize = 256 * 1024
-  if (GZIP.every((byte, i) => head[i] === byte)) return createGunzip({ chunkSize })
-  if (ZSTD.every((byte, i) => head[i] === byte)) return createZstdDecompress({ chunkSize })
-  return undefined
 }
 
 async function* prepend(

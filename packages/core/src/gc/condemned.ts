@@ -21,8 +21,9 @@ export interface CondemnedOptions {
  * keys carry the store's time. It is for writers that know nothing of pins: the grace period that
  * they are given counts from here as well as from the object's age.
  *
- * A name that is in use again when a collection looks is struck off; one that was used and dropped
- * between two collections keeps its date.
+ * A name that is in use again when a collection looks, which it does once it has read every
+ * manifest, is struck off; one that was used and dropped between two such looks keeps its date.
+ * Every name that is garbage is held, as those that are live are (see `DigestSet`).
  */
 export class CondemnedNames {
   readonly #backend: StorageBackend
@@ -31,7 +32,8 @@ export class CondemnedNames {
   readonly #isDryRun: boolean
   readonly #matured = new DigestSet()
   readonly #waiting = new DigestSet()
-  readonly #maturedKeys: string[] = []
+  /** A list that is written anew may be listed once more. */
+  readonly #maturedKeys = new Set<string>()
   #fresh: string[] = []
 
   constructor(backend: StorageBackend, { now, graceMs, isDryRun }: CondemnedOptions) {
@@ -50,11 +52,12 @@ export class CondemnedNames {
       const garbage = names.filter((name) => !isLive(name))
       const isMature = since + this.#graceMs <= this.#now
       for (const name of garbage) (isMature ? this.#matured : this.#waiting).add(name)
-      if (isMature) this.#maturedKeys.push(key)
-      else if (garbage.length < names.length && !this.#isDryRun) {
-        await this.#write(since, garbage, options)
+      let current: string | undefined = key
+      if (garbage.length < names.length && !this.#isDryRun) {
+        current = await this.#write(since, garbage, options)
         await this.#remove([key], options)
       }
+      if (isMature && current !== undefined) this.#maturedKeys.add(current)
     }
   }
 
@@ -79,18 +82,25 @@ export class CondemnedNames {
   /** Forgets the dates of what a finished collection has dealt with: what is left starts anew. */
   async settle(options?: CallOptions): Promise<void> {
     if (this.#isDryRun) return
-    await this.#remove(this.#maturedKeys, options)
+    await this.#remove([...this.#maturedKeys], options)
   }
 
-  async #write(since: number, names: readonly string[], options: CallOptions): Promise<void> {
-    if (names.length === 0) return
+  /** Returns the key; `undefined` where there are no names. */
+  async #write(
+    since: number,
+    names: readonly string[],
+    options: CallOptions,
+  ): Promise<string | undefined> {
+    if (names.length === 0) return undefined
     const id = process.getBuiltinModule('node:crypto').randomUUID().replaceAll('-', '')
     const content = new TextEncoder().encode(names.join('\n'))
-    await this.#backend.put(condemnedKey(since, id), content, {
+    const key = condemnedKey(since, id)
+    await this.#backend.put(key, content, {
       signal: options.signal,
       size: content.byteLength,
       mediaType: 'text/plain',
     })
+    return key
   }
 
   /** A list that cannot be read condemns nothing. */

@@ -5,8 +5,8 @@ const WORDS = ENTRY / 4
 /**
  * A set of hex names at 32 bytes each (up to 64 with the room to grow), where a `Set` of strings
  * takes more than 150: what is live has to be known as a whole before anything can be deleted, and
- * manifests name it in no order, so no merge of sorted listings can do without it. Content, which
- * is the larger part, streams past it and is never held.
+ * manifests name it in no order, so no merge of sorted listings can do without it. The objects
+ * themselves stream past it and are never held.
  */
 export class DigestSet {
   /** Open addressing with linear probing; all zeros is an empty place. */

@@ -6,7 +6,7 @@ import type {
   LayerReaderContext,
   LayerReaderModule,
 } from '../contract/layer-reader.ts'
-import { isS3loError, S3loError } from '../errors.ts'
+import { type ErrorCode, isS3loError, S3loError } from '../errors.ts'
 import { LayerTree } from '../filesystem/layer-tree.ts'
 import { MergedFiles } from '../filesystem/merged-files.ts'
 import { streamLayer } from '../filesystem/stream-layer.ts'
@@ -100,6 +100,9 @@ class OpenedFiles implements ImageFiles {
   }
 }
 
+/** What may be wrong with an index, of which the layer is free. */
+const INDEX_FAULTS: ReadonlySet<ErrorCode> = new Set(['INTEGRITY', 'UNSUPPORTED', 'NOT_FOUND'])
+
 /** Opens layers in the cheapest way there is, and counts what that takes. */
 class LayerOpener {
   fetched = 0
@@ -136,7 +139,7 @@ class LayerOpener {
     const context = this.#context
     const found = await module.openLayer(layer, context).catch((error: unknown) => {
       // A broken index costs time, and never the file: the layer itself is what counts.
-      if (!isS3loError(error, 'INTEGRITY')) throw error
+      if (!isS3loError(error) || !INDEX_FAULTS.has(error.code)) throw error
       this.#notice('layer-index-broken', `${error.message}; reading the whole layer`)
       return undefined
     })

@@ -86,18 +86,23 @@ interface ListedTag {
   readonly hasHistory: boolean
 }
 
-/** In key order, a tag's `history.json` comes before its `manifest.json`. */
+/**
+ * In key order, a tag's `history.json` comes before its `manifest.json`; between them may lie the
+ * tags of an image that is named like the tag's folder.
+ */
 async function* listTags(
   backend: StorageBackend,
   filter: string,
   options: CallOptions,
 ): AsyncGenerator<ListedTag, void> {
-  let history: string | undefined
+  /** With a history, and not passed yet: each lies in the one before. */
+  const folders: string[] = []
   for await (const info of backend.list(MANIFESTS_PREFIX + filter, options)) {
-    if (info.key.endsWith('/history.json')) history = info.key
-    const name = parseManifestKey(info.key)
-    if (!name) continue
-    const hasHistory = history === historyKey({ name: name.image, tag: name.tag })
-    yield { ...name, info, hasHistory }
+    const { key } = info
+    const folder = key.slice(0, key.lastIndexOf('/') + 1)
+    while (!key.startsWith(folders.at(-1) ?? '')) folders.pop()
+    if (key === `${folder}history.json`) folders.push(folder)
+    const name = parseManifestKey(key)
+    if (name) yield { ...name, info, hasHistory: folders.at(-1) === folder }
   }
 }

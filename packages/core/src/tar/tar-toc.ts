@@ -33,6 +33,9 @@ const MAX_TOC_BYTES = 256 * 1024 * 1024
 /** What an entry costs beside its texts. */
 const ENTRY_BYTES = 256
 
+/** What a PAX record costs beside its texts. */
+const RECORD_BYTES = 64
+
 export interface TarTocOptions {
   /** Where in the tar the first byte is that will be pushed. */
   readonly position?: number | undefined
@@ -223,7 +226,9 @@ export class TarToc {
 
   #charge(name: ByteText, { linkname }: TarHeader): void {
     this.#tocBytes += ENTRY_BYTES + name.length + (this.#longLink ?? linkname).length
-    for (const [key, text] of this.#pax) this.#tocBytes += key.length + text.length
+    for (const [key, text] of this.#pax) {
+      this.#tocBytes += RECORD_BYTES + key.length + text.length
+    }
     if (this.#tocBytes <= MAX_TOC_BYTES) return
     throw unsupported(`over ${MAX_TOC_BYTES} bytes of metadata`)
   }

@@ -334,6 +334,28 @@ describe('the grace period', () => {
     expect((await collect(store, { graceMs })).deleted).toBe(2)
   })
 
+  it('starts again for what was in use when a collection failed, and goes on for the rest', async () => {
+    const store = await withGarbage()
+    await store.plant(layered('base', 'more'))
+    store.advance(2 * HOUR)
+    const graceMs = HOUR
+    expect(await collect(store, { graceMs })).toMatchObject({ condemned: 4 })
+    store.advance(HOUR)
+    await store.backend.put(manifestKey({ name: 'again', tag: 'latest' }), garbage.root.content)
+    const failing = new FaultyBackend(store.backend, {
+      before: ({ method, key }) => {
+        if (method === 'list' && key.startsWith('blobs/')) throw new S3loError('UNAVAILABLE', 'no')
+      },
+    })
+    const failed = collectGarbage(failing, { confirm: true, graceMs })
+    await expect(failed).rejects.toMatchObject({ code: 'UNAVAILABLE' })
+    await store.backend.delete([manifestKey({ name: 'again', tag: 'latest' })])
+    expect(await collect(store, { graceMs })).toMatchObject({ deleted: 2, condemned: 2 })
+    store.advance(HOUR)
+    expect(await collect(store, { graceMs })).toMatchObject({ deleted: 2, condemned: 0 })
+    expect(await store.keys('.s3lo/')).toEqual([])
+  })
+
   it('takes a list that cannot be read for none', async () => {
     const store = await withGarbage()
     const key = '.s3lo/gc/condemned/000000000001-00112233445566778899aabbccddeeff.txt'

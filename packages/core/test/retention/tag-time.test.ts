@@ -57,6 +57,28 @@ describe('the time of a tag', () => {
     expect(faulty.calls.map(({ method }) => method)).toEqual(['list'])
   })
 
+  it('is that of its history when images and tags lie in its folder', async () => {
+    const backend = new MemoryBackend({ now: () => earlier })
+    const { root } = imageFixture({ layers: ['one'] })
+    const history = Buffer.from(JSON.stringify([entry(later, root.descriptor.digest)]))
+    const references = [
+      { name: 'team', tag: 'app' },
+      { name: 'team/app', tag: 'latest' },
+      { name: 'team/app', tag: 'v1' },
+      { name: 'team/app/latest', tag: 'latest' },
+    ]
+    for (const reference of references) {
+      await backend.put(manifestKey(reference), root.content)
+      await backend.put(historyKey(reference), history)
+    }
+    // Without a history, between those that have one.
+    const plain = { name: 'team/app', tag: 'later' }
+    await backend.put(manifestKey(plain), root.content)
+    const tags = await readDatedTags(backend, '', { now: NOW })
+    expect(tags.filter(({ time }) => time > earlier)).toHaveLength(4)
+    expect(tags.find(({ tag }) => tag === plain.tag)?.time).toEqual(earlier)
+  })
+
   it('is not guessed where a history cannot be read', async () => {
     const backend = new MemoryBackend()
     const { root } = imageFixture({ layers: ['one'] })

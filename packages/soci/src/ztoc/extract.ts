@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import type { Readable } from 'node:stream'
 import { type CallOptions, S3loError } from '@s3lo/core/plugin'
-import { decodeText, TarToc, type TocEntry } from '@s3lo/core/tar'
+import { BLOCK_SIZE, decodeText, TarToc, type TocEntry } from '@s3lo/core/tar'
 import { inflateSpan } from './inflate-span.ts'
 import { type LocatedEntry, type OpenZtoc, type Span, spanAt } from './read.ts'
 
@@ -37,20 +37,38 @@ const MAX_HEADER_BYTES = 4 * 1024 * 1024
  */
 export async function* extractEntry(
   ztoc: OpenZtoc,
-  { entry, headerOffset }: LocatedEntry,
+  located: LocatedEntry,
   fetch: FetchRange,
   options: ExtractOptions = {},
 ): AsyncGenerator<Uint8Array> {
+  const { entry } = located
   if (entry.size === 0 || entry.type !== 'reg') return
-  const end = entry.offset + entry.size
-  if (options.verifyHeaders === false) {
-    yield* extractRange(ztoc, { start: entry.offset, end }, fetch, options)
-    return
+  const extent = { start: entry.offset, end: entry.offset + entry.size }
+  const content =
+    options.verifyHeaders === false
+      ? extractRange(ztoc, extent, fetch, options)
+      : behindHeader(ztoc, located, fetch, options)
+  let left = entry.size
+  for await (const chunk of content) {
+    left -= chunk.length
+    yield chunk
   }
+  if (left !== 0) throw mismatch(entry)
+}
+
+/** The content of an entry, once the headers before it have turned out to say what the entry says. */
+async function* behindHeader(
+  ztoc: OpenZtoc,
+  { entry, headerOffset }: LocatedEntry,
+  fetch: FetchRange,
+  options: ExtractOptions,
+): AsyncGenerator<Uint8Array> {
+  const extent = { start: headerOffset, end: entry.offset + entry.size }
   let headerLeft = entry.offset - headerOffset
-  if (headerLeft > MAX_HEADER_BYTES) throw mismatch(entry)
+  // Without a block there is no header, and nothing that says what the content is.
+  if (headerLeft < BLOCK_SIZE || headerLeft > MAX_HEADER_BYTES) throw mismatch(entry)
   const header = new TarToc({ position: headerOffset })
-  for await (const chunk of extractRange(ztoc, { start: headerOffset, end }, fetch, options)) {
+  for await (const chunk of extractRange(ztoc, extent, fetch, options)) {
     const length = Math.min(headerLeft, chunk.length)
     if (headerLeft > 0) {
       header.push(chunk.subarray(0, length))

@@ -140,7 +140,7 @@ function addOffsets(builder: Builder, offsets: readonly number[]): number {
  * Reads a zTOC, its entries sorted by offset as every consumer does. The checkpoints lie in
  * `content`. Throws `INTEGRITY` for a malformed one, in time and memory bounded by its length, and
  * `UNSUPPORTED` for a version or compression that is not known. What the numbers mean is checked
- * by `openSpans`.
+ * by `openZtoc`.
  */
 export function decodeZtoc(content: Uint8Array): Ztoc {
   const reader = new FlatReader(content, 'zTOC')

@@ -62,6 +62,7 @@ function gzipSpans(ztoc: Ztoc): readonly Span[] {
 function plainSpans(ztoc: Ztoc): readonly Span[] {
   const { spanSize, size } = parseTarZinfo(ztoc.checkpoints)
   if (size !== ztoc.compressedSize) throw invalid('the layer has two sizes')
+  if (ztoc.uncompressedSize > size) throw invalid('there is content past the end')
   const count = Math.ceil(size / spanSize)
   checkCount(ztoc, count) // Before anything is made of the count: digests take room, a count does not.
   return Array.from({ length: count }, (_, id) => {

@@ -4,10 +4,18 @@ import {
   type CommandOutput,
   createHost,
   definePlugin,
+  digestOf,
   type Host,
   MEDIA_TYPE,
 } from '@s3lo/core'
-import { imageFixture, MemoryBackend, putImage, TAR_END, tarFile } from '@s3lo/core/testing'
+import {
+  imageFixture,
+  MemoryBackend,
+  putImage,
+  referrerFixture,
+  TAR_END,
+  tarFile,
+} from '@s3lo/core/testing'
 import { Cli } from 'clipanion'
 import { beforeEach, describe, expect, it } from 'vitest'
 import { gzipSync } from 'node:zlib'
@@ -250,5 +258,69 @@ describe('cat', () => {
     expect(whole.fetched).toBeGreaterThan(LAYER.length)
     await cat('/etc/last', true)
     expect((await cat('/etc/last')).text).toBe('last\n')
+  })
+
+  describe('with an index that is of no use', () => {
+    const spans = ['--min-layer-size', '0', '--span-size', '100000']
+
+    async function keys(prefix = ''): Promise<readonly string[]> {
+      return (await Array.fromAsync(backend.list(prefix))).map(({ key }) => key)
+    }
+
+    /** Creates an index that only the image names; returns what its creation has stored. */
+    async function createIndex(): Promise<readonly string[]> {
+      const before = new Set(await keys())
+      await run('soci', 'create', REF, ...spans)
+      await backend.delete(await keys('.s3lo/soci/layers/'))
+      return (await keys()).filter((key) => !before.has(key))
+    }
+
+    /** Attaches what calls itself an index and is none; it is listed before `others`. */
+    async function attachForeign(others = 'sha256-g'): Promise<void> {
+      const { digest } = await host.inspect(REF)
+      const subject = { mediaType: MEDIA_TYPE.ociManifest, digest, size: 1 }
+      const type = 'application/vnd.amazon.soci.index.v1+json'
+      for (let i = 0; ; i++) {
+        const { root } = referrerFixture(subject, type, `foreign ${i}`)
+        const name = `${root.descriptor.digest.replace(':', '-')}.json`
+        if (name > others) continue
+        await backend.put(`.s3lo/referrers/${digest.replace(':', '/')}/${name}`, root.content)
+        return
+      }
+    }
+
+    it('reads the whole layer where it is none', async () => {
+      await attachForeign()
+      expect((await cat('/etc/last')).text).toBe('last\n')
+      expect(await host.files(REF, '/etc')).toHaveLength(2)
+    })
+
+    it('reads the whole layer where its zTOC is missing', async () => {
+      const stored = await createIndex()
+      await backend.delete(stored.filter((key) => !key.startsWith('.s3lo/referrers/')))
+      expect((await cat('/etc/last')).text).toBe('last\n')
+    })
+
+    it('goes on to one that is', async () => {
+      const stored = await createIndex()
+      const referrer = stored.find((key) => key.startsWith('.s3lo/referrers/')) ?? ''
+      const { fetched } = await cat('/etc/motd')
+      // The zTOC is larger than this layer.
+      expect(fetched).toBeGreaterThan(LAYER.length)
+      await attachForeign(referrer.slice(referrer.lastIndexOf('/') + 1))
+      const { text, fetched: more } = await cat('/etc/motd')
+      expect(text).toBe('welcome\n')
+      expect(more).toBeGreaterThan(fetched)
+    })
+
+    it('still misses what is not there', async () => {
+      await attachForeign()
+      await expect(cat('/etc/none')).rejects.toMatchObject({ code: 'NOT_FOUND' })
+      const take = (): Promise<void> => Promise.resolve()
+      const none = host.cat('mem://b/app:none', '/etc/motd', take)
+      await expect(none).rejects.toMatchObject({ code: 'NOT_FOUND' })
+      await backend.delete([`blobs/sha256/${digestOf(LAYER).slice(7)}`])
+      await expect(cat('/etc/motd')).rejects.toMatchObject({ code: 'NOT_FOUND' })
+    })
   })
 })

@@ -1,6 +1,7 @@
 import type { Readable } from 'node:stream'
 import {
   type BlobSink,
+  decompress,
   formatImageName,
   type ManifestDocument,
   type Reference,
@@ -15,7 +16,6 @@ import { readSave, type SavedImage } from '../image/read-save.ts'
 import { LAYOUT_INDEX } from '../layout/layout-files.ts'
 import { parseLayoutIndex, selectEntry } from '../layout/layout-index.ts'
 import { abortable } from '../stream/abortable.ts'
-import { decompress } from '../stream/decompress.ts'
 import { StreamReader } from '../tar/byte-reader.ts'
 
 export type ArchiveTransport = 'docker-archive' | 'oci-archive'

@@ -1,6 +1,7 @@
 import { Readable } from 'node:stream'
 import {
   type CallOptions,
+  decompress,
   type Descriptor,
   Digester,
   type ImageManifest,
@@ -15,7 +16,6 @@ import {
   S3loError,
 } from '@s3lo/core'
 import { abortable } from '../stream/abortable.ts'
-import { decompress } from '../stream/decompress.ts'
 import { inMemory, type TarFile } from '../tar/tar-writer.ts'
 import { DOCKER_MANIFEST } from './docker-manifest.ts'
 
