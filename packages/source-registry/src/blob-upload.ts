@@ -20,6 +20,8 @@ const MIB = 1024 * 1024
 const MAX_CHUNK_BYTES = 64 * MIB
 /** A registry may copy a large blob to its place, silently, before it answers the last request. */
 const FINISH_PATIENCE = 5
+/** A registry that has lost so many uploads of one blob gets it in one stream. */
+const MOST_LOSSES = 2
 /** There is no limit to the number of chunks. */
 const MOST_PARTS = Number.MAX_SAFE_INTEGER
 
@@ -137,18 +139,18 @@ export class BlobUploader {
     opened?: UploadSession,
   ): Promise<void> {
     const { requests } = this.#api.client
-    const what = this.#api.nameOf(descriptor)
-    for (let failures = 1, session = opened; ; failures += 1, session = undefined) {
+    for (let losses = 1, session = opened; ; losses += 1, session = undefined) {
       try {
         await this.#pushChunks(descriptor, open, options, session)
         return
       } catch (error) {
-        if (error instanceof ChunksRefused) return await this.#pushStream(descriptor, open, options)
-        if (!(error instanceof UploadLost)) throw error
-        if (failures >= requests.policy.attempts) throw lost(what)
-        await requests.wait(failures, { error, retryable: true }, options.signal)
+        const isLost = error instanceof UploadLost
+        if (!isLost && !(error instanceof ChunksRefused)) throw error
+        if (!isLost || losses >= MOST_LOSSES) break
+        await requests.wait(losses, { error, retryable: true }, options.signal)
       }
     }
+    await this.#pushStream(descriptor, open, options)
   }
 
   async #pushChunks(

@@ -18,6 +18,8 @@ export interface MemoryRegistryOptions {
   readonly minChunkBytes?: number
   /** Whether it takes chunks. */
   readonly chunks?: boolean
+  /** What it answers to a chunk that it took, in place of 202, a location and a range. */
+  readonly chunkAnswer?: { readonly status: number; readonly headers?: Record<string, string> }
 }
 
 interface Stored {
@@ -141,7 +143,9 @@ export class MemoryRegistry {
       const start = Number(/^(\d+)-/.exec(request.headers['content-range'] ?? '')?.[1])
       if (start !== held.byteLength) return refuse(response, 416, 'BLOB_UPLOAD_INVALID')
       this.uploads.set(id, Buffer.concat([held, body]))
-      return this.#accept(response, repository, id, 202)
+      const { chunkAnswer } = this.#options
+      if (!chunkAnswer) return this.#accept(response, repository, id, 202)
+      return void response.writeHead(chunkAnswer.status, chunkAnswer.headers).end()
     }
     const digest = searchParams.get('digest') ?? ''
     const content = Buffer.concat([held, body])
