@@ -294,7 +294,7 @@ function bodyOf(
     })
   }
   if (body === undefined || body.byteLength <= SLICE) return body
-  return Readable.from(reported(slices(body), progress), { objectMode: false })
+  return Readable.from(reported([body], progress), { objectMode: false })
 }
 
 async function* reported(
@@ -302,8 +302,10 @@ async function* reported(
   progress: () => void,
 ): AsyncGenerator<Uint8Array> {
   for await (const chunk of chunks) {
-    progress()
-    yield chunk
+    for (const slice of slices(chunk)) {
+      progress()
+      yield slice
+    }
   }
 }
 

@@ -46,6 +46,7 @@ export class UploadSession {
   readonly #what: string
   #url: URL
   #hasChunks = false
+  #isGivenUp = false
 
   constructor(api: RepositoryApi, answer: RegistryAnswer) {
     this.#api = api
@@ -113,6 +114,8 @@ export class UploadSession {
 
   /** Gives the upload up, as far as the registry can be told; it forgets uploads by itself in time. */
   async cancel(): Promise<void> {
+    if (this.#isGivenUp) return
+    this.#isGivenUp = true
     const { requests } = this.#api.client
     const policy = { ...requests.policy, attempts: 1, stallMs: CANCEL_STALL_MS }
     const once = new Requests(policy, requests.toFailure)

@@ -31,6 +31,22 @@ async function stop(): Promise<void> {
 const sent = (method: string): number =>
   server.requests.filter((request) => request.startsWith(method)).length
 
+/** Gives content that passes only once, in pieces that fit no chunk. */
+function once(content: Uint8Array): () => Promise<Readable> {
+  let isOpened = false
+  return () => {
+    if (isOpened) return Promise.reject(new Error('it cannot be read twice'))
+    isOpened = true
+    return Promise.resolve(Readable.from(pieces(content), { objectMode: false }))
+  }
+}
+
+function* pieces(content: Uint8Array): Generator<Uint8Array> {
+  for (let start = 0; start < content.byteLength; start += 700) {
+    yield content.subarray(start, start + 700)
+  }
+}
+
 describe('a push of a large blob', () => {
   const large = blobOf(noise(4500))
 
@@ -51,6 +67,41 @@ describe('a push of a large blob', () => {
     await repository.push(large.descriptor, opener(large.content))
     expect(server.blobs.get(large.descriptor.digest)).toEqual(large.content)
     expect(server.uploads.size).toBe(0)
+  })
+
+  it('sends what passes only once where the registry takes no chunks', async () => {
+    await restart({ chunks: false })
+    await repository.push(large.descriptor, once(large.content))
+    expect(server.blobs.get(large.descriptor.digest)).toEqual(large.content)
+    expect(server.uploads.size).toBe(0)
+  })
+
+  it('opens the content again when the stream that took over breaks', async () => {
+    await restart({ chunks: false })
+    let puts = 0
+    server.script = (request, response) => {
+      if (request.method !== 'PUT' || ++puts > 1) return false
+      response.destroy()
+      return true
+    }
+    await repository.push(large.descriptor, opener(large.content))
+    expect(server.blobs.get(large.descriptor.digest)).toEqual(large.content)
+  })
+
+  it('stores nothing wrong by the stream that takes over', async () => {
+    await restart({ chunks: false })
+    const wrong = large.content.toReversed()
+    expect(await codeOf(repository.push(large.descriptor, once(wrong)))).toBe('INTEGRITY')
+    expect([server.blobs.size, server.uploads.size]).toEqual([0, 0])
+  })
+
+  it('remembers that the registry takes no chunks', async () => {
+    await restart({ chunks: false })
+    const other = blobOf(noise(5500))
+    await repository.push(large.descriptor, opener(large.content))
+    await repository.push(other.descriptor, opener(other.content))
+    expect(server.blobs.get(other.descriptor.digest)).toEqual(other.content)
+    expect(sent('PATCH')).toBe(1)
   })
 
   it('goes on with the chunk of which the registry holds a part', async () => {
@@ -105,6 +156,14 @@ describe('a push of a large blob', () => {
     const found = await repository.ingest(stream, content.byteLength, descriptor.mediaType)
     expect(found).toEqual(descriptor)
     expect(server.blobs.get(descriptor.digest)).toEqual(content)
+  })
+
+  it.each([-1, 1])('takes no content without a digest that is %i bytes longer', async (more) => {
+    const { descriptor, content } = large
+    const size = content.byteLength - more
+    const found = repository.ingest(await opener(content)(), size, descriptor.mediaType)
+    expect(await codeOf(found)).toBe('INTEGRITY')
+    expect([server.blobs.size, server.uploads.size]).toEqual([0, 0])
   })
 
   it.each([
