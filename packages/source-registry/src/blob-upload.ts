@@ -1,7 +1,7 @@
 import { pipeline, Readable } from 'node:stream'
 import { type Descriptor, Digester, parseDigest, readAll, verifyDigest } from '@s3lo/core'
 import { type CallOptions, S3loError } from '@s3lo/core/plugin'
-import { type Attempt, BufferPool, Requests } from '@s3lo/core/transfer'
+import { type Attempt, BufferPool } from '@s3lo/core/transfer'
 import { ByteBudget } from './byte-budget.ts'
 import { PartReader } from './part-reader.ts'
 import { TransientError } from './registry-error.ts'
@@ -19,8 +19,6 @@ export interface BlobUploaderOptions {
 const MIB = 1024 * 1024
 /** A registry that wants larger chunks than this gets the blob in one piece. */
 const MAX_CHUNK_BYTES = 64 * MIB
-/** A registry may copy a large blob to its place, silently, before it answers the last request. */
-const FINISH_PATIENCE = 5
 /** A registry that has lost so many uploads of one blob gets it in one stream. */
 const MOST_LOSSES = 2
 
@@ -245,12 +243,7 @@ export class BlobUploader {
     const what = this.#api.nameOf({ digest })
     let isRepeated = false
     const onRetry = (): void => void (isRepeated = true)
-    const { policy, toFailure } = this.#api.client.requests
-    const patient = new Requests(
-      { ...policy, stallMs: FINISH_PATIENCE * policy.stallMs },
-      toFailure,
-    )
-    await patient.send({ what, signal, onRetry }, async (attempt) => {
+    await this.#api.client.requests.send({ what, signal, onRetry }, async (attempt) => {
       if (isRepeated && (await this.#isThere(digest, attempt))) return
       await session.finish(digest, attempt)
     })

@@ -61,6 +61,8 @@ export interface RegistryCall extends CallOptions {
   readonly body?: Uint8Array | undefined
   /** A body that is too long to be held; it can be sent once. */
   readonly stream?: { readonly content: Readable; readonly size: number } | undefined
+  /** Milliseconds of silence that are no stall once everything is sent; as anywhere by default. */
+  readonly patienceMs?: number | undefined
 }
 
 /** An answer whose body is a document. */
@@ -210,15 +212,20 @@ export class RegistryClient {
     url: URL,
     call: RegistryCall,
     authorization: string | undefined,
-    { signal, progress }: Attempt,
+    { signal, progress, expectSilence }: Attempt,
   ): Promise<HttpResponse> {
     const isOwn = this.#guard.isOwn(url)
     const headers: Record<string, string> = { 'user-agent': 's3lo', ...call.headers }
     if (isOwn && authorization !== undefined) headers['authorization'] = authorization
-    const body = bodyOf(call, progress)
+    const onSent = (): void => {
+      if (call.patienceMs !== undefined) expectSilence(call.patienceMs)
+    }
+    const body = bodyOf(call, progress, onSent)
     const size = call.stream?.size ?? call.body?.byteLength
     if (size !== undefined) headers['content-length'] = String(size)
+    if (!(body instanceof Readable)) onSent()
     const response = await this.#transport.send(url, { method: call.method, headers, body, signal })
+    progress()
     if (isOwn) this.#notices.read(response.status, response.headers)
     return response
   }
@@ -282,24 +289,22 @@ async function shortBody({ body }: HttpResponse, what: string): Promise<Uint8Arr
   }
 }
 
-/** What is sent, in slices that put a stall off as they leave. */
+/** What is sent, in slices that put a stall off as they leave; `onSent` runs after the last one. */
 function bodyOf(
   { body, stream }: RegistryCall,
   progress: () => void,
+  onSent: () => void,
 ): Uint8Array | Readable | undefined {
-  if (stream) {
-    const { content } = stream
-    return Readable.from(reported(content as AsyncIterable<Uint8Array>, progress), {
-      objectMode: false,
-    })
-  }
-  if (body === undefined || body.byteLength <= SLICE) return body
-  return Readable.from(reported([body], progress), { objectMode: false })
+  const send = (chunks: AsyncIterable<Uint8Array> | Iterable<Uint8Array>): Readable =>
+    Readable.from(reported(chunks, progress, onSent), { objectMode: false })
+  if (stream) return send(stream.content as AsyncIterable<Uint8Array>)
+  return body === undefined || body.byteLength <= SLICE ? body : send([body])
 }
 
 async function* reported(
   chunks: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
   progress: () => void,
+  onSent: () => void,
 ): AsyncGenerator<Uint8Array> {
   for await (const chunk of chunks) {
     for (const slice of slices(chunk)) {
@@ -307,6 +312,7 @@ async function* reported(
       yield slice
     }
   }
+  onSent()
 }
 
 function* slices(body: Uint8Array): Generator<Uint8Array> {

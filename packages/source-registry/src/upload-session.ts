@@ -20,6 +20,8 @@ const TAKEN = [200, 201, 202, 204]
 const REFUSALS = [400, 404, 405, 411, 413, 415, 416, 501]
 /** What the last request of chunks is answered with that are not there, or do not add up. */
 const NOT_WHOLE = [400, 404, 416]
+/** A registry may copy a large blob to its place, silently, before it answers the last request. */
+const FINISH_PATIENCE = 5
 const CANCEL_STALL_MS = 5000
 
 /** Opens an upload. Throws s3lo errors; to be called within an attempt. */
@@ -100,7 +102,9 @@ export class UploadSession {
   ): Promise<void> {
     const url = new URL(this.#url)
     url.search += `${url.search === '' ? '?' : '&'}digest=${encodeURIComponent(digest)}`
+    const { stallMs } = this.#api.client.requests.policy
     const answer = await this.#call('PUT', url, attempt, {
+      patienceMs: FINISH_PATIENCE * stallMs,
       expect: [201, 204, ...(this.#hasChunks ? NOT_WHOLE : [404])],
       headers: { 'content-type': 'application/octet-stream' },
       ...(content.stream ? content : { body: content.body ?? new Uint8Array() }),
