@@ -171,7 +171,9 @@ export class RegistryClient {
     const { scopes } = call
     const { signal } = attempt
     for (let isRepeated = false; ; isRepeated = true) {
-      const authorization = await this.#authorizer?.authorization(scopes, signal)
+      const authorization = await unhurried(attempt, () =>
+        this.#authorizer?.authorization(scopes, signal),
+      )
       const arrival = await this.#follow(call, authorization, attempt)
       const { response, url } = arrival
       const challenge = response.headers.get('www-authenticate')
@@ -184,7 +186,10 @@ export class RegistryClient {
         throw refused
       }
       const refusal = await toStatusError(response, call.what)
-      if (!(await this.#authorizer?.challenged(challenge, scopes, signal))) throw refusal
+      const isWorthIt = await unhurried(attempt, () =>
+        this.#authorizer?.challenged(challenge, scopes, signal),
+      )
+      if (!isWorthIt) throw refusal
     }
   }
 
@@ -260,6 +265,19 @@ export class RegistryClient {
       'FORBIDDEN',
       `${what}: the registry ${this.host} leads from TLS to plain HTTP`,
     )
+  }
+}
+
+/** A search for credentials has limits of its own: a helper may ask a person. */
+async function unhurried<T>(
+  { expectSilence, progress }: Attempt,
+  search: () => Promise<T> | undefined,
+): Promise<T | undefined> {
+  expectSilence(Infinity)
+  try {
+    return await search()
+  } finally {
+    progress()
   }
 }
 
