@@ -12,13 +12,11 @@ import { ChunksRefused, startUpload, UploadLost, type UploadSession } from './up
 export interface BlobUploaderOptions {
   /** Bytes of a chunk, and of the largest blob that goes in one request. Default 8 MiB. */
   readonly partBytes?: number | undefined
-  /** Bytes that all uploads together may hold. Default 64 MiB. */
+  /** Bytes that all uploads together may hold, and the largest chunk. Default 64 MiB. */
   readonly memoryBytes?: number | undefined
 }
 
 const MIB = 1024 * 1024
-/** A registry that wants larger chunks than this gets the blob in one piece. */
-const MAX_CHUNK_BYTES = 64 * MIB
 /** A registry that has lost so many uploads of one blob gets it in one stream. */
 const MOST_LOSSES = 2
 
@@ -33,6 +31,7 @@ type Opener = () => Promise<Readable>
 export class BlobUploader {
   readonly #api: RepositoryApi
   readonly #partBytes: number
+  readonly #memoryBytes: number
   readonly #budget: ByteBudget
   readonly #pool: BufferPool
   /** False once the registry has shown that chunks lead nowhere. */
@@ -42,6 +41,7 @@ export class BlobUploader {
     const { partBytes = 8 * MIB, memoryBytes = 64 * MIB } = options
     this.#api = api
     this.#partBytes = partBytes
+    this.#memoryBytes = memoryBytes
     this.#budget = new ByteBudget(memoryBytes)
     this.#pool = new BufferPool(partBytes, Math.ceil(memoryBytes / partBytes))
   }
@@ -55,19 +55,20 @@ export class BlobUploader {
   ): Promise<void> {
     const { size } = descriptor
     const openChecked: Opener = async () => checked(await open(), descriptor)
-    await this.#budget.use(Math.min(size, this.#partBytes), options.signal, async () => {
-      if (size > this.#partBytes) await this.#pushLarge(descriptor, openChecked, options, opened)
-      else await this.#pushSmall(descriptor, openChecked, options, opened)
-    })
+    if (size > this.#partBytes) {
+      await this.#pushLarge(descriptor, openChecked, options, opened)
+    } else {
+      await this.#budget.use(size, options.signal, () =>
+        this.#pushSmall(descriptor, openChecked, options, opened),
+      )
+    }
   }
 
   /** Stores a blob whose digest is not known yet. Throws `UNSUPPORTED` where no chunks are taken. */
   async ingest(content: Readable, size: number, options: CallOptions = {}): Promise<string> {
     try {
-      return await this.#budget.use(Math.min(size, this.#partBytes), options.signal, async () => {
-        const session = await this.#start(options)
-        return orCancel(session, () => this.#ingestChunks(session, content, size, options))
-      })
+      const session = await this.#start(options)
+      return await orCancel(session, () => this.#ingestChunks(session, content, size, options))
     } catch (error) {
       throw this.#fatal(error)
     } finally {
@@ -81,9 +82,10 @@ export class BlobUploader {
     size: number,
     options: CallOptions,
   ): Promise<string> {
+    if (this.#chunkBytes(session, size) > this.#memoryBytes) throw new ChunksRefused('too large')
     const parts = new PartReader(content, { what: this.#api.nameOf({}), size })
     const digester = new Digester()
-    await this.#withMemory(session, size, (memory) =>
+    await this.#withMemory(session, size, options, (memory) =>
       this.#append(session, parts, memory, options, (bytes) => digester.update(bytes)),
     )
     const digest = digester.digest()
@@ -176,11 +178,11 @@ export class BlobUploader {
   ): Promise<void> {
     const { digest, size } = descriptor
     const session = opened ?? (await this.#start(options))
-    if (session.minChunkBytes > MAX_CHUNK_BYTES) {
+    if (this.#chunkBytes(session, size) > this.#memoryBytes) {
       return this.#pushStream(descriptor, open, options, session)
     }
     await orCancel(session, () =>
-      this.#withMemory(session, size, async (memory) => {
+      this.#withMemory(session, size, options, async (memory) => {
         const content = await open()
         const parts = new PartReader(content, { what: this.#api.nameOf(descriptor), size })
         try {
@@ -216,20 +218,27 @@ export class BlobUploader {
     }
   }
 
-  /** Lends memory for a chunk of an upload of `size` bytes. */
+  /** Lends memory for a chunk, as large as the registry wants it. */
   async #withMemory<T>(
     session: UploadSession,
     size: number,
+    { signal }: CallOptions,
     use: (memory: Uint8Array) => Promise<T>,
   ): Promise<T> {
-    const chunkBytes = Math.max(this.#partBytes, session.minChunkBytes)
-    const bytes = Math.max(1, Math.min(size, chunkBytes))
-    const memory = bytes === this.#pool.bytes ? this.#pool.take() : Buffer.allocUnsafeSlow(bytes)
-    try {
-      return await use(memory)
-    } finally {
-      this.#pool.give(memory)
-    }
+    const bytes = this.#chunkBytes(session, size)
+    return this.#budget.use(bytes, signal, async () => {
+      const memory = bytes === this.#pool.bytes ? this.#pool.take() : Buffer.allocUnsafeSlow(bytes)
+      try {
+        return await use(memory)
+      } finally {
+        this.#pool.give(memory)
+      }
+    })
+  }
+
+  /** Bytes of a chunk of a blob of `size` bytes; the registry may set a minimum for each upload. */
+  #chunkBytes({ minChunkBytes }: UploadSession, size: number): number {
+    return Math.max(1, Math.min(size, Math.max(this.#partBytes, minChunkBytes)))
   }
 
   async #start({ signal }: CallOptions): Promise<UploadSession> {

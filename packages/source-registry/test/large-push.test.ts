@@ -62,6 +62,44 @@ describe('a push of a large blob', () => {
     expect(sent('PATCH')).toBe(3)
   })
 
+  it.each(['push', 'ingest'] as const)(
+    'holds no more than its memory of chunks as large as the registry wants them: %s',
+    async (how) => {
+      await restart({ minChunkBytes: 2000 })
+      const own = openRepository(server.host, REPOSITORY, { partBytes: 1000, memoryBytes: 4000 })
+      let underWay = 0
+      let most = 0
+      server.script = async ({ method }) => {
+        if (method !== 'PATCH') return false
+        most = Math.max(most, ++underWay)
+        // Every other upload that may go on has the time to do so.
+        for (let trips = 0; trips < 3; trips += 1) await repository.exists(large.descriptor)
+        underWay -= 1
+        return false
+      }
+      const send = async (size: number): Promise<void> => {
+        const { descriptor, content } = blobOf(noise(size))
+        if (how === 'push') return own.push(descriptor, opener(content))
+        await own.ingest(await opener(content)(), size, descriptor.mediaType)
+      }
+      await Promise.all([3001, 3002, 3003, 3004].map(send))
+      expect([server.blobs.size, most]).toEqual([4, 2])
+      await own.close()
+    },
+  )
+
+  it('cuts no chunks that are larger than its memory', async () => {
+    await restart({ minChunkBytes: 1e14 })
+    const own = openRepository(server.host, REPOSITORY, { partBytes: 1000, memoryBytes: 4000 })
+    const { descriptor, content } = large
+    await own.push(descriptor, opener(content))
+    expect(server.blobs.get(descriptor.digest)).toEqual(content)
+    const unknown = own.ingest(await opener(content)(), content.byteLength, descriptor.mediaType)
+    expect(await codeOf(unknown)).toBe('UNSUPPORTED')
+    expect([sent('PATCH'), server.uploads.size]).toEqual([0, 0])
+    await own.close()
+  })
+
   it('sends one stream where the registry takes no chunks', async () => {
     await restart({ chunks: false })
     await repository.push(large.descriptor, opener(large.content))

@@ -8,7 +8,7 @@ export type Script = (
   request: IncomingMessage,
   response: ServerResponse,
   body: Uint8Array,
-) => boolean | void
+) => boolean | void | Promise<boolean>
 
 export interface MemoryRegistryOptions {
   /** Whether it has the referrers API. */
@@ -77,7 +77,7 @@ export class MemoryRegistry {
       const chunks: Uint8Array[] = []
       for await (const chunk of request) chunks.push(chunk as Uint8Array)
       const body = Buffer.concat(chunks)
-      if (this.script(request, response, body)) return
+      if (await this.script(request, response, body)) return
       this.#answer(request, response, body)
     } catch {
       response.destroy() // The client went away in the middle of its body.
