@@ -147,7 +147,7 @@ class Copy {
     const output = await this.#ofSource(async (version) => {
       const input = { ...this.#target(), ...version, ...changes }
       return service.trySend(this.#settings(), (client, attempt) => {
-        attempt.allowSilence(this.#source.size / SLOWEST_BYTES_PER_MS)
+        attempt.expectSilence(this.#source.size / SLOWEST_BYTES_PER_MS)
         return client.send(new CopyObjectCommand(input), { abortSignal: attempt.signal })
       })
     })
@@ -201,7 +201,7 @@ class Copy {
         const { CopyPartResult } = await this.#ofSource((version) =>
           this.#to.service.trySend({ ...this.#settings(), signal }, (client, attempt) => {
             // The service may take the parts one after the other.
-            attempt.allowSilence((PARTS_AT_ONCE * PART_BYTES) / SLOWEST_BYTES_PER_MS)
+            attempt.expectSilence((PARTS_AT_ONCE * PART_BYTES) / SLOWEST_BYTES_PER_MS)
             const command = new UploadPartCopyCommand({ ...part, ...version })
             return client.send(command, { abortSignal: attempt.signal })
           }),

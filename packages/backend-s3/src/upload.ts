@@ -129,7 +129,7 @@ class Write {
       const output = await this.#service.trySend(settings, (client, attempt) => {
         const command = this.#service.until(new PutObjectCommand(input), notAfter)
         if (hold) holdBody(command, hold)
-        attempt.allowSilence(sendingMs(bytes))
+        attempt.expectSilence(sendingMs(bytes))
         return client.send(command, { abortSignal: attempt.signal })
       })
       return { etag: output.ETag, lastModified: dateOf(output) }
@@ -200,7 +200,7 @@ class Write {
     const { ETag: etag, ChecksumCRC32: crc32 } = await this.#service.trySend(
       { what: this.what, signal },
       (client, attempt) => {
-        attempt.allowSilence(sendingMs(bytes))
+        attempt.expectSilence(sendingMs(bytes))
         return client.send(new UploadPartCommand(input), { abortSignal: attempt.signal })
       },
     )
@@ -218,7 +218,7 @@ class Write {
     const { notAfter } = this.#options
     return this.#settle(async (settings) => {
       const output = await this.#service.trySend(settings, (client, attempt) => {
-        attempt.allowSilence(parts.length * JOINING_MS)
+        attempt.expectSilence(parts.length * JOINING_MS)
         const command = new CompleteMultipartUploadCommand(input)
         return client.send(this.#service.until(command, notAfter), { abortSignal: attempt.signal })
       })

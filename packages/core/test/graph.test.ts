@@ -109,9 +109,42 @@ describe('planning a graph', () => {
     expect(source.fetched).toEqual([])
   })
 
+  it('refuses more manifests than may be held before they are all there', async () => {
+    const size = 1024 * 1024
+    const manifests = Array.from({ length: 100 }, (_, i) => {
+      const digest = digestOf(bytes(`manifest ${i}`))
+      return { mediaType: MEDIA_TYPE.ociManifest, digest, size }
+    })
+    const index = bytes(JSON.stringify({ mediaType: MEDIA_TYPE.ociIndex, manifests }))
+    const child = Buffer.from(Buffer.from(amd64.root.content).toString().padEnd(size))
+    let fetched = 0
+    const source = {
+      name: 'large',
+      fetch: () => {
+        fetched += 1
+        return Promise.resolve(Readable.from([child]))
+      },
+    }
+    const plan = planGraph(source, toDocument(index, MEDIA_TYPE.ociIndex))
+    await expect(plan).rejects.toMatchObject({ code: 'INTEGRITY' })
+    expect(fetched).toBeLessThanOrEqual(64)
+  })
+
+  it('refuses a child manifest that is larger than it says', async () => {
+    const small = { ...amd64.root.descriptor, size: 10 }
+    const index = bytes(JSON.stringify({ mediaType: MEDIA_TYPE.ociIndex, manifests: [small] }))
+    const liar = {
+      name: 'liar',
+      fetch: () => Promise.resolve(Readable.from([amd64.root.content])),
+    }
+    const plan = planGraph(liar, toDocument(index, MEDIA_TYPE.ociIndex))
+    await expect(plan).rejects.toMatchObject({ code: 'INTEGRITY' })
+  })
+
   it('ends when an index names itself', async () => {
     // A real cycle needs a hash collision; a source that lies about content must not hang us.
-    const self = { mediaType: MEDIA_TYPE.ociIndex, digest: `sha256:${'a'.repeat(64)}`, size: 1 }
+    const digest = `sha256:${'a'.repeat(64)}`
+    const self = { mediaType: MEDIA_TYPE.ociIndex, digest, size: 1000 }
     const content = bytes(JSON.stringify({ mediaType: MEDIA_TYPE.ociIndex, manifests: [self] }))
     const liar = {
       name: 'liar',

@@ -18,13 +18,14 @@ type Lookup = (host: string, options: LookupOptions, done: LookupDone) => void
  * behind a proxy that is the proxy's business.
  */
 export class AddressGuard {
+  /** The lookup for connections to the registry itself. */
+  readonly lookupOwn: Lookup
   readonly #origin: string
-  readonly #lookup: Lookup
   #isPrivate: boolean
 
   constructor(registry: URL, lookup: Lookup = lookupAddress) {
     this.#origin = registry.origin
-    this.#lookup = lookup
+    this.lookupOwn = lookup
     const host = bareHost(registry)
     this.#isPrivate = isLoopbackHost(host) || (isIP(host) !== 0 && isIn(PRIVATE, host))
   }
@@ -41,17 +42,17 @@ export class AddressGuard {
     else if (isLoopbackHost(host) && !this.#isPrivate) throw refused(host)
   }
 
-  /** The lookup for connections to the registry itself: learns what kind of address it has. */
-  readonly lookupOwn: Lookup = (host, options, done) => {
-    this.#lookup(host, options, (error, address, family) => {
-      if (!error && addressesOf(address).every((one) => isIn(PRIVATE, one))) this.#isPrivate = true
-      done(error, address, family)
-    })
+  /**
+   * Learns where the registry stands, from a connection that was made to it: what its name
+   * resolves to is only a claim.
+   */
+  learn(address: string): void {
+    this.#isPrivate = isIn(PRIVATE, address)
   }
 
   /** The lookup for connections to anywhere else: fails for addresses that are not allowed. */
   readonly lookupForeign: Lookup = (host, options, done) => {
-    this.#lookup(host, options, (error, address, family) => {
+    this.lookupOwn(host, options, (error, address, family) => {
       if (!error) {
         try {
           for (const one of addressesOf(address)) this.#assertAddress(one)

@@ -1,8 +1,9 @@
-import { pipeline, type Readable } from 'node:stream'
+import { pipeline, Readable } from 'node:stream'
 import { type Descriptor, Digester, parseDigest, readAll, verifyDigest } from '@s3lo/core'
 import { type CallOptions, S3loError } from '@s3lo/core/plugin'
-import { type Attempt, BufferPool, readParts, Requests } from '@s3lo/core/transfer'
+import { type Attempt, BufferPool } from '@s3lo/core/transfer'
 import { ByteBudget } from './byte-budget.ts'
+import { PartReader } from './part-reader.ts'
 import { TransientError } from './registry-error.ts'
 import type { RepositoryApi } from './repository-api.ts'
 import { ChunksRefused, startUpload, UploadLost, type UploadSession } from './upload-session.ts'
@@ -11,17 +12,16 @@ import { ChunksRefused, startUpload, UploadLost, type UploadSession } from './up
 export interface BlobUploaderOptions {
   /** Bytes of a chunk, and of the largest blob that goes in one request. Default 8 MiB. */
   readonly partBytes?: number | undefined
-  /** Bytes that all uploads together may hold. Default 64 MiB. */
+  /** Bytes that all uploads together may hold, and the largest chunk. Default 64 MiB. */
   readonly memoryBytes?: number | undefined
 }
 
 const MIB = 1024 * 1024
-/** A registry that wants larger chunks than this gets the blob in one piece. */
-const MAX_CHUNK_BYTES = 64 * MIB
-/** A registry may copy a large blob to its place, silently, before it answers the last request. */
-const FINISH_PATIENCE = 5
-/** There is no limit to the number of chunks. */
-const MOST_PARTS = Number.MAX_SAFE_INTEGER
+/** A registry that has lost so many uploads of one blob gets it in one stream. */
+const MOST_LOSSES = 2
+
+/** Gives the content of a blob from its start. */
+type Opener = () => Promise<Readable>
 
 /**
  * Uploads blobs: small ones in one request, which can be repeated from memory, larger ones in
@@ -31,13 +31,17 @@ const MOST_PARTS = Number.MAX_SAFE_INTEGER
 export class BlobUploader {
   readonly #api: RepositoryApi
   readonly #partBytes: number
+  readonly #memoryBytes: number
   readonly #budget: ByteBudget
   readonly #pool: BufferPool
+  /** False once the registry has shown that chunks lead nowhere. */
+  #takesChunks = true
 
   constructor(api: RepositoryApi, options: BlobUploaderOptions = {}) {
     const { partBytes = 8 * MIB, memoryBytes = 64 * MIB } = options
     this.#api = api
     this.#partBytes = partBytes
+    this.#memoryBytes = memoryBytes
     this.#budget = new ByteBudget(memoryBytes)
     this.#pool = new BufferPool(partBytes, Math.ceil(memoryBytes / partBytes))
   }
@@ -45,44 +49,58 @@ export class BlobUploader {
   /** Stores a blob, verified. `opened` is an upload that the registry has opened already. */
   async push(
     descriptor: Descriptor,
-    open: () => Promise<Readable>,
+    open: Opener,
     options: CallOptions = {},
     opened?: UploadSession,
   ): Promise<void> {
     const { size } = descriptor
-    await this.#budget.use(Math.min(size, this.#partBytes), options.signal, async () => {
-      if (size > this.#partBytes) await this.#pushLarge(descriptor, open, options, opened)
-      else await this.#pushSmall(descriptor, open, options, opened)
-    })
+    const openChecked: Opener = async () => checked(await open(), descriptor)
+    if (size > this.#partBytes) {
+      await this.#pushLarge(descriptor, openChecked, options, opened)
+    } else {
+      await this.#budget.use(size, options.signal, () =>
+        this.#pushSmall(descriptor, openChecked, options, opened),
+      )
+    }
   }
 
   /** Stores a blob whose digest is not known yet. Throws `UNSUPPORTED` where no chunks are taken. */
   async ingest(content: Readable, size: number, options: CallOptions = {}): Promise<string> {
-    return this.#budget.use(Math.min(size, this.#partBytes), options.signal, async () => {
+    try {
       const session = await this.#start(options)
-      try {
-        const digester = new Digester()
-        await this.#append(session, content, size, options, (bytes) => digester.update(bytes))
-        const digest = digester.digest()
-        await this.#finish(session, digest, options)
-        return digest
-      } catch (error) {
-        await session.cancel()
-        throw this.#fatal(error)
-      } finally {
-        content.destroy()
-      }
-    })
+      return await orCancel(session, () => this.#ingestChunks(session, content, size, options))
+    } catch (error) {
+      throw this.#fatal(error)
+    } finally {
+      content.destroy()
+    }
+  }
+
+  async #ingestChunks(
+    session: UploadSession,
+    content: Readable,
+    size: number,
+    options: CallOptions,
+  ): Promise<string> {
+    if (this.#chunkBytes(session, size) > this.#memoryBytes) throw new ChunksRefused('too large')
+    const parts = new PartReader(content, { what: this.#api.nameOf({}), size })
+    const digester = new Digester()
+    await this.#withMemory(session, size, options, (memory) =>
+      this.#append(session, parts, memory, options, (bytes) => digester.update(bytes)),
+    )
+    const digest = digester.digest()
+    await this.#finish(session, digest, options)
+    return digest
   }
 
   async #pushSmall(
     descriptor: Descriptor,
-    open: () => Promise<Readable>,
+    open: Opener,
     { signal }: CallOptions,
     opened?: UploadSession,
   ): Promise<void> {
     const { digest, size } = descriptor
-    const body = await readAll(checked(await open(), descriptor), size, digest)
+    const body = await readAll(await open(), size, digest)
     await this.#repeat(descriptor, signal, opened, (session, attempt) =>
       session.finish(digest, attempt, { body }),
     )
@@ -90,12 +108,13 @@ export class BlobUploader {
 
   async #pushStream(
     descriptor: Descriptor,
-    open: () => Promise<Readable>,
+    open: Opener,
     { signal }: CallOptions,
+    opened?: UploadSession,
   ): Promise<void> {
     const { digest, size } = descriptor
-    await this.#repeat(descriptor, signal, undefined, async (session, attempt) => {
-      const content = checked(await open(), descriptor)
+    await this.#repeat(descriptor, signal, opened, async (session, attempt) => {
+      const content = await open()
       try {
         await session.finish(digest, attempt, { stream: { content, size } })
       } finally {
@@ -121,75 +140,105 @@ export class BlobUploader {
       if (isRepeated && (await this.#isThere(descriptor.digest, attempt))) return
       const session = reusable ?? (await startUpload(this.#api, attempt))
       reusable = undefined
-      try {
-        await send(session, attempt)
-      } catch (error) {
-        await session.cancel()
+      await orCancel(session, () => send(session, attempt)).catch((error: unknown) => {
         throw error instanceof UploadLost ? new TransientError(lost(what)) : error
-      }
+      })
     })
   }
 
   async #pushLarge(
     descriptor: Descriptor,
-    open: () => Promise<Readable>,
+    open: Opener,
     options: CallOptions,
     opened?: UploadSession,
   ): Promise<void> {
     const { requests } = this.#api.client
-    const what = this.#api.nameOf(descriptor)
-    for (let failures = 1, session = opened; ; failures += 1, session = undefined) {
+    let session = opened
+    let losses = 0
+    while (this.#takesChunks) {
       try {
         await this.#pushChunks(descriptor, open, options, session)
         return
       } catch (error) {
-        if (error instanceof ChunksRefused) return await this.#pushStream(descriptor, open, options)
         if (!(error instanceof UploadLost)) throw error
-        if (failures >= requests.policy.attempts) throw lost(what)
-        await requests.wait(failures, { error, retryable: true }, options.signal)
+        session = undefined
+        losses += 1
+        if (losses >= MOST_LOSSES) this.#takesChunks = false
+        else await requests.wait(losses, { error, retryable: true }, options.signal)
       }
     }
+    await this.#pushStream(descriptor, open, options, session)
   }
 
   async #pushChunks(
     descriptor: Descriptor,
-    open: () => Promise<Readable>,
+    open: Opener,
     options: CallOptions,
     opened?: UploadSession,
   ): Promise<void> {
     const { digest, size } = descriptor
     const session = opened ?? (await this.#start(options))
-    let content: Readable | undefined
-    try {
-      if (session.minChunkBytes > MAX_CHUNK_BYTES) throw new ChunksRefused('too large')
-      content = checked(await open(), descriptor)
-      await this.#append(session, content, size, options)
-      await this.#finish(session, digest, options)
-    } catch (error) {
-      await session.cancel()
-      throw error
-    } finally {
-      content?.destroy()
+    if (this.#chunkBytes(session, size) > this.#memoryBytes) {
+      return this.#pushStream(descriptor, open, options, session)
     }
+    await orCancel(session, () =>
+      this.#withMemory(session, size, options, async (memory) => {
+        const content = await open()
+        const parts = new PartReader(content, { what: this.#api.nameOf(descriptor), size })
+        try {
+          await this.#append(session, parts, memory, options)
+          await this.#finish(session, digest, options)
+        } catch (error) {
+          if (!(error instanceof ChunksRefused)) throw error
+          this.#takesChunks = false
+          await session.cancel()
+          // Content that passes only once is not given again: the stream goes on with it.
+          const all = Readable.from(parts.fromLast(), { objectMode: false })
+          await this.#pushStream(descriptor, givingFirst(all, open), options)
+        } finally {
+          content.destroy()
+        }
+      }),
+    )
   }
 
   async #append(
     session: UploadSession,
-    content: Readable,
-    size: number,
+    parts: PartReader,
+    memory: Uint8Array,
     options: CallOptions,
     onPart?: (bytes: Uint8Array) => void,
   ): Promise<void> {
-    const partBytes = Math.max(this.#partBytes, session.minChunkBytes)
-    const what = this.#api.nameOf({})
-    let offset = 0
-    const cut = { what, size, partBytes, mostParts: MOST_PARTS, pool: this.#pool }
-    for await (const { bytes } of readParts(content, cut)) {
+    for (let offset = 0; ;) {
+      const bytes = await parts.fill(memory)
+      if (bytes.byteLength === 0) return
       onPart?.(bytes)
-      if (bytes.byteLength > 0) await session.append(bytes, offset, options)
+      await session.append(bytes, offset, options)
       offset += bytes.byteLength
-      this.#pool.give(bytes)
     }
+  }
+
+  /** Lends memory for a chunk, as large as the registry wants it. */
+  async #withMemory<T>(
+    session: UploadSession,
+    size: number,
+    { signal }: CallOptions,
+    use: (memory: Uint8Array) => Promise<T>,
+  ): Promise<T> {
+    const bytes = this.#chunkBytes(session, size)
+    return this.#budget.use(bytes, signal, async () => {
+      const memory = bytes === this.#pool.bytes ? this.#pool.take() : Buffer.allocUnsafeSlow(bytes)
+      try {
+        return await use(memory)
+      } finally {
+        this.#pool.give(memory)
+      }
+    })
+  }
+
+  /** Bytes of a chunk of a blob of `size` bytes; the registry may set a minimum for each upload. */
+  #chunkBytes({ minChunkBytes }: UploadSession, size: number): number {
+    return Math.max(1, Math.min(size, Math.max(this.#partBytes, minChunkBytes)))
   }
 
   async #start({ signal }: CallOptions): Promise<UploadSession> {
@@ -203,12 +252,7 @@ export class BlobUploader {
     const what = this.#api.nameOf({ digest })
     let isRepeated = false
     const onRetry = (): void => void (isRepeated = true)
-    const { policy, toFailure } = this.#api.client.requests
-    const patient = new Requests(
-      { ...policy, stallMs: FINISH_PATIENCE * policy.stallMs },
-      toFailure,
-    )
-    await patient.send({ what, signal, onRetry }, async (attempt) => {
+    await this.#api.client.requests.send({ what, signal, onRetry }, async (attempt) => {
       if (isRepeated && (await this.#isThere(digest, attempt))) return
       await session.finish(digest, attempt)
     })
@@ -237,6 +281,26 @@ export class BlobUploader {
       `the registry ${this.#api.client.host} takes no chunks, and the digest is not known yet`,
       { hint: 'copy to an oci: layout first, and from there to the registry' },
     )
+  }
+}
+
+/** What `use` gives; when it fails, the upload is given up. */
+async function orCancel<T>(session: UploadSession, use: () => Promise<T>): Promise<T> {
+  try {
+    return await use()
+  } catch (error) {
+    await session.cancel()
+    throw error
+  }
+}
+
+/** An opener that gives `first` once, and then what `open` gives. */
+function givingFirst(first: Readable, open: Opener): Opener {
+  let next: Opener = () => Promise.resolve(first)
+  return () => {
+    const opening = next()
+    next = open
+    return opening
   }
 }
 

@@ -1,6 +1,6 @@
 import type { Readable } from 'node:stream'
 import { getCACertificates } from 'node:tls'
-import { Agent, type Dispatcher, EnvHttpProxyAgent } from 'undici'
+import { Agent, buildConnector, type Dispatcher, EnvHttpProxyAgent } from 'undici'
 import type { AddressGuard } from './address-guard.ts'
 import { isLoopbackHost } from './loopback-host.ts'
 
@@ -70,8 +70,9 @@ export class HttpTransport {
 
   constructor({ env, tlsCa, guard }: HttpTransportOptions) {
     this.#guard = guard
-    this.#own = new Dispatchers(env, tlsCa, guard.lookupOwn)
-    this.#foreign = new Dispatchers(env, tlsCa, guard.lookupForeign)
+    const learn = (address: string): void => guard.learn(address)
+    this.#own = new Dispatchers(env, tlsCa, { lookup: guard.lookupOwn, onConnected: learn })
+    this.#foreign = new Dispatchers(env, tlsCa, { lookup: guard.lookupForeign })
   }
 
   /** Sends one request. Throws `FORBIDDEN` for an address that a registry must not name. */
@@ -99,20 +100,24 @@ export class HttpTransport {
   }
 }
 
-type Lookup = AddressGuard['lookupOwn']
+/** How the hosts of connections are found, and who is told the addresses of those without a proxy. */
+interface Routing {
+  readonly lookup: AddressGuard['lookupOwn']
+  readonly onConnected?: (address: string) => void
+}
 
 /** Connections of one kind, through a proxy where there is one. Made when first needed. */
 class Dispatchers {
   readonly #env: HttpTransportOptions['env']
   readonly #tlsCa: string | undefined
-  readonly #lookup: Lookup
+  readonly #routing: Routing
   #direct: Agent | undefined
   #proxied: EnvHttpProxyAgent | undefined
 
-  constructor(env: HttpTransportOptions['env'], tlsCa: string | undefined, lookup: Lookup) {
+  constructor(env: HttpTransportOptions['env'], tlsCa: string | undefined, routing: Routing) {
     this.#env = env
     this.#tlsCa = tlsCa
-    this.#lookup = lookup
+    this.#routing = routing
   }
 
   for(url: URL): Dispatcher {
@@ -140,7 +145,19 @@ class Dispatchers {
       allowH2: false,
       // Far more than a copy has in flight; each has buffers of its own.
       connections: MAX_CONNECTIONS,
-      connect: { lookup: this.#lookup, timeout: 30_000, ...this.#trust() },
+      connect: this.#connector(),
+    }
+  }
+
+  #connector(): buildConnector.connector {
+    const { lookup, onConnected } = this.#routing
+    const connect = buildConnector({ lookup, allowH2: false, timeout: 30_000, ...this.#trust() })
+    return (options, done) => {
+      connect(options, (...outcome) => {
+        const address = outcome[1]?.remoteAddress
+        if (address !== undefined) onConnected?.(address)
+        done(...outcome)
+      })
     }
   }
 

@@ -61,6 +61,8 @@ export interface RegistryCall extends CallOptions {
   readonly body?: Uint8Array | undefined
   /** A body that is too long to be held; it can be sent once. */
   readonly stream?: { readonly content: Readable; readonly size: number } | undefined
+  /** Milliseconds of silence that are no stall once everything is sent; as anywhere by default. */
+  readonly patienceMs?: number | undefined
 }
 
 /** An answer whose body is a document. */
@@ -169,7 +171,9 @@ export class RegistryClient {
     const { scopes } = call
     const { signal } = attempt
     for (let isRepeated = false; ; isRepeated = true) {
-      const authorization = await this.#authorizer?.authorization(scopes, signal)
+      const authorization = await unhurried(attempt, () =>
+        this.#authorizer?.authorization(scopes, signal),
+      )
       const arrival = await this.#follow(call, authorization, attempt)
       const { response, url } = arrival
       const challenge = response.headers.get('www-authenticate')
@@ -182,7 +186,10 @@ export class RegistryClient {
         throw refused
       }
       const refusal = await toStatusError(response, call.what)
-      if (!(await this.#authorizer?.challenged(challenge, scopes, signal))) throw refusal
+      const isWorthIt = await unhurried(attempt, () =>
+        this.#authorizer?.challenged(challenge, scopes, signal),
+      )
+      if (!isWorthIt) throw refusal
     }
   }
 
@@ -210,15 +217,20 @@ export class RegistryClient {
     url: URL,
     call: RegistryCall,
     authorization: string | undefined,
-    { signal, progress }: Attempt,
+    { signal, progress, expectSilence }: Attempt,
   ): Promise<HttpResponse> {
     const isOwn = this.#guard.isOwn(url)
     const headers: Record<string, string> = { 'user-agent': 's3lo', ...call.headers }
     if (isOwn && authorization !== undefined) headers['authorization'] = authorization
-    const body = bodyOf(call, progress)
+    const onSent = (): void => {
+      if (call.patienceMs !== undefined) expectSilence(call.patienceMs)
+    }
+    const body = bodyOf(call, progress, onSent)
     const size = call.stream?.size ?? call.body?.byteLength
     if (size !== undefined) headers['content-length'] = String(size)
+    if (!(body instanceof Readable)) onSent()
     const response = await this.#transport.send(url, { method: call.method, headers, body, signal })
+    progress()
     if (isOwn) this.#notices.read(response.status, response.headers)
     return response
   }
@@ -256,6 +268,19 @@ export class RegistryClient {
   }
 }
 
+/** A search for credentials has limits of its own: a helper may ask a person. */
+async function unhurried<T>(
+  { expectSilence, progress }: Attempt,
+  search: () => Promise<T> | undefined,
+): Promise<T | undefined> {
+  expectSilence(Infinity)
+  try {
+    return await search()
+  } finally {
+    progress()
+  }
+}
+
 /** Bytes of a token service's answer. */
 const MAX_TOKEN_BYTES = 1024 * 1024
 
@@ -282,29 +307,30 @@ async function shortBody({ body }: HttpResponse, what: string): Promise<Uint8Arr
   }
 }
 
-/** What is sent, in slices that put a stall off as they leave. */
+/** What is sent, in slices that put a stall off as they leave; `onSent` runs after the last one. */
 function bodyOf(
   { body, stream }: RegistryCall,
   progress: () => void,
+  onSent: () => void,
 ): Uint8Array | Readable | undefined {
-  if (stream) {
-    const { content } = stream
-    return Readable.from(reported(content as AsyncIterable<Uint8Array>, progress), {
-      objectMode: false,
-    })
-  }
-  if (body === undefined || body.byteLength <= SLICE) return body
-  return Readable.from(reported(slices(body), progress), { objectMode: false })
+  const send = (chunks: AsyncIterable<Uint8Array> | Iterable<Uint8Array>): Readable =>
+    Readable.from(reported(chunks, progress, onSent), { objectMode: false })
+  if (stream) return send(stream.content as AsyncIterable<Uint8Array>)
+  return body === undefined || body.byteLength <= SLICE ? body : send([body])
 }
 
 async function* reported(
   chunks: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
   progress: () => void,
+  onSent: () => void,
 ): AsyncGenerator<Uint8Array> {
   for await (const chunk of chunks) {
-    progress()
-    yield chunk
+    for (const slice of slices(chunk)) {
+      progress()
+      yield slice
+    }
   }
+  onSent()
 }
 
 function* slices(body: Uint8Array): Generator<Uint8Array> {

@@ -14,8 +14,14 @@ export class ChunksRefused extends Error {
   override readonly name = 'ChunksRefused'
 }
 
+/** What a chunk that was taken is answered with: 202 by the specification, others by ECR and Pulp. */
+const TAKEN = [200, 201, 202, 204]
 /** What a refused chunk is answered with; anything else is a failure of its own. */
 const REFUSALS = [400, 404, 405, 411, 413, 415, 416, 501]
+/** What the last request of chunks is answered with that are not there, or do not add up. */
+const NOT_WHOLE = [400, 404, 416]
+/** A registry may copy a large blob to its place, silently, before it answers the last request. */
+const FINISH_PATIENCE = 5
 const CANCEL_STALL_MS = 5000
 
 /** Opens an upload. Throws s3lo errors; to be called within an attempt. */
@@ -41,6 +47,8 @@ export class UploadSession {
   readonly #api: RepositoryApi
   readonly #what: string
   #url: URL
+  #hasChunks = false
+  #isGivenUp = false
 
   constructor(api: RepositoryApi, answer: RegistryAnswer) {
     this.#api = api
@@ -65,25 +73,28 @@ export class UploadSession {
       if (start === end) return
       const rest = bytes.subarray(start - offset)
       const answer = await this.#call('PATCH', this.#url, attempt, {
-        expect: [202, ...REFUSALS],
+        expect: [...TAKEN, ...REFUSALS],
         headers: {
           'content-type': 'application/octet-stream',
           'content-range': `${start}-${end - 1}`,
         },
         body: rest,
       })
-      if (answer.status !== 202) {
+      if (!TAKEN.includes(answer.status)) {
         throw offset === 0 && !isUncertain
           ? new ChunksRefused(`status ${answer.status}`)
           : new UploadLost(`status ${answer.status}`)
       }
-      this.#url = this.#locate(answer)
-      const held = parseUploadRange(answer.headers.get('range'))
-      if (held !== undefined && held !== end) throw new UploadLost('the registry holds other bytes')
+      this.#hasChunks = true
+      this.#moveTo(answer)
+      // Its `Range` may be that of the first chunk, or of this one alone: the digest is the judge.
     })
   }
 
-  /** Ends the upload, with all bytes or with those that are left. To be called within an attempt. */
+  /**
+   * Ends the upload, with all bytes or with those that are left. To be called within an attempt.
+   * Throws {@link UploadLost} when the registry does not have all chunks as they were sent.
+   */
   async finish(
     digest: string,
     attempt: Attempt,
@@ -91,12 +102,14 @@ export class UploadSession {
   ): Promise<void> {
     const url = new URL(this.#url)
     url.search += `${url.search === '' ? '?' : '&'}digest=${encodeURIComponent(digest)}`
+    const { stallMs } = this.#api.client.requests.policy
     const answer = await this.#call('PUT', url, attempt, {
-      expect: [201, 204, 404],
+      patienceMs: FINISH_PATIENCE * stallMs,
+      expect: [201, 204, ...(this.#hasChunks ? NOT_WHOLE : [404])],
       headers: { 'content-type': 'application/octet-stream' },
       ...(content.stream ? content : { body: content.body ?? new Uint8Array() }),
     })
-    if (answer.status === 404) throw new UploadLost('the registry does not know the upload')
+    if (answer.status >= 400) throw new UploadLost(`status ${answer.status}`)
     const stored = answer.headers.get('docker-content-digest')
     if (stored === undefined || stored === digest || !stored.startsWith('sha')) return
     if (stored.split(':', 1)[0] !== digest.split(':', 1)[0]) return
@@ -105,13 +118,17 @@ export class UploadSession {
 
   /** Gives the upload up, as far as the registry can be told; it forgets uploads by itself in time. */
   async cancel(): Promise<void> {
+    if (this.#isGivenUp) return
+    this.#isGivenUp = true
     const { requests } = this.#api.client
     const policy = { ...requests.policy, attempts: 1, stallMs: CANCEL_STALL_MS }
     const once = new Requests(policy, requests.toFailure)
     await once
-      .send({ what: this.#what }, (attempt) =>
-        this.#call('DELETE', this.#url, attempt, { expect: [200, 202, 204, 404, 405] }),
-      )
+      .send({ what: this.#what }, ({ signal, progress }) => {
+        // Nobody waits for credentials to be found for this.
+        const attempt = { signal, progress, expectSilence: (): void => {} }
+        return this.#call('DELETE', this.#url, attempt, { expect: [200, 202, 204, 404, 405] })
+      })
       .catch(() => {}) // Whatever made the upload fail is the error to report.
   }
 
@@ -121,7 +138,7 @@ export class UploadSession {
       expect: [204, 200, 202, 400, 404, 405, 416],
     })
     if (answer.status >= 400) throw new UploadLost(`status ${answer.status}`)
-    if (answer.headers.get('location') !== undefined) this.#url = this.#locate(answer)
+    this.#moveTo(answer)
     const held = parseUploadRange(answer.headers.get('range'))
     if (held === undefined) throw new UploadLost('the registry does not say how far it came')
     // `0-0` is what most registries say of an upload that has nothing yet.
@@ -136,6 +153,10 @@ export class UploadSession {
   ): Promise<RegistryAnswer> {
     const scopes = this.#api.scopes('push')
     return this.#api.client.answer({ method, to, what: this.#what, scopes, ...call }, attempt)
+  }
+
+  #moveTo(answer: RegistryAnswer): void {
+    if (answer.headers.get('location') !== undefined) this.#url = this.#locate(answer)
   }
 
   #locate({ headers, url }: RegistryAnswer): URL {

@@ -1,6 +1,5 @@
 import { MEDIA_TYPE } from '@s3lo/core'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { AddressGuard } from '../src/address-guard.ts'
 import { RegistryClient, type RegistryRepository } from '../src/index.ts'
 import { codeOf } from './code-of.ts'
 import { blobOf, bytesOf, documentOf, IMAGE, LAYER, listOf, noise, opener } from './images.ts'
@@ -169,48 +168,6 @@ describe('redirects', () => {
     expect(thief.authorizations).toEqual([undefined])
     await own.close()
     await thief.stop()
-  })
-})
-
-describe('addresses', () => {
-  const guardOf = (url: string, resolved: string): AddressGuard =>
-    new AddressGuard(new URL(url), (_host, _options, done) => done(null, resolved, 4))
-
-  const lookup = (guard: AddressGuard, kind: 'lookupOwn' | 'lookupForeign'): Promise<string> =>
-    new Promise((resolve, reject) => {
-      guard[kind]('name', {}, (error, address) => {
-        if (error) reject(error)
-        else resolve(typeof address === 'string' ? address : '')
-      })
-    })
-
-  it.each([
-    '127.0.0.1',
-    '10.1.2.3',
-    '[::1]',
-    '192.168.1.1',
-    'localhost',
-    '169.254.1.1',
-    '[fd00::1]',
-  ])('like %s are no place that a public registry may name', (host) => {
-    const guard = guardOf('https://registry.example.com', '203.0.113.1')
-    expect(() => guard.assertAllowed(new URL(`https://${host}/`))).toThrow('own network')
-  })
-
-  it('are judged by what names resolve to', async () => {
-    const guard = guardOf('https://registry.example.com', '10.0.0.1')
-    expect(await codeOf(lookup(guard, 'lookupForeign'))).toBe('FORBIDDEN')
-  })
-
-  it('of the own network are open to a registry that stands there', async () => {
-    const guard = guardOf('https://registry.example.com', '10.0.0.1')
-    expect(await lookup(guard, 'lookupOwn')).toBe('10.0.0.1')
-    expect(await lookup(guard, 'lookupForeign')).toBe('10.0.0.1')
-  })
-
-  it('that are link-local are open to nobody', async () => {
-    const guard = guardOf('http://localhost:5000', '169.254.169.254')
-    expect(await codeOf(lookup(guard, 'lookupForeign'))).toBe('FORBIDDEN')
   })
 })
 

@@ -8,7 +8,7 @@ export type Script = (
   request: IncomingMessage,
   response: ServerResponse,
   body: Uint8Array,
-) => boolean | void
+) => boolean | void | Promise<boolean>
 
 export interface MemoryRegistryOptions {
   /** Whether it has the referrers API. */
@@ -18,6 +18,8 @@ export interface MemoryRegistryOptions {
   readonly minChunkBytes?: number
   /** Whether it takes chunks. */
   readonly chunks?: boolean
+  /** What it answers to a chunk that it took, in place of 202, a location and a range. */
+  readonly chunkAnswer?: { readonly status: number; readonly headers?: Record<string, string> }
 }
 
 interface Stored {
@@ -75,7 +77,7 @@ export class MemoryRegistry {
       const chunks: Uint8Array[] = []
       for await (const chunk of request) chunks.push(chunk as Uint8Array)
       const body = Buffer.concat(chunks)
-      if (this.script(request, response, body)) return
+      if (await this.script(request, response, body)) return
       this.#answer(request, response, body)
     } catch {
       response.destroy() // The client went away in the middle of its body.
@@ -141,7 +143,9 @@ export class MemoryRegistry {
       const start = Number(/^(\d+)-/.exec(request.headers['content-range'] ?? '')?.[1])
       if (start !== held.byteLength) return refuse(response, 416, 'BLOB_UPLOAD_INVALID')
       this.uploads.set(id, Buffer.concat([held, body]))
-      return this.#accept(response, repository, id, 202)
+      const { chunkAnswer } = this.#options
+      if (!chunkAnswer) return this.#accept(response, repository, id, 202)
+      return void response.writeHead(chunkAnswer.status, chunkAnswer.headers).end()
     }
     const digest = searchParams.get('digest') ?? ''
     const content = Buffer.concat([held, body])

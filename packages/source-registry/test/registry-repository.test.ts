@@ -182,56 +182,6 @@ describe('a push', () => {
     expect(sent('HEAD')).toBe(1)
   })
 
-  it('sends a large blob in chunks', async () => {
-    await repository.push(large.descriptor, opener(large.content))
-    expect(server.blobs.get(large.descriptor.digest)).toEqual(large.content)
-    expect(sent('PATCH')).toBe(5)
-  })
-
-  it('makes the chunks as large as the registry wants them', async () => {
-    await restart({ minChunkBytes: 2000 })
-    await repository.push(large.descriptor, opener(large.content))
-    expect(sent('PATCH')).toBe(3)
-  })
-
-  it('sends one stream where the registry takes no chunks', async () => {
-    await restart({ chunks: false })
-    await repository.push(large.descriptor, opener(large.content))
-    expect(server.blobs.get(large.descriptor.digest)).toEqual(large.content)
-    expect(server.uploads.size).toBe(0)
-  })
-
-  it('goes on with the chunk of which the registry holds a part', async () => {
-    let patches = 0
-    server.script = (request, response, body) => {
-      if (request.method !== 'PATCH' || ++patches !== 3) return false
-      const id = /uploads\/([^?]+)/.exec(request.url ?? '')?.[1] ?? ''
-      server.uploads.set(
-        id,
-        Buffer.concat([server.uploads.get(id) ?? '', body.subarray(0, 300)] as Uint8Array[]),
-      )
-      response.destroy()
-      return true
-    }
-    let opened = 0
-    await repository.push(large.descriptor, () => {
-      opened += 1
-      return opener(large.content)()
-    })
-    expect(server.blobs.get(large.descriptor.digest)).toEqual(large.content)
-    expect([opened, patches]).toEqual([1, 6])
-  })
-
-  it('starts anew when the registry has lost the upload', async () => {
-    let patches = 0
-    server.script = (request) => {
-      if (request.method === 'PATCH' && ++patches === 3) server.uploads.clear()
-      return false
-    }
-    await repository.push(large.descriptor, opener(large.content))
-    expect(server.blobs.get(large.descriptor.digest)).toEqual(large.content)
-  })
-
   it.each(['PUT', 'POST'])('repeats a %s whose answer was lost', async (method) => {
     let seen = 0
     server.script = (request, response) => {
@@ -266,21 +216,6 @@ describe('a push', () => {
     },
   )
 
-  it('cancels an upload whose content cannot be read', async () => {
-    const broken = (): Promise<Readable> =>
-      Promise.resolve(
-        Readable.from(
-          (function* () {
-            yield large.content.subarray(0, 2500)
-            throw new Error('the source broke')
-          })(),
-          { objectMode: false },
-        ),
-      )
-    expect(await codeOf(repository.push(large.descriptor, broken))).toContain('the source broke')
-    expect(server.uploads.size).toBe(0)
-  })
-
   it('fails with what a manifest source fails with', async () => {
     const broken = (): Promise<Readable> =>
       Promise.resolve(
@@ -302,14 +237,6 @@ describe('a push', () => {
     const { signal } = controller
     const push = repository.push(large.descriptor, opener(large.content), { signal })
     expect(await codeOf(push)).toContain('enough')
-  })
-
-  it('finds out the digest of content that comes without one', async () => {
-    const { descriptor, content } = large
-    const stream = await opener(content)()
-    const found = await repository.ingest(stream, content.byteLength, descriptor.mediaType)
-    expect(found).toEqual(descriptor)
-    expect(server.blobs.get(descriptor.digest)).toEqual(content)
   })
 
   it('mounts from another repository of the registry', async () => {

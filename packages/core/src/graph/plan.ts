@@ -45,6 +45,7 @@ export async function planGraph(
 ): Promise<GraphPlan> {
   const walk = new Walk(source, options.signal)
   const manifest = parseManifest(root.content, root.descriptor.digest)
+  walk.reserve(root.content.byteLength)
   await walk.visit(root, manifest, 'single', 0)
   return {
     root,
@@ -73,13 +74,24 @@ class Walk {
     this.#signal = signal
   }
 
+  /** Counts a manifest that is going to be held. Throws `INTEGRITY` when there are too many. */
+  reserve(bytes: number): void {
+    this.#documentBytes += bytes
+    if (this.#documentBytes > MAX_DOCUMENT_BYTES) {
+      throw new S3loError('INTEGRITY', `the image's manifests exceed ${MAX_DOCUMENT_BYTES} bytes`)
+    }
+  }
+
   async visit(
     document: ManifestDocument,
     manifest: Manifest,
     platform: string,
     depth: number,
   ): Promise<void> {
-    this.#admit(document, depth)
+    if (depth > MAX_DEPTH) {
+      throw new S3loError('INTEGRITY', `the image nests indexes deeper than ${MAX_DEPTH}`)
+    }
+    ;(this.levels[depth] ??= []).push(document)
     if (manifest.kind === 'manifest') {
       this.manifests++
       const content = [manifest.config, ...manifest.layers]
@@ -95,6 +107,7 @@ class Walk {
       async ([i, entry], signal) => {
         if (!isManifestMediaType(entry.mediaType) || this.#seen.has(entry.digest)) return
         this.#seen.add(entry.digest)
+        this.reserve(entry.size)
         children.set(i, await readManifest(this.#source, entry, { signal }))
       },
       this.#signal,
@@ -106,17 +119,6 @@ class Walk {
       if (child) await this.visit(child.document, child.manifest, label, depth + 1)
       else if (!isManifestMediaType(entry.mediaType)) this.#addBlob(entry, label)
     }
-  }
-
-  #admit(document: ManifestDocument, depth: number): void {
-    this.#documentBytes += document.content.byteLength
-    if (depth > MAX_DEPTH) {
-      throw new S3loError('INTEGRITY', `the image nests indexes deeper than ${MAX_DEPTH}`)
-    }
-    if (this.#documentBytes > MAX_DOCUMENT_BYTES) {
-      throw new S3loError('INTEGRITY', `the image's manifests exceed ${MAX_DOCUMENT_BYTES} bytes`)
-    }
-    ;(this.levels[depth] ??= []).push(document)
   }
 
   #addBlob(descriptor: Descriptor, platform: string): void {

@@ -21,7 +21,10 @@ export interface ReadManifest {
   readonly manifest: Manifest
 }
 
-/** Fetches, verifies and parses a manifest or index. Throws `INTEGRITY` for one over 4 MiB, before fetching it. */
+/**
+ * Fetches, verifies and parses a manifest or index. Throws `INTEGRITY` for one over 4 MiB, before
+ * fetching it, and for one that is larger than its descriptor says.
+ */
 export async function readManifest(
   source: ContentReader,
   descriptor: Descriptor,
@@ -37,7 +40,7 @@ export async function readManifest(
   const body = await source.fetch(descriptor, options).catch((error: unknown) => {
     throw missing(error, descriptor)
   })
-  const content = await readAll(body, MAX_MANIFEST_BYTES, `manifest ${digest}`)
+  const content = await readAll(body, size, `manifest ${digest}`)
   const manifest = parseManifest(content, digest)
   return {
     document: { descriptor: { ...descriptor, mediaType: manifest.mediaType }, content },

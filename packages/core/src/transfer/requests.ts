@@ -33,8 +33,11 @@ export interface Attempt {
   readonly signal: AbortSignal
   /** To be called when bytes have moved, which puts the stall off. */
   readonly progress: () => void
-  /** To be called before a silence of up to `ms` milliseconds that is no stall. */
-  readonly allowSilence: (ms: number) => void
+  /**
+   * To be called before something slow: until the next progress, silence of `ms` milliseconds is no
+   * stall, and never less than at other times; `Infinity` for what has limits of its own.
+   */
+  readonly expectSilence: (ms: number) => void
 }
 
 /** How a call is made. */
@@ -128,24 +131,32 @@ export class Requests {
     const { stallMs } = this.policy
     const controller = new AbortController()
     const abort = (): void => controller.abort()
-    let silent = false
-    const timer = new StallTimer(stallMs, () => {
-      silent = true
+    let silentMs: number | undefined
+    const timer = new StallTimer(stallMs, (ms) => {
+      silentMs = ms
       abort()
     })
+    let isOver = false
+    // What is still on its way after the end must not leave a timer behind.
+    const arm = (ms?: number): void => {
+      if (!isOver) timer.arm(ms)
+    }
     timer.arm()
     signal?.addEventListener('abort', abort, { once: true })
     try {
-      const value = await call({
-        signal: controller.signal,
-        progress: () => timer.arm(),
-        allowSilence: (ms) => timer.arm(ms),
-      })
-      return { value }
+      return {
+        value: await call({
+          signal: controller.signal,
+          progress: () => arm(),
+          expectSilence: (ms) => arm(Math.max(ms, stallMs)),
+        }),
+      }
     } catch (error) {
       signal?.throwIfAborted()
-      return { failure: silent ? stalled(what, stallMs) : this.toFailure(error, what) }
+      if (silentMs !== undefined) return { failure: stalled(what, silentMs) }
+      return { failure: this.toFailure(error, what) }
     } finally {
+      isOver = true
       timer.disarm()
       signal?.removeEventListener('abort', abort)
     }

@@ -1,27 +1,25 @@
-/** What a timer of Node can hold. */
-const LONGEST_MS = 2 ** 31 - 1
-
-/** Calls `onStall` when it has been armed for `ms` without being armed again. */
+/** Calls `onStall` when it has been armed for some time without being armed again. */
 export class StallTimer {
   readonly #ms: number
-  readonly #onStall: () => void
+  readonly #onStall: (ms: number) => void
   #timer: NodeJS.Timeout | undefined
-  #allowedMs = 0
+  #armedMs = 0
 
-  constructor(ms: number, onStall: () => void) {
+  /** `onStall` is told the milliseconds that have passed. */
+  constructor(ms: number, onStall: (ms: number) => void) {
     this.#ms = ms
     this.#onStall = onStall
   }
 
-  /** Starts the time, or starts it again; longer by `allowedMs` for this once. */
-  arm(allowedMs = 0): void {
-    if (this.#timer && allowedMs === this.#allowedMs) {
+  /** Starts the time, or starts it again; `Infinity` waits until it is armed again. */
+  arm(ms: number = this.#ms): void {
+    if (this.#timer && ms === this.#armedMs) {
       this.#timer.refresh()
       return
     }
-    clearTimeout(this.#timer)
-    this.#allowedMs = allowedMs
-    this.#timer = setTimeout(this.#onStall, Math.min(this.#ms + allowedMs, LONGEST_MS))
+    this.disarm()
+    this.#armedMs = ms
+    if (ms !== Infinity) this.#timer = setTimeout(() => this.#onStall(ms), ms)
   }
 
   disarm(): void {

@@ -34,9 +34,9 @@ export class DockerConfig {
     const { document, path } = this.file
     const byHost = optional(document, 'credHelpers', path, asStringMap) ?? {}
     const key = Object.keys(byHost).find((name) => hostOf(name) === host)
-    const name = key === undefined ? undefined : byHost[key]
-    // Docker takes an empty name for none.
-    return name || optional(document, 'credsStore', path, asString) || undefined
+    // As docker: an empty name is none, and a host's own entry counts even then.
+    const own = key === undefined ? undefined : byHost[key]
+    return (own ?? optional(document, 'credsStore', path, asString)) || undefined
   }
 
   /** The entries about a host, those for its parts first, longest first. */

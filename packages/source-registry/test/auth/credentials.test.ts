@@ -111,10 +111,21 @@ describe('Credentials', () => {
     await home.installHelper('own', `process.stdout.write('{"Username":"own","Secret":"pw"}')`)
     await home.installHelper('all', `process.stdout.write('{"Username":"all","Secret":"pw"}')`)
     await home.write('.docker/config.json', {
-      credHelpers: { 'ghcr.io': 'own', 'plain.io': '' },
+      credHelpers: { 'ghcr.io': 'own' },
       credsStore: 'all',
     })
     expect(await userFor('ghcr.io')).toBe('own')
+    expect(await userFor('quay.io')).toBe('all')
+  })
+
+  it('asks no helper for a host whose helper is empty, as docker does', async () => {
+    await home.installHelper('all', `process.stdout.write('{"Username":"all","Secret":"pw"}')`)
+    await home.write('.docker/config.json', {
+      credHelpers: { 'plain.io': '' },
+      credsStore: 'all',
+      auths: { 'plain.io': entry('alice') },
+    })
+    expect(await userFor('plain.io')).toBe('alice')
     expect(await userFor('quay.io')).toBe('all')
   })
 
