@@ -108,7 +108,10 @@ export interface StorageBackend {
   head(key: string, options?: CallOptions): Promise<ObjectInfo | undefined>
   /** The object's bytes. Throws `NOT_FOUND`. */
   get(key: string, options?: GetOptions): Promise<ObjectBody>
-  /** Writes the whole object or nothing. Throws `CONFLICT` when the condition does not hold. */
+  /**
+   * Writes the whole object or nothing, and destroys the body in any case. Throws `CONFLICT` when the
+   * condition does not hold, and what the body fails with, at whatever moment it does.
+   */
   put(key: string, body: Uint8Array | Readable, options?: PutOptions): Promise<ObjectInfo>
   /** Deletes; a key that is not there is no failure. Returns the keys that stayed, each with its error. */
   delete(keys: readonly string[], options?: DeadlineOptions): Promise<readonly DeleteFailure[]>
