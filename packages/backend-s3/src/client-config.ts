@@ -49,14 +49,22 @@ export function identityConfig(env: BackendOptions['env']): {
   return { ...(credentials && { credentials }), ...(profile && { profile }) }
 }
 
-/** Connections that trust the authority in AWS_CA_BUNDLE. Throws `USAGE` for a file that cannot be read. */
+/**
+ * Connections that trust the authority in AWS_CA_BUNDLE and, to https, go through the proxy of
+ * HTTPS_PROXY. Throws `USAGE` for a file that cannot be read.
+ */
 export function httpHandler(env: BackendOptions['env']): NodeHttpHandler {
   const caFile = env['AWS_CA_BUNDLE']
   const agent = { keepAlive: true, maxSockets: MOST_SOCKETS }
+  // Node has known it since 22.21 and 24.5.
+  const proxied = { ...agent, proxyEnv: { ...env } }
   return new NodeHttpHandler({
     connectionTimeout: CONNECT_MS,
     httpAgent: new HttpAgent(agent),
-    httpsAgent: new HttpsAgent({ ...agent, ...(caFile && { ca: readCa(caFile) }) }),
+    httpsAgent: new HttpsAgent({
+      ...proxied,
+      ...(caFile && { ca: readCa(caFile) }),
+    }),
   })
 }
 

@@ -1,3 +1,7 @@
+import { once } from 'node:events'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { inspect } from 'node:util'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest'
 import {
   answer,
@@ -247,5 +251,30 @@ describe('credentials that never come', () => {
     service.script()
     const backend = service.backend({ credentials, retry: { stallMs: 20, attempts: 2 } })
     expect((await failureOf(backend.head('key'))).code).toBe('UNAVAILABLE')
+  })
+})
+
+describe('a proxy', () => {
+  const [major = 0, minor = 0] = process.versions.node.split('.').map(Number)
+  const isKnown = major > 24 || (major === 24 && minor >= 5) || (major === 22 && minor >= 21)
+  it.runIf(isKnown)('that HTTPS_PROXY names is asked for every https connection', async () => {
+    const asked: (string | undefined)[] = []
+    const proxy = createServer().on('connect', ({ url }, socket) => {
+      asked.push(url)
+      socket.end('HTTP/1.1 502 Bad Gateway\r\n\r\n')
+    })
+    proxy.listen(0, '127.0.0.1')
+    await once(proxy, 'listening')
+    const { port } = proxy.address() as AddressInfo
+    const url = `http://user:SECRET@127.0.0.1:${port}`
+    const env = { HTTPS_PROXY: url, NO_PROXY: 'inside.example' }
+    const retry = { attempts: 1 }
+    const endpoint = 'https://s3.example'
+    const error = await failureOf(service.backend({ endpoint, env, retry }).head('key'))
+    expect([error.code, error.hint]).toEqual(['UNAVAILABLE', 'check HTTPS_PROXY and NO_PROXY'])
+    expect(inspect(error, { depth: 9 })).not.toContain('SECRET')
+    await failureOf(service.backend({ endpoint: 'https://inside.example', env, retry }).head('key'))
+    expect(asked).toEqual(['s3.example:443'])
+    proxy.close()
   })
 })

@@ -95,6 +95,11 @@ const SOCKET_CODES: Readonly<Record<string, Meaning>> = {
   },
   EPROTO: NO_TLS,
   ERR_SSL_WRONG_VERSION_NUMBER: NO_TLS,
+  ERR_PROXY_TUNNEL: {
+    ...UNREACHABLE,
+    text: 'the proxy makes no connection to it',
+    hint: 'check HTTPS_PROXY and NO_PROXY',
+  },
   EAI_AGAIN: { ...UNREACHABLE, text: 'the host name could not be looked up' },
   ECONNREFUSED: { ...UNREACHABLE, text: NOBODY },
   ECONNRESET: UNREACHABLE,
@@ -126,7 +131,9 @@ export function networkFailure(error: unknown, what: string): Failure | undefine
     const meaning = SOCKET_CODES[code] ?? (isProtocolCode(code) ? UNREACHABLE : undefined)
     if (meaning) {
       const text = withPlace(meaning.text, current)
-      return failureOf({ ...meaning, text }, what, new Error(`${code}: ${current.message}`))
+      // A proxy's URL may hold a password.
+      const message = current.message.replaceAll(/\/\/[^/\s]*@/g, '//')
+      return failureOf({ ...meaning, text }, what, new Error(`${code}: ${message}`))
     }
     // Two addresses of one name failed: the errors of both are in a list.
     const [first] = current instanceof AggregateError ? (current.errors as unknown[]) : []
