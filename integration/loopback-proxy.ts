@@ -14,7 +14,7 @@ export interface PassedRequest {
   readonly method: string
   /** Path and query, decoded for reading. */
   readonly url: string
-  /** The body of a small request, which may name an object too; empty for a larger one. */
+  /** The body of a small POST, which may name an object too; empty for any other request. */
   readonly body: string
 }
 
@@ -60,7 +60,8 @@ export class LoopbackProxy {
 
   async #pass(incoming: IncomingMessage, response: ServerResponse): Promise<void> {
     const { method = 'GET', url = '/', headers } = incoming
-    const isSmall = Number(headers['content-length'] ?? 0) < SMALL_BYTES
+    // Whatever else comes is passed on as it comes: a probe looks at what a store does meanwhile.
+    const isSmall = method === 'POST' && Number(headers['content-length'] ?? 0) < SMALL_BYTES
     const small = isSmall ? await collect(incoming) : undefined
     const body = small?.toString('latin1') ?? ''
     const about = { method, url: decodeURIComponent(url), body }
