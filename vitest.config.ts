@@ -2,11 +2,14 @@ import { defineConfig } from 'vitest/config'
 
 // Tests run the sources: the packages' `s3lo-source` export condition points at `src`.
 const conditions = ['s3lo-source', 'node', 'import', 'default']
+/** Tests of many seconds each: volumes, whole matrices, all orders of events. `pnpm test:long` runs them. */
+const LONG = 'packages/*/test/**/*.long.test.ts'
 const shared = { resolve: { conditions }, ssr: { resolve: { conditions } } }
 
 export default defineConfig({
   ...shared,
   test: {
+    maxWorkers: '100%',
     coverage: {
       provider: 'v8',
       include: ['packages/*/src/**/*.ts', 'apps/cli/src/**/*.ts'],
@@ -23,9 +26,9 @@ export default defineConfig({
             'apps/cli/test/**/*.test.ts',
             'integration/*.test.ts',
           ],
-          exclude: ['**/conformance.test.ts'],
+          exclude: ['**/conformance.test.ts', LONG],
           setupFiles: ['scripts/fixed-seed.ts'],
-          testTimeout: 20_000,
+          testTimeout: 60_000,
           // Vite would take clipanion's build for bundlers, which Node cannot load.
           server: { deps: { inline: ['clipanion'] } },
         },
@@ -37,6 +40,15 @@ export default defineConfig({
           include: ['packages/*/test/conformance.test.ts'],
           setupFiles: ['scripts/fixed-seed.ts'],
           testTimeout: 60_000,
+        },
+      },
+      {
+        ...shared,
+        test: {
+          name: 'long',
+          include: [LONG],
+          setupFiles: ['scripts/fixed-seed.ts'],
+          testTimeout: 300_000,
         },
       },
       {
