@@ -84,6 +84,7 @@ export type {
 } from './operations/scan.ts'
 export type { PolicyResult, ValidateOptions, ValidateResult } from './operations/validate.ts'
 export { planGraph } from './graph/plan.ts'
+export { BlobReport, type ReportedBlob, reportPlan } from './progress/blob-report.ts'
 export { selectRoot } from './graph/select.ts'
 export { copy, type CopyOptions, type CopyResult, type DroppedReferrer } from './operations/copy.ts'
 export {

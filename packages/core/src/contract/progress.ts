@@ -1,17 +1,31 @@
 import type { Descriptor } from '../oci/descriptor.ts'
 
-/** What an operation reports while it runs. Facts only: how they look is the caller's choice. */
+/**
+ * What an operation reports while it runs. Facts only: how they look is the caller's choice.
+ *
+ * Of each image comes one `plan`, before its first blob; only where the source is a pipe or a
+ * compressed archive does none come. Each blob is then ended by one `blob` event, of the phase
+ * `done`, `skip` or `mount`. The `bytes` of a blob come between its `start` and its end, and add up
+ * to at most its size: what is sent again after a failure is reported once.
+ */
 export type ProgressEvent =
-  /** How much there is to do, as far as it is known; a later plan replaces an earlier one. */
+  /**
+   * All there is to do, content that will be skipped included. Bytes; of an image that an engine
+   * saves they are the engine's own figure, which can be a few percent off.
+   */
   | { readonly type: 'plan'; readonly blobs: number; readonly bytes: number }
-  /** A blob began, ended, was there already, or was mounted. `platform` is `os/arch[/variant]` or `single`. */
+  /**
+   * A blob began, arrived (`done`), was there already (`skip`), or is shared without a transfer
+   * (`mount`). `platform` is `os/arch[/variant]`, or `single`. Until the digest of an engine's layer
+   * is known, its descriptor has the digest `''`; one layer at a time is in that state.
+   */
   | {
       readonly type: 'blob'
       readonly phase: 'start' | 'done' | 'skip' | 'mount'
       readonly descriptor: Descriptor
       readonly platform: string
     }
-  /** Bytes of a blob moved since the last such event. */
+  /** Bytes of a blob that moved since the last such event. */
   | { readonly type: 'bytes'; readonly descriptor: Descriptor; readonly delta: number }
   /** Something worth a line that is no error. */
   | { readonly type: 'notice'; readonly code: string; readonly message: string }

@@ -5,9 +5,9 @@ import type { ImageSource } from '../contract/image-source.ts'
 import type { ImageTarget } from '../contract/image-target.ts'
 import type { ProgressOptions } from '../contract/progress.ts'
 import { isS3loError, S3loError } from '../errors.ts'
-import { totalSize } from '../oci/descriptor.ts'
 import type { ManifestDocument } from '../oci/document.ts'
-import { metered, verified } from '../stream/verify-digest.ts'
+import { BlobReport, reportPlan } from '../progress/blob-report.ts'
+import { verified } from '../stream/verify-digest.ts'
 import type { GraphPlan, PlannedBlob } from './plan.ts'
 
 export interface CopyGraphOptions extends CallOptions, ProgressOptions {
@@ -41,13 +41,13 @@ export async function copyGraph(
   { concurrency, signal, onProgress }: CopyGraphOptions = {},
 ): Promise<CopyGraphStats> {
   const stats = { blobsCopied: 0, blobsSkipped: 0, bytesCopied: 0 }
-  const descriptors = plan.blobs.map(({ descriptor }) => descriptor)
   await target.protect?.(digestsOf(plan), { signal })
-  onProgress?.({ type: 'plan', blobs: descriptors.length, bytes: totalSize(descriptors) })
+  reportPlan(plan.blobs, { onProgress })
 
   const copyOne = async (blob: PlannedBlob, taskSignal: AbortSignal): Promise<void> => {
-    const phase = await copyBlob(source, target, blob, { signal: taskSignal, onProgress })
-    onProgress?.({ type: 'blob', phase, ...blob })
+    const report = new BlobReport(blob, { onProgress })
+    const phase = await copyBlob(source, target, blob, report, taskSignal)
+    report.end(phase)
     if (phase === 'skip') stats.blobsSkipped++
     else {
       stats.blobsCopied++
@@ -83,18 +83,18 @@ async function copyBlob(
   source: ImageSource,
   target: ImageTarget,
   { descriptor, platform }: PlannedBlob,
-  { signal, onProgress }: CallOptions & ProgressOptions,
+  report: BlobReport,
+  signal: AbortSignal,
 ): Promise<'skip' | 'mount' | 'done'> {
   if (await target.exists(descriptor, { signal })) return 'skip'
-  onProgress?.({ type: 'blob', phase: 'start', descriptor, platform })
+  report.start()
   if (await target.mount?.(descriptor, source, { signal })) return 'mount'
-  const report = onProgress && ((delta: number) => onProgress({ type: 'bytes', descriptor, delta }))
-  async function open(): Promise<Readable> {
-    const content = await source.fetch(descriptor, { signal })
-    return report ? metered(content, report) : content
-  }
   try {
-    await target.push(descriptor, open, { signal })
+    await target.push(
+      descriptor,
+      async () => report.meter(await source.fetch(descriptor, { signal })),
+      { signal },
+    )
   } catch (error) {
     throw ofPlatform(error, platform)
   }

@@ -5,13 +5,16 @@ import type { ImageTarget } from '../contract/image-target.ts'
 import type { ProgressOptions } from '../contract/progress.ts'
 import { S3loError } from '../errors.ts'
 import type { Descriptor } from '../oci/descriptor.ts'
-import { metered } from '../stream/verify-digest.ts'
+import { isManifestMediaType } from '../oci/media-type.ts'
+import { formatPlatform } from '../oci/platform.ts'
+import { BlobReport } from '../progress/blob-report.ts'
 import type { CopyGraphStats } from './copy-graph.ts'
 
 /** Puts what a streaming source gives into a target, and counts it. */
 export class TargetSink implements BlobSink {
   readonly #target: ImageTarget
   readonly #options: CallOptions & ProgressOptions
+  readonly #settled = new Set<string>()
   readonly #stats = { blobsCopied: 0, blobsSkipped: 0, bytesCopied: 0 }
 
   constructor(target: ImageTarget, options: CallOptions & ProgressOptions) {
@@ -26,19 +29,24 @@ export class TargetSink implements BlobSink {
   async has(descriptor: Descriptor): Promise<boolean> {
     const { signal } = this.#options
     const there = await this.#target.exists(descriptor, { signal })
-    if (there) {
+    if (there && this.#settle(descriptor)) {
       this.#stats.blobsSkipped++
-      this.#report('skip', descriptor)
+      this.#reportOn(descriptor).end('skip')
     }
     return there
   }
 
   async put(descriptor: Descriptor, content: Readable): Promise<void> {
     const { signal } = this.#options
-    this.#report('start', descriptor)
-    const metering = this.#meter(content, descriptor)
-    await this.#target.push(descriptor, once(metering, descriptor), { signal })
-    this.#count(descriptor)
+    const open = once(content, descriptor)
+    if (isManifestMediaType(descriptor.mediaType)) {
+      await this.#target.push(descriptor, open, { signal })
+      return
+    }
+    const report = this.#reportOn(descriptor)
+    report.start()
+    await this.#target.push(descriptor, async () => report.meter(await open()), { signal })
+    this.#arrived(report, descriptor)
   }
 
   async ingest(content: Readable, size: number, mediaType: string): Promise<Descriptor> {
@@ -50,28 +58,33 @@ export class TargetSink implements BlobSink {
         { hint: 'push to a store first, then copy from there' },
       )
     }
-    const pending = { mediaType, digest: '', size }
-    const metering = this.#meter(content, pending)
+    const report = this.#reportOn({ mediaType, digest: '', size })
+    report.start()
     const { signal } = this.#options
+    const metering = report.meter(content)
     const descriptor = await this.#target.ingest(metering, size, mediaType, { signal })
-    this.#count(descriptor)
+    this.#arrived(report, descriptor)
     return descriptor
   }
 
-  #meter(content: Readable, descriptor: Descriptor): Readable {
-    const { onProgress } = this.#options
-    if (!onProgress) return content
-    return metered(content, (delta) => onProgress({ type: 'bytes', descriptor, delta }))
-  }
-
-  #count(descriptor: Descriptor): void {
+  #arrived(report: BlobReport, descriptor: Descriptor): void {
+    report.end('done', descriptor)
+    if (!this.#settle(descriptor)) return
     this.#stats.blobsCopied++
     this.#stats.bytesCopied += descriptor.size
-    this.#report('done', descriptor)
   }
 
-  #report(phase: 'start' | 'done' | 'skip', descriptor: Descriptor): void {
-    this.#options.onProgress?.({ type: 'blob', phase, descriptor, platform: 'single' })
+  /** True the first time: a source may ask for a blob again. Child manifests are no blobs to count. */
+  #settle({ digest, mediaType }: Descriptor): boolean {
+    if (isManifestMediaType(mediaType) || this.#settled.has(digest)) return false
+    this.#settled.add(digest)
+    return true
+  }
+
+  /** Which platforms need a blob, only the end of the stream tells. */
+  #reportOn(descriptor: Descriptor): BlobReport {
+    const platform = descriptor.platform ? formatPlatform(descriptor.platform) : 'single'
+    return new BlobReport({ descriptor, platform }, this.#options)
   }
 }
 

@@ -1,4 +1,3 @@
-import type { Readable } from 'node:stream'
 import { forEachConcurrent } from '../concurrency/for-each-concurrent.ts'
 import type { CallOptions } from '../contract/call-options.ts'
 import type { ImageSource, StreamingSource, TransferOptions } from '../contract/image-source.ts'
@@ -7,14 +6,14 @@ import type { ProgressOptions } from '../contract/progress.ts'
 import { isS3loError, S3loError } from '../errors.ts'
 import { type Descriptor, totalSize } from '../oci/descriptor.ts'
 import type { ManifestDocument } from '../oci/document.ts'
-import { isManifestMediaType } from '../oci/media-type.ts'
 import type { Platform } from '../oci/platform.ts'
 import type { Reference } from '../oci/reference.ts'
-import { metered } from '../stream/verify-digest.ts'
+import { reportPresent } from '../progress/blob-report.ts'
 import { copyGraph, type CopyGraphStats, digestsOf } from './copy-graph.ts'
 import { type GraphPlan, planGraph } from './plan.ts'
 import { presentRoot, readable } from './present.ts'
 import { readManifest } from './read-manifest.ts'
+import { giveImage } from './receive.ts'
 import { type Selection, selectRoot } from './select.ts'
 import { TargetSink } from './target-sink.ts'
 
@@ -146,6 +145,7 @@ async function copyInto(
   const isThere =
     root === sourceRoot &&
     (await target.adopt?.(root, { source, reference }, digestsOf(plan), request))
+  if (isThere) reportPresent(plan.blobs, request)
   const stats = isThere ? adopted(plan) : await copyGraph(source, target, plan, request)
   await request.beforeTag?.(plan, target)
   await target.tag(root, to.reference, tagging(plan, request))
@@ -209,6 +209,7 @@ async function stream(
     allPlatforms: selection.kind === 'all',
   }
   const present = await presentImage(source, reference, target, to.reference, options)
+  if (present) reportPresent(present.blobs, request)
   const sink = new TargetSink(target, { signal, onProgress })
   const root = present?.root ?? (await source.transfer(reference, sink, options))
   const plan = present ?? (await arrivedWhole(target, root, { signal }))
@@ -225,20 +226,14 @@ async function receive(
   to: TargetEnd,
   request: TransferRequest,
 ): Promise<TransferResult> {
-  const { selection, signal, onProgress } = request
+  const { selection, signal } = request
   const sourceRoot = await readRoot(source, reference, request)
   const whole = selection.kind === 'all' && !(await target.acceptsIndex({ signal }))
   const effective: Selection = whole ? { kind: 'choose' } : selection
   const root = await selectRoot(source, sourceRoot, effective, request)
   const plan = await planGraph(source, root, request)
-  onProgress?.({
-    type: 'plan',
-    blobs: plan.blobs.length,
-    bytes: totalSize(plan.blobs.map(({ descriptor }) => descriptor)),
-  })
-  await target.receive(root, meteredSource(source, request), to.reference, { signal })
-  const bytesCopied = totalSize(plan.blobs.map(({ descriptor }) => descriptor))
-  return { plan, sourceRoot, blobsCopied: plan.blobs.length, blobsSkipped: 0, bytesCopied }
+  const stats = await giveImage(source, target, root, plan, to.reference, request)
+  return { plan, sourceRoot, ...stats }
 }
 
 /** The plan of what a stream has brought. Throws `INTEGRITY` when a part of it did not arrive. */
@@ -326,20 +321,6 @@ function readerOf(target: ImageTarget): ImageSource {
   throw new S3loError('UNSUPPORTED', `${target.name} cannot be read back`, {
     hint: 'push to a store first, then copy from there',
   })
-}
-
-function meteredSource(
-  source: ImageSource,
-  { onProgress }: ProgressOptions,
-): Pick<ImageSource, 'name' | 'fetch'> {
-  return {
-    name: source.name,
-    async fetch(descriptor: Descriptor, options): Promise<Readable> {
-      const content = await source.fetch(descriptor, options)
-      if (!onProgress || isManifestMediaType(descriptor.mediaType)) return content
-      return metered(content, (delta) => onProgress({ type: 'bytes', descriptor, delta }))
-    },
-  }
 }
 
 function tagging(plan: GraphPlan, { tagOptions, signal, onProgress }: TransferRequest): TagOptions {

@@ -7,6 +7,7 @@ import { matchesFilter } from '../layout/store-reference.ts'
 import type { Descriptor } from '../oci/descriptor.ts'
 import { Digester, parseDigest } from '../oci/digest.ts'
 import { MEDIA_TYPE } from '../oci/media-type.ts'
+import { BlobReport } from '../progress/blob-report.ts'
 import type { ImageStore } from '../store/image-store.ts'
 import { BlobUses, Contents } from './blob-uses.ts'
 import { formatTag } from '../layout/format-store.ts'
@@ -202,10 +203,11 @@ async function hashAgain(
     async ([content, size], signal) => {
       const digest = contents.table.digest(content)
       const descriptor = { digest, size, mediaType: MEDIA_TYPE.octetStream }
-      onProgress?.({ type: 'blob', phase: 'start', descriptor, platform: 'single' })
-      const problem = await hashBlob(store, descriptor, { signal, onProgress })
+      const report = new BlobReport({ descriptor, platform: 'single' }, { onProgress })
+      report.start()
+      const problem = await hashBlob(store, descriptor, report, signal)
       if (problem) contents.problems.set(content, problem)
-      onProgress?.({ type: 'blob', phase: 'done', descriptor, platform: 'single' })
+      report.end('done')
     },
     outer,
   )
@@ -216,7 +218,8 @@ async function hashAgain(
 async function hashBlob(
   store: ImageStore,
   descriptor: Descriptor,
-  { signal, onProgress }: CallOptions & ProgressOptions,
+  report: BlobReport,
+  signal: AbortSignal,
 ): Promise<BlobProblem['problem'] | undefined> {
   try {
     // Not through a verifying stream: two streams for each of many small blobs are too many.
@@ -226,7 +229,7 @@ async function hashBlob(
     for await (const chunk of body as AsyncIterable<Uint8Array>) {
       digester.update(chunk)
       received += chunk.byteLength
-      onProgress?.({ type: 'bytes', descriptor, delta: chunk.byteLength })
+      report.reach(received)
     }
     const whole = received === descriptor.size && digester.digest() === descriptor.digest
     return whole ? undefined : 'damaged'

@@ -6,12 +6,15 @@ import { pipeline } from 'node:stream/promises'
 import { forEachConcurrent } from '../concurrency/for-each-concurrent.ts'
 import type { CallOptions } from '../contract/call-options.ts'
 import type { ImageSource } from '../contract/image-source.ts'
+import type { ProgressOptions } from '../contract/progress.ts'
 import type { ScanTarget } from '../contract/scanner.ts'
 import type { StorageBackend } from '../contract/storage-backend.ts'
 import { blobKey } from '../layout/keys.ts'
-import type { Descriptor } from '../oci/descriptor.ts'
+import { type Descriptor, uniqueByDigest } from '../oci/descriptor.ts'
 import { parseDigest } from '../oci/digest.ts'
 import { type ManifestDocument, parseManifest, successors } from '../oci/document.ts'
+import { formatPlatform } from '../oci/platform.ts'
+import { BlobReport, reportPlan } from '../progress/blob-report.ts'
 
 /** An image of one platform, to be put on disk. */
 export interface LayoutContent {
@@ -31,7 +34,7 @@ const BLOBS_AT_ONCE = 4
 export async function withImageLayout<T>(
   content: LayoutContent,
   use: (target: ScanTarget) => Promise<T>,
-  options: CallOptions = {},
+  options: CallOptions & ProgressOptions = {},
 ): Promise<T> {
   const folder = await mkdtemp(join(tmpdir(), 's3lo-image-'))
   try {
@@ -46,25 +49,31 @@ export async function withImageLayout<T>(
 async function writeLayout(
   { manifest, source, backend }: LayoutContent,
   folder: string,
-  { signal }: CallOptions,
+  { signal, onProgress }: CallOptions & ProgressOptions,
 ): Promise<void> {
   const { descriptor, content } = manifest
   await writeFile(join(folder, 'oci-layout'), JSON.stringify({ imageLayoutVersion: '1.0.0' }))
   await writeContent(fileOf(folder, descriptor), content)
-  const blobs = new Map(
-    successors(parseManifest(content, descriptor.digest)).map((blob) => [blob.digest, blob]),
+  const platform = descriptor.platform ? formatPlatform(descriptor.platform) : 'single'
+  const blobs = uniqueByDigest(successors(parseManifest(content, descriptor.digest))).map(
+    (blob) => ({ descriptor: blob, platform }),
   )
+  reportPlan(blobs, { onProgress })
   await forEachConcurrent(
-    blobs.values(),
+    blobs,
     BLOBS_AT_ONCE,
     async (blob, blobSignal) => {
-      const file = fileOf(folder, blob)
+      const report = new BlobReport(blob, { onProgress })
+      report.start()
+      const file = fileOf(folder, blob.descriptor)
       await mkdir(dirname(file), { recursive: true })
-      const linked = await backend.linkTo?.(blobKey(blob.digest), file, { signal: blobSignal })
-      if (linked?.size === blob.size) return
+      const { digest, size } = blob.descriptor
+      const linked = await backend.linkTo?.(blobKey(digest), file, { signal: blobSignal })
+      if (linked?.size === size) return report.end('mount')
       if (linked) await rm(file)
-      const body = await source.fetch(blob, { signal: blobSignal })
+      const body = report.meter(await source.fetch(blob.descriptor, { signal: blobSignal }))
       await pipeline(body, createWriteStream(file, { mode: 0o600 }), { signal: blobSignal })
+      report.end('done')
     },
     signal,
   )
