@@ -86,3 +86,4 @@ export {
   optional,
   parseJson,
 } from './oci/json.ts'
+export { openRegularFile, readBoundedFile, readOptionalFile } from './stream/bounded-file.ts'

@@ -1,7 +1,7 @@
-import { readLocalFile } from '../config/config-file.ts'
 import type { CallOptions } from '../contract/call-options.ts'
 import { S3loError } from '../errors.ts'
 import { asObject, asString, type JsonObject, optional, parseJson } from '../oci/json.ts'
+import { readBoundedFile } from '../stream/bounded-file.ts'
 
 /** What storage costs; field names are those of a price file and of `--output json`. */
 export interface Prices {
@@ -31,7 +31,7 @@ const MAX_PRICES_BYTES = 64 * 1024
 
 /** Reads a JSON file of prices. Throws `NOT_FOUND`, `IO`, and `INTEGRITY` naming what is wrong. */
 export async function loadPrices(path: string, options?: CallOptions): Promise<Prices> {
-  return parsePrices(await readLocalFile(path, MAX_PRICES_BYTES, options), path)
+  return parsePrices(await readBoundedFile(path, MAX_PRICES_BYTES, options), path)
 }
 
 /** Reads prices; what they leave out is as in {@link LIST_PRICES}, but the date. Throws `INTEGRITY`. */
