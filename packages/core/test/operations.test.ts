@@ -221,6 +221,14 @@ describe('copy', () => {
     })
   })
 
+  it('counts signature records as dropped when the image is narrowed in its own place', async () => {
+    await bucket.put('manifests/multi/v1/signatures/0123456789abcdef.json', encode('{}'))
+    const narrowed = world.host.copy('mem://b/multi:v1', 'mem://b/multi:v1', {
+      platforms: ['linux/arm64'],
+    })
+    expect(await narrowed).toMatchObject({ signatures_dropped: 1 })
+  })
+
   it('brings what refers to the image or to one of its manifests, unless told not to', async () => {
     const store = new ImageStore(bucket)
     for (const subject of [both.root.descriptor, amd64.root.descriptor]) {

@@ -321,6 +321,24 @@ describe('the grace period', () => {
     expect(await store.keys('.s3lo/')).toEqual([])
   })
 
+  it('is remembered by a collection that a manifest stopped in its last round', async () => {
+    const store = await withGarbage()
+    const graceMs = HOUR
+    await collect(store, { graceMs })
+    const lists = await store.keys('.s3lo/gc/condemned/')
+    expect(lists).toHaveLength(1)
+    store.advance(HOUR)
+    const faulty = new FaultyBackend(store.backend, {
+      before: async ({ method, key }) => {
+        if (method !== 'put' || !key.startsWith('.s3lo/gc/rounds/')) return
+        await store.backend.put(manifestKey({ name: 'bad', tag: 'v1' }), Buffer.from('{'))
+      },
+    })
+    const stopped = await collectGarbage(faulty, { confirm: true, graceMs })
+    expect(stopped).toMatchObject({ deleted: 0, unreadable: [{ name: 'bad:v1' }] })
+    expect(await store.keys('.s3lo/gc/condemned/')).toEqual(lists)
+  })
+
   it('starts again for what was in use meanwhile', async () => {
     const store = await withGarbage()
     const graceMs = HOUR
