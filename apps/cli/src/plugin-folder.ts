@@ -1,10 +1,13 @@
-import { mkdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdir, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { isS3loError, S3loError } from '@s3lo/core/plugin'
+import { isS3loError, readOptionalFile, S3loError } from '@s3lo/core/plugin'
 import { npm, type NpmOptions } from './npm.ts'
 
 /** What npm knows about a folder, in the order in which it is put back. */
 const RECORDS = ['package.json', 'package-lock.json'] as const
+
+/** Lock files of very large projects have some 10 MB. */
+const MAX_RECORD_BYTES = 64 * 1024 * 1024
 
 /** What npm itself notes when it has changed a folder's packages. */
 const INSTALLED = 'node_modules/.package-lock.json'
@@ -37,8 +40,8 @@ interface FolderState {
 
 async function readState(folder: string): Promise<FolderState> {
   const [records, installed] = await Promise.all([
-    Promise.all(RECORDS.map((file) => readIfThere(join(folder, file)))),
-    readIfThere(join(folder, INSTALLED)),
+    Promise.all(RECORDS.map((file) => readOptionalFile(join(folder, file), MAX_RECORD_BYTES))),
+    readOptionalFile(join(folder, INSTALLED), MAX_RECORD_BYTES),
   ])
   return { records, installed }
 }
@@ -65,15 +68,6 @@ function isEqual(a: Buffer | undefined, b: Buffer | undefined): boolean {
 async function describeFolder(folder: string): Promise<void> {
   const content = `${JSON.stringify({ name: 's3lo-plugins', private: true }, null, 2)}\n`
   await writeFile(join(folder, 'package.json'), content)
-}
-
-async function readIfThere(path: string): Promise<Buffer | undefined> {
-  try {
-    return await readFile(path)
-  } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined
-    throw error
-  }
 }
 
 function notRestored(folder: string, error: unknown, failure: unknown): S3loError {

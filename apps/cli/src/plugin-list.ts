@@ -1,4 +1,4 @@
-import { mkdir, readFile, rename, writeFile } from 'node:fs/promises'
+import { mkdir, rename, writeFile } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import {
   asArray,
@@ -7,9 +7,12 @@ import {
   isS3loError,
   optional,
   parseJson,
+  readOptionalFile,
   S3loError,
 } from '@s3lo/core/plugin'
 import { type Environment, pluginListFile } from './user-folder.ts'
+
+const MAX_LIST_BYTES = 1024 * 1024
 
 /** An npm package name, as the registry allows it for new packages. */
 const PACKAGE_NAME = /^(?:@[a-z0-9~-][a-z0-9._~-]*\/)?[a-z0-9~-][a-z0-9._~-]*$/
@@ -23,9 +26,9 @@ export function isPackageName(text: string): boolean {
 export async function readPluginList(env: Environment): Promise<readonly string[]> {
   const path = pluginListFile(env)
   try {
-    return parsePluginList(await readFile(path), path)
+    const content = await readOptionalFile(path, MAX_LIST_BYTES)
+    return content === undefined ? [] : parsePluginList(content, path)
   } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return []
     if (!isS3loError(error)) throw error
     throw new S3loError(error.code, error.message, {
       hint: 'correct the file, or remove it and add the plugins again',

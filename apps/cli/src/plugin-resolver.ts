@@ -1,10 +1,11 @@
-import { readFile } from 'node:fs/promises'
 import { delimiter, isAbsolute, join, resolve, sep } from 'node:path'
 import { pathToFileURL } from 'node:url'
-import { asObject, parseJson, S3loError } from '@s3lo/core/plugin'
+import { asObject, parseJson, readOptionalFile, S3loError } from '@s3lo/core/plugin'
 import { exportedPath } from './package-exports.ts'
 import { isPackageName } from './plugin-list.ts'
 import { type Environment, userFolder } from './user-folder.ts'
+
+const MAX_DESCRIPTION_BYTES = 4 * 1024 * 1024
 
 /** Where a package was found. */
 export type PluginOrigin = 'built-in' | 'user' | 'path'
@@ -100,10 +101,9 @@ async function readPackage(
 ): Promise<Readonly<Record<string, unknown>> | undefined> {
   const what = `the package.json of ${name}`
   try {
-    return asObject(parseJson(await readFile(path), what), what)
+    const content = await readOptionalFile(path, MAX_DESCRIPTION_BYTES)
+    return content && asObject(parseJson(content, what), what)
   } catch (cause) {
-    const code = codeOf(cause)
-    if (code === 'ENOENT' || code === 'ENOTDIR') return undefined
     const message = `${name} is installed but ${what} cannot be read`
     throw new S3loError('PLUGIN_INCOMPATIBLE', message, { cause })
   }

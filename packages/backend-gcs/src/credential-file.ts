@@ -1,10 +1,11 @@
-import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import {
   asObject,
   type BackendOptions,
+  isS3loError,
   type JsonObject,
   parseJson,
+  readBoundedFile,
   S3loError,
 } from '@s3lo/core/plugin'
 
@@ -26,7 +27,7 @@ export async function findCredentialFile(env: Environment): Promise<JsonObject |
   try {
     return await readCredentialFile(join(folder, 'application_default_credentials.json'))
   } catch (error) {
-    if (error instanceof S3loError && isMissingFile(error.cause)) return undefined
+    if (error instanceof S3loError && isS3loError(error.cause, 'NOT_FOUND')) return undefined
     throw error
   }
 }
@@ -51,11 +52,10 @@ function gcloudFolder(env: Environment): string | undefined {
 async function readCredentialFile(path: string): Promise<JsonObject> {
   let content: Buffer
   try {
-    content = await readFile(path)
+    content = await readBoundedFile(path, MAX_FILE_BYTES)
   } catch (cause) {
     throw unusable(`the credential file ${path} cannot be read`, cause)
   }
-  if (content.byteLength > MAX_FILE_BYTES) throw unusable(`${path} is no credential file`)
   try {
     return asObject(parseJson(content, path), path)
   } catch {
@@ -68,8 +68,4 @@ function unusable(message: string, cause?: unknown): S3loError {
   const hint =
     'check GOOGLE_APPLICATION_CREDENTIALS, or log in with: gcloud auth application-default login'
   return new S3loError('UNAUTHORIZED', message, { hint, cause })
-}
-
-function isMissingFile(error: unknown): boolean {
-  return error instanceof Error && 'code' in error && error.code === 'ENOENT'
 }

@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto'
-import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { mkdir, rename, rm, writeFile } from 'node:fs/promises'
 import { homedir } from 'node:os'
 import { join } from 'node:path'
-import type { BackendGuarantees, BackendOptions } from '@s3lo/core/plugin'
+import { type BackendGuarantees, type BackendOptions, readBoundedFile } from '@s3lo/core/plugin'
 
 /** How long what was found out about a bucket holds: services are upgraded. */
 const MAX_AGE_MS = 7 * 24 * 3600 * 1000
@@ -63,8 +63,8 @@ export class CapabilityMemory {
   async #read(): Promise<Map<string, Entry>> {
     if (this.#file === undefined) return new Map()
     try {
-      const text = await readFile(this.#file, 'utf8')
-      const parsed: unknown = text.length > MAX_FILE_BYTES ? {} : JSON.parse(text)
+      const text = (await readBoundedFile(this.#file, MAX_FILE_BYTES)).toString('utf8')
+      const parsed: unknown = JSON.parse(text)
       const entries = typeof parsed === 'object' && parsed !== null ? Object.entries(parsed) : []
       return new Map(entries.filter((entry): entry is [string, Entry] => isEntry(entry[1])))
     } catch {

@@ -1,8 +1,7 @@
-import { readFileSync } from 'node:fs'
 import { Agent as HttpAgent } from 'node:http'
 import { Agent as HttpsAgent } from 'node:https'
 import type { S3ClientConfig } from '@aws-sdk/client-s3'
-import { type BackendOptions, S3loError } from '@s3lo/core/plugin'
+import { type BackendOptions, readBoundedFileSync, S3loError } from '@s3lo/core/plugin'
 import { NodeHttpHandler } from '@smithy/node-http-handler'
 import type { S3Endpoint } from './endpoint.ts'
 
@@ -14,6 +13,8 @@ export const DEFAULT_REGION = 'us-east-1'
 /** Connections at once; parts and small objects share them. */
 const MOST_SOCKETS = 64
 const CONNECT_MS = 10_000
+/** A bundle of all public authorities has some 250 kB. */
+const MAX_CA_BYTES = 4 * 1024 * 1024
 
 /** What every client of the bucket's service is made with. Throws `USAGE`. */
 export function clientConfig(
@@ -70,7 +71,7 @@ export function httpHandler(env: BackendOptions['env']): NodeHttpHandler {
 
 function readCa(file: string): Buffer {
   try {
-    return readFileSync(file)
+    return readBoundedFileSync(file, MAX_CA_BYTES)
   } catch (error) {
     throw new S3loError('USAGE', `the CA file ${file} cannot be read`, {
       hint: 'correct AWS_CA_BUNDLE',

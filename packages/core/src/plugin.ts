@@ -86,4 +86,9 @@ export {
   optional,
   parseJson,
 } from './oci/json.ts'
-export { openRegularFile, readBoundedFile, readOptionalFile } from './stream/bounded-file.ts'
+export {
+  openRegularFile,
+  readBoundedFile,
+  readBoundedFileSync,
+  readOptionalFile,
+} from './stream/bounded-file.ts'

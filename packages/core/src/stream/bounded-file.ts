@@ -45,6 +45,32 @@ export async function readOptionalFile(
 }
 
 /**
+ * {@link readBoundedFile} for where nothing can be waited for, so that a pipe whose writer has
+ * written nothing yet is an error (`IO`).
+ */
+export function readBoundedFileSync(path: string, limit: number): Buffer {
+  const { closeSync, constants, openSync, readSync } = process.getBuiltinModule('node:fs')
+  let file: number | undefined
+  try {
+    file = openSync(path, constants.O_RDONLY | (constants.O_NONBLOCK ?? 0))
+    const chunks: Buffer[] = []
+    let size = 0
+    for (;;) {
+      const buffer = Buffer.allocUnsafe(Math.min(CHUNK, limit + 1 - size))
+      const read = readSync(file, buffer, 0, buffer.length, null)
+      if (read === 0) return Buffer.concat(chunks, size)
+      chunks.push(buffer.subarray(0, read))
+      size += read
+      if (size > limit) throw tooLarge(path, limit)
+    }
+  } catch (error) {
+    throw unreadable(path, error)
+  } finally {
+    if (file !== undefined) closeSync(file)
+  }
+}
+
+/**
  * Opens a regular file for reading. Never waits for the writer of a pipe. Throws `NOT_FOUND`, and
  * `IO` for what cannot be opened and for all that is no regular file.
  */

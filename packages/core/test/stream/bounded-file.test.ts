@@ -9,6 +9,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import {
   openRegularFile,
   readBoundedFile,
+  readBoundedFileSync,
   readOptionalFile,
 } from '../../src/stream/bounded-file.ts'
 
@@ -45,6 +46,12 @@ describe('reading a small file whole', () => {
     await expect(readBoundedFile(folder, 9)).rejects.toMatchObject({ code: 'IO' })
     expect(await readOptionalFile(at('none'), 9)).toBeUndefined()
     await expect(readOptionalFile(folder, 9)).rejects.toMatchObject({ code: 'IO' })
+  })
+
+  it('reads, refuses and misses the same without waiting for anything', () => {
+    expect(readBoundedFileSync(at('ten'), 10).toString()).toBe('0123456789')
+    expect(() => readBoundedFileSync(at('ten'), 9)).toThrow(/larger than 9 bytes/)
+    expect(() => readBoundedFileSync(at('none'), 9)).toThrow(/does not exist/)
   })
 
   it('rejects with the reason of a signal', async () => {

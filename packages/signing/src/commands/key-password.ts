@@ -9,6 +9,8 @@ interface Terminal {
 const ENTER = new Set(['\r', '\n'])
 /** Ctrl-C and Ctrl-D: neither must pass for an empty password. */
 const CANCEL = new Set(['\u0003', '\u0004'])
+/** As much as a key file is read to; more cannot be typed. */
+const MAX_LENGTH = 64 * 1024
 const BACKSPACE = new Set(['\u007f', '\b'])
 
 /**
@@ -47,7 +49,8 @@ async function readSecret(stdin: Readable): Promise<string> {
       for (const character of text) {
         if (ENTER.has(character)) return end(() => resolve(typed))
         if (CANCEL.has(character)) return cancel()
-        typed = BACKSPACE.has(character) ? typed.slice(0, -1) : typed + character
+        if (BACKSPACE.has(character)) typed = typed.slice(0, -1)
+        else if (typed.length < MAX_LENGTH) typed += character
       }
     }
     stdin.on('data', onData).on('end', cancel).on('error', onError)

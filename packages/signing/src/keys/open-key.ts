@@ -1,6 +1,5 @@
 import type { KeyObject } from 'node:crypto'
-import { readFile, stat } from 'node:fs/promises'
-import { type CallOptions, S3loError } from '@s3lo/core/plugin'
+import { type CallOptions, isS3loError, readBoundedFile, S3loError } from '@s3lo/core/plugin'
 import { decryptPrivateKey, isEncryptedKey } from './key-file.ts'
 import { MAX_PEM, parsePem } from './pem.ts'
 import { PublicKey } from './public-key.ts'
@@ -79,19 +78,16 @@ async function find(keyRef: string, options: KeyOptions): Promise<KeyText | Serv
 
 async function readKeyFile(path: string, { signal }: KeyOptions): Promise<string> {
   try {
-    const { size } = await stat(path)
-    if (size <= MAX_PEM) return await readFile(path, { encoding: 'utf8', signal })
+    return (await readBoundedFile(path, MAX_PEM, { signal })).toString('utf8')
   } catch (cause) {
-    if (signal?.aborted) throw cause
-    const code = cause instanceof Error && 'code' in cause ? cause.code : undefined
-    if (code === 'ENOENT') {
+    if (isS3loError(cause, 'NOT_FOUND')) {
       throw new S3loError('NOT_FOUND', `there is no key ${path}`, {
         hint: 's3lo generate-key-pair makes cosign.key and cosign.pub',
       })
     }
-    throw new S3loError('IO', `the key ${path} cannot be read`, { cause })
+    if (!isS3loError(cause, 'INTEGRITY')) throw cause
+    throw new S3loError('USAGE', `${path} is too large for a key`, { cause })
   }
-  throw new S3loError('USAGE', `${path} is too large for a key`)
 }
 
 function fromEnvironment(name: string, { env }: KeyOptions): string {

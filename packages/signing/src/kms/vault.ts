@@ -1,6 +1,5 @@
-import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { asObject, asString, type JsonObject, S3loError } from '@s3lo/core/plugin'
+import { asObject, asString, type JsonObject, readOptionalFile, S3loError } from '@s3lo/core/plugin'
 import { createPublicKey } from 'node:crypto'
 import { decodeBase64, encodeBase64 } from '../base64.ts'
 import { hashOf, type SignatureAlgorithm } from '../keys/algorithm.ts'
@@ -11,6 +10,8 @@ import { ServiceSigner } from './digest-signer.ts'
 import { requestJson } from './request.ts'
 
 const SERVICE = 'vault'
+/** A batch token of Vault can have some kilobytes. */
+const MAX_TOKEN = 64 * 1024
 
 /** Vault's names of the hashes in its paths. */
 const HASHES = { sha256: 'sha2-256', sha384: 'sha2-384', sha512: 'sha2-512' } as const
@@ -129,10 +130,6 @@ async function storedToken(
   signal: AbortSignal | undefined,
 ): Promise<string | undefined> {
   if (!home) return undefined
-  try {
-    return (await readFile(join(home, '.vault-token'), { encoding: 'utf8', signal })).trim()
-  } catch (cause) {
-    if (cause instanceof Error && 'code' in cause && cause.code === 'ENOENT') return undefined
-    throw new S3loError('IO', 'the token that `vault login` stored cannot be read', { cause })
-  }
+  const content = await readOptionalFile(join(home, '.vault-token'), MAX_TOKEN, { signal })
+  return content?.toString('utf8').trim()
 }

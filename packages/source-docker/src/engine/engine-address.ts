@@ -1,5 +1,4 @@
 import { createHash } from 'node:crypto'
-import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import {
   asObject,
@@ -7,10 +6,14 @@ import {
   type JsonObject,
   optional,
   parseJson,
+  readBoundedFile,
+  readOptionalFile,
   S3loError,
   type TransportOptions,
 } from '@s3lo/core'
-import { systemCode, toFileError } from '../file-error.ts'
+
+/** Docker's settings hold no more, nor do certificates. */
+const MAX_SETTINGS_BYTES = 4 * 1024 * 1024
 
 /** What TLS needs, as PEM. */
 interface EngineTls {
@@ -88,15 +91,15 @@ async function environmentTls({ env, tlsCa }: TransportOptions): Promise<EngineT
   return { ...files, ...(ca ? { ca } : {}) }
 }
 
-async function readAuthority(path: string): Promise<Buffer> {
-  return readFile(path).catch((error: unknown) => {
-    throw toFileError(error, `certificate authority ${path}`)
-  })
+function readAuthority(path: string): Promise<Buffer> {
+  return readBoundedFile(path, MAX_SETTINGS_BYTES)
 }
 
 async function readTls(folder: string): Promise<EngineTls> {
   const [ca, cert, key] = await Promise.all(
-    ['ca.pem', 'cert.pem', 'key.pem'].map((file) => readIfPresent(join(folder, file))),
+    ['ca.pem', 'cert.pem', 'key.pem'].map((file) =>
+      readOptionalFile(join(folder, file), MAX_SETTINGS_BYTES),
+    ),
   )
   return { ...(ca ? { ca } : {}), ...(cert ? { cert } : {}), ...(key ? { key } : {}) }
 }
@@ -109,7 +112,7 @@ function configFolder(env: TransportOptions['env']): string | undefined {
 async function currentContext(env: TransportOptions['env']): Promise<string | undefined> {
   const folder = configFolder(env)
   const path = folder === undefined ? undefined : join(folder, 'config.json')
-  const content = path === undefined ? undefined : await readIfPresent(path)
+  const content = path === undefined ? undefined : await readOptionalFile(path, MAX_SETTINGS_BYTES)
   if (!content || path === undefined) return undefined
   return optional(readSettings(content, path), 'currentContext', path, asString)
 }
@@ -119,7 +122,7 @@ async function findContext(name: string, options: TransportOptions): Promise<Eng
   const folder = configFolder(options.env) ?? ''
   const id = createHash('sha256').update(name).digest('hex')
   const path = join(folder, 'contexts', 'meta', id, 'meta.json')
-  const content = await readIfPresent(path)
+  const content = await readOptionalFile(path, MAX_SETTINGS_BYTES)
   if (!content) {
     throw new S3loError('NOT_FOUND', `docker context ${JSON.stringify(name)} is not there`, {
       hint: 'docker context ls shows what there is; DOCKER_HOST overrides contexts',
@@ -146,14 +149,4 @@ async function contextTls(
 
 function readSettings(content: Buffer, path: string): JsonObject {
   return asObject(parseJson(content, path), path)
-}
-
-async function readIfPresent(path: string): Promise<Buffer | undefined> {
-  try {
-    return await readFile(path)
-  } catch (error) {
-    const code = systemCode(error)
-    if (code === 'ENOENT' || code === 'ENOTDIR') return undefined
-    throw toFileError(error, path)
-  }
 }

@@ -1,9 +1,8 @@
 import { randomUUID } from 'node:crypto'
-import { constants } from 'node:fs'
 import { mkdir, open, realpath, rename, rm } from 'node:fs/promises'
 import { homedir } from 'node:os'
 import { dirname, isAbsolute, join } from 'node:path'
-import { isS3loError, type JsonObject, S3loError } from '@s3lo/core/plugin'
+import { type JsonObject, readOptionalFile, S3loError } from '@s3lo/core/plugin'
 import { parseSecretJson } from './secret-json.ts'
 
 type Environment = Readonly<Record<string, string | undefined>>
@@ -15,8 +14,6 @@ export interface AuthFile {
 }
 
 const MAX_SIZE = 4 * 1024 * 1024
-/** Absent on Windows, which has no such pipes. */
-const NON_BLOCKING = constants.O_RDONLY | (constants.O_NONBLOCK ?? 0)
 
 /**
  * The files that may have credentials, the first one first: `REGISTRY_AUTH_FILE` alone where it is
@@ -37,11 +34,12 @@ export function authFilePaths(env: Environment): readonly string[] {
 
 /**
  * Reads a file with credentials; `undefined` when there is none. Throws `IO` when it cannot be
- * read and `INTEGRITY` when it is no JSON object, both naming the file and nothing in it.
+ * read and `INTEGRITY` when it is too large or no JSON object, both naming the file and nothing in it.
  */
 export async function readAuthFile(path: string): Promise<AuthFile | undefined> {
-  const text = await readSmallFile(path)
-  if (text === undefined) return undefined
+  const content = await readOptionalFile(path, MAX_SIZE)
+  if (content === undefined) return undefined
+  const text = content.toString('utf8')
   return { path, document: text.trim() === '' ? {} : parseSecretJson(text, path) }
 }
 
@@ -62,26 +60,6 @@ export async function writeAuthFile({ path, document }: AuthFile): Promise<void>
     }
   } catch (error) {
     throw new S3loError('IO', `${path} cannot be written: ${reasonOf(error)}`)
-  }
-}
-
-async function readSmallFile(path: string): Promise<string | undefined> {
-  try {
-    // A pipe would be waited for until somebody writes to it.
-    const file = await open(path, NON_BLOCKING)
-    try {
-      const stat = await file.stat()
-      if (!stat.isFile() || stat.size > MAX_SIZE) {
-        throw new S3loError('IO', `${path} is no file of at most ${MAX_SIZE} bytes`)
-      }
-      return await file.readFile('utf8')
-    } finally {
-      await file.close()
-    }
-  } catch (error) {
-    if (isMissing(error)) return undefined
-    if (isS3loError(error)) throw error
-    throw new S3loError('IO', `${path} cannot be read: ${reasonOf(error)}`)
   }
 }
 

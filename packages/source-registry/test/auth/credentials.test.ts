@@ -232,7 +232,7 @@ describe('Credentials', () => {
     expect(await codeOf(find('ghcr.io'))).toBe('IO')
     const large = await home.write('large.json', ' '.repeat(5 * 1024 * 1024))
     const env = { ...home.env, REGISTRY_AUTH_FILE: large }
-    expect(await codeOf(find('ghcr.io', undefined, { env }))).toBe('IO')
+    expect(await codeOf(find('ghcr.io', undefined, { env }))).toBe('INTEGRITY')
   })
 
   it.skipIf(process.getuid?.() === 0)(
