@@ -1,14 +1,28 @@
 import { spawn } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { delimiter, dirname, isAbsolute, join } from 'node:path'
-import { type ErrorCode, S3loError } from '@s3lo/core/plugin'
+import { createInterface } from 'node:readline'
+import type { Readable } from 'node:stream'
+import { S3loError } from '@s3lo/core/plugin'
+import { npmFailed, npmSilent } from './npm-error.ts'
 import type { Environment } from './user-folder.ts'
 
-/** How much of npm's output is kept (characters). It prints nothing but errors, the cause first. */
-const MAX_OUTPUT = 8000
+/** How many lines of npm's errors are kept. The cause comes first. */
+const MAX_LINES = 100
 
-/** How many lines of npm an error quotes. */
-const QUOTED_LINES = 2
+/**
+ * How npm behaves with a registry that does not answer, unless the user's environment says
+ * otherwise: its own defaults would wait for more than a quarter of an hour.
+ */
+const PATIENCE = {
+  npm_config_fetch_timeout: '30000',
+  npm_config_fetch_retries: '1',
+  npm_config_fetch_retry_mintimeout: '1000',
+  npm_config_fetch_retry_maxtimeout: '5000',
+}
+
+/** How long npm may say nothing (milliseconds): a download that stalls has no timeout in npm. */
+const SILENCE_MS = 120_000
 
 /**
  * What must hold whatever the user's npm configuration says. No script of a package runs:
@@ -24,12 +38,16 @@ const FLAGS = [
   '--legacy-peer-deps=false',
   '--omit=dev',
   '--include=peer',
+  // A folder is copied, as it would be published, and not linked.
+  '--install-links',
   '--no-bin-links',
   '--ignore-scripts',
   '--no-audit',
   '--no-fund',
   '--no-update-notifier',
-  '--loglevel=error',
+  // A line for each answer of the registry: they show that npm is alive.
+  '--loglevel=http',
+  '--progress=false',
 ]
 
 export interface NpmOptions {
@@ -39,45 +57,69 @@ export interface NpmOptions {
   /** Prefer what npm has in its cache, and do not ask whether there is something newer. */
   readonly preferCache?: boolean | undefined
   readonly signal?: AbortSignal | undefined
+  /** Called with how many answers of the registry npm has read. */
+  readonly onFetched?: ((count: number) => void) | undefined
+  /** How long npm may say nothing, in milliseconds; two minutes unless given. */
+  readonly silenceMs?: number | undefined
 }
 
 /**
  * Runs an npm command for packages on a folder of its own, with the user's npm configuration: its
- * registry, its credentials, its proxy. Throws an error that quotes npm when it fails, and
- * `UNSUPPORTED` when there is no npm.
+ * registry, its credentials, its proxy. Throws an error that quotes npm when it fails,
+ * `UNSUPPORTED` when there is no npm, and `UNAVAILABLE` when npm says nothing for too long.
  */
 export async function npm(
   command: string,
   packages: readonly string[],
-  { env, folder, preferCache, signal }: NpmOptions,
+  options: NpmOptions,
 ): Promise<void> {
+  const { env, folder, preferCache, signal } = options
   const { program, script } = findNpm(env)
   const flags = preferCache ? [...FLAGS, '--prefer-offline'] : FLAGS
+  const silence = new AbortController()
   // Not in the working directory, whose .npmrc could name another registry.
   const child = spawn(
     program,
     [...script, command, '--prefix', folder, ...flags, '--', ...packages],
     {
       cwd: folder,
-      env: { ...env },
+      env: { ...PATIENCE, ...env },
       stdio: ['ignore', 'pipe', 'pipe'],
       windowsHide: true,
-      ...(signal ? { signal } : {}),
+      signal: AbortSignal.any([silence.signal, ...(signal ? [signal] : [])]),
     },
   )
-  let output = ''
-  for (const stream of [child.stdout, child.stderr]) {
-    stream.setEncoding('utf8')
-    stream.on('data', (text: string) => (output = (output + text).slice(0, MAX_OUTPUT)))
-  }
+  const lines = collectLines([child.stdout, child.stderr], options, () => silence.abort())
   const { promise, resolve, reject } = Promise.withResolvers<number | null>()
   child.once('error', reject).once('close', resolve)
-  const status = await promise.catch((cause: unknown) => {
-    signal?.throwIfAborted()
-    throw noNpm(cause)
-  })
+  const what = ['npm', command, ...packages].join(' ')
+  const status = await promise
+    .catch((cause: unknown) => {
+      signal?.throwIfAborted()
+      throw silence.signal.aborted ? npmSilent(what) : noNpm(cause)
+    })
+    .finally(lines.end)
   signal?.throwIfAborted()
-  if (status !== 0) throw npmFailed([command, ...packages], output)
+  if (status !== 0) throw npmFailed(what, lines.kept)
+}
+
+/** Keeps what npm says of errors, counts what it fetched, and notices when it says nothing more. */
+function collectLines(
+  streams: readonly Readable[],
+  { onFetched, silenceMs = SILENCE_MS }: NpmOptions,
+  onSilence: () => void,
+): { readonly kept: readonly string[]; readonly end: () => void } {
+  const kept: string[] = []
+  let fetched = 0
+  const timer = setTimeout(onSilence, silenceMs)
+  for (const input of streams) {
+    createInterface({ input }).on('line', (line) => {
+      timer.refresh()
+      if (/^npm http fetch \S+ [23]\d\d /.test(line)) onFetched?.(++fetched)
+      else if (!line.startsWith('npm http ') && kept.length < MAX_LINES) kept.push(line)
+    })
+  }
+  return { kept, end: () => clearTimeout(timer) }
 }
 
 /** The npm that belongs to the running Node, else the one on the PATH. Never a shell. */
@@ -105,34 +147,3 @@ function noNpm(cause: unknown): S3loError {
     cause,
   })
 }
-
-/** What npm's error codes mean; any other is taken for a network that fails. */
-const MEANINGS: Readonly<Record<string, readonly [ErrorCode, string]>> = {
-  E404: ['NOT_FOUND', 'check the name'],
-  ETARGET: ['NOT_FOUND', 'check the version'],
-  E401: ['UNAUTHORIZED', 'log in to the registry: npm login'],
-  ENEEDAUTH: ['UNAUTHORIZED', 'log in to the registry: npm login'],
-  E403: ['FORBIDDEN', 'ask for access to the package'],
-  EACCES: ['FORBIDDEN', 'check the owner and the mode of the folder'],
-  EPERM: ['FORBIDDEN', 'check the owner and the mode of the folder'],
-  ENOSPC: ['IO', 'free some space and try again'],
-  EINTEGRITY: ['INTEGRITY', 'the registry gives other bytes than it promised'],
-  ERESOLVE: ['PLUGIN_INCOMPATIBLE', 'it asks for versions that do not go together'],
-  EBADENGINE: ['PLUGIN_INCOMPATIBLE', 'it asks for another version of Node'],
-}
-
-function npmFailed(args: readonly string[], output: string): S3loError {
-  const npmCode = /^npm (?:error|ERR!) code (\w+)/m.exec(output)?.[1] ?? ''
-  const [code, hint] = MEANINGS[npmCode] ?? ['UNAVAILABLE', 'check the network and npm config']
-  const quoted = output
-    .split('\n')
-    .map((line) => line.replace(/^npm (?:error|ERR!)/, '').trim())
-    .filter((line) => line !== '' && !NO_REASON.test(line))
-    .slice(0, QUOTED_LINES)
-  const reason = quoted.join('; ') || 'it said nothing'
-  return new S3loError(code, `npm ${args.join(' ')} failed: ${reason}`, { hint })
-}
-
-/** Lines of npm that tell people nothing: codes, stack traces, the file of its log. */
-const NO_REASON =
-  /^(?:code|errno|syscall|path|dest|address|port|type)\b|^at |^\d{3}$|^A complete log|\.log$/

@@ -1,4 +1,4 @@
-import { mkdir, rm, writeFile } from 'node:fs/promises'
+import { chmod, mkdir, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { isS3loError, readOptionalFile, S3loError } from '@s3lo/core/plugin'
 import { npm, type NpmOptions } from './npm.ts'
@@ -18,7 +18,7 @@ const INSTALLED = 'node_modules/.package-lock.json'
  */
 export async function changeFolder<T>(options: NpmOptions, change: () => Promise<T>): Promise<T> {
   const { folder, signal } = options
-  await mkdir(folder, { recursive: true })
+  await makePrivate(folder)
   const before = await readState(folder)
   if (before.records[0] === undefined) await describeFolder(folder)
   try {
@@ -30,6 +30,12 @@ export async function changeFolder<T>(options: NpmOptions, change: () => Promise
     })
     throw error
   }
+}
+
+/** Makes the folder the user's alone: what lies in it runs with the user's rights. */
+async function makePrivate(folder: string): Promise<void> {
+  await mkdir(folder, { recursive: true, mode: 0o700 })
+  await chmod(folder, 0o700)
 }
 
 interface FolderState {

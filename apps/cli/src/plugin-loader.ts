@@ -16,6 +16,7 @@ import {
   SOURCE_PACKAGES,
 } from './catalog.ts'
 import type { ResolvedPlugin } from './plugin-resolver.ts'
+import { hintForScheme } from './scheme-hint.ts'
 import { nearest } from './suggest.ts'
 import type { Environment } from './user-folder.ts'
 
@@ -230,16 +231,19 @@ function notInstalled(need: PluginNeed, name: string): S3loError {
 }
 
 function unknownNeed(need: PluginNeed): S3loError {
-  const known = need.kind === 'registry-credential' ? {} : PACKAGES[need.kind]
-  const meant = nearest(need.name, Object.keys(known))
-  const conventional = conventionalPackage(need)
-  const install =
-    conventional === undefined ? 's3lo plugin list' : `s3lo plugin add ${conventional}`
-  const hint =
-    meant === undefined
-      ? install
-      : `did you mean ${meant}${SUFFIXES[need.kind]}? If not: ${install}`
-  return new S3loError('PLUGIN_NOT_INSTALLED', `no ${describe(need)} is installed`, { hint })
+  return new S3loError('PLUGIN_NOT_INSTALLED', `no ${describe(need)} is installed`, {
+    hint: hintForUnknown(need),
+  })
+}
+
+/** Names only what exists: a package that somebody could have made up is nothing to install. */
+function hintForUnknown({ kind, name }: PluginNeed): string {
+  if (kind === 'backend') return hintForScheme(name)
+  const known = kind === 'registry-credential' ? [] : Object.keys(PACKAGES[kind])
+  const meant = nearest(name, known)
+  if (meant !== undefined) return `did you mean ${meant}${SUFFIXES[kind]}?`
+  const names = known.map((each) => `${each}${SUFFIXES[kind]}`).join(', ')
+  return `s3lo knows ${names}; s3lo plugin list shows what else is installed`
 }
 
 function describe({ kind, name }: PluginNeed): string {

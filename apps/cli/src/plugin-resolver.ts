@@ -60,7 +60,8 @@ export function resolveBuiltIn(name: string): ResolvedPlugin | undefined {
 
 /**
  * A package in a folder's `node_modules`. Node resolves only from where a module is, and nothing
- * of ours is in that folder; so its rules for `exports` are followed here.
+ * of ours is in that folder; so its rules for `exports` are followed here. A plugin is what exports
+ * `./plugin` and has `s3lo-plugin` among its keywords; both are read before anything of it runs.
  */
 export async function resolveIn(
   folder: string,
@@ -72,6 +73,7 @@ export async function resolveIn(
   if (!description) return undefined
   const entry = exportedPath(description['exports'], './plugin')
   if (entry === undefined) throw noEntry(name)
+  if (!isMarked(description)) throw noMark(name)
   const path = resolve(root, entry)
   if (!path.startsWith(root + sep)) {
     throw new S3loError('PLUGIN_INCOMPATIBLE', `${name} exports ./plugin from outside itself`)
@@ -107,6 +109,18 @@ async function readPackage(
     const message = `${name} is installed but ${what} cannot be read`
     throw new S3loError('PLUGIN_INCOMPATIBLE', message, { cause })
   }
+}
+
+/** What a package says of itself, so that nothing of any other package is ever run. */
+const MARK = 's3lo-plugin'
+
+function isMarked({ keywords }: Readonly<Record<string, unknown>>): boolean {
+  return Array.isArray(keywords) && keywords.includes(MARK)
+}
+
+function noMark(name: string): S3loError {
+  const message = `${name} is no s3lo plugin: the keywords in its package.json do not have ${MARK}`
+  return new S3loError('PLUGIN_INCOMPATIBLE', message)
 }
 
 function noEntry(name: string, cause?: unknown): S3loError {

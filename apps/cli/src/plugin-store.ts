@@ -1,6 +1,17 @@
-import { type ErrorCode, isS3loError, type Plugin, S3loError } from '@s3lo/core/plugin'
+import { readFile } from 'node:fs/promises'
+import { join, resolve } from 'node:path'
+import {
+  asObject,
+  asStringMap,
+  type ErrorCode,
+  isS3loError,
+  optional,
+  parseJson,
+  type Plugin,
+  S3loError,
+} from '@s3lo/core/plugin'
 import { BACKEND_PACKAGES, COMMAND_PACKAGES, SOURCE_PACKAGES } from './catalog.ts'
-import { npm } from './npm.ts'
+import { npm, type NpmOptions } from './npm.ts'
 import { changeFolder } from './plugin-folder.ts'
 import { isPackageName, readPluginList, writePluginList } from './plugin-list.ts'
 import { createPluginLoader, type PackageLoader } from './plugin-loader.ts'
@@ -12,6 +23,7 @@ import {
   type ResolvedPlugin,
   resolveIn,
 } from './plugin-resolver.ts'
+import { assertPackageFile, type FileSpecifier, parseSpecifier } from './plugin-specifier.ts'
 import { type Environment, userFolder } from './user-folder.ts'
 
 /** An installed plugin and what it brings; field names are those of `--output json`. */
@@ -30,6 +42,12 @@ export interface InstalledPlugin {
 export interface PluginStoreOptions {
   readonly env: Environment
   readonly signal?: AbortSignal | undefined
+}
+
+export interface AddPluginOptions
+  extends PluginStoreOptions, Pick<NpmOptions, 'onFetched' | 'silenceMs'> {
+  /** Called with lines for people about what is being done. */
+  readonly onStatus?: ((line: string) => void) | undefined
 }
 
 /** The plugins that this installation and this user have, by name; those that cannot be used, too. */
@@ -53,27 +71,46 @@ export async function listPlugins({
 }
 
 /**
- * Installs a package in the user's folder and proves that it is a plugin; otherwise everything is
- * as it was before. Runs no script of the package. One that came with this s3lo is left alone.
- * Throws `USAGE` for anything but `name[@version]`.
+ * Installs a package of npm's registry, a folder or a tarball in the user's folder and proves that
+ * it is a plugin; otherwise everything is as it was before. Runs no script of the package, and no
+ * module of it before its description says that it is a plugin. One that came with this s3lo is
+ * left alone. Throws `USAGE` for anything but `name[@version]` or a path.
  */
-export async function addPlugin(
-  specifier: string,
-  options: PluginStoreOptions,
-): Promise<InstalledPlugin> {
-  const { env, signal } = options
-  const { name, version } = parseSpecifier(specifier)
-  const builtIn = resolveBuiltIn(name)
-  if (builtIn) return keepBuiltIn(builtIn, version)
+export async function addPlugin(text: string, options: AddPluginOptions): Promise<InstalledPlugin> {
+  const { env, onStatus } = options
+  const specifier = parseSpecifier(text)
+  if (specifier.kind === 'file') await assertPackageFile(specifier)
+  else {
+    const builtIn = resolveBuiltIn(specifier.name)
+    if (builtIn) return keepBuiltIn(builtIn, specifier.version)
+  }
   const folder = userFolder(env)
-  return changeFolder({ env, folder, signal }, async () => {
-    await npm('install', [specifier], { env, folder, signal })
+  onStatus?.(`Installing ${text} in ${folder}`)
+  return changeFolder({ ...options, folder }, async () => {
+    await npm('install', [specifier.kind === 'file' ? specifier.path : text], {
+      ...options,
+      folder,
+    })
+    const name = specifier.kind === 'file' ? await nameOf(specifier, folder) : specifier.name
+    if (specifier.kind === 'file' && resolveBuiltIn(name)) throw isBuiltIn(name)
     const resolved = await resolveIn(folder, name, 'user')
     if (!resolved) throw new S3loError('INTERNAL', `npm installed no ${name} in ${folder}`)
     const added = await describePlugin(await loadPluginModule(resolved), resolved)
     await writePluginList(env, [...(await readPluginList(env)), name])
     return added
   })
+}
+
+/** The package that npm installed from a path, by what it recorded of it. */
+async function nameOf({ path }: FileSpecifier, folder: string): Promise<string> {
+  const what = join(folder, 'package.json')
+  const description = asObject(parseJson(await readFile(what), what), what)
+  const dependencies = optional(description, 'dependencies', what, asStringMap) ?? {}
+  const found = Object.entries(dependencies).find(
+    ([, from]) => from.startsWith('file:') && resolve(folder, from.slice('file:'.length)) === path,
+  )
+  if (found && isPackageName(found[0])) return found[0]
+  throw new S3loError('PLUGIN_INCOMPATIBLE', `npm found no package with a usable name in ${path}`)
 }
 
 /** Takes a package out of the user's folder. Throws `NOT_FOUND` when the user did not add it. */
@@ -92,25 +129,6 @@ export async function removePlugin(name: string, options: PluginStoreOptions): P
   })
 }
 
-/** The package of `name[@version]`; what npm would take for a flag, path or URL is refused. */
-export function parseSpecifier(specifier: string): {
-  readonly name: string
-  readonly version?: string
-} {
-  const at = specifier.indexOf('@', 1)
-  const name = at < 0 ? specifier : specifier.slice(0, at)
-  const version = at < 0 ? undefined : specifier.slice(at + 1)
-  if (isPackageName(name) && (version === undefined || /^[\w.+~^><=*-]+$/.test(version))) {
-    return { name, ...(version !== undefined && { version }) }
-  }
-  const isPlace = /[/\\:]/.test(specifier) && !specifier.startsWith('@')
-  throw new S3loError('USAGE', `${JSON.stringify(specifier)} is not the name of a package`, {
-    hint: isPlace
-      ? 'to try a package of your own, install it in a folder and name that in S3LO_PLUGIN_PATH'
-      : 'plugins are npm packages: s3lo plugin add @s3lo/backend-s3, or with @version',
-  })
-}
-
 /** There is nothing to do, unless another version is wanted: which is not ours to change. */
 async function keepBuiltIn(
   resolved: ResolvedPlugin,
@@ -120,9 +138,16 @@ async function keepBuiltIn(
   if (wanted === undefined || wanted === builtIn.version) return builtIn
   const { name, version } = builtIn
   throw new S3loError('CONFLICT', `${name} ${version} is installed with s3lo itself`, {
-    hint: `install ${name}@${wanted} where s3lo was installed`,
+    hint: UPDATE_ITSELF,
   })
 }
+
+/** What came with s3lo comes first: a second copy in the user's folder would never be used. */
+function isBuiltIn(name: string): S3loError {
+  return new S3loError('CONFLICT', `${name} is installed with s3lo itself`, { hint: UPDATE_ITSELF })
+}
+
+const UPDATE_ITSELF = 'another version of it comes with another version of @s3lo/cli'
 
 async function inspectPlugin(
   name: string,

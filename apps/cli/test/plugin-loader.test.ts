@@ -1,10 +1,10 @@
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { delimiter, join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { writePluginList } from '../src/plugin-list.ts'
 import { createPluginLoader } from '../src/plugin-loader.ts'
-import { FOO_PLUGIN, HELLO_PLUGIN, writePackage } from './plugin-packages.ts'
+import { FOO_PLUGIN, HELLO_PLUGIN, writePackage, writePackageAt } from './plugin-packages.ts'
 
 let folder: string
 let home: string
@@ -17,7 +17,7 @@ beforeEach(async () => {
 })
 afterEach(() => rm(folder, { recursive: true, force: true }))
 
-function find(name: string, kind: 'backend' | 'source' = 'backend'): Promise<unknown> {
+function find(name: string, kind: 'backend' | 'source' | 'scanner' = 'backend'): Promise<unknown> {
   return createPluginLoader({ env }).find({ kind, name })
 }
 
@@ -94,13 +94,30 @@ describe('finding a plugin', () => {
 describe('a plugin that is not there', () => {
   it.each([
     ['backend', 'gs', 's3lo plugin add @s3lo/backend-gcs'],
-    ['backend', 's4', 'did you mean s3://? If not: s3lo plugin add s3lo-backend-s4'],
-    ['backend', 'zzz', 's3lo plugin add s3lo-backend-zzz'],
-    ['backend', 's3+http', 's3lo plugin list'],
-    ['source', 'oci-archve', 'did you mean oci-archive:? If not: s3lo plugin list'],
+    ['backend', 's4', 'did you mean s3://?'],
+    ['backend', 'minio', 'MinIO and other services that speak S3 are s3:// with --endpoint'],
+    ['backend', 'gcs', 'Google Cloud Storage is gs://'],
+    ['backend', 'file', 'a directory is local://'],
+    [
+      'backend',
+      'zzz',
+      'stores are s3://, gs://, az://, local:// and those of plugins; MinIO is s3:// with --endpoint',
+    ],
+    ['source', 'oci-archve', 'did you mean oci-archive:?'],
+    ['scanner', 'grype', 's3lo knows trivy; s3lo plugin list shows what else is installed'],
   ] as const)('%s %s: the hint says what to type', async (kind, name, hint) => {
     await expect(find(name, kind)).rejects.toMatchObject({ code: 'PLUGIN_NOT_INSTALLED', hint })
   })
+
+  it.each(['zzz', 'swift', 'ftp', 'x', 's3+http', 'http', 'ipfs', 'constructor', '__proto__'])(
+    'for %s:// names no package that is not ours',
+    async (scheme) => {
+      const error = await find(scheme).catch((cause: unknown) => cause as { hint: string })
+      expect(error).toMatchObject({ code: 'PLUGIN_NOT_INSTALLED' })
+      expect(JSON.stringify(error)).not.toContain('s3lo-backend-')
+      expect((error as { hint: string }).hint).not.toContain('plugin add')
+    },
+  )
 
   it('is named by its scheme', async () => {
     await expect(find('gs')).rejects.toMatchObject({
@@ -158,6 +175,21 @@ describe('a plugin that is there but wrong', () => {
     async (entry) => {
       await writePackage(home, 's3lo-backend-foo', FOO_PLUGIN, entry)
       await expect(find('foo')).rejects.toMatchObject({ code: 'PLUGIN_INCOMPATIBLE' })
+    },
+  )
+
+  it.each([[[]], [['s3lo']], [undefined]])(
+    'because its keywords are %j is refused before anything of it runs',
+    async (keywords) => {
+      const ran = join(folder, 'ran')
+      const code = `import { writeFileSync } from 'node:fs'; writeFileSync(${JSON.stringify(ran)}, '')`
+      const path = join(home, 'node_modules/s3lo-backend-foo')
+      await writePackageAt(path, 's3lo-backend-foo', code, './plugin.js', keywords ?? null)
+      await expect(find('foo')).rejects.toMatchObject({
+        code: 'PLUGIN_INCOMPATIBLE',
+        message: expect.stringContaining('s3lo-plugin'),
+      })
+      await expect(stat(ran)).rejects.toMatchObject({ code: 'ENOENT' })
     },
   )
 

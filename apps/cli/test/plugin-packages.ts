@@ -17,8 +17,20 @@ export async function writePackage(
   entry: unknown = './plugin.js',
 ): Promise<void> {
   const path = join(folder, 'node_modules', name)
+  await writePackageAt(path, name, code, entry)
+}
+
+/** Writes such a package into a folder of its own. */
+export async function writePackageAt(
+  path: string,
+  name: string,
+  code = FOO_PLUGIN,
+  entry: unknown = './plugin.js',
+  keywords: readonly string[] | null = ['s3lo-plugin'],
+): Promise<void> {
   await mkdir(path, { recursive: true })
-  const description = { name, version: '1.2.3', type: 'module', exports: { './plugin': entry } }
+  const exports = { './plugin': entry }
+  const description = { name, version: '1.2.3', type: 'module', keywords, exports }
   await writeFile(join(path, 'package.json'), JSON.stringify(description))
   await writeFile(join(path, 'plugin.js'), code.replaceAll('NAME', name))
 }

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { renderPlugin } from '../src/commands/plugin-list.ts'
 import { readPluginList, writePluginList } from '../src/plugin-list.ts'
-import { addPlugin, listPlugins, parseSpecifier, removePlugin } from '../src/plugin-store.ts'
+import { addPlugin, listPlugins, removePlugin } from '../src/plugin-store.ts'
 import { userFolder } from '../src/user-folder.ts'
 import { writePackage } from './plugin-packages.ts'
 
@@ -110,43 +110,6 @@ describe('adding and removing', () => {
     const signal = AbortSignal.abort(reason)
     await expect(addPlugin('s3lo-backend-foo', { env, signal })).rejects.toBe(reason)
     expect(await readdir(folder)).toEqual([])
-  })
-})
-
-describe('what can be installed', () => {
-  it.each([
-    ['s3lo-backend-foo', { name: 's3lo-backend-foo' }],
-    ['s3lo-backend-foo@1.2.3', { name: 's3lo-backend-foo', version: '1.2.3' }],
-    ['@acme/s3lo-backend-foo@^1', { name: '@acme/s3lo-backend-foo', version: '^1' }],
-    ['@s3lo/backend-s3@next', { name: '@s3lo/backend-s3', version: 'next' }],
-  ])('is a package: %s', (specifier, expected) => {
-    expect(parseSpecifier(specifier)).toEqual(expected)
-  })
-
-  it.each([
-    '--global',
-    '-g',
-    './folder',
-    '../x',
-    '/tmp/x',
-    String.raw`C:\x`,
-    'file:x',
-    'git+https://x/y',
-    'https://x/y.tgz',
-    'user/repo',
-    'a b',
-    'X',
-    '',
-    '@',
-    '@scope',
-    '@scope/',
-    'foo@',
-    'foo@file:../x',
-    'foo@npm:bar',
-    'foo\n--global',
-    'node_modules/x',
-  ])('is not %j', (specifier) => {
-    expect(() => parseSpecifier(specifier)).toThrow(expect.objectContaining({ code: 'USAGE' }))
   })
 })
 
