@@ -114,7 +114,12 @@ describe('clean', () => {
     await configure('images: {team: {lifecycle: {max_age: 10d}}}')
     const old = image('old')
     await plant('team', 'app', old)
-    for (const file of ['history.json', 'signatures/abc.json', 'config.json', 'notes.txt']) {
+    for (const file of [
+      'history.json',
+      'signatures/0123456789abcdef.json',
+      'config.json',
+      'notes.txt',
+    ]) {
       await backend.put(`manifests/team/app/${file}`, Buffer.from('[]'))
     }
     await plant('team/app', 'v1')

@@ -341,8 +341,11 @@ describe('inspect', () => {
     await putImage(bucket, { name: 'app', tag: 'v1' }, amd64)
     const record = '{"keyRef":"k.pub","keyID":"0123456789abcdef","signedAt":"2026-01-01T00:00:00Z"}'
     await bucket.put('manifests/app/v1/signatures/0123456789abcdef.json', encode(record))
-    await bucket.put('manifests/app/v1/signatures/broken.json', encode('{'))
-    await bucket.put('manifests/app/v1/signatures/huge.json', new Uint8Array(300 * 1024))
+    await bucket.put('manifests/app/v1/signatures/00000000000000aa.json', encode('{'))
+    await bucket.put(
+      'manifests/app/v1/signatures/00000000000000bb.json',
+      new Uint8Array(300 * 1024),
+    )
     expect(await world.host.inspect('mem://b/app:v1')).toEqual({
       reference: 'mem://b/app:v1',
       digest: amd64.root.descriptor.digest,

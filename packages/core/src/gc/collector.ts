@@ -1,5 +1,5 @@
 import type { DeleteFailure, ObjectInfo, StorageBackend } from '../contract/storage-backend.ts'
-import type { TagName } from '../layout/keys.ts'
+import type { TagName } from '../layout/parse-key.ts'
 import { provenGuarantees } from '../store/guarantees.ts'
 import { type Collectable, listCollectable } from './collectable.ts'
 import { CondemnedNames } from './condemned.ts'

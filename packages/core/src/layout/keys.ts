@@ -10,12 +10,20 @@ import type { Reference } from '../oci/reference.ts'
 export const MANIFESTS_PREFIX = 'manifests/'
 export const BUCKET_CONFIG_KEY = 's3lo.yaml'
 
-const BLOBS_PREFIX = 'blobs/'
+export const BLOBS_PREFIX = 'blobs/'
 const OWN_PREFIX = '.s3lo/'
+/** Of the blobs of referrers. */
+export const REFERRER_BLOBS_PREFIX = `${OWN_PREFIX}${BLOBS_PREFIX}`
+export const REFERRERS_PREFIX = `${OWN_PREFIX}referrers/`
+/** Of what the layer reader of SOCI keeps beside layers. */
+export const LAYER_INDEXES_PREFIX = `${OWN_PREFIX}soci/layers/`
 const MANIFEST_FILE = 'manifest.json'
+const HISTORY_FILE = 'history.json'
+/** What the Go program puts beside a manifest, in either layout. */
+const LEGACY_SIDECARS = ['config.json', 'index.json', 'oci-layout'] as const
 
 /** Top-level prefixes that hold no image of the v1.0.0 layout. */
-export const RESERVED_PREFIXES: ReadonlySet<string> = new Set([
+const RESERVED_PREFIXES: ReadonlySet<string> = new Set([
   BLOBS_PREFIX,
   MANIFESTS_PREFIX,
   'chunks/',
@@ -23,6 +31,12 @@ export const RESERVED_PREFIXES: ReadonlySet<string> = new Set([
   'indexes/',
   OWN_PREFIX,
 ])
+
+/** True for a name, or the start of a key, that no image of layout v1.0.0 has: what is there is something else. */
+export function isReservedName(image: string): boolean {
+  const [first = ''] = image.split('/', 1)
+  return RESERVED_PREFIXES.has(`${first}/`)
+}
 
 export function blobKey(digest: string): string {
   const { algorithm, hex } = parseDigest(digest)
@@ -45,78 +59,52 @@ export function manifestKey(reference: Reference): string {
 }
 
 export function historyKey(reference: Reference): string {
-  return `${tagPrefix(reference)}history.json`
+  return `${tagPrefix(reference)}${HISTORY_FILE}`
 }
 
 export function signaturesPrefix(reference: Reference): string {
   return `${tagPrefix(reference)}signatures/`
 }
 
+const KEY_ID = /^[0-9a-f]{16}$/
+
 /** Where the signature record of a key is; its id is 16 lower-case hex digits. Throws `INTEGRITY` for another. */
 export function signatureKey(reference: Reference, keyId: string): string {
-  if (/^[0-9a-f]{16}$/.test(keyId)) return `${signaturesPrefix(reference)}${keyId}.json`
+  if (KEY_ID.test(keyId)) return `${signaturesPrefix(reference)}${keyId}.json`
   throw new S3loError('INTEGRITY', `${JSON.stringify(keyId.slice(0, 40))} is not the id of a key`)
 }
 
 /** The files beside `manifest.json` that versions of the Go program wrote; nothing else is a tag's own. */
 export function sidecarKeys(reference: Reference): readonly string[] {
   const prefix = tagPrefix(reference)
-  return ['config.json', 'index.json', 'oci-layout', 'history.json'].map((file) => prefix + file)
+  return [...LEGACY_SIDECARS, HISTORY_FILE].map((file) => prefix + file)
 }
 
-/** A tag, read back from the key of its manifest; the tag is the last folder. */
-export interface TagName {
-  readonly image: string
-  readonly tag: string
+/**
+ * The folder of a tag of layout v1.0.0, with everything of it; `undefined` for a name that no image
+ * can have there.
+ */
+export function legacyPrefix({ name, tag = '' }: Reference): string | undefined {
+  return isReservedName(name) ? undefined : `${name}/${tag}/`
 }
 
-export function parseManifestKey(key: string): TagName | undefined {
-  return key.startsWith(MANIFESTS_PREFIX) && key.endsWith(`/${MANIFEST_FILE}`)
-    ? splitTag(key.slice(MANIFESTS_PREFIX.length, -MANIFEST_FILE.length - 1))
-    : undefined
-}
-
-function splitTag(path: string): TagName | undefined {
-  const slash = path.lastIndexOf('/')
-  return slash > 0 ? { image: path.slice(0, slash), tag: path.slice(slash + 1) } : undefined
-}
-
-/** Layout v1.0.0 (read only): everything of a tag in its own folder. */
-export function legacyManifestKey(reference: Reference): string {
-  return `${legacyPrefix(reference)}${MANIFEST_FILE}`
-}
-
-export function legacyPrefix({ name, tag, digest }: Reference): string {
-  return `${name}/${tag ?? digest ?? ''}/`
+/** Where the manifest of a tag is below its {@link legacyPrefix}. */
+export function legacyManifestKey(prefix: string): string {
+  return `${prefix}${MANIFEST_FILE}`
 }
 
 export function legacyBlobKey(prefix: string, digest: string): string {
   return `${prefix}${blobKey(digest)}`
 }
 
-export function parseLegacyManifestKey(key: string): TagName | undefined {
-  return key.endsWith(`/${MANIFEST_FILE}`)
-    ? splitTag(key.slice(0, -MANIFEST_FILE.length - 1))
-    : undefined
-}
-
 export function referrersPrefix(subjectDigest: string): string {
   const { algorithm, hex } = parseDigest(subjectDigest)
-  return `${OWN_PREFIX}referrers/${algorithm}/${hex}/`
+  return `${REFERRERS_PREFIX}${algorithm}/${hex}/`
 }
 
 export function referrerKey(subjectDigest: string, digest: string): string {
   const { algorithm, hex } = parseDigest(digest)
   return `${referrersPrefix(subjectDigest)}${algorithm}-${hex}.json`
-}
-
-/** The digest of the referrer that a key holds. Throws `INTEGRITY` for a foreign key under the prefix. */
-export function parseReferrerKey(key: string): string {
-  const file = /([a-z0-9]+)-([0-9a-f]+)\.json$/.exec(key)
-  if (!file) throw new S3loError('INTEGRITY', `${key} is not the key of a referrer`)
-  const digest = `${file[1]}:${file[2]}`
-  parseDigest(digest)
-  return digest
 }
 
 /** A referrer's blobs stay out of `blobs/`, where the Go program would collect them. */

@@ -1,7 +1,7 @@
 import type { CallOptions } from '../contract/call-options.ts'
 import type { StorageBackend } from '../contract/storage-backend.ts'
 import { LiveContent } from '../gc/live-content.ts'
-import type { TagName } from '../layout/keys.ts'
+import type { TagName } from '../layout/parse-key.ts'
 import { isFallbackTag, subjectOf } from '../oci/fallback-tag.ts'
 import { droppedTags, type RetentionPlan, type TagVerdict } from './plan.ts'
 

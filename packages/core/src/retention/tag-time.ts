@@ -1,7 +1,8 @@
 import { forEachConcurrent } from '../concurrency/for-each-concurrent.ts'
 import type { CallOptions } from '../contract/call-options.ts'
 import type { ObjectInfo, StorageBackend } from '../contract/storage-backend.ts'
-import { historyKey, MANIFESTS_PREFIX, parseManifestKey, type TagName } from '../layout/keys.ts'
+import { historyKey, MANIFESTS_PREFIX, tagPrefix } from '../layout/keys.ts'
+import { parseTagKey, type TagName } from '../layout/parse-key.ts'
 import { type HistoryEntry, readHistory } from '../store/history.ts'
 import { readTagManifest } from '../store/manifests.ts'
 import type { DatedTag } from './rule.ts'
@@ -98,11 +99,12 @@ async function* listTags(
   /** With a history, and not passed yet: each lies in the one before. */
   const folders: string[] = []
   for await (const info of backend.list(MANIFESTS_PREFIX + filter, options)) {
-    const { key } = info
-    const folder = key.slice(0, key.lastIndexOf('/') + 1)
-    while (!key.startsWith(folders.at(-1) ?? '')) folders.pop()
-    if (key === `${folder}history.json`) folders.push(folder)
-    const name = parseManifestKey(key)
-    if (name) yield { ...name, info, hasHistory: folders.at(-1) === folder }
+    const parsed = parseTagKey(info.key)
+    if (!parsed) continue
+    const { kind, image, tag } = parsed
+    const folder = tagPrefix({ name: image, tag })
+    while (!folder.startsWith(folders.at(-1) ?? '')) folders.pop()
+    if (kind === 'history') folders.push(folder)
+    if (kind === 'manifest') yield { image, tag, info, hasHistory: folders.at(-1) === folder }
   }
 }

@@ -332,8 +332,9 @@ export class ImageStore implements ImageSource, ImageTarget {
     reference: Reference,
     options?: CallOptions,
   ): Promise<ManifestDocument | undefined> {
+    const prefix = legacyPrefix(reference)
     const document = await readLegacyManifest(this.backend, reference, options)
-    if (document) this.blobs.addLegacyPrefix(legacyPrefix(reference))
+    if (document && prefix !== undefined) this.blobs.addLegacyPrefix(prefix)
     return document
   }
 

@@ -1,7 +1,7 @@
 import type { CallOptions } from '../contract/call-options.ts'
 import type { ObjectInfo, StorageBackend } from '../contract/storage-backend.ts'
 import { isS3loError, S3loError } from '../errors.ts'
-import { blobKey, legacyManifestKey, manifestKey } from '../layout/keys.ts'
+import { blobKey, legacyManifestKey, legacyPrefix, manifestKey } from '../layout/keys.ts'
 import { digestOf, isDigest, parseDigest } from '../oci/digest.ts'
 import {
   type ManifestDocument,
@@ -54,7 +54,9 @@ export async function readLegacyManifest(
   reference: Reference,
   options?: CallOptions,
 ): Promise<ManifestDocument | undefined> {
-  return readDocument(backend, legacyManifestKey(reference), formatImageName(reference), options)
+  const prefix = legacyPrefix(reference)
+  if (prefix === undefined) return undefined
+  return readDocument(backend, legacyManifestKey(prefix), formatImageName(reference), options)
 }
 
 /**

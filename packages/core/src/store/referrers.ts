@@ -1,7 +1,8 @@
 import type { CallOptions } from '../contract/call-options.ts'
 import type { DeleteFailure, StorageBackend } from '../contract/storage-backend.ts'
 import { S3loError } from '../errors.ts'
-import { parseReferrerKey, referrerKey, referrersPrefix } from '../layout/keys.ts'
+import { referrerKey, referrersPrefix } from '../layout/keys.ts'
+import { parseContentKey } from '../layout/parse-key.ts'
 import type { Descriptor } from '../oci/descriptor.ts'
 import { digestOf, parseDigest } from '../oci/digest.ts'
 import { type ManifestDocument, MAX_MANIFEST_BYTES, parseManifest } from '../oci/document.ts'
@@ -21,7 +22,9 @@ export class ReferrerStore {
   /** The referrers of a subject, in digest order, each with its artifact type and annotations. */
   async *list(subject: Descriptor, options?: CallOptions): AsyncGenerator<ManifestDocument> {
     for await (const { key } of this.#backend.list(referrersPrefix(subject.digest), options)) {
-      const document = await this.#read(key, options)
+      const parsed = parseContentKey(key)
+      if (parsed?.kind !== 'referrer') continue
+      const document = await this.#read(key, parsed.digest, options)
       if (document) yield document
     }
   }
@@ -35,10 +38,13 @@ export class ReferrerStore {
     return this.#backend.delete([referrerKey(subject.digest, digest)], options)
   }
 
-  async #read(key: string, options?: CallOptions): Promise<ManifestDocument | undefined> {
+  async #read(
+    key: string,
+    digest: string,
+    options?: CallOptions,
+  ): Promise<ManifestDocument | undefined> {
     const content = await readObject(this.#backend, key, MAX_MANIFEST_BYTES, options)
     if (!content) return undefined
-    const digest = parseReferrerKey(key)
     const actual = digestOf(content, parseDigest(digest).algorithm)
     if (actual !== digest)
       throw new S3loError('INTEGRITY', `expected ${digest}, received ${actual}`)

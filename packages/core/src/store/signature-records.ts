@@ -1,6 +1,7 @@
 import type { CallOptions } from '../contract/call-options.ts'
 import type { ObjectInfo, StorageBackend } from '../contract/storage-backend.ts'
 import { signatureKey, signaturesPrefix } from '../layout/keys.ts'
+import { signerOf } from '../layout/parse-key.ts'
 import { asObject, asString, parseJson } from '../oci/json.ts'
 import type { Reference } from '../oci/reference.ts'
 import { readObject } from './manifests.ts'
@@ -14,7 +15,7 @@ export interface SignatureInfo {
 
 const MAX_RECORD_BYTES = 256 * 1024
 
-/** The keys of a tag's signature records; a nested image's objects are not among them. */
+/** The keys of a tag's signature records; files of an image that is named like their folder are not among them. */
 export async function* signatureKeys(
   backend: StorageBackend,
   reference: Reference,
@@ -28,10 +29,9 @@ async function* listRecords(
   reference: Reference,
   options?: CallOptions,
 ): AsyncGenerator<ObjectInfo> {
-  const prefix = signaturesPrefix(reference)
-  for await (const info of backend.list(prefix, options)) {
-    const file = info.key.slice(prefix.length)
-    if (file.endsWith('.json') && !file.includes('/')) yield info
+  const name = { image: reference.name, tag: reference.tag ?? reference.digest ?? '' }
+  for await (const info of backend.list(signaturesPrefix(reference), options)) {
+    if (signerOf(info.key, name) !== undefined) yield info
   }
 }
 

@@ -1,13 +1,7 @@
 import type { CallOptions } from '../contract/call-options.ts'
 import type { ObjectInfo, StorageBackend } from '../contract/storage-backend.ts'
-import {
-  manifestKey,
-  MANIFESTS_PREFIX,
-  parseLegacyManifestKey,
-  parseManifestKey,
-  RESERVED_PREFIXES,
-  type TagName,
-} from '../layout/keys.ts'
+import { isReservedName, manifestKey, MANIFESTS_PREFIX } from '../layout/keys.ts'
+import { parseLegacyKey, parseManifestKey, type TagName } from '../layout/parse-key.ts'
 import { FALLBACK_TAG_START, isFallbackTag } from '../oci/fallback-tag.ts'
 
 /** A tag and the object that publishes it. */
@@ -74,12 +68,12 @@ export async function* readLegacyTags(
   options?: CallOptions,
 ): AsyncGenerator<TagName> {
   if (filter !== '') {
-    if (RESERVED_PREFIXES.has(filter.slice(0, filter.indexOf('/') + 1))) return
+    if (isReservedName(filter)) return
     yield* readLegacyFolder(backend, filter, options)
     return
   }
   for await (const folder of backend.listPrefixes('', options)) {
-    if (!RESERVED_PREFIXES.has(folder)) yield* readLegacyFolder(backend, folder, options)
+    if (!isReservedName(folder)) yield* readLegacyFolder(backend, folder, options)
   }
 }
 
@@ -89,7 +83,7 @@ async function* readLegacyFolder(
   options?: CallOptions,
 ): AsyncGenerator<TagName> {
   for await (const { key } of backend.list(folder, options)) {
-    const name = parseLegacyManifestKey(key)
-    if (name) yield name
+    const parsed = parseLegacyKey(key)
+    if (parsed?.kind === 'manifest') yield { image: parsed.image, tag: parsed.tag }
   }
 }

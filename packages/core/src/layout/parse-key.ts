@@ -1,0 +1,138 @@
+import { isDigest } from '../oci/digest.ts'
+import {
+  BLOBS_PREFIX,
+  isReservedName,
+  LAYER_INDEXES_PREFIX,
+  MANIFESTS_PREFIX,
+  REFERRER_BLOBS_PREFIX,
+  REFERRERS_PREFIX,
+  SOCI_ARTIFACTS_PREFIX,
+} from './keys.ts'
+
+/** A tag as the key of an object names it. */
+export interface TagName {
+  readonly image: string
+  readonly tag: string
+}
+
+/** A file that belongs to one tag and to nothing else. */
+export type TagKey = TagName &
+  (
+    | { readonly kind: 'manifest' | 'history' | 'sidecar' }
+    /** `keyId`: of the key that signed, 16 hex digits. */
+    | { readonly kind: 'signature'; readonly keyId: string }
+  )
+
+/** Content of the store under its digest. */
+export type ContentKey =
+  | { readonly kind: 'blob' | 'referrer-blob' | 'layer-index' | 'record'; readonly digest: string }
+  /** `subject`: the digest of what it refers to. */
+  | { readonly kind: 'referrer'; readonly digest: string; readonly subject: string }
+
+/**
+ * What a key below `manifests/` is. An image may be called like a folder of another one
+ * (`app/v1:signatures` beside the signatures of `app:v1`), so a prefix says nothing: only a whole
+ * key does. `undefined` for a key that s3lo does not write.
+ */
+export function parseTagKey(key: string): TagKey | undefined {
+  if (!key.startsWith(MANIFESTS_PREFIX)) return undefined
+  const path = key.slice(MANIFESTS_PREFIX.length)
+  const [, signed = '', keyId] = /^(.+)\/signatures\/([0-9a-f]{16})\.json$/s.exec(path) ?? []
+  if (keyId !== undefined) {
+    const name = splitTag(signed)
+    return name && { kind: 'signature', ...name, keyId }
+  }
+  const slash = path.lastIndexOf('/')
+  const kind = kindOf(path.slice(slash + 1))
+  const name = kind && splitTag(path.slice(0, slash))
+  return kind && name && { kind, ...name }
+}
+
+function kindOf(file: string): 'manifest' | 'history' | 'sidecar' | undefined {
+  switch (file) {
+    case 'manifest.json':
+      return 'manifest'
+    case 'history.json':
+      return 'history'
+    case 'config.json':
+    case 'index.json':
+    case 'oci-layout':
+      return 'sidecar'
+    default:
+      return undefined
+  }
+}
+
+/** The tag whose manifest a key is in layout v1.1.0. */
+export function parseManifestKey(key: string): TagName | undefined {
+  const parsed = parseTagKey(key)
+  return parsed?.kind === 'manifest' ? { image: parsed.image, tag: parsed.tag } : undefined
+}
+
+/** The id of the key whose signature record of this very tag a key is. */
+export function signerOf(key: string, { image, tag }: TagName): string | undefined {
+  const parsed = parseTagKey(key)
+  const isOwn = parsed?.kind === 'signature' && parsed.image === image && parsed.tag === tag
+  return isOwn ? parsed.keyId : undefined
+}
+
+/** What a key of layout v1.0.0 is: the manifest of a tag, another file of its, or one of its blobs. */
+export type LegacyKey = TagName &
+  ({ readonly kind: 'manifest' | 'sidecar' } | { readonly kind: 'blob'; readonly digest: string })
+
+/** What a key is in layout v1.0.0; `undefined` for everything that v1.1.0 has names for. */
+export function parseLegacyKey(key: string): LegacyKey | undefined {
+  if (isReservedName(key)) return undefined
+  const [, folder = '', algorithm, hex] = /^(.+)\/blobs\/(\w+)\/([0-9a-f]+)$/s.exec(key) ?? []
+  const digest = `${algorithm}:${hex}`
+  if (isDigest(digest)) {
+    const name = splitTag(folder)
+    return name && { kind: 'blob', ...name, digest }
+  }
+  const slash = key.lastIndexOf('/')
+  const kind = kindOf(key.slice(slash + 1))
+  const name = splitTag(key.slice(0, slash))
+  return kind === undefined || kind === 'history' || !name ? undefined : { kind, ...name }
+}
+
+/** What a key of content is; `undefined` for one that s3lo does not write. */
+export function parseContentKey(key: string): ContentKey | undefined {
+  if (key.startsWith(REFERRERS_PREFIX)) return parseReferrerKey(key)
+  for (const [prefix, kind] of BY_PATH) {
+    if (!key.startsWith(prefix)) continue
+    const digest = key.slice(prefix.length).replace('/', ':')
+    return isDigest(digest) ? { kind, digest } : undefined
+  }
+  if (!key.startsWith(SOCI_ARTIFACTS_PREFIX)) return undefined
+  const digest = toDigest(key.slice(SOCI_ARTIFACTS_PREFIX.length))
+  return digest === undefined ? undefined : { kind: 'record', digest }
+}
+
+/** Where content lies under `<algorithm>/<hex>`. */
+const BY_PATH = [
+  [BLOBS_PREFIX, 'blob'],
+  [REFERRER_BLOBS_PREFIX, 'referrer-blob'],
+  [LAYER_INDEXES_PREFIX, 'layer-index'],
+] as const
+
+function parseReferrerKey(key: string): ContentKey | undefined {
+  const path = key.slice(REFERRERS_PREFIX.length).split('/')
+  const [algorithm, hex, file = ''] = path
+  const subject = `${algorithm}:${hex}`
+  const digest = toDigest(file)
+  const isReferrer = path.length === 3 && isDigest(subject) && digest !== undefined
+  return isReferrer ? { kind: 'referrer', digest, subject } : undefined
+}
+
+/** `<algorithm>-<hex>.json` as a digest. */
+function toDigest(file: string): string | undefined {
+  const [, algorithm, hex] = /^(\w+)-([0-9a-f]+)\.json$/.exec(file) ?? []
+  const digest = `${algorithm}:${hex}`
+  return isDigest(digest) ? digest : undefined
+}
+
+/** The tag is the last folder. */
+function splitTag(path: string): TagName | undefined {
+  const slash = path.lastIndexOf('/')
+  return slash > 0 ? { image: path.slice(0, slash), tag: path.slice(slash + 1) } : undefined
+}
