@@ -76,6 +76,7 @@ export {
   toS3loError,
 } from './errors.ts'
 export { escapeLines, escapeText } from './escape-text.ts'
+export { isRefusal } from './graph/refusal.ts'
 export {
   asArray,
   asObject,

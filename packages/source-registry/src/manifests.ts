@@ -29,6 +29,7 @@ export interface FoundManifest {
 
 /** A condition on what a tag stands for, for registries that know conditions. */
 export type TagCondition =
+  | { readonly kind: 'any' }
   | { readonly kind: 'absent' }
   | { readonly kind: 'unchanged'; readonly etag: string }
 
@@ -226,6 +227,7 @@ function refuseSchema1(mediaType: string, what: string): void {
 function conditional(condition: TagCondition | undefined): Readonly<Record<string, string>> {
   switch (condition?.kind) {
     case undefined:
+    case 'any':
       return {}
     case 'absent':
       return { 'if-none-match': '*' }

@@ -3,6 +3,7 @@ import {
   asDescriptor,
   asObject,
   type Descriptor,
+  isIndexMediaType,
   isManifestMediaType,
   type JsonObject,
   type Manifest,
@@ -12,10 +13,11 @@ import {
   parseJson,
   toDocument,
 } from '@s3lo/core'
-import { type CallOptions, S3loError } from '@s3lo/core/plugin'
+import { type CallOptions, isRefusal, isS3loError, S3loError } from '@s3lo/core/plugin'
 import type { HttpHeaders } from './http.ts'
-import { isLostRace, type Manifests } from './manifests.ts'
+import { isLostRace, type Manifests, type TagCondition } from './manifests.ts'
 import { pagesOf } from './paged-list.ts'
+import { contradiction } from './registry-error.ts'
 import { mediaTypeIn, type RepositoryApi } from './repository-api.ts'
 
 /** Times that the fallback index is written before somebody else's writes have won for good. */
@@ -36,7 +38,11 @@ export class Referrers {
     this.#manifests = manifests
   }
 
-  /** The referrers of a subject, each once. */
+  /**
+   * The referrers of a subject, each once. What is listed is a claim of the registry: only the
+   * manifest of a referrer says what it refers to. Throws `UNAUTHORIZED`, `FORBIDDEN` or
+   * `UNSUPPORTED` where the registry refuses to say, after those that it showed in another way.
+   */
   async *list(subject: Descriptor, options: CallOptions = {}): AsyncGenerator<Descriptor> {
     const seen = new Set<string>([subject.digest])
     for await (const entries of this.#entries(subject, options)) {
@@ -62,7 +68,7 @@ export class Referrers {
     if (subject === undefined || headers.get('oci-subject') === subject) return
     const tag = fallbackTag(subject)
     const before = this.#lastWrites.get(tag) ?? Promise.resolve()
-    const write = before.then(() => this.#register(tag, entryOf(referrer, manifest), options))
+    const write = before.then(() => this.#register(subject, entryOf(referrer, manifest), options))
     const settled = write.catch(() => {}) // Whoever asked for that write has the error.
     this.#lastWrites.set(tag, settled)
     try {
@@ -77,6 +83,22 @@ export class Referrers {
     { signal }: CallOptions,
   ): AsyncGenerator<readonly Descriptor[]> {
     parseDigest(subject.digest)
+    let refusal: S3loError | undefined
+    try {
+      if (yield* this.#listed(subject, { signal })) return
+    } catch (error) {
+      if (!isRefusal(error)) throw error
+      refusal = error
+    }
+    yield await this.#fallbackEntries(subject, { signal })
+    if (refusal) throw refusal
+  }
+
+  /** What the referrers API lists; false when there is none. */
+  async *#listed(
+    subject: Descriptor,
+    { signal }: CallOptions,
+  ): AsyncGenerator<readonly Descriptor[], boolean> {
     const what = `the referrers of ${this.#api.nameOf(subject)}`
     const call = {
       to: this.#api.path(`referrers/${subject.digest}`),
@@ -86,40 +108,64 @@ export class Referrers {
       headers: { accept: MEDIA_TYPE.ociIndex },
       signal,
     }
+    let pages = 0
     for await (const { status, headers, content } of pagesOf(this.#api, call)) {
       // Some answer everything with a page for people.
       const isIndex = mediaTypeIn(headers.get('content-type')) === MEDIA_TYPE.ociIndex
       if (status !== 200 || !isIndex) {
-        yield await this.#fallbackEntries(subject, { signal })
-        return
+        if (pages === 0) return false
+        throw contradiction(what, `page ${pages + 1} of the list is none (status ${status})`)
       }
+      pages += 1
       yield entriesIn(content, what).map(({ descriptor }) => descriptor)
     }
+    return true
   }
 
   async #fallbackEntries(
-    { digest }: Descriptor,
+    subject: Descriptor,
     options: CallOptions,
   ): Promise<readonly Descriptor[]> {
-    const tag = fallbackTag(digest)
-    const found = await this.#manifests.find({ tag }, options)
-    if (!found) return []
+    const tag = fallbackTag(subject.digest)
+    const found = await this.#findIndex(tag, subject.digest, options)
+    if (found?.kind !== 'index') return []
+    return found.entries.map(({ descriptor }) => descriptor)
+  }
+
+  /**
+   * What a fallback tag has; `undefined` for nothing, and for the subject itself: a registry may
+   * take `sha256-<hex>` for its digest. Throws `UNSUPPORTED` for what is no manifest at all.
+   */
+  async #findIndex(
+    tag: string,
+    subject: string,
+    options: CallOptions,
+  ): Promise<FoundIndex | undefined> {
     const what = this.#api.nameOf({ tag })
-    return entriesIn(found.document.content, what).map(({ descriptor }) => descriptor)
+    try {
+      const found = await this.#manifests.find({ tag }, options)
+      if (!found || found.document.descriptor.digest === subject) return undefined
+      const { content, descriptor } = found.document
+      if (!isIndexMediaType(descriptor.mediaType)) return { kind: 'other' }
+      return { kind: 'index', entries: entriesIn(content, what), condition: conditionOf(found) }
+    } catch (error) {
+      if (!isS3loError(error, 'INTEGRITY')) throw error
+      throw new S3loError('UNSUPPORTED', error.message, { hint: error.hint, cause: error })
+    }
   }
 
   /** Reads, adds, writes and looks again, until the entry is there to stay. */
-  async #register(tag: string, entry: JsonObject, options: CallOptions): Promise<void> {
+  async #register(subject: string, entry: Entry, options: CallOptions): Promise<void> {
+    const tag = fallbackTag(subject)
     for (let writes = 0; writes <= MAX_WRITES; writes += 1) {
-      const found = await this.#manifests.find({ tag }, options)
-      const what = this.#api.nameOf({ tag })
-      const entries = found ? entriesIn(found.document.content, what) : []
-      if (entries.some(({ descriptor }) => descriptor.digest === entry['digest'])) return
+      const found = await this.#findBeforeWrite(tag, subject, entry, options)
+      const { entries = [], condition = ABSENT } = found ?? {}
+      if (entries.some(({ descriptor }) => descriptor.digest === entry.digest)) return
       const raw = entries.map((one) => one.raw)
       const index = { schemaVersion: 2, mediaType: MEDIA_TYPE.ociIndex, manifests: [...raw, entry] }
       const document = toDocument(Buffer.from(JSON.stringify(index)), MEDIA_TYPE.ociIndex)
       try {
-        await this.#manifests.put(document, { tag }, { ...options, condition: conditionOf(found) })
+        await this.#manifests.put(document, { tag }, { ...options, condition })
       } catch (error) {
         if (!isLostRace(error)) throw error
       }
@@ -130,6 +176,48 @@ export class Referrers {
       { hint: 'try again later' },
     )
   }
+
+  /**
+   * The index that an entry is added to, if there is one. A refusal of the tag is none where the
+   * referrer, which has just been stored, can be read. Throws `CONFLICT` for a tag of another use.
+   */
+  async #findBeforeWrite(
+    tag: string,
+    subject: string,
+    { mediaType, digest, size }: Entry,
+    options: CallOptions,
+  ): Promise<Extract<FoundIndex, { readonly kind: 'index' }> | undefined> {
+    try {
+      const found = await this.#findIndex(tag, subject, options)
+      if (found?.kind !== 'other') return found
+    } catch (error) {
+      if (!isRefusal(error)) throw error
+      const isReadable = await this.#manifests.exists({ mediaType, digest, size }, options)
+      if (!isReadable) throw error
+      return undefined
+    }
+    throw new S3loError(
+      'CONFLICT',
+      `${this.#api.nameOf({ tag })} is to name what refers to ${subject}, and is something else`,
+      { hint: 'delete that tag, or copy without referrers' },
+    )
+  }
+}
+
+/** What a fallback tag has. */
+type FoundIndex =
+  | { readonly kind: 'other' }
+  | {
+      readonly kind: 'index'
+      readonly entries: readonly IndexEntry[]
+      readonly condition: TagCondition
+    }
+
+/** The descriptor of a referrer, as a fallback index has it. */
+interface Entry extends JsonObject {
+  readonly mediaType: string
+  readonly digest: string
+  readonly size: number
 }
 
 /** The tag of the fallback index of a digest. */
@@ -138,10 +226,12 @@ export function fallbackTag(digest: string): string {
   return `${algorithm}-${hex.slice(0, 64)}`
 }
 
-/** What a registry that knows no conditions ignores. */
-function conditionOf(found: { readonly etag?: string } | undefined) {
-  if (found === undefined) return { kind: 'absent' } as const
-  return found.etag === undefined ? undefined : ({ kind: 'unchanged', etag: found.etag } as const)
+const ABSENT: TagCondition = { kind: 'absent' }
+const NO_CONDITION: TagCondition = { kind: 'any' }
+
+/** What a registry that knows no conditions ignores. A weak tag, as proxies make it, never holds. */
+function conditionOf({ etag }: { readonly etag?: string }): TagCondition {
+  return etag === undefined || etag.startsWith('W/') ? NO_CONDITION : { kind: 'unchanged', etag }
 }
 
 interface IndexEntry {
@@ -159,7 +249,7 @@ function entriesIn(content: Uint8Array, what: string): readonly IndexEntry[] {
 }
 
 /** OCI distribution spec v1.1.1: without an artifact type of its own, that of the config. */
-function entryOf({ descriptor }: ManifestDocument, manifest: Manifest): JsonObject {
+function entryOf({ descriptor }: ManifestDocument, manifest: Manifest): Entry {
   const { mediaType, digest, size } = descriptor
   const configType = manifest.kind === 'manifest' ? manifest.config.mediaType : undefined
   const artifactType = manifest.artifactType ?? configType

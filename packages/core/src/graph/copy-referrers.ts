@@ -1,16 +1,19 @@
 import { forEachConcurrent } from '../concurrency/for-each-concurrent.ts'
-import type { CallOptions } from '../contract/call-options.ts'
 import type { ImageSource } from '../contract/image-source.ts'
 import type { ImageTarget } from '../contract/image-target.ts'
-import type { ProgressOptions } from '../contract/progress.ts'
-import { S3loError } from '../errors.ts'
 import type { Descriptor } from '../oci/descriptor.ts'
 import { successors } from '../oci/document.ts'
 import { ImageStore } from '../store/image-store.ts'
 import { copyGraph } from './copy-graph.ts'
 import { planGraph } from './plan.ts'
-import { type Referrer, ReferrerFinder } from './referrers.ts'
 import { presentRoot } from './present.ts'
+import {
+  endlessList,
+  type FindReferrersOptions,
+  type Referrer,
+  ReferrerFinder,
+  withWayOut,
+} from './referrers.ts'
 
 /** A source and what the image is called in it. */
 interface RepositoryOf<T> {
@@ -24,7 +27,7 @@ const MAX_DEPTH = 8
 const MAX_REFERRERS = 10_000
 const SUBJECTS_AT_ONCE = 8
 
-export interface CopyReferrersOptions extends CallOptions, ProgressOptions {
+export interface CopyReferrersOptions extends FindReferrersOptions {
   /** Only counts them. */
   readonly dryRun?: boolean | undefined
 }
@@ -41,39 +44,53 @@ export async function copyReferrers(
   options: CopyReferrersOptions = {},
 ): Promise<number> {
   const finder = new ReferrerFinder(from.end, from.repository, options)
-  const visited = new Set(subjects.map(({ digest }) => digest))
+  const images = new Set(subjects.map(({ digest }) => digest))
+  const visited = new Set(images)
   const seen = new Set<string>()
   let copied = 0
   let level = subjects
   for (let depth = 1; level.length > 0; depth++) {
     const next: Descriptor[] = []
-    await forEachConcurrent(
-      level,
-      SUBJECTS_AT_ONCE,
-      async (subject, signal) => {
-        for await (const referrer of finder.find(subject, signal)) {
-          const { descriptor } = referrer.document
-          const name = referrer.tag ?? `${descriptor.digest} ${subject.digest}`
-          if (seen.has(name)) continue
-          if (depth > MAX_DEPTH || seen.size >= MAX_REFERRERS) throw endless(subject)
-          seen.add(name)
-          const call = { ...options, signal }
-          if (options.dryRun || (await copyOne(from.end, to, referrer, call))) copied++
-          else continue
-          if (visited.has(descriptor.digest)) continue
-          visited.add(descriptor.digest)
-          next.push(descriptor)
-        }
-      },
-      options.signal,
-    )
+    const follow = async (subject: Descriptor, signal: AbortSignal): Promise<void> => {
+      for await (const referrer of finder.find(subject, signal)) {
+        const { tag, document } = referrer
+        const { descriptor } = document
+        const name = tag ?? `${descriptor.digest} ${subject.digest}`
+        // A registry may give the whole image for a tag that is none.
+        if (seen.has(name) || (tag !== undefined && images.has(descriptor.digest))) continue
+        if (depth > MAX_DEPTH || seen.size >= MAX_REFERRERS) throw endlessList(subject)
+        seen.add(name)
+        if (!(await copyOne(from.end, to, referrer, { ...options, signal }))) continue
+        copied++
+        if (visited.has(descriptor.digest)) continue
+        visited.add(descriptor.digest)
+        next.push(descriptor)
+      }
+    }
+    await forEachConcurrent(level, SUBJECTS_AT_ONCE, follow, options.signal)
     level = next
   }
+  finder.close()
   return copied
 }
 
 /** False for one that the target cannot hold. */
 async function copyOne(
+  source: ImageSource,
+  to: RepositoryOf<ImageTarget>,
+  referrer: Referrer,
+  options: CopyReferrersOptions,
+): Promise<boolean> {
+  if (options.dryRun) return true
+  try {
+    return await writeOne(source, to, referrer, options)
+  } catch (error) {
+    options.signal?.throwIfAborted()
+    throw withWayOut(error)
+  }
+}
+
+async function writeOne(
   source: ImageSource,
   to: RepositoryOf<ImageTarget>,
   referrer: Referrer,
@@ -134,10 +151,4 @@ async function publishTagged(
     onProgress?.({ type: 'notice', code: 'signatures-replaced', message })
   }
   await target.tag(document, place, { signal, onProgress })
-}
-
-function endless({ digest }: Descriptor): S3loError {
-  return new S3loError('INTEGRITY', `there is no end to what refers to ${digest}`, {
-    hint: 'pass --referrers none to copy the image alone',
-  })
 }

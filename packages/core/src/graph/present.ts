@@ -1,9 +1,9 @@
 import type { CallOptions } from '../contract/call-options.ts'
 import type { ImageSource } from '../contract/image-source.ts'
 import type { ImageTarget, StreamingTarget } from '../contract/image-target.ts'
-import { isS3loError } from '../errors.ts'
 import type { Descriptor } from '../oci/descriptor.ts'
 import type { Reference } from '../oci/reference.ts'
+import { isUnreadable } from './refusal.ts'
 
 /** The target as a source, when it is one as well: a store, a registry and a layout on disk are. */
 export function readable(target: ImageTarget | StreamingTarget): ImageSource | undefined {
@@ -21,8 +21,7 @@ export async function presentRoot(
   try {
     return await readable(target)?.resolve(reference, options)
   } catch (error) {
-    // What is broken there is about to be replaced.
-    if (isS3loError(error, 'NOT_FOUND') || isS3loError(error, 'INTEGRITY')) return undefined
+    if (isUnreadable(error)) return undefined
     throw error
   }
 }

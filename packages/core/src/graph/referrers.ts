@@ -1,11 +1,12 @@
 import type { CallOptions } from '../contract/call-options.ts'
 import type { ImageSource } from '../contract/image-source.ts'
 import type { ProgressOptions } from '../contract/progress.ts'
-import { isS3loError } from '../errors.ts'
+import { isS3loError, S3loError } from '../errors.ts'
 import type { Descriptor } from '../oci/descriptor.ts'
 import { fallbackTagsOf } from '../oci/fallback-tag.ts'
 import { ImageStore } from '../store/image-store.ts'
 import { type ReadManifest, readManifest } from './read-manifest.ts'
+import { isRefusal } from './refusal.ts'
 
 /** A manifest that refers to another one. */
 export interface Referrer extends ReadManifest {
@@ -14,32 +15,78 @@ export interface Referrer extends ReadManifest {
   readonly tag?: string
 }
 
-/** Finds what refers to the manifests of one repository: by the referrers API, and by cosign's tags. */
+/** How referrers are looked for. */
+export interface FindReferrersOptions extends CallOptions, ProgressOptions {
+  /** A source that refuses to show what refers to an image is an error, not a notice. */
+  readonly isStrict?: boolean | undefined
+}
+
+/** Listed referrers that are none and get a line each; the others are counted. */
+const MAX_NOTICES = 10
+/** Listed referrers that are none and are asked for; behind them, no list is followed. */
+const MAX_LEFT_OUT = 250
+
+/**
+ * Finds what refers to the manifests of one repository: by the referrers API, and by cosign's tags.
+ * Such tags are guesses: many a registry answers them in its own way, so that a refusal of one, while
+ * the subject itself can be read, counts as none, and what it gives is believed only as far as it is
+ * about the subject.
+ */
 export class ReferrerFinder {
   readonly #source: ImageSource
   readonly #repository: string
-  readonly #options: CallOptions & ProgressOptions
+  readonly #options: FindReferrersOptions
   #storeTags: Promise<ReadonlySet<string>> | undefined
+  #leftOut = 0
+  #hasToldRefusal = false
 
-  constructor(source: ImageSource, repository: string, options: CallOptions & ProgressOptions) {
+  constructor(source: ImageSource, repository: string, options: FindReferrersOptions) {
     this.#source = source
     this.#repository = repository
     this.#options = options
   }
 
-  /** Those of one manifest. One that is listed and not there is left out, with a notice. */
+  /**
+   * Those of one manifest. One that is listed and not there, or that is about something else, is
+   * left out, with a notice.
+   */
   async *find(subject: Descriptor, signal?: AbortSignal): AsyncGenerator<Referrer, void> {
     const call = { signal: signal ?? this.#options.signal }
-    for await (const descriptor of this.#source.referrers?.(subject, call) ?? []) {
+    for await (const descriptor of this.#list(subject, call)) {
       const read = await this.#read(descriptor, subject, call)
-      if (read) yield { ...read, subject }
+      if (!read) continue
+      if (read.manifest.subject?.digest === subject.digest) yield { ...read, subject }
+      else this.#leaveOut('referrer-stranger', descriptor, subject, 'does not')
     }
     // What has no tags, such as an archive of one image, may take any for that image's.
     const tags = this.#source.tags ? fallbackTagsOf(subject.digest) : []
-    const found = await Promise.all(tags.map((tag) => this.#resolve(tag, call)))
+    const found = await Promise.all(tags.map((tag) => this.#resolve(tag, subject, call)))
     for (const [i, descriptor] of found.entries()) {
       const read = descriptor && (await this.#read(descriptor, subject, call))
-      if (read) yield { ...read, subject, tag: tags[i] ?? '' }
+      const about = read?.manifest.subject?.digest ?? subject.digest
+      if (read && about === subject.digest) yield { ...read, subject, tag: tags[i] ?? '' }
+    }
+  }
+
+  /** To be called at the end: says how many of those that were left out got no line of their own. */
+  close(): void {
+    const untold = this.#leftOut - MAX_NOTICES
+    if (untold <= 0) return
+    const isCut = this.#leftOut >= MAX_LEFT_OUT
+    const rest = isCut ? ', and what is listed behind them was not looked at' : ''
+    const message = `${untold} more that are listed are missing or refer to something else${rest}`
+    this.#tell('referrers-left-out', message)
+  }
+
+  /** What the source lists; a list that is refused ends there. */
+  async *#list(subject: Descriptor, call: CallOptions): AsyncGenerator<Descriptor> {
+    try {
+      for await (const descriptor of this.#source.referrers?.(subject, call) ?? []) {
+        if (this.#leftOut >= MAX_LEFT_OUT) return this.#assertLenient(endlessList(subject))
+        yield descriptor
+      }
+    } catch (error) {
+      await this.#passOver(error, subject, call)
     }
   }
 
@@ -52,25 +99,90 @@ export class ReferrerFinder {
       return await readManifest(this.#source, descriptor, call)
     } catch (error) {
       // Registries keep listing what was deleted.
-      if (!isS3loError(error, 'NOT_FOUND')) throw error
-      const message = `${descriptor.digest}, which is said to refer to ${subject.digest}, is missing`
-      this.#options.onProgress?.({ type: 'notice', code: 'referrer-missing', message })
+      if (isS3loError(error, 'NOT_FOUND')) {
+        this.#leaveOut('referrer-missing', descriptor, subject, 'is missing')
+      } else await this.#passOver(error, subject, call)
       return undefined
     }
   }
 
-  async #resolve(tag: string, call: CallOptions): Promise<Descriptor | undefined> {
+  async #resolve(
+    tag: string,
+    subject: Descriptor,
+    call: CallOptions,
+  ): Promise<Descriptor | undefined> {
     if (this.#source instanceof ImageStore) {
       this.#storeTags ??= listStoreTags(this.#source, this.#repository, this.#options)
       if (!(await this.#storeTags).has(tag)) return undefined
     }
     try {
-      return await this.#source.resolve({ name: this.#repository, tag }, call)
+      const found = await this.#source.resolve({ name: this.#repository, tag }, call)
+      // A registry may take any tag for one of the image itself.
+      return found.digest === subject.digest ? undefined : found
     } catch (error) {
-      if (isS3loError(error, 'NOT_FOUND')) return undefined
-      throw error
+      // What is no manifest is no signature either: some answer everything with a page.
+      await this.#passOver(
+        isS3loError(error, 'INTEGRITY') ? unreadable(error) : error,
+        subject,
+        call,
+      )
+      return undefined
     }
   }
+
+  /** Throws the error, unless it is a refusal that the subject itself does not get. */
+  async #passOver(error: unknown, subject: Descriptor, call: CallOptions): Promise<void> {
+    call.signal?.throwIfAborted()
+    if (isS3loError(error, 'NOT_FOUND')) return
+    if (!isRefusal(error)) throw withWayOut(error)
+    this.#assertLenient(error)
+    const { digest } = subject
+    try {
+      await this.#source.resolve({ name: this.#repository, digest }, call)
+    } catch {
+      throw error
+    }
+    if (this.#hasToldRefusal) return
+    this.#hasToldRefusal = true
+    this.#tell(
+      'referrers-refused',
+      `${this.#source.name} refuses to show what refers to the image: signatures and SBOMs may have stayed behind (${error.message})`,
+    )
+  }
+
+  #assertLenient(error: S3loError): void {
+    if (this.#options.isStrict) throw withWayOut(error)
+  }
+
+  #leaveOut(code: string, { digest }: Descriptor, subject: Descriptor, why: string): void {
+    this.#leftOut += 1
+    if (this.#leftOut > MAX_NOTICES) return
+    this.#tell(code, `${digest}, which is said to refer to ${subject.digest}, ${why}`)
+  }
+
+  #tell(code: string, message: string): void {
+    this.#options.onProgress?.({ type: 'notice', code, message })
+  }
+}
+
+/** The error with a hint at how the image can be copied all the same. */
+export function withWayOut(error: unknown): unknown {
+  if (!isS3loError(error) || error.hint?.includes(WAY_OUT)) return error
+  const hint = error.hint === undefined ? WAY_OUT : `${error.hint}, or ${WAY_OUT}`
+  return new S3loError(error.code, error.message, { hint, cause: error })
+}
+
+const WAY_OUT = 'pass --referrers none to copy the image alone'
+
+function unreadable(error: S3loError): S3loError {
+  return new S3loError('UNSUPPORTED', error.message, { hint: error.hint, cause: error })
+}
+
+/** What refers to a manifest has no end. */
+export function endlessList({ digest }: Descriptor): S3loError {
+  return new S3loError('INTEGRITY', `there is no end to what refers to ${digest}`, {
+    hint: WAY_OUT,
+  })
 }
 
 /** A store is asked once, for all of them: there, each question would be two requests. */

@@ -3,7 +3,7 @@ import type { CallOptions } from '../contract/call-options.ts'
 import type { ImageSource, StreamingSource, TransferOptions } from '../contract/image-source.ts'
 import type { ImageTarget, StreamingTarget, TagOptions } from '../contract/image-target.ts'
 import type { ProgressOptions } from '../contract/progress.ts'
-import { isS3loError, S3loError } from '../errors.ts'
+import { S3loError } from '../errors.ts'
 import { type Descriptor, totalSize } from '../oci/descriptor.ts'
 import type { ManifestDocument } from '../oci/document.ts'
 import type { Platform } from '../oci/platform.ts'
@@ -13,6 +13,7 @@ import { copyGraph, type CopyGraphStats, digestsOf } from './copy-graph.ts'
 import { type GraphPlan, planGraph } from './plan.ts'
 import { presentRoot, readable } from './present.ts'
 import { readManifest } from './read-manifest.ts'
+import { isUnreadable } from './refusal.ts'
 import { giveImage } from './receive.ts'
 import { type Selection, selectRoot } from './select.ts'
 import { TargetSink } from './target-sink.ts'
@@ -177,8 +178,7 @@ async function readImage(
     try {
       return await readFrom(reader, descriptor, request)
     } catch (error) {
-      // Whatever is broken there is about to be replaced.
-      if (!isS3loError(error, 'NOT_FOUND') && !isS3loError(error, 'INTEGRITY')) throw error
+      if (!isUnreadable(error)) throw error
     }
   }
   return readFrom(source, descriptor, request)
@@ -287,8 +287,7 @@ async function presentImage(
     await target.protect?.(digestsOf(plan), options)
     return (await firstMissing(target, plan, options)) ? undefined : plan
   } catch (error) {
-    // A present image that is broken or gone is no reason to fail: it is about to be replaced.
-    if (isS3loError(error, 'NOT_FOUND') || isS3loError(error, 'INTEGRITY')) return undefined
+    if (isUnreadable(error)) return undefined
     throw error
   }
 }
@@ -301,7 +300,7 @@ async function readPresent(
   try {
     return await readRoot(reader, reference, options)
   } catch (error) {
-    if (isS3loError(error, 'NOT_FOUND') || isS3loError(error, 'INTEGRITY')) return undefined
+    if (isUnreadable(error)) return undefined
     throw error
   }
 }

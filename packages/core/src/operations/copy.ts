@@ -24,7 +24,10 @@ import { assertTagged, tagPolicy } from './tag-policy.ts'
 export interface CopyOptions extends OperationOptions, ForceOptions, PublishOptions {
   /** `os/arch[/variant]`: only these; default everything, attestations included. */
   readonly platforms?: readonly string[] | undefined
-  /** Whether what refers to the image (signatures, SBOMs) travels with it; default `all`. */
+  /**
+   * Whether what refers to the image (signatures, SBOMs) travels with it. By default it does as far
+   * as the source shows it, and what a source refuses to show is a notice; with `all`, an error.
+   */
   readonly referrers?: 'all' | 'none' | undefined
   /** Writes nothing: the result says what would be copied. */
   readonly dryRun?: boolean | undefined
@@ -145,7 +148,7 @@ async function carryReferrers(
     { end: source, repository: from.reference.name },
     { end: target, repository: to.reference.name },
     [root, ...documents].map(({ descriptor }) => descriptor),
-    options,
+    { ...options, isStrict: options.referrers === 'all' },
   )
 }
 
@@ -167,7 +170,8 @@ async function droppedReferrers(
   const source = referrersOf(from, options)
   if (!source || isWhole(transfer)) return []
   const dropped: DroppedReferrer[] = []
-  const finder = new ReferrerFinder(source, from.reference.name, options)
+  const isStrict = options.referrers === 'all'
+  const finder = new ReferrerFinder(source, from.reference.name, { ...options, isStrict })
   for await (const { document, manifest, tag } of finder.find(transfer.sourceRoot.descriptor)) {
     const config = manifest.kind === 'manifest' ? manifest.config.mediaType : undefined
     const type = manifest.artifactType ?? config
@@ -177,6 +181,7 @@ async function droppedReferrers(
       ...(tag === undefined ? {} : { tag }),
     })
   }
+  finder.close()
   if (dropped.length > 0) {
     const names = dropped.map(
       ({ digest, artifact_type: type = '', tag }) => tag ?? `${type} ${digest}`,

@@ -1,0 +1,24 @@
+import { type ErrorCode, isS3loError, type S3loError } from '../errors.ts'
+
+/** What sources answer about that which they do not show, whether or not it is there. */
+const REFUSALS: ReadonlySet<ErrorCode> = new Set([
+  'NOT_FOUND',
+  'UNAUTHORIZED',
+  'FORBIDDEN',
+  'UNSUPPORTED',
+  'INVALID_REFERENCE',
+])
+
+/** True for an error by which a source shows nothing, while nothing is wrong with the source. */
+export function isRefusal(error: unknown): error is S3loError {
+  return isS3loError(error) && REFUSALS.has(error.code)
+}
+
+/**
+ * True for an error that keeps a target's present content from being read and is no failure of the
+ * target: what is broken there, or not shown, is about to be replaced, and what may not be written
+ * the write will tell.
+ */
+export function isUnreadable(error: unknown): boolean {
+  return isRefusal(error) || isS3loError(error, 'INTEGRITY')
+}
