@@ -1,4 +1,4 @@
-import { unlink } from 'node:fs/promises'
+import { open, unlink } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import type { Readable } from 'node:stream'
 import {
@@ -9,8 +9,8 @@ import {
   type S3loError,
   toS3loError,
 } from '@s3lo/core/plugin'
-import { ignoring, toLocalError, translating } from './errors.ts'
-import { FileBody } from './file-body.ts'
+import { ignoring, toLocalError, translating, translatingNow } from './errors.ts'
+import { fileBody } from './file-body.ts'
 import { writeBody } from './file-writer.ts'
 import { stampNow, toObjectInfo } from './object-info.ts'
 import { missing, openObject } from './open-object.ts'
@@ -23,7 +23,7 @@ import {
   underLocks,
 } from './publish.ts'
 import { StagedFile } from './staged-file.ts'
-import type { StoreRoot } from './store-root.ts'
+import { READ_FLAGS, type StoreRoot } from './store-root.ts'
 
 export { sweepStaleFiles } from './stale-files.ts'
 
@@ -91,11 +91,11 @@ export async function copyObject(
 ): Promise<ObjectInfo> {
   const { signal } = change
   const name = root.name(key)
-  const { handle, stats } = await openObject(root, sourceKey)
+  const { fd, stats } = openObject(root, sourceKey)
   const size = Number(stats.size)
-  const body = new FileBody(handle, { start: 0, end: size, name, signal })
+  const body = fileBody(fd, { start: 0, end: size, name, signal })
   try {
-    const there = await translating(name, () => root.stat(key))
+    const there = translatingNow(name, () => root.stat(key))
     // Onto itself, by whatever spelling: there is nothing to do, and nothing to lose.
     if (there?.ino === stats.ino && there.dev === stats.dev) return toObjectInfo(key, there)
     const cloned = await StagedFile.clone(root, root.locate(sourceKey), name)
@@ -121,10 +121,10 @@ export async function touchObject(
   const name = root.name(key)
   change.signal?.throwIfAborted()
   // Before the lock, whose making would create a store that is not there.
-  if ((await translating(name, () => root.stat(key))) === undefined) throw missing(root, key)
+  if (translatingNow(name, () => root.stat(key)) === undefined) throw missing(root, key)
   return translating(name, () =>
     underLocks(root, key, change, async () => {
-      const { handle } = await openObject(root, key)
+      const handle = await open(root.realPath(key) ?? root.locate(key), READ_FLAGS)
       try {
         await stampNow(handle)
         return toObjectInfo(key, await handle.stat({ bigint: true }))
@@ -142,12 +142,12 @@ async function removeObject(
   change: ChangeOptions,
 ): Promise<string | undefined> {
   assertInTime(root, key, change)
-  if ((await root.stat(key)) === undefined) return undefined
+  if (root.stat(key) === undefined) return undefined
   const path = root.locate(key)
   await underLocks(root, key, change, async () => {
     change.signal?.throwIfAborted()
     assertInTime(root, key, change)
-    if ((await root.stat(key)) !== undefined) await unlink(path).catch(ignoring('ENOENT'))
+    if (root.stat(key) !== undefined) await unlink(path).catch(ignoring('ENOENT'))
   })
   return dirname(path)
 }

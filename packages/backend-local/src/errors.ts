@@ -61,6 +61,15 @@ export async function translating<T>(what: string, action: () => Promise<T>): Pr
   }
 }
 
+/** As {@link translating}, for synchronous calls. */
+export function translatingNow<T>(what: string, action: () => T): T {
+  try {
+    return action()
+  } catch (error) {
+    throw toLocalError(error, what)
+  }
+}
+
 /** The errno name (`ENOENT`) of a file system error. */
 export function errnoOf(error: unknown): string | undefined {
   if (!(error instanceof Error) || !('errno' in error) || !('code' in error)) return undefined
@@ -72,5 +81,14 @@ export function ignoring(...codes: readonly string[]): (error: unknown) => undef
   return (error) => {
     if (codes.includes(errnoOf(error) ?? '')) return undefined
     throw error
+  }
+}
+
+/** What `look` gives; `undefined` where nothing is there. */
+export function unlessMissing<T>(look: () => T): T | undefined {
+  try {
+    return look()
+  } catch (error) {
+    return ignoring('ENOENT', 'ENOTDIR')(error)
   }
 }

@@ -1,9 +1,16 @@
-import type { FileHandle } from 'node:fs/promises'
+import { close, closeSync, read, readSync } from 'node:fs'
 import { Readable } from 'node:stream'
+import { promisify } from 'node:util'
 import { S3loError } from '@s3lo/core/plugin'
 import { toLocalError } from './errors.ts'
 
 const CHUNK_BYTES = 128 * 1024
+
+/** So much is read at once when the body is opened: a manifest, a config, a history. */
+const SMALL_BYTES = 64 * 1024
+
+const readAsync = promisify(read)
+const closeAsync = promisify(close)
 
 /** Where a {@link FileBody} starts and ends, and what errors call it. */
 export interface FileBodyOptions {
@@ -15,19 +22,41 @@ export interface FileBodyOptions {
 }
 
 /**
+ * The bytes of an open file, which is closed with the body. A few are read at once, and leave no
+ * file open: a caller that reads thousands of manifests waits for no thread.
+ */
+export function fileBody(fd: number, options: FileBodyOptions): Readable {
+  const { start, end, name } = options
+  if (end - start > SMALL_BYTES) return new FileBody(fd, options)
+  try {
+    const content = Buffer.allocUnsafeSlow(Math.max(0, end - start))
+    for (let length = 0; length < content.length;) {
+      const bytesRead = readSync(fd, content, length, content.length - length, start + length)
+      if (bytesRead === 0) throw shortened(name)
+      length += bytesRead
+    }
+    return Readable.from(content.length === 0 ? [] : [content], { objectMode: false })
+  } catch (error) {
+    throw toLocalError(error, name)
+  } finally {
+    closeSync(fd)
+  }
+}
+
+/**
  * The bytes of an open file, which it closes. The open file is one version of the object, whatever
  * is renamed over it. Fails with `INTEGRITY` when somebody truncates it in place meanwhile.
  */
-export class FileBody extends Readable {
-  readonly #handle: FileHandle
+class FileBody extends Readable {
+  readonly #fd: number
   readonly #name: string
   readonly #end: number
   #position: number
   #reading: Promise<void> | undefined
 
-  constructor(handle: FileHandle, { start, end, name, signal }: FileBodyOptions) {
+  constructor(fd: number, { start, end, name, signal }: FileBodyOptions) {
     super({ highWaterMark: CHUNK_BYTES })
-    this.#handle = handle
+    this.#fd = fd
     this.#name = name
     this.#position = start
     this.#end = end
@@ -49,7 +78,7 @@ export class FileBody extends Readable {
     try {
       // A file that is closed while it is read could be another file's number by then.
       await this.#reading
-      await this.#handle.close()
+      await closeAsync(this.#fd)
     } catch (closing) {
       failure ??= closing as Error
     }
@@ -63,9 +92,9 @@ export class FileBody extends Readable {
       return
     }
     const buffer = Buffer.allocUnsafeSlow(length)
-    const { bytesRead } = await this.#handle.read(buffer, 0, length, this.#position)
+    const { bytesRead } = await readAsync(this.#fd, buffer, 0, length, this.#position)
     if (bytesRead === 0) {
-      throw new S3loError('INTEGRITY', `${this.#name} became shorter while it was read`)
+      throw shortened(this.#name)
     }
     this.#position += bytesRead
     this.push(buffer.subarray(0, bytesRead))
@@ -78,4 +107,8 @@ export class FileBody extends Readable {
     this.once('close', () => signal.removeEventListener('abort', stop))
     signal.addEventListener('abort', stop, { once: true })
   }
+}
+
+function shortened(name: string): S3loError {
+  return new S3loError('INTEGRITY', `${name} became shorter while it was read`)
 }

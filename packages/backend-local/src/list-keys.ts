@@ -1,18 +1,21 @@
-import type { BigIntStats, Dirent } from 'node:fs'
-import { lstat, opendir } from 'node:fs/promises'
+import { type Dirent, lstatSync, opendirSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import type { ObjectInfo } from '@s3lo/core/plugin'
-import { errnoOf, ignoring } from './errors.ts'
+import { unlessMissing } from './errors.ts'
 import { compareKeys, isComponent, isHidden, splitPrefix } from './key-path.ts'
 import { NameList } from './name-list.ts'
 import { toObjectInfo } from './object-info.ts'
+import { Slice } from './slice.ts'
 import type { StoreRoot } from './store-root.ts'
-
-/** How many files are looked at ahead of the reader. */
-const AHEAD = 64
 
 /** How many names are read from a directory at once; the room for them lives until it is collected. */
 const READ_AT_ONCE = 64
+
+/** A directory of this size or less has few entries, on every file system, and is read in one call. */
+const SMALL_DIRECTORY_BYTES = 64 * 1024
+
+/** How many files of one folder are given at once. */
+const RUN_LENGTH = 64
 
 /** What is wanted of a listing. */
 export interface ListFilter {
@@ -21,12 +24,19 @@ export interface ListFilter {
   readonly signal?: AbortSignal | undefined
 }
 
-/** A file or a folder in the store; a folder's key ends in a slash. */
-interface Entry {
+/** A folder in the store. */
+interface Folder {
+  /** Ends in a slash, but for the root's, which is empty. */
   readonly key: string
   readonly path: string
-  /** The real path of a folder that was reached through a link. */
-  readonly real?: string | undefined
+  /** The real paths of the folders on the way here that were reached through a link, and the root's. */
+  readonly links: readonly string[]
+}
+
+/** Wanted files of one folder that follow each other in key order. */
+interface Run {
+  readonly folder: Folder
+  readonly names: readonly string[]
 }
 
 /**
@@ -37,61 +47,166 @@ export async function* listObjects(
   root: StoreRoot,
   filter: ListFilter,
 ): AsyncGenerator<ObjectInfo, void> {
-  filter.signal?.throwIfAborted()
-  const { folder } = splitPrefix(filter.prefix)
-  const real = await root.real()
-  const path = join(root.path, folder)
-  if ((await root.resolveInside(path, folder)) === undefined) return
-  yield* walk(root, { key: folder, path, real }, filter, [])
+  for await (const { folder, names } of new Walk(root, filter).runs()) {
+    for (const name of names) {
+      filter.signal?.throwIfAborted()
+      const info = infoOf(root, folder.key + name, join(folder.path, name))
+      if (info) yield info
+    }
+  }
+}
+
+/** The keys of {@link listObjects}, without a look at each file. */
+export async function* listKeys(root: StoreRoot, filter: ListFilter): AsyncGenerator<string, void> {
+  for await (const { folder, names } of new Walk(root, filter).runs()) {
+    for (const name of names) {
+      filter.signal?.throwIfAborted()
+      yield folder.key + name
+    }
+  }
 }
 
 /** The folders just below the prefix that hold an object, in key order. */
 export async function* listFolders(
   root: StoreRoot,
-  { prefix, signal }: ListFilter,
-): AsyncGenerator<string, void> {
-  signal?.throwIfAborted()
-  const { folder } = splitPrefix(prefix)
-  await root.assertExists()
-  const path = join(root.path, folder)
-  if ((await root.resolveInside(path, folder)) === undefined) return
-  for (const entry of await entriesOf(root, { key: folder, path })) {
-    signal?.throwIfAborted()
-    if (!entry.key.startsWith(prefix) || !isFolder(entry)) continue
-    if (await holdsObject(root, entry, [], signal)) yield entry.key
-  }
-}
-
-async function* walk(
-  root: StoreRoot,
-  folder: Entry,
   filter: ListFilter,
-  links: readonly string[],
-): AsyncGenerator<ObjectInfo, void> {
-  let files: Entry[] = []
-  for (const entry of await entriesOf(root, folder, (key) => isWanted(key, filter))) {
-    if (!isFolder(entry)) {
-      files.push(entry)
-      if (files.length < AHEAD) continue
-    }
-    yield* infosOf(root, files, filter)
-    files = []
-    if (isFolder(entry) && !entersCycle(entry, links)) {
-      yield* walk(root, entry, filter, deeper(entry, links))
-    }
-  }
-  yield* infosOf(root, files, filter)
-  filter.signal?.throwIfAborted()
+): AsyncGenerator<string, void> {
+  yield* new Walk(root, filter).folders()
 }
 
-async function* infosOf(
-  root: StoreRoot,
-  files: readonly Entry[],
-  { signal }: ListFilter,
-): AsyncGenerator<ObjectInfo, void> {
-  for (const info of await Promise.all(files.map((file) => infoOf(root, file)))) {
-    signal?.throwIfAborted()
-    if (info !== undefined) yield info
+/** A folder that is being walked through. */
+interface Level {
+  readonly folder: Folder
+  /** In key order: a folder sorts as its name with the slash. */
+  readonly names: Iterator<string, void>
+  /** The real paths of folders that are reached through a link, by name. */
+  readonly links: ReadonlyMap<string, string>
+}
+
+class Walk {
+  readonly #root: StoreRoot
+  readonly #filter: ListFilter
+  readonly #slice: Slice
+
+  constructor(root: StoreRoot, filter: ListFilter) {
+    this.#root = root
+    this.#filter = filter
+    this.#slice = new Slice(filter.signal)
+  }
+
+  async *runs(): AsyncGenerator<Run, void> {
+    const top = this.#start()
+    const levels = top ? [await this.#open(top, (key) => isWanted(key, this.#filter))] : []
+    for (let level = levels.at(-1); level; level = levels.at(-1)) {
+      const { files, subfolder } = nextRun(level)
+      if (files.length > 0) {
+        yield { folder: level.folder, names: files }
+        await this.#slice.spend(files.length)
+      }
+      if (subfolder !== undefined) {
+        const folder = enter(level, subfolder)
+        if (folder) levels.push(await this.#open(folder, (key) => isWanted(key, this.#filter)))
+      } else if (files.length < RUN_LENGTH) {
+        levels.pop()
+      }
+    }
+    this.#filter.signal?.throwIfAborted()
+  }
+
+  async *folders(): AsyncGenerator<string, void> {
+    const { prefix } = this.#filter
+    const top = this.#start()
+    if (!top) return
+    const level = await this.#open(top, (key) => key.endsWith('/') && key.startsWith(prefix))
+    for (let name = level.names.next(); !name.done; name = level.names.next()) {
+      const folder = enter(level, name.value)
+      if (folder && (await this.#holdsObject(folder))) yield folder.key
+    }
+  }
+
+  /** The folder that the listing starts at; `undefined` where there is none. */
+  #start(): Folder | undefined {
+    this.#filter.signal?.throwIfAborted()
+    const { folder: key } = splitPrefix(this.#filter.prefix)
+    const links = [this.#root.real()]
+    const path = join(this.#root.path, key)
+    return this.#root.resolveInside(path, key) === undefined ? undefined : { key, path, links }
+  }
+
+  async #open(folder: Folder, isWanted: (key: string) => boolean): Promise<Level> {
+    const names = new NameList()
+    const links = new Map<string, string>()
+    await this.#read(folder, (dirent) => {
+      const kind = kindOf(dirent) ?? kindOfLink(this.#root, folder, dirent)
+      if (kind === undefined) return
+      const name = kind === 'file' ? dirent.name : `${dirent.name}/`
+      const key = folder.key + name
+      if (isHidden(key) || !isWanted(key)) return
+      names.add(name)
+      if (typeof kind === 'object') links.set(name, kind.real)
+    })
+    return { folder, names: names.sorted()[Symbol.iterator](), links }
+  }
+
+  /** Gives each entry of a directory to `visit`, until that returns true. A missing one has none. */
+  async #read({ path }: Folder, visit: (dirent: Dirent) => boolean | void): Promise<void> {
+    const stats = unlessMissing(() => lstatSync(path))
+    if (!stats) return
+    if (stats.isDirectory() && stats.size <= SMALL_DIRECTORY_BYTES) {
+      const entries = unlessMissing(() => readdirSync(path, { withFileTypes: true })) ?? []
+      entries.some(visit)
+      await this.#slice.spend(1 + entries.length)
+      return
+    }
+    const directory = unlessMissing(() => opendirSync(path, { bufferSize: READ_AT_ONCE }))
+    try {
+      for (let dirent = directory?.readSync(); dirent; dirent = directory?.readSync()) {
+        if (visit(dirent)) return
+        await this.#slice.spend(1)
+      }
+    } finally {
+      directory?.closeSync()
+    }
+  }
+
+  async #holdsObject(folder: Folder): Promise<boolean> {
+    // The quick look: a folder of a million blobs need not be read whole to see that it has one.
+    let hasFile = false
+    await this.#read(folder, (dirent) => {
+      hasFile = kindOf(dirent) === 'file' && !isHidden(folder.key + dirent.name)
+      return hasFile
+    })
+    if (hasFile) return true
+    const level = await this.#open(folder, () => true)
+    for (let name = level.names.next(); !name.done; name = level.names.next()) {
+      if (!name.value.endsWith('/')) return true
+      const subfolder = enter(level, name.value)
+      if (subfolder && (await this.#holdsObject(subfolder))) return true
+    }
+    return false
+  }
+}
+
+/** The next files of a level, and the folder that follows them, or neither at its end. */
+function nextRun({ names }: Level): { readonly files: string[]; readonly subfolder?: string } {
+  const files: string[] = []
+  while (files.length < RUN_LENGTH) {
+    const next = names.next()
+    if (next.done) break
+    if (next.value.endsWith('/')) return { files, subfolder: next.value }
+    files.push(next.value)
+  }
+  return { files }
+}
+
+/** The folder of that name; `undefined` for a link to one that the walk is in already. */
+function enter({ folder, links }: Level, name: string): Folder | undefined {
+  const real = links.get(name)
+  if (real !== undefined && folder.links.includes(real)) return undefined
+  return {
+    key: folder.key + name,
+    path: join(folder.path, name.slice(0, -1)),
+    links: real === undefined ? folder.links : [...folder.links, real],
   }
 }
 
@@ -100,40 +215,6 @@ function isWanted(key: string, { prefix, startAfter }: ListFilter): boolean {
   if (!key.startsWith(prefix)) return false
   if (startAfter === undefined || compareKeys(key, startAfter) > 0) return true
   return key.endsWith('/') && startAfter.startsWith(key)
-}
-
-/** The wanted entries of a folder in key order: a folder sorts as its name with the slash. */
-async function entriesOf(
-  root: StoreRoot,
-  folder: Entry,
-  wants: (key: string) => boolean = () => true,
-): Promise<Iterable<Entry>> {
-  const names = new NameList()
-  const links = new Map<string, string>()
-  const directory = await opendir(folder.path, { bufferSize: READ_AT_ONCE }).catch(
-    ignoring('ENOENT', 'ENOTDIR'),
-  )
-  for await (const dirent of directory ?? []) {
-    const kind = kindOf(dirent) ?? (await kindOfLink(root, folder, dirent))
-    if (kind === undefined) continue
-    const name = kind === 'file' ? dirent.name : `${dirent.name}/`
-    const key = folder.key + name
-    if (isHidden(key) || !wants(key)) continue
-    names.add(name)
-    if (typeof kind === 'object') links.set(name, kind.real)
-  }
-  return toEntries(folder, names, links)
-}
-
-function* toEntries(
-  folder: Entry,
-  names: NameList,
-  links: ReadonlyMap<string, string>,
-): Generator<Entry, void> {
-  for (const name of names.sorted()) {
-    const path = join(folder.path, name.endsWith('/') ? name.slice(0, -1) : name)
-    yield { key: folder.key + name, path, real: links.get(name) }
-  }
 }
 
 /** A folder behind a link has its real path. */
@@ -147,70 +228,21 @@ function kindOf(dirent: Dirent): Kind | undefined {
   return dirent.isDirectory() ? 'folder' : undefined
 }
 
-async function kindOfLink(
-  root: StoreRoot,
-  folder: Entry,
-  dirent: Dirent,
-): Promise<Kind | undefined> {
+function kindOfLink(root: StoreRoot, folder: Folder, dirent: Dirent): Kind | undefined {
   if (!dirent.isSymbolicLink() || !isComponent(dirent.name)) return undefined
-  // A link that leads out of the store is FORBIDDEN, not missing: who collects garbage must know
-  // that it does not see everything.
+  // A link that leads out of the store is FORBIDDEN, not missing: the collector must know that it
+  // does not see everything.
   const path = join(folder.path, dirent.name)
-  const real = await root.resolveInside(path, folder.key + dirent.name)
-  const stats = real === undefined ? undefined : await lstat(real).catch(ignoring('ENOENT'))
+  const real = root.resolveInside(path, folder.key + dirent.name)
+  const stats = real === undefined ? undefined : unlessMissing(() => lstatSync(real))
   if (real === undefined || stats === undefined) return undefined
   if (stats.isDirectory()) return { real }
   return stats.isFile() ? 'file' : undefined
 }
 
-async function infoOf(root: StoreRoot, { key, path }: Entry): Promise<ObjectInfo | undefined> {
-  let stats: BigIntStats | undefined
-  try {
-    stats = await lstat(path, { bigint: true })
-  } catch (error) {
-    // It vanished since the directory was read.
-    if (errnoOf(error) === 'ENOENT' || errnoOf(error) === 'ENOTDIR') return undefined
-    throw error
-  }
-  if (stats.isSymbolicLink()) stats = await root.stat(key)
+/** `undefined` for what vanished since the directory was read. */
+function infoOf(root: StoreRoot, key: string, path: string): ObjectInfo | undefined {
+  let stats = unlessMissing(() => lstatSync(path, { bigint: true, throwIfNoEntry: false }))
+  if (stats?.isSymbolicLink()) stats = root.stat(key)
   return stats?.isFile() ? toObjectInfo(key, stats) : undefined
-}
-
-async function holdsObject(
-  root: StoreRoot,
-  folder: Entry,
-  links: readonly string[],
-  signal: AbortSignal | undefined,
-): Promise<boolean> {
-  signal?.throwIfAborted()
-  if (await holdsFile(folder)) return true
-  for (const entry of await entriesOf(root, folder)) {
-    if (!isFolder(entry)) return true
-    if (entersCycle(entry, links)) continue
-    if (await holdsObject(root, entry, deeper(entry, links), signal)) return true
-  }
-  return false
-}
-
-/** The quick look: a folder of a million blobs need not be read whole to see that it has one. */
-async function holdsFile({ key, path }: Entry): Promise<boolean> {
-  const directory = await opendir(path).catch(ignoring('ENOENT', 'ENOTDIR'))
-  if (directory === undefined) return false
-  for await (const dirent of directory) {
-    if (dirent.isFile() && isComponent(dirent.name) && !isHidden(key + dirent.name)) return true
-  }
-  return false
-}
-
-function isFolder({ key }: Entry): boolean {
-  return key.endsWith('/')
-}
-
-/** A link to a folder that this walk went through by a link already. */
-function entersCycle({ real }: Entry, links: readonly string[]): boolean {
-  return real !== undefined && links.includes(real)
-}
-
-function deeper({ real }: Entry, links: readonly string[]): readonly string[] {
-  return real === undefined ? links : [...links, real]
 }

@@ -14,9 +14,9 @@ import {
   type StorageBackend,
 } from '@s3lo/core/plugin'
 import type { Readable } from 'node:stream'
-import { toLocalError, translating } from './errors.ts'
-import { FileBody } from './file-body.ts'
-import { listFolders, listObjects } from './list-keys.ts'
+import { toLocalError, translatingNow } from './errors.ts'
+import { fileBody } from './file-body.ts'
+import { listFolders, listKeys, listObjects } from './list-keys.ts'
 import { toObjectInfo } from './object-info.ts'
 import { openObject } from './open-object.ts'
 import { StoreRoot } from './store-root.ts'
@@ -52,22 +52,18 @@ export class LocalBackend implements StorageBackend {
 
   async head(key: string, { signal }: CallOptions = {}): Promise<ObjectInfo | undefined> {
     signal?.throwIfAborted()
-    const stats = await translating(this.#name(key), () => this.#root.stat(key))
+    const stats = translatingNow(this.#name(key), () => this.#root.stat(key))
     return stats && toObjectInfo(key, stats)
   }
 
   async get(key: string, { range, signal }: GetOptions = {}): Promise<ObjectBody> {
     signal?.throwIfAborted()
     assertRange(range)
-    const { handle, stats } = await openObject(this.#root, key)
-    if (signal?.aborted) {
-      await handle.close()
-      throw signal.reason
-    }
+    const { fd, stats } = openObject(this.#root, key)
     const info = toObjectInfo(key, stats)
     const start = range?.start ?? 0
     const end = Math.min(range?.end ?? info.size, info.size)
-    return { info, body: new FileBody(handle, { start, end, name: this.#name(key), signal }) }
+    return { info, body: fileBody(fd, { start, end, name: this.#name(key), signal }) }
   }
 
   /** A hard link, where the file is on the store's own file system. */
@@ -110,6 +106,17 @@ export class LocalBackend implements StorageBackend {
     }
   }
 
+  async *listKeys(
+    prefix: string,
+    { startAfter, signal }: ListOptions = {},
+  ): AsyncGenerator<string, void> {
+    try {
+      yield* listKeys(this.#root, { prefix, startAfter, signal })
+    } catch (error) {
+      throw toLocalError(error, this.#name(prefix))
+    }
+  }
+
   async *listPrefixes(prefix: string, { signal }: CallOptions = {}): AsyncGenerator<string, void> {
     try {
       yield* listFolders(this.#root, { prefix, signal })
@@ -144,7 +151,7 @@ export class LocalBackend implements StorageBackend {
     signal?.throwIfAborted()
     const { diagnoseFolder } = await import('./diagnose.ts')
     try {
-      yield* diagnoseFolder(await this.#root.real())
+      yield* diagnoseFolder(this.#root.real())
     } catch (error) {
       throw toLocalError(error, this.#name(''))
     }

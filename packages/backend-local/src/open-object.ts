@@ -1,13 +1,13 @@
 import { S3loError } from '@s3lo/core/plugin'
-import { translating } from './errors.ts'
+import { translatingNow } from './errors.ts'
 import type { StoreRoot } from './store-root.ts'
 
 /** An object's file, open for reading. */
-export type OpenedObject = NonNullable<Awaited<ReturnType<StoreRoot['open']>>>
+export type OpenedObject = NonNullable<ReturnType<StoreRoot['open']>>
 
 /** Opens an object's file. Throws `NOT_FOUND`. */
-export async function openObject(root: StoreRoot, key: string): Promise<OpenedObject> {
-  const opened = await translating(root.name(key), () => root.open(key))
+export function openObject(root: StoreRoot, key: string): OpenedObject {
+  const opened = translatingNow(root.name(key), () => root.open(key))
   if (opened === undefined) throw missing(root, key)
   return opened
 }

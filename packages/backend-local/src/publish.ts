@@ -86,7 +86,7 @@ export async function assertAllowed(
   options.signal?.throwIfAborted()
   assertInTime(root, key, options)
   const { condition } = options
-  const stats = await root.stat(key)
+  const stats = root.stat(key)
   if (condition === undefined) return
   if (condition.kind === 'absent') {
     if (stats !== undefined) throw new S3loError('CONFLICT', `${root.name(key)} exists already`)

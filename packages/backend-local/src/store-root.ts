@@ -1,8 +1,16 @@
-import { constants, type BigIntStats } from 'node:fs'
-import { type FileHandle, lstat, mkdir, open, realpath, rmdir } from 'node:fs/promises'
+import {
+  type BigIntStats,
+  closeSync,
+  constants,
+  fstatSync,
+  lstatSync,
+  openSync,
+  realpathSync,
+} from 'node:fs'
+import { mkdir, rmdir } from 'node:fs/promises'
 import { dirname, join, resolve, sep } from 'node:path'
 import { S3loError } from '@s3lo/core/plugin'
-import { errnoOf, ignoring } from './errors.ts'
+import { errnoOf, ignoring, unlessMissing } from './errors.ts'
 import { componentsOf } from './key-path.ts'
 
 /**
@@ -10,7 +18,7 @@ import { componentsOf } from './key-path.ts'
  * so this keeps a store from leading out of its root; it is no defence against somebody who swaps
  * directories for links at the same moment, and who can write here anyway.
  */
-const READ_FLAGS = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK
+export const READ_FLAGS = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK
 
 /** Deletes may remove an emptied folder between its making and its use, but not for ever. */
 export const ATTEMPTS = 64
@@ -39,36 +47,40 @@ export class StoreRoot {
     return join(this.path, ...componentsOf(key))
   }
 
+  /** The path of the object's file without links; `undefined` when nothing is there. */
+  realPath(key: string): string | undefined {
+    return this.resolveInside(this.locate(key), key)
+  }
+
   /** The file's status, or `undefined` when there is no such object. Throws `FORBIDDEN` outside. */
-  async stat(key: string): Promise<BigIntStats | undefined> {
-    const stats = await this.#lookup(key, (path) => lstat(path, { bigint: true }))
-    if (stats?.isSymbolicLink()) {
-      const target = await this.resolveInside(this.locate(key), key)
-      if (target === undefined) return undefined
-      return ifFile(await missingAsUndefined(lstat(target, { bigint: true })))
-    }
-    return ifFile(stats)
+  stat(key: string): BigIntStats | undefined {
+    const stats = this.#lookup(key, (path) => lstatSync(path, { bigint: true }))
+    if (!stats?.isSymbolicLink()) return ifFile(stats)
+    const target = this.resolveInside(this.locate(key), key)
+    return target === undefined
+      ? undefined
+      : ifFile(unlessMissing(() => lstatSync(target, { bigint: true })))
   }
 
   /** The file open for reading with its status, or `undefined` when there is no such object. */
-  async open(key: string): Promise<{ handle: FileHandle; stats: BigIntStats } | undefined> {
-    const handle = await this.#lookup(key, (path) =>
-      open(path, READ_FLAGS).catch(async (error: unknown) => {
+  open(key: string): { readonly fd: number; readonly stats: BigIntStats } | undefined {
+    const fd = this.#lookup(key, (path) => {
+      try {
+        return openSync(path, READ_FLAGS)
+      } catch (error) {
         if (errnoOf(error) !== 'ELOOP' && errnoOf(error) !== 'EMLINK') throw error
-        const target = await this.resolveInside(path, key)
-        return target === undefined ? undefined : open(target, READ_FLAGS)
-      }),
-    )
-    if (handle === undefined) return undefined
+        const target = this.resolveInside(path, key)
+        return target === undefined ? undefined : openSync(target, READ_FLAGS)
+      }
+    })
+    if (fd === undefined) return undefined
+    let stats: BigIntStats | undefined
     try {
-      const stats = ifFile(await handle.stat({ bigint: true }))
-      if (stats !== undefined) return { handle, stats }
-    } catch (error) {
-      await handle.close()
-      throw error
+      stats = ifFile(fstatSync(fd, { bigint: true }))
+    } finally {
+      if (stats === undefined) closeSync(fd)
     }
-    await handle.close()
-    return undefined
+    return stats && { fd, stats }
   }
 
   /** Makes the directory `folder` (no slash at its end), and gives its parents that gained one. */
@@ -85,7 +97,7 @@ export class StoreRoot {
 
   async #makeFolder(folder: string): Promise<readonly string[]> {
     const path = join(this.path, folder)
-    if ((await this.resolveInside(path, folder)) !== undefined) return []
+    if (this.resolveInside(path, folder) !== undefined) return []
     const changed = await this.#makeRoot()
     let current = this.path
     for (const component of folder.split('/').filter(Boolean)) {
@@ -97,7 +109,7 @@ export class StoreRoot {
       )
       if (made) changed.push(parent)
       // Before anything is made inside: this may be a link that leads elsewhere.
-      else await this.resolveInside(current, folder)
+      else this.resolveInside(current, folder)
     }
     return changed
   }
@@ -117,15 +129,13 @@ export class StoreRoot {
     return current
   }
 
-  /** Throws `NOT_FOUND` unless the root is there: what cannot be looked into is not empty. */
-  async assertExists(): Promise<void> {
-    await this.real()
-  }
-
-  /** The real path of the root. Throws `NOT_FOUND`, or `INVALID_REFERENCE` when it is a file. */
-  async real(): Promise<string> {
-    const real = await missingAsUndefined(realpath(this.path))
-    const stats = real === undefined ? undefined : await missingAsUndefined(lstat(real))
+  /**
+   * The real path of the root. Throws `NOT_FOUND`, since what cannot be looked into is not empty,
+   * and `INVALID_REFERENCE` when it is a file.
+   */
+  real(): string {
+    const real = realPathOf(this.path)
+    const stats = real === undefined ? undefined : unlessMissing(() => lstatSync(real))
     if (real === undefined || stats === undefined) {
       throw new S3loError('NOT_FOUND', `the directory ${this.path} does not exist`, {
         hint: 'check the path; a push makes the directory',
@@ -140,11 +150,9 @@ export class StoreRoot {
   }
 
   /** The real path, `undefined` when nothing is there, `FORBIDDEN` when it is outside the root. */
-  async resolveInside(path: string, key: string): Promise<string | undefined> {
-    const [root, real] = await Promise.all([
-      missingAsUndefined(realpath(this.path)),
-      missingAsUndefined(realpath(path)),
-    ])
+  resolveInside(path: string, key: string): string | undefined {
+    const real = realPathOf(path)
+    const root = real === undefined ? undefined : realPathOf(this.path)
     if (root === undefined || real === undefined) return undefined
     if (isInside(root, real)) return real
     throw new S3loError('FORBIDDEN', `${this.name(key)} leads out of the store`, {
@@ -152,24 +160,21 @@ export class StoreRoot {
     })
   }
 
-  async #lookup<T>(key: string, look: (path: string) => Promise<T>): Promise<T | undefined> {
+  #lookup<T>(key: string, look: (path: string) => T): T | undefined {
     const path = this.locate(key)
-    if ((await this.resolveInside(dirname(path), key)) === undefined) {
-      // The folder is missing, which says nothing unless the root is a directory or missing too.
-      await this.real().catch((error: unknown) => {
-        if (!(error instanceof S3loError && error.code === 'NOT_FOUND')) throw error
-      })
-      await assertShortNames(path)
-      return undefined
-    }
-    return missingAsUndefined(look(path))
+    if (this.resolveInside(dirname(path), key) !== undefined) return unlessMissing(() => look(path))
+    // The folder is missing, which says nothing unless the root is a directory or missing too.
+    if (realPathOf(this.path) !== undefined) this.real()
+    // A name that is too long is a wrong key, whether its folder exists or not.
+    unlessMissing(() => lstatSync(path))
+    return undefined
   }
 
   async #makeRoot(): Promise<string[]> {
     const options = { recursive: true, mode: 0o755 } as const
     const first = await mkdir(this.path, options).catch(async (error: unknown) => {
       // A file in its place has a name of its own.
-      if (errnoOf(error) === 'EEXIST') await this.real()
+      if (errnoOf(error) === 'EEXIST') this.real()
       throw error
     })
     if (first === undefined) return []
@@ -186,15 +191,11 @@ function isInside(root: string, path: string): boolean {
   return path === root || path.startsWith(root.endsWith(sep) ? root : root + sep)
 }
 
-/** A name that is too long is a wrong key, whether its folder exists or not. */
-async function assertShortNames(path: string): Promise<void> {
-  await missingAsUndefined(lstat(path))
-}
-
 function ifFile(stats: BigIntStats | undefined): BigIntStats | undefined {
   return stats?.isFile() ? stats : undefined
 }
 
-function missingAsUndefined<T>(look: Promise<T>): Promise<T | undefined> {
-  return look.catch(ignoring('ENOENT', 'ENOTDIR'))
+/** The path without links; `undefined` where nothing is. */
+function realPathOf(path: string): string | undefined {
+  return unlessMissing(() => realpathSync.native(path))
 }

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { supports } from '@s3lo/core'
 import type { ConformanceSuite } from '../conformance-case.ts'
 import {
   assertSameFacts,
@@ -140,6 +141,25 @@ export const listSuite: ConformanceSuite = {
         assert.deepEqual(await keysOf(backend, 'a b/'), ['a b/c d'])
         assert.deepEqual(await keysOf(backend, 'plus+'), ['plus+sign'])
         assert.deepEqual(await prefixesOf(backend, ''), ['a b/', 'ünï/'])
+      },
+    },
+    {
+      title: 'listKeys gives the keys of list, in order',
+      needs: ['listKeys'],
+      async run({ backend }) {
+        assert.ok(supports(backend, 'listKeys'))
+        await putAll(backend, [...SPECIAL_KEYS, 'dir/a', 'dir/b/c', 'dir-b', 'dir0'])
+        for (const [prefix, startAfter] of [
+          ['', undefined],
+          ['dir', undefined],
+          ['dir/', 'dir/a'],
+        ] as const) {
+          const keys: string[] = []
+          for await (const key of backend.listKeys(prefix, { startAfter })) keys.push(key)
+          const listed: string[] = []
+          for await (const { key } of backend.list(prefix, { startAfter })) listed.push(key)
+          assert.deepEqual(keys, listed)
+        }
       },
     },
     {

@@ -117,6 +117,8 @@ export interface StorageBackend {
   delete(keys: readonly string[], options?: DeadlineOptions): Promise<readonly DeleteFailure[]>
   /** Every object whose key starts with `prefix`, in key order (by UTF-8 bytes). */
   list(prefix: string, options?: ListOptions): AsyncIterable<ObjectInfo>
+  /** The keys of `list`, where they cost less than the facts do. */
+  listKeys?(prefix: string, options?: ListOptions): AsyncIterable<string>
   /** The immediate "folders" below `prefix` (which is empty or ends in `/`), each as `a/b/`, in order. */
   listPrefixes(prefix: string, options?: CallOptions): AsyncIterable<string>
 

@@ -1,7 +1,7 @@
 import type { CallOptions } from '../contract/call-options.ts'
 import { matchesFilter } from '../layout/store-reference.ts'
 import type { StorageBackend } from '../contract/storage-backend.ts'
-import { readLegacyTags, readTagEntries } from '../store/tags.ts'
+import { readLegacyTags, readTagNames } from '../store/tags.ts'
 
 /** An image and its tags, both sorted by bytes; field names are those of `--output json`. */
 export interface ListedImage {
@@ -24,7 +24,7 @@ export async function list(
     if (tags) tags.add(tag)
     else images.set(image, new Set([tag]))
   }
-  for await (const { image, tag } of readTagEntries(backend, filter, options)) add(image, tag)
+  for await (const { image, tag } of readTagNames(backend, filter, options)) add(image, tag)
   for await (const { image, tag } of readLegacyTags(backend, filter, options)) {
     if (matchesFilter(image, filter)) add(image, tag)
   }

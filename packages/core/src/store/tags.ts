@@ -3,6 +3,7 @@ import type { ObjectInfo, StorageBackend } from '../contract/storage-backend.ts'
 import { isReservedName, manifestKey, MANIFESTS_PREFIX } from '../layout/keys.ts'
 import { parseLegacyKey, parseManifestKey, type TagName } from '../layout/parse-key.ts'
 import { FALLBACK_TAG_START, isFallbackTag } from '../oci/fallback-tag.ts'
+import { listKeys } from './list-keys.ts'
 
 /** A tag and the object that publishes it. */
 export interface TagEntry extends TagName {
@@ -18,6 +19,18 @@ export async function* readTagEntries(
   for await (const info of backend.list(MANIFESTS_PREFIX + filter, options)) {
     const name = parseManifestKey(info.key)
     if (name) yield { ...name, info }
+  }
+}
+
+/** The names of {@link readTagEntries}. */
+export async function* readTagNames(
+  backend: StorageBackend,
+  filter: string,
+  options?: CallOptions,
+): AsyncGenerator<TagName> {
+  for await (const key of listKeys(backend, MANIFESTS_PREFIX + filter, options)) {
+    const name = parseManifestKey(key)
+    if (name) yield name
   }
 }
 
@@ -82,7 +95,7 @@ async function* readLegacyFolder(
   folder: string,
   options?: CallOptions,
 ): AsyncGenerator<TagName> {
-  for await (const { key } of backend.list(folder, options)) {
+  for await (const key of listKeys(backend, folder, options)) {
     const parsed = parseLegacyKey(key)
     if (parsed?.kind === 'manifest') yield { image: parsed.image, tag: parsed.tag }
   }
