@@ -86,6 +86,8 @@ export {
   type JsonObject,
   optional,
   parseJson,
+  parseStrictJson,
+  refuseLookalikes,
 } from './oci/json.ts'
 export {
   openRegularFile,

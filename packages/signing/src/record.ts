@@ -1,4 +1,11 @@
-import { asObject, asString, isS3loError, optional, parseJson } from '@s3lo/core/plugin'
+import {
+  asObject,
+  asString,
+  isS3loError,
+  optional,
+  parseStrictJson,
+  refuseLookalikes,
+} from '@s3lo/core/plugin'
 import type { StoreReference } from '@s3lo/core'
 import { decodeBase64, encodeBase64 } from './base64.ts'
 import type { SignatureAlgorithm } from './keys/algorithm.ts'
@@ -21,6 +28,10 @@ export interface SignatureRecord {
   /** RFC 3339, UTC, seconds; anybody can change it. */
   readonly signedAt: string
 }
+
+const MEMBERS = new Set(
+  'schemaVersion digest keyRef keyID algorithm signature payload signedAt'.split(' '),
+)
 
 /** The longest signature that any key makes is RSA's, one of 8192 bits (bytes). */
 const MAX_SIGNATURE = 1024
@@ -77,7 +88,8 @@ export function parseRecord(content: Uint8Array): SignatureRecord | string {
 
 function asRecord(content: Uint8Array): SignatureRecord | string {
   const what = 'the signature record'
-  const record = asObject(parseJson(content, what), what)
+  const record = asObject(parseStrictJson(content, what), what)
+  refuseLookalikes(record, MEMBERS, what)
   const schemaVersion = record['schemaVersion']
   if (schemaVersion !== 1 && schemaVersion !== 2) return `${what} has an unknown schema version`
   const algorithm = asString(record['algorithm'], `${what}.algorithm`)

@@ -1,9 +1,14 @@
 import { isDigest, parseDigest } from './digest.ts'
-import { asArray, asObject, asString, optional, parseJson } from './json.ts'
+import { asArray, asObject, asString, optional, parseStrictJson, refuseLookalikes } from './json.ts'
 import type { Platform } from './platform.ts'
 
 /** The largest image config that is parsed (bytes). Copying one of any size is fine. */
 export const MAX_CONFIG_BYTES = 32 * 1024 * 1024
+
+const CONFIG_MEMBERS = new Set(
+  'architecture os os.version os.features variant rootfs config'.split(' '),
+)
+const ROOTFS_MEMBERS = new Set(['type', 'diff_ids'])
 
 /** What s3lo reads of an image config (OCI image spec v1.1.1, "config"). */
 export interface ImageConfig {
@@ -15,9 +20,11 @@ export interface ImageConfig {
 /** Parses an image config. Throws `INTEGRITY`. */
 export function parseImageConfig(content: Uint8Array, name: string): ImageConfig {
   const path = `image config ${name}`
-  const config = asObject(parseJson(content, path), path)
+  const config = asObject(parseStrictJson(content, path), path)
+  refuseLookalikes(config, CONFIG_MEMBERS, path)
   const variant = optional(config, 'variant', path, asString)
   const rootfs = optional(config, 'rootfs', path, asObject) ?? {}
+  refuseLookalikes(rootfs, ROOTFS_MEMBERS, `${path}.rootfs`)
   const listed = optional(rootfs, 'diff_ids', `${path}.rootfs`, asArray) ?? []
   const diffIds = listed.map((entry, i) => {
     const digest = asString(entry, `${path}.rootfs.diff_ids[${i}]`)

@@ -10,6 +10,8 @@ import {
   type JsonObject,
   optional,
   parseJson,
+  parseStrictJson,
+  refuseLookalikes,
 } from './json.ts'
 import { isIndexMediaType, MEDIA_TYPE } from './media-type.ts'
 import type { Platform } from './platform.ts'
@@ -45,6 +47,17 @@ export interface ImageIndex {
 }
 
 export type Manifest = ImageManifest | ImageIndex
+
+/** What this and other readers take from a document, a descriptor and a platform. */
+const MANIFEST_MEMBERS = new Set(
+  'schemaVersion mediaType artifactType config layers blobs manifests subject annotations'.split(
+    ' ',
+  ),
+)
+const DESCRIPTOR_MEMBERS = new Set(
+  'mediaType artifactType digest size urls annotations data platform'.split(' '),
+)
+const PLATFORM_MEMBERS = new Set('architecture os os.version os.features variant'.split(' '))
 
 /** Content with the descriptor that its bytes have. */
 export function toDocument(content: Uint8Array, mediaType: string): ManifestDocument {
@@ -95,7 +108,8 @@ export function parseManifest(content: Uint8Array, name: string): Manifest {
     )
   }
   const path = `manifest ${name}`
-  const document = asObject(parseJson(content, path), path)
+  const document = asObject(parseStrictJson(content, path), path)
+  refuseLookalikes(document, MANIFEST_MEMBERS, path)
   refuseSchema1(document, path)
   refuseAmbiguous(document, path)
   const index = isIndexObject(document)
@@ -150,6 +164,7 @@ function refuseSchema1(document: JsonObject, path: string): void {
 /** Reads a descriptor. Throws `INTEGRITY`; a digest that cannot be checked is refused here. */
 export function asDescriptor(value: unknown, path: string): Descriptor {
   const object = asObject(value, path)
+  refuseLookalikes(object, DESCRIPTOR_MEMBERS, path)
   const digest = asString(object['digest'], `${path}.digest`)
   if (!isDigest(digest)) parseDigest(digest)
   return {
@@ -169,6 +184,7 @@ function asStrings(value: unknown, path: string): readonly string[] {
 
 function asPlatform(value: unknown, path: string): Platform {
   const object = asObject(value, path)
+  refuseLookalikes(object, PLATFORM_MEMBERS, path)
   const variant = optional(object, 'variant', path, asString)
   return {
     os: optional(object, 'os', path, asString) ?? '',

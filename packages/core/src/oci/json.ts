@@ -15,11 +15,120 @@ function fail(what: string, path: Path): never {
 
 /** Parses foreign JSON. Throws `INTEGRITY` naming the document. */
 export function parseJson(content: Uint8Array, what: string): unknown {
+  return parseText(decode(content, what), what)
+}
+
+/**
+ * Parses foreign JSON that is trusted for what it says: manifests, configs, signatures. Throws
+ * `INTEGRITY` for an object that has a member twice as well: each of two readers could believe
+ * another one.
+ */
+export function parseStrictJson(content: Uint8Array, what: string): unknown {
+  const text = decode(content, what)
+  const value = parseText(text, what)
+  const repeated = repeatedMember(text)
+  if (repeated === undefined) return value
+  throw new S3loError('INTEGRITY', `${what} has the member ${excerpt(repeated)} twice`)
+}
+
+/**
+ * Refuses members that differ from one of `names` by case only. Readers written in Go take them for
+ * it, and others pass over them. Throws `INTEGRITY`.
+ */
+export function refuseLookalikes(object: JsonObject, names: ReadonlySet<string>, path: Path): void {
+  for (const key of Object.keys(object)) {
+    if (!names.has(key) && names.has(folded(key, names))) {
+      throw new S3loError(
+        'INTEGRITY',
+        `${path} has the member ${excerpt(key)}, which some read as another`,
+      )
+    }
+  }
+}
+
+/** The one of `names` that a key differs from by case only; else the key. */
+function folded(key: string, names: ReadonlySet<string>): string {
+  const plain = fold(key)
+  for (const name of names) if (name.length === key.length && fold(name) === plain) return name
+  return key
+}
+
+/** Both ways, as Go folds: `ſ` is an `s` and the sign of Kelvin a `k`. */
+function fold(text: string): string {
+  return text.toUpperCase().toLowerCase()
+}
+
+function excerpt(key: string): string {
+  return JSON.stringify(key.slice(0, 80))
+}
+
+function decode(content: Uint8Array, what: string): string {
   try {
-    return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(content))
+    return new TextDecoder('utf-8', { fatal: true }).decode(content)
   } catch (cause) {
     throw new S3loError('INTEGRITY', `${what} is not JSON`, { cause })
   }
+}
+
+function parseText(text: string, what: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch (cause) {
+    throw new S3loError('INTEGRITY', `${what} is not JSON`, { cause })
+  }
+}
+
+/** The first member that an object of valid JSON has twice. */
+function repeatedMember(text: string): string | undefined {
+  /** The members so far of each object that is open; `undefined` for a list. */
+  const open: (Set<string> | undefined)[] = []
+  let isKey = false
+  for (let at = 0; at < text.length; at++) {
+    switch (text[at]) {
+      case '{':
+        open.push(new Set())
+        isKey = true
+        break
+      case '[':
+        open.push(undefined)
+        isKey = false
+        break
+      case '}':
+      case ']':
+        open.pop()
+        isKey = false
+        break
+      case ',':
+        isKey = open.at(-1) !== undefined
+        break
+      case '"': {
+        const end = endOfString(text, at)
+        if (isKey) {
+          const key = unescaped(text.slice(at, end + 1))
+          if (open.at(-1)?.has(key)) return key
+          open.at(-1)?.add(key)
+          isKey = false
+        }
+        at = end
+      }
+    }
+  }
+  return undefined
+}
+
+/** Where the quote is that ends the string that begins at `start`. */
+function endOfString(text: string, start: number): number {
+  for (let at = start + 1; ; at++) {
+    const end = text.indexOf('"', at)
+    let slashes = 0
+    while (text[end - 1 - slashes] === '\\') slashes++
+    if (end < 0 || slashes % 2 === 0) return end < 0 ? text.length : end
+    at = end
+  }
+}
+
+function unescaped(quoted: string): string {
+  return quoted.includes('\\') ? String(JSON.parse(quoted)) : quoted.slice(1, -1)
 }
 
 export function asObject(value: unknown, path: Path): JsonObject {

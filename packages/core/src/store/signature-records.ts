@@ -2,7 +2,7 @@ import type { CallOptions } from '../contract/call-options.ts'
 import type { ObjectInfo, StorageBackend } from '../contract/storage-backend.ts'
 import { signatureKey, signaturesPrefix } from '../layout/keys.ts'
 import { signerOf } from '../layout/parse-key.ts'
-import { asObject, asString, parseJson } from '../oci/json.ts'
+import { asObject, asString, parseStrictJson } from '../oci/json.ts'
 import type { Reference } from '../oci/reference.ts'
 import { readObject } from './manifests.ts'
 
@@ -90,7 +90,7 @@ export async function readSignatures(
 
 function parseSignatureInfo(content: Uint8Array, key: string): SignatureInfo | undefined {
   try {
-    const record = asObject(parseJson(content, key), key)
+    const record = asObject(parseStrictJson(content, key), key)
     return {
       key_ref: asString(record['keyRef'], `${key}.keyRef`),
       key_id: asString(record['keyID'], `${key}.keyID`),

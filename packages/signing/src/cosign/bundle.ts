@@ -1,5 +1,12 @@
 import { createHash } from 'node:crypto'
-import { asArray, asObject, asString, isS3loError, parseJson } from '@s3lo/core/plugin'
+import {
+  asArray,
+  asObject,
+  asString,
+  isS3loError,
+  parseStrictJson,
+  refuseLookalikes,
+} from '@s3lo/core/plugin'
 import { decodeBase64, encodeBase64 } from '../base64.ts'
 import type { PublicKey } from '../keys/public-key.ts'
 
@@ -11,6 +18,9 @@ export const SIGN_PREDICATE = 'https://sigstore.dev/cosign/sign/v1'
 
 const STATEMENT = 'https://in-toto.io/Statement/v1'
 const PAYLOAD_TYPE = 'application/vnd.in-toto+json'
+
+const ENVELOPE_MEMBERS = new Set(['payload', 'payloadType', 'signatures'])
+const STATEMENT_MEMBERS = new Set(['_type', 'subject', 'predicateType', 'predicate'])
 
 /** The statement (in-toto v1) that an image was signed. */
 export function signStatement(digest: string): Uint8Array {
@@ -65,8 +75,10 @@ export function verifyBundle(content: Uint8Array, key: PublicKey): readonly stri
 
 function verifyEnvelope(content: Uint8Array, key: PublicKey): readonly string[] | string {
   const what = 'the bundle'
-  const bundle = asObject(parseJson(content, what), what)
+  const bundle = asObject(parseStrictJson(content, what), what)
+  refuseLookalikes(bundle, new Set(['dsseEnvelope']), what)
   const envelope = asObject(bundle['dsseEnvelope'], `${what}.dsseEnvelope`)
+  refuseLookalikes(envelope, ENVELOPE_MEMBERS, `${what}.dsseEnvelope`)
   if (envelope['payloadType'] !== PAYLOAD_TYPE) return `${what} is not about an in-toto statement`
   const payload = decodeBase64(asString(envelope['payload'], `${what}.payload`))
   const signatures = asArray(envelope['signatures'], `${what}.signatures`)
@@ -80,7 +92,8 @@ function verifyEnvelope(content: Uint8Array, key: PublicKey): readonly string[] 
 
 function subjectsOf(payload: Uint8Array): readonly string[] | string {
   const what = 'the statement'
-  const statement = asObject(parseJson(payload, what), what)
+  const statement = asObject(parseStrictJson(payload, what), what)
+  refuseLookalikes(statement, STATEMENT_MEMBERS, what)
   if (statement['_type'] !== STATEMENT) return `${what} is of an unknown type`
   if (statement['predicateType'] !== SIGN_PREDICATE) return `${what} is no signature of an image`
   return asArray(statement['subject'], `${what}.subject`).flatMap((subject, i) => {

@@ -1,4 +1,11 @@
-import { asObject, asString, isS3loError, optional, parseJson } from '@s3lo/core/plugin'
+import {
+  asObject,
+  asString,
+  isS3loError,
+  optional,
+  parseStrictJson,
+  refuseLookalikes,
+} from '@s3lo/core/plugin'
 
 /** cosign's media type of a payload in the manifest of a `.sig` tag. */
 export const SIMPLE_SIGNING_TYPE = 'application/vnd.dev.cosign.simplesigning.v1+json'
@@ -39,10 +46,13 @@ export function formatSimpleSigning(
 export function parseSimpleSigning(content: Uint8Array): SimpleSigning | string {
   const what = 'the payload'
   try {
-    const payload = asObject(parseJson(content, what), what)
+    const payload = asObject(parseStrictJson(content, what), what)
+    refuseLookalikes(payload, new Set(['critical', 'optional']), what)
     const critical = asObject(payload['critical'], `${what}.critical`)
+    refuseLookalikes(critical, new Set(['identity', 'image', 'type']), `${what}.critical`)
     if (critical['type'] !== TYPE) return `${what} is not about a container image`
     const image = asObject(critical['image'], `${what}.critical.image`)
+    refuseLookalikes(image, new Set(['docker-manifest-digest']), `${what}.critical.image`)
     const given = optional(payload, 'optional', what, asObject) ?? {}
     const place = given[PLACE]
     const timestamp = given['timestamp']

@@ -1,4 +1,4 @@
-import { asArray, asObject, asString, optional, parseJson, S3loError } from '@s3lo/core'
+import { asArray, asObject, asString, optional, parseStrictJson, S3loError } from '@s3lo/core'
 import { isSameImageName } from './image-name.ts'
 
 /** One image of a docker archive: an element of its `manifest.json`. */
@@ -19,7 +19,7 @@ export function parseDockerManifest(
   archive: string,
 ): readonly ArchivedImage[] {
   const path = `${archive}: ${DOCKER_MANIFEST}`
-  return asArray(parseJson(content, path), path).map((element, i) => {
+  return asArray(parseStrictJson(content, path), path).map((element, i) => {
     const at = `${path}[${i}]`
     const image = asObject(element, at)
     return {

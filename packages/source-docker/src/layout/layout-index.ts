@@ -7,7 +7,7 @@ import {
   isFallbackTag,
   type JsonObject,
   MEDIA_TYPE,
-  parseJson,
+  parseStrictJson,
   type Reference,
   S3loError,
 } from '@s3lo/core'
@@ -24,7 +24,7 @@ export interface LayoutEntry {
 
 /** Reads a layout's `index.json`. Throws `INTEGRITY`. */
 export function parseLayoutIndex(content: Uint8Array, name: string): readonly LayoutEntry[] {
-  return rawEntries(asObject(parseJson(content, pathOf(name)), pathOf(name)), name).map(
+  return rawEntries(asObject(parseStrictJson(content, pathOf(name)), pathOf(name)), name).map(
     (raw, i) => {
       const descriptor = asDescriptor(raw, `${pathOf(name)}.manifests[${i}]`)
       const refName = descriptor.annotations?.[ANNOTATION.refName]
@@ -104,7 +104,7 @@ export function withEntry(
 ): Uint8Array {
   const path = pathOf(name)
   const index: JsonObject = content
-    ? asObject(parseJson(content, path), path)
+    ? asObject(parseStrictJson(content, path), path)
     : { schemaVersion: 2, mediaType: MEDIA_TYPE.ociIndex }
   const kept = rawEntries(index, name).filter((raw) => !isReplaced(asDescriptor(raw, path), entry))
   return Buffer.from(JSON.stringify({ ...index, manifests: [...kept, formatEntry(entry)] }))
