@@ -112,7 +112,7 @@ function assertOneWinner({ outcomes, digest }: Race): void {
   const statuses = outcomes.map(({ status }) => status)
   expect(new Set(statuses), JSON.stringify(outcomes)).toEqual(new Set([0, 73]))
   expect(RACERS[statuses.indexOf(0)]?.image.root.descriptor.digest).toBe(digest)
-  expect(outcomes[statuses.indexOf(73)]?.stderr).toContain('is immutable and exists already')
+  expect(outcomes[statuses.indexOf(73)]?.stderr).toContain('is immutable and names another image')
 }
 
 function assertWarned({ outcomes, digest }: Race): void {

@@ -96,13 +96,16 @@ describe('push', () => {
     )
   })
 
-  it('refuses an immutable tag that exists, before it reads a single blob', async () => {
+  it('refuses to change an immutable tag, before it reads a single blob', async () => {
     await immutable()
     await world.host.push('fix:app:v1', 'mem://b/app:v1')
+    const before = await keys(bucket)
+    world.images['app:v1'] = arm64
     await expect(world.host.push('fix:app:v1', 'mem://b/app:v1')).rejects.toMatchObject({
       code: 'CONFLICT',
       message: expect.stringContaining('immutable'),
     })
+    expect(await keys(bucket)).toEqual(before)
     await world.host.push('fix:app:v1', 'mem://b/app:v2')
   })
 

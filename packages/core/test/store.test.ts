@@ -168,8 +168,10 @@ describe('writing a store', () => {
   it('lets exactly one of many create-only tags through', async () => {
     const backend = new MemoryBackend()
     const outcomes = await Promise.allSettled(
-      Array.from({ length: 20 }, () =>
-        new ImageStore(backend).tag(image.root, tag, { createOnly: true }),
+      Array.from({ length: 20 }, (__, i) =>
+        new ImageStore(backend).tag(imageFixture({ layers: [`${i}`] }).root, tag, {
+          createOnly: true,
+        }),
       ),
     )
     const lost = outcomes.filter(({ status }) => status === 'rejected')

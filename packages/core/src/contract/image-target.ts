@@ -7,7 +7,10 @@ import type { ImageSource } from './image-source.ts'
 import type { ProgressOptions } from './progress.ts'
 
 export interface TagOptions extends CallOptions, ProgressOptions {
-  /** Publish only when no such tag exists; one that does is a `CONFLICT`. */
+  /**
+   * Publish only when no such tag exists; one that names another manifest is a `CONFLICT`. One that
+   * names this very manifest may be one, or a success that changes nothing.
+   */
   readonly createOnly?: boolean | undefined
   /**
    * Publish only while the tag's object still has this etag; another one is a `CONFLICT`. A store

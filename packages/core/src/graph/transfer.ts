@@ -21,6 +21,11 @@ import { TargetSink } from './target-sink.ts'
 export interface TransferRequest extends CallOptions, ProgressOptions {
   readonly selection: Selection
   readonly concurrency?: number | undefined
+  /**
+   * Told what is about to be published before any of it is moved; `undefined` where a stream does
+   * not tell beforehand and the target's present image is not it. What throws here prevents it.
+   */
+  readonly admit?: ((root: Descriptor | undefined) => void) | undefined
   /** Runs when everything is in place and before the tag is written: what throws here prevents it. */
   readonly beforeTag?: ((plan: GraphPlan, target: TargetEnd['target']) => Promise<void>) | undefined
   /** How the tag is written, once the plan is known. */
@@ -102,6 +107,7 @@ export async function planTransfer(
   }
   const sourceRoot = await readRoot(source, reference, request)
   const root = await selectRoot(source, sourceRoot, request.selection, request)
+  request.admit?.(root.descriptor)
   const plan = await planGraph(source, root, request)
   const missing: Descriptor[] = []
   await forEachConcurrent(
@@ -142,6 +148,7 @@ async function copyInto(
   request: TransferRequest,
 ): Promise<TransferResult> {
   const { sourceRoot, root, plan } = await readImage(source, reference, target, to, request)
+  request.admit?.(root.descriptor)
   tellForeign(plan, request)
   const isThere =
     root === sourceRoot &&
@@ -208,7 +215,9 @@ async function stream(
     platform: singlePlatform(selection),
     allPlatforms: selection.kind === 'all',
   }
-  const present = await presentImage(source, reference, target, to.reference, options)
+  const matching = await matchingImage(source, reference, target, to.reference, options)
+  request.admit?.(matching?.descriptor)
+  const present = matching && (await planWhole(target, matching, options))
   if (present) reportPresent(present.blobs, request)
   const sink = new TargetSink(target, { signal, onProgress })
   const root = present?.root ?? (await source.transfer(reference, sink, options))
@@ -271,19 +280,27 @@ async function firstMissing(
   return missing
 }
 
-/** The target's present image under that tag, when it is what the source has and is whole. */
-async function presentImage(
+/** The target's present image under that tag, when it is what the source has. */
+async function matchingImage(
   source: StreamingSource,
   reference: Reference,
   target: ImageTarget,
   to: Reference,
   options: TransferOptions,
-): Promise<GraphPlan | undefined> {
+): Promise<ManifestDocument | undefined> {
   const reader = readable(target)
   const document = reader && (await readPresent(reader, to, options))
-  if (!document || !(await source.matches(reference, document, options))) return undefined
+  return document && (await source.matches(reference, document, options)) ? document : undefined
+}
+
+/** The plan of an image of the target, or `undefined` where it is not whole. */
+async function planWhole(
+  target: ImageTarget,
+  document: ManifestDocument,
+  options: CallOptions,
+): Promise<GraphPlan | undefined> {
   try {
-    const plan = await planGraph(reader, document, options)
+    const plan = await planGraph(readerOf(target), document, options)
     await target.protect?.(digestsOf(plan), options)
     return (await firstMissing(target, plan, options)) ? undefined : plan
   } catch (error) {

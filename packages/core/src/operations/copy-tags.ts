@@ -168,7 +168,10 @@ async function copyTag(
     const copied = isUnchanged
       ? await syncReferrers(...ends, root, options)
       : await copy(...ends, options)
-    return { ...facts, action, copied }
+    // Of some platforms, only the copy tells that the destination has the same.
+    return copied.digest === present?.digest
+      ? { tag, digest: root.digest, action: 'unchanged', copied }
+      : { ...facts, action, copied }
   } catch (caught) {
     options.signal?.throwIfAborted()
     if (!isS3loError(caught)) throw caught

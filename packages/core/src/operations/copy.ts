@@ -76,7 +76,8 @@ export async function copy(
   const request = {
     ...options,
     selection: toSelection(options.platforms),
-    tagOptions: () => policy ?? {},
+    admit: policy?.admit,
+    tagOptions: () => policy?.options ?? {},
     beforeTag: async (planned: GraphPlan, begun: TargetEnd['target']) => {
       const end = { ...to, target: begun }
       referrersCopied = await carryReferrers(from, end, planned, options)

@@ -43,9 +43,10 @@ export async function push(
     {
       ...options,
       selection: options.allPlatforms ? { kind: 'all' } : { kind: 'choose', platform },
+      admit: policy.admit,
       beforeTag: async ({ root }) => options.beforePublish?.(root, to),
       tagOptions: (planned) => ({
-        ...policy,
+        ...policy.options,
         imageSize: totalSize(planned.blobs.map(({ descriptor }) => descriptor)),
       }),
     },

@@ -2,13 +2,7 @@ import { Readable } from 'node:stream'
 import type { CallOptions } from '../contract/call-options.ts'
 import type { FetchOptions, ImageSource } from '../contract/image-source.ts'
 import type { ImageTarget, TagOptions } from '../contract/image-target.ts'
-import type { ProgressOptions } from '../contract/progress.ts'
-import type {
-  DeadlineOptions,
-  PutOptions,
-  StorageBackend,
-  WriteCondition,
-} from '../contract/storage-backend.ts'
+import type { DeadlineOptions, StorageBackend } from '../contract/storage-backend.ts'
 import {
   type BucketConfig,
   MAX_BUCKET_CONFIG_BYTES,
@@ -22,9 +16,9 @@ import type { ManifestDocument } from '../oci/document.ts'
 import { formatImageName, type Reference } from '../oci/reference.ts'
 import { verified } from '../stream/verify-digest.ts'
 import { BlobStore } from './blobs.ts'
-import { provenGuarantees } from './guarantees.ts'
 import { appendHistory, historyEntry } from './history.ts'
 import { findManifest, readLegacyManifest, readObject, readTagManifest } from './manifests.ts'
+import { putTag } from './put-tag.ts'
 import { ReferrerStore } from './referrers.ts'
 import { StoreWriter } from './store-writer.ts'
 import { readFallbackTags, readTags } from './tags.ts'
@@ -207,11 +201,15 @@ export class ImageStore implements ImageSource, ImageTarget {
     return this.#writing().adopt(root, reference, digests, options)
   }
 
-  /** Publishes the tag with one write of its manifest, then records it in the tag's history. */
+  /**
+   * Publishes the tag with one write of its manifest, then records it in the tag's history. A tag
+   * that is to be created and has this very manifest already is left as it is.
+   */
   async tag(root: ManifestDocument, reference: Reference, options: TagOptions = {}): Promise<void> {
     const { signal, imageSize = 0, forced = false, onProgress } = options
-    await this.#publish(root, reference, options)
+    const isWritten = await this.#publish(root, reference, options)
     this.#roots.set(root.descriptor.digest, root.content)
+    if (!isWritten) return this.#release()
     const now = this.#options.now?.() ?? new Date()
     const entry = historyEntry(now, root.descriptor.digest, imageSize, forced)
     const released = this.#release()
@@ -247,85 +245,13 @@ export class ImageStore implements ImageSource, ImageTarget {
     root: ManifestDocument,
     reference: Reference,
     { signal, ...options }: TagOptions,
-  ): Promise<void> {
-    await this.#writing().publish(
-      root,
-      reference,
-      (guards) => this.#put(root, reference, { ...options, ...guards, signal }),
-      { signal },
-    )
-  }
-
-  /** One write; guarded by the store where it can, else by looking before and after. */
-  async #put(
-    root: ManifestDocument,
-    reference: Reference,
-    { createOnly = false, replaces, onProgress, ...guards }: TagOptions & DeadlineOptions,
-  ): Promise<void> {
-    const key = manifestKey(reference)
-    const { signal, notAfter, onUnanswered } = guards
-    const options = {
-      signal,
-      notAfter,
-      onUnanswered,
-      size: root.content.byteLength,
-      mediaType: root.descriptor.mediaType,
+  ): Promise<boolean> {
+    let isWritten = true
+    const put = async (guards: DeadlineOptions): Promise<void> => {
+      isWritten = await putTag(this.backend, root, reference, { ...options, ...guards, signal })
     }
-    if (!createOnly) {
-      await this.backend.put(key, root.content, {
-        ...options,
-        condition: await this.#whileUnchanged(replaces, { signal }),
-      })
-      return
-    }
-    const { createOnly: isEnforced } = await provenGuarantees(this.backend, { signal })
-    if (!isEnforced) {
-      await this.#publishUnguarded(root, reference, { ...options, onProgress })
-      return
-    }
-    try {
-      await this.backend.put(key, root.content, { ...options, condition: { kind: 'absent' } })
-    } catch (error) {
-      if (isS3loError(error, 'CONFLICT')) throw tagExists(reference, this.name, error)
-      throw error
-    }
-  }
-
-  async #whileUnchanged(
-    etag: string | undefined,
-    options: CallOptions,
-  ): Promise<WriteCondition | undefined> {
-    if (etag === undefined) return undefined
-    const { compareAndSwap } = await provenGuarantees(this.backend, options)
-    return compareAndSwap ? { kind: 'unchanged', etag } : undefined
-  }
-
-  /**
-   * Where the store ignores conditions: look, write, read back. Of two writers at the same moment
-   * the last one wins; the other one learns it unless it looked before that.
-   */
-  async #publishUnguarded(
-    root: ManifestDocument,
-    reference: Reference,
-    { onProgress, ...options }: PutOptions & ProgressOptions,
-  ): Promise<void> {
-    const { signal } = options
-    const name = formatImageName(reference)
-    onProgress?.({
-      type: 'notice',
-      code: 'immutability-not-enforced',
-      message:
-        `${this.name} does not refuse a second write of ${name}: ` +
-        'two pushes at the same moment may both succeed, and the last one stays',
-    })
-    const key = manifestKey(reference)
-    if (await this.backend.head(key, { signal })) throw tagExists(reference, this.name)
-    await this.backend.put(key, root.content, options)
-    const written = await readTagManifest(this.backend, reference, { signal })
-    if (written?.descriptor.digest === root.descriptor.digest) return
-    throw new S3loError('CONFLICT', `another client published ${name} at the same moment`, {
-      hint: `s3lo inspect ${formatStore(this.backend, name)} shows what is there`,
-    })
+    await this.#writing().publish(root, reference, put, { signal })
+    return isWritten
   }
 
   async #readLegacy(
@@ -351,12 +277,3 @@ export class ImageStore implements ImageSource, ImageTarget {
 
 /** Thrown and caught here: a copy that did not happen counts for nothing. */
 const NOT_COPIED = new S3loError('UNSUPPORTED', 'the store cannot copy that itself')
-
-/** The refusal to overwrite an immutable tag. */
-export function tagExists(reference: Reference, store: string, cause?: unknown): S3loError {
-  return new S3loError(
-    'CONFLICT',
-    `tag ${formatImageName(reference)} in ${store} is immutable and exists already`,
-    { hint: 'push a new tag, or pass --force to overwrite it', cause },
-  )
-}
