@@ -70,6 +70,7 @@ async function writePlugin(folder: string, name: string): Promise<void> {
     name: `@s3lo/${name}`,
     version: '0.0.0',
     type: 'module',
+    keywords: ['s3lo-plugin'],
     exports: { './plugin': './plugin.js' },
   }
   const path = join(folder, 'node_modules/@s3lo', name, 'package.json')

@@ -1,18 +1,14 @@
 import type { CommandContribution } from '@s3lo/core/plugin'
 import { type CommandEntry, COMMANDS } from './command-table.ts'
 import {
+  type ArgumentDescription,
   type CommandDescription,
   describeCommand,
   GLOBAL_OPTIONS,
   type OptionDescription,
 } from './describe-command.ts'
+import { ENVIRONMENT, EXIT_STATUSES, type Listed, TRANSPORTS } from './help-topics.ts'
 import { escapeText } from './render/text.ts'
-
-/** The words and the summary of something that help lists. */
-interface Listed {
-  readonly words: string
-  readonly summary: string
-}
 
 /** What `s3lo --help` says; `plugins` are commands that installed plugins bring. */
 export function overview(plugins: readonly CommandContribution[]): string {
@@ -22,7 +18,10 @@ export function overview(plugins: readonly CommandContribution[]): string {
     ['Commands:', ...table(COMMANDS.map(toListed))],
     [...(plugins.length > 0 ? ['Commands of plugins:'] : []), ...table(plugins.map(fromPlugin))],
     ['Options of every command:', ...optionTable([...GLOBAL_OPTIONS, VERSION, HELP])],
-    ['s3lo <command> --help shows the options of a command and examples.'],
+    ['Images and stores:', ...table(TRANSPORTS)],
+    ['Environment:', ...table(ENVIRONMENT)],
+    ['Exit statuses:', ...table(EXIT_STATUSES)],
+    ['s3lo <command> --help shows the arguments and options of a command, and examples.'],
   ])
 }
 
@@ -46,6 +45,9 @@ export async function commandHelp(entry: CommandEntry): Promise<string> {
   return sections([
     [capitalised(description.summary)],
     [`Usage: ${description.usage} [options]`, ...aliases(description)],
+    description.arguments.length > 0
+      ? ['Arguments:', ...table(description.arguments.map(toArgumentRow))]
+      : [],
     ['Options:', ...optionTable(description.options)],
     description.globals.length > 0
       ? ['Options of every command:', ...optionTable(description.globals)]
@@ -54,6 +56,7 @@ export async function commandHelp(entry: CommandEntry): Promise<string> {
       'Examples:',
       ...description.examples.flatMap(([label, line]) => [`  ${label}:`, `    ${line}`]),
     ],
+    ['s3lo --help explains transports, environment variables and exit statuses.'],
   ])
 }
 
@@ -76,6 +79,13 @@ function fromPlugin({ path, summary }: CommandContribution): Listed {
 /** `-o, --output FORMAT`. */
 export function optionWords({ names, value }: OptionDescription): string {
   return `${names.join(', ')}${value === undefined ? '' : ` ${value}`}`
+}
+
+function toArgumentRow({ words, description, values = [] }: ArgumentDescription): Listed {
+  return {
+    words,
+    summary: values.length > 0 ? `${description} of ${values.join(', ')}` : description,
+  }
 }
 
 function optionTable(options: readonly OptionDescription[]): readonly string[] {

@@ -1,10 +1,10 @@
 import { type CommandContribution, S3loError } from '@s3lo/core/plugin'
 import { Cli, type CommandClass } from 'clipanion'
-import { adoptCommand } from './adopt-command.ts'
 import { asksForHelp, optionValue, plainWords } from './arguments.ts'
 import { S3loCommand } from './command.ts'
 import { type CommandEntry, COMMANDS, findEntry } from './command-table.ts'
 import type { S3loContext } from './context.ts'
+import { toEntry } from './contributed-command.ts'
 import { orAbandon } from './interrupt.ts'
 import { withoutOldGroup } from './old-spelling.ts'
 import { print } from './print.ts'
@@ -103,25 +103,6 @@ async function resolveEntry(words: readonly string[], context: S3loContext): Pro
   const group = words.slice(0, 1)
   const known = await groupOfPlugins(group, context)
   throw known.length > 0 && !isGroup(group) ? unknownInGroup(words, known) : unknownCommand(words)
-}
-
-function toEntry(contribution: CommandContribution): CommandEntry {
-  const { path, summary, errorStatus } = contribution
-  return {
-    paths: [path],
-    summary,
-    isForeign: true,
-    errorStatus,
-    async load() {
-      const { default: loaded } = await contribution.load()
-      if (isCommandClass(loaded)) return { default: adoptCommand(loaded) }
-      throw new S3loError('PLUGIN_INCOMPATIBLE', `s3lo ${path.join(' ')} is no command class`)
-    },
-  }
-}
-
-function isCommandClass(value: unknown): value is CommandClass<S3loContext> {
-  return typeof value === 'function' && 'execute' in (value.prototype as object)
 }
 
 /** True when the words are not a command yet but the beginning of some: `s3lo plugin`. */

@@ -1,5 +1,5 @@
-import { spawnSync } from 'node:child_process'
 import { readFile } from 'node:fs/promises'
+import { EXIT_STATUS } from '@s3lo/core/plugin'
 import { beforeAll, describe, expect, it } from 'vitest'
 import { VALUE_OPTIONS } from '../src/arguments.ts'
 import { type CommandEntry, COMMANDS } from '../src/command-table.ts'
@@ -10,7 +10,7 @@ import {
   type OptionDescription,
 } from '../src/describe-command.ts'
 import { optionWords } from '../src/help.ts'
-import { completionScript, SHELLS } from '../src/render/completion.ts'
+import { ENVIRONMENT, EXIT_STATUSES, TRANSPORTS } from '../src/help-topics.ts'
 import { MemoryWorld } from './run-cli.ts'
 
 const world = new MemoryWorld()
@@ -34,6 +34,10 @@ describe.each(entries)('s3lo %s', (name, entry) => {
     const { status, stdout } = await world.run([...name.split(' '), '--help'])
     expect(status).toBe(0)
     expect(stdout).toContain(`Usage: ${description.usage} [options]\n`)
+    for (const { words, description: text } of description.arguments) {
+      expect(text, `${words} is explained`).not.toBe('')
+      expect(stdout).toContain(`  ${words} `)
+    }
     for (const option of description.options) expect(stdout).toContain(`  ${optionWords(option)} `)
     expect(description.examples.length).toBeGreaterThanOrEqual(2)
     expect(description.examples.length).toBeLessThanOrEqual(3)
@@ -44,6 +48,15 @@ describe.each(entries)('s3lo %s', (name, entry) => {
   it('has a page that says the same', () => {
     expect(page).toContain(`# s3lo ${name}\n`)
     expect(page).toContain(`\`\`\`\n${description.usage} [options]\n\`\`\`\n`)
+    const argumentRows = tableRows(page, 'Arguments').map((row) =>
+      row.replaceAll(String.raw`\|`, '|'),
+    )
+    expect(argumentRows).toEqual(
+      description.arguments.map(
+        ({ words, description: text, values }) =>
+          `| \`${words}\` | ${text}${values ? ` of ${values.join(', ')}` : ''} |`,
+      ),
+    )
     expect(tableRows(page, 'Options')).toEqual(description.options.map(toRow))
     expect(page.includes('[options of every command]')).toBe(description.globals.length > 0)
     for (const [label, line] of description.examples)
@@ -63,6 +76,24 @@ describe('the overview', () => {
       expect(page).toContain(`| [${names}](${paths[0].join('-')}.md) | ${summary} |`)
     }
     expect(tableRows(page, 'Options of every command')).toEqual(GLOBAL_OPTIONS.map(toRow))
+  })
+
+  it('explains transports, the environment and exit statuses, as its page does', async () => {
+    const { stdout } = await world.run(['--help'])
+    const page = await readFile(docs('README'), 'utf8')
+    for (const { words, summary } of [...TRANSPORTS, ...ENVIRONMENT, ...EXIT_STATUSES]) {
+      expect(stdout).toContain(words)
+      expect(stdout).toContain(summary)
+    }
+    for (const { words, summary } of ENVIRONMENT) {
+      const names = words.split(', ').map((name) => `\`${name}\``)
+      expect(page).toContain(`| ${names.join(', ')} | ${summary} |`)
+    }
+    for (const { words, summary } of EXIT_STATUSES) {
+      expect(page.replaceAll('`', '')).toContain(`| ${words} | ${summary} |`)
+    }
+    const statuses = new Set(EXIT_STATUSES.flatMap(({ words }) => words.split(', ')))
+    for (const status of Object.values(EXIT_STATUS)) expect(statuses).toContain(String(status))
   })
 
   it('is shown without a command, by --help, -h and help', async () => {
@@ -91,57 +122,6 @@ describe('the overview', () => {
   it('knows which global options take a value', () => {
     const taking = GLOBAL_OPTIONS.filter(({ value }) => value !== undefined)
     expect([...VALUE_OPTIONS].toSorted()).toEqual(taking.flatMap(({ names }) => names).toSorted())
-  })
-})
-
-describe('completion', () => {
-  const hasBash = spawnSync('bash', ['-c', 'true']).status === 0
-
-  it.each(SHELLS)('for %s knows every command and option', async (shell) => {
-    const { status, stdout } = await world.run(['completion', shell])
-    expect(status).toBe(0)
-    for (const { paths } of COMMANDS) {
-      for (const word of paths.flat()) expect(stdout).toContain(word)
-    }
-    for (const [, entry] of entries) {
-      const { options } = await describeCommand(entry)
-      for (const name of options.flatMap(({ names }) => names)) {
-        expect(stdout).toContain(shell === 'fish' ? name.replace(/^-+/, '') : name)
-      }
-    }
-  })
-
-  it('for another shell is refused with the names of those that are known', async () => {
-    const { status, stderr } = await world.run(['completion', 'tcsh'])
-    expect(status).toBe(64)
-    expect(stderr).toContain('hint: shells are bash, zsh, fish, powershell\n')
-  })
-
-  it.runIf(hasBash).each([
-    [
-      ['s3lo', 'pu'],
-      ['push', 'pull'],
-    ],
-    [
-      ['s3lo', 'plugin', ''],
-      ['list', 'add', 'remove', '-h', '--help'],
-    ],
-    [
-      ['s3lo', 'push', '--pl'],
-      ['--platform', '--plain-http'],
-    ],
-    [['s3lo', '--quiet', 'copy', '--ref'], ['--referrers']],
-    [['s3lo', 'copy', 'a', 'b', '--dest'], ['--dest-endpoint']],
-  ])('in bash completes %j', async (words, expected) => {
-    const descriptions = await Promise.all(COMMANDS.map(describeCommand))
-    const script = completionScript('bash', descriptions, GLOBAL_OPTIONS)
-    const line = words.map((word) => `'${word}'`).join(' ')
-    const run = `COMP_WORDS=(${line}); COMP_CWORD=${words.length - 1}; _s3lo; printf '%s\\n' "\${COMPREPLY[@]}"`
-    const { stdout, stderr } = spawnSync('bash', ['-u', '-c', `${script}\n${run}`], {
-      encoding: 'utf8',
-    })
-    expect(stderr).toBe('')
-    expect(stdout.trimEnd().split('\n').toSorted()).toEqual([...expected].toSorted())
   })
 })
 

@@ -33,6 +33,7 @@ async function writeHangingPlugin(): Promise<void> {
         name: `s3lo-backend-${scheme}`,
         version: '1.0.0',
         type: 'module',
+        keywords: ['s3lo-plugin'],
         exports: { './plugin': './plugin.js' },
       }),
     )

@@ -1,5 +1,5 @@
 import type { BlobServiceProperties, ContainerGetPropertiesResponse } from '@azure/storage-blob'
-import type { CallOptions, Finding } from '@s3lo/core/plugin'
+import { type CallOptions, documentationOf, type Finding } from '@s3lo/core/plugin'
 import { RequestError, type Requests, toThrown } from '@s3lo/core/transfer'
 import type { Container } from './container.ts'
 
@@ -44,7 +44,7 @@ function* judgeContainer({
     yield {
       severity: 'problem',
       message: `${kind} keeps every blob of the container: tags cannot be moved or deleted meanwhile`,
-      hint: 'docs/immutability.md says how to keep only what has to be kept',
+      hint: `how to keep only what has to be kept: ${documentationOf('immutability.md')}`,
     }
   }
   if (blobPublicAccess) {

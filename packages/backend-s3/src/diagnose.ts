@@ -6,7 +6,7 @@ import {
   ListBucketIntelligentTieringConfigurationsCommand,
   type S3Client,
 } from '@aws-sdk/client-s3'
-import { type CallOptions, type Finding, isS3loError } from '@s3lo/core/plugin'
+import { type CallOptions, documentationOf, type Finding, isS3loError } from '@s3lo/core/plugin'
 import { RequestError } from '@s3lo/core/transfer'
 import type { S3Service } from './s3-service.ts'
 
@@ -122,7 +122,7 @@ async function checkObjectLock(
     {
       severity: 'notice',
       message: `Object Lock (${Mode}) keeps every version for ${time}: what is deleted frees nothing before that`,
-      hint: 'docs/immutability.md says what that is good for',
+      hint: `what that is good for: ${documentationOf('immutability.md')}`,
     },
   ]
 }

@@ -1,4 +1,4 @@
-import { isS3loError } from '@s3lo/core/plugin'
+import { documentationOf, isS3loError } from '@s3lo/core/plugin'
 import {
   clockSkewMinutes,
   type Failure,
@@ -32,7 +32,7 @@ const EXPIRED: Meaning = {
 const NOT_ALLOWED: Meaning = {
   code: 'FORBIDDEN',
   text: 'the credentials do not allow this',
-  hint: 'docs/backends/s3.md lists the permissions that each command needs',
+  hint: `the permissions that each command needs: ${documentationOf('backends/s3.md')}`,
 }
 const WRONG_CLOCK: Meaning = {
   code: 'UNAUTHORIZED',

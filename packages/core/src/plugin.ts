@@ -35,6 +35,7 @@ export type {
   PolicyVerdict,
 } from './contract/policy-check.ts'
 export type { ProgressEvent, ProgressOptions } from './contract/progress.ts'
+export { documentationOf } from './documentation.ts'
 export type { LoginResult, LogoutResult } from './contract/registry-login.ts'
 export {
   type SbomOptions,

@@ -1,10 +1,11 @@
 import { S3loError } from '@s3lo/core/plugin'
 import { Command, Option } from 'clipanion'
-import { COMMANDS } from '../command-table.ts'
+import { type CommandEntry, COMMANDS } from '../command-table.ts'
 import type { S3loContext } from '../context.ts'
-import { describeCommand, GLOBAL_OPTIONS } from '../describe-command.ts'
+import { type CommandDescription, describeCommand, GLOBAL_OPTIONS } from '../describe-command.ts'
 import { print } from '../print.ts'
-import { completionScript, SHELLS } from '../render/completion.ts'
+import { contributedCommands } from '../contributed-command.ts'
+import { completionScript, SHELLS } from '../render/completion/script.ts'
 
 /** Not an `S3loCommand`: what it prints is a script, whatever the options. */
 export default class CompletionCommand extends Command<S3loContext> {
@@ -28,8 +29,28 @@ export default class CompletionCommand extends Command<S3loContext> {
         hint: `shells are ${SHELLS.join(', ')}`,
       })
     }
-    const commands = await Promise.all(COMMANDS.map(describeCommand))
-    await print(this.context.stdout, completionScript(shell, commands, GLOBAL_OPTIONS))
+    const contributed = await contributedCommands(this.context.plugins)
+    const commands = await Promise.all([
+      ...COMMANDS.map(describeCommand),
+      ...contributed.map(describeIfLoadable),
+    ])
+    await print(
+      this.context.stdout,
+      completionScript(
+        shell,
+        commands.filter((each) => each !== undefined),
+        GLOBAL_OPTIONS,
+      ),
+    )
     return 0
+  }
+}
+
+/** A plugin with a command that cannot be loaded must not take the completion of all others away. */
+async function describeIfLoadable(entry: CommandEntry): Promise<CommandDescription | undefined> {
+  try {
+    return await describeCommand(entry)
+  } catch {
+    return undefined
   }
 }

@@ -4,6 +4,7 @@ import { unknownKeys } from '../config/unknown-keys.ts'
 import { isWellFormed } from '../config/glob.ts'
 import type { CallOptions } from '../contract/call-options.ts'
 import type { Finding, StorageBackend } from '../contract/storage-backend.ts'
+import { documentationOf } from '../documentation.ts'
 import { isS3loError } from '../errors.ts'
 import type { ImageStore } from '../store/image-store.ts'
 import {
@@ -150,7 +151,7 @@ function judgeUnknown(keys: readonly string[]): readonly Finding[] {
     {
       severity: 'notice',
       message: `s3lo.yaml has keys that are no settings and do nothing: ${shown.join(', ')}${more}`,
-      hint: 'check the spelling: docs/commands/config-set.md has the settings',
+      hint: `check the spelling: the settings are in ${documentationOf('commands/config-set.md')}`,
     },
   ]
 }
@@ -188,7 +189,7 @@ function judgeConfig(
     findings.push({
       severity: 'notice',
       message: `immutable tags are kept by clients: ${KEPT[guarantees.create_only]}; other programs can overwrite them`,
-      hint: 'docs/immutability.md shows the settings of the bucket that bind everyone',
+      hint: `settings of the bucket that bind everyone: ${documentationOf('immutability.md')}`,
     })
   }
   return findings

@@ -34,7 +34,8 @@ export default class SignCommand extends Command<CommandContext> {
     required: true,
   })
   schema = Option.String('--schema', {
-    description: 'write a record of schema `N`: 2 (default), bound to bucket, image and tag, or 1',
+    description:
+      'write a record of schema `N`: 2 or 1 (2, the default, is bound to bucket, image and tag)',
   })
   recordOnly = Option.Boolean('--record-only', false, {
     description: "write no signature in cosign's formats beside the record",

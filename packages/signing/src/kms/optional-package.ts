@@ -11,7 +11,7 @@ export async function loadOptional<T>(name: string, load: () => Promise<T>): Pro
     const code = cause instanceof Error && 'code' in cause ? cause.code : undefined
     if (code !== 'ERR_MODULE_NOT_FOUND') throw cause
     throw new S3loError('PLUGIN_NOT_INSTALLED', `keys of this kind need the package ${name}`, {
-      hint: `npm install ${name}, where @s3lo/signing is installed`,
+      hint: `npm install ${name}, where s3lo is installed (with --global where it was installed so)`,
       cause,
     })
   }

@@ -43,7 +43,7 @@ export abstract class BuildCommand extends Command<CommandContext> {
     description: 'leave layers of less than `BYTES` alone (10485760)',
   })
   optimizations = Option.Array('--optimizations', {
-    description: 'apply `NAME`: xattr says of layers that they have no extended attributes',
+    description: 'apply `NAME`: xattr (says of layers that they have no extended attributes)',
   })
   force = Option.Boolean('--force', false, {
     description: 'build again what is there, and overwrite an immutable tag',
