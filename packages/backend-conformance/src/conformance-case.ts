@@ -99,6 +99,7 @@ function isMet(need: Need, backend: StorageBackend, underTest: BackendUnderTest)
     case 'no deadlines':
       return !backend.guarantees.deadlines
     case 'proveGuarantees':
+    case 'now':
     case 'copyFrom':
     case 'touch':
     case 'linkTo':

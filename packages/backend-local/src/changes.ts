@@ -12,7 +12,8 @@ import {
 import { ignoring, toLocalError, translating, translatingNow } from './errors.ts'
 import { fileBody } from './file-body.ts'
 import { writeBody } from './file-writer.ts'
-import { stampNow, toObjectInfo } from './object-info.ts'
+import { stampNow } from './file-time.ts'
+import { toObjectInfo } from './object-info.ts'
 import { missing, openObject } from './open-object.ts'
 import {
   assertAllowed,
@@ -43,6 +44,9 @@ export async function putObject(
     await translating(name, () => assertAllowed(root, key, change))
     const staged = await StagedFile.create(root, name)
     try {
+      if (change.notAfter !== undefined) {
+        await translating(name, async () => assertInTime(root, key, await staged.created(), change))
+      }
       await writeBody(staged.handle, body, { ...change, name })
       return await translating(name, () => publish(root, staged, key, change))
     } finally {
@@ -141,12 +145,11 @@ async function removeObject(
   key: string,
   change: ChangeOptions,
 ): Promise<string | undefined> {
-  assertInTime(root, key, change)
   if (root.stat(key) === undefined) return undefined
   const path = root.locate(key)
-  await underLocks(root, key, change, async () => {
+  await underLocks(root, key, change, async (lock) => {
     change.signal?.throwIfAborted()
-    assertInTime(root, key, change)
+    if (change.notAfter !== undefined) assertInTime(root, key, await lock.now(), change)
     if (root.stat(key) !== undefined) await unlink(path).catch(ignoring('ENOENT'))
   })
   return dirname(path)

@@ -1,2 +1,2 @@
-export { LocalBackend, type LocalBackendOptions } from './local-backend.ts'
+export { LocalBackend } from './local-backend.ts'
 export { openBackend } from './open-backend.ts'

@@ -14,18 +14,12 @@ import {
   type StorageBackend,
 } from '@s3lo/core/plugin'
 import type { Readable } from 'node:stream'
-import { toLocalError, translatingNow } from './errors.ts'
+import { toLocalError, translating, translatingNow } from './errors.ts'
 import { fileBody } from './file-body.ts'
 import { listFolders, listKeys, listObjects } from './list-keys.ts'
 import { toObjectInfo } from './object-info.ts'
 import { openObject } from './open-object.ts'
 import { StoreRoot } from './store-root.ts'
-
-/** What a {@link LocalBackend} can be made with. */
-export interface LocalBackendOptions {
-  /** The clock that deadlines are judged by. */
-  readonly now?: (() => Date) | undefined
-}
 
 /**
  * A plain directory as a bucket: the key is the path below it. Puts are atomic and durable, also
@@ -41,13 +35,11 @@ export class LocalBackend implements StorageBackend {
     deadlines: true,
   }
   readonly #root: StoreRoot
-  readonly #now: () => Date
   #sweep: Promise<void> | undefined
 
-  constructor(bucket: string, { now }: LocalBackendOptions = {}) {
+  constructor(bucket: string) {
     this.bucket = bucket
     this.#root = new StoreRoot(bucket)
-    this.#now = now ?? (() => new Date())
   }
 
   async head(key: string, { signal }: CallOptions = {}): Promise<ObjectInfo | undefined> {
@@ -84,7 +76,7 @@ export class LocalBackend implements StorageBackend {
     this.#sweep ??= sweepStaleFiles(this.#root).catch(() => {
       // Only tidiness is lost: the leftovers are swept by the next process that may remove them.
     })
-    return putObject(this.#root, key, body, { ...options, now: this.#now })
+    return putObject(this.#root, key, body, options)
   }
 
   async delete(
@@ -92,7 +84,7 @@ export class LocalBackend implements StorageBackend {
     options: DeadlineOptions = {},
   ): Promise<readonly DeleteFailure[]> {
     const { deleteObjects } = await import('./changes.ts')
-    return deleteObjects(this.#root, keys, { ...options, now: this.#now })
+    return deleteObjects(this.#root, keys, options)
   }
 
   async *list(
@@ -138,12 +130,19 @@ export class LocalBackend implements StorageBackend {
     signal?.throwIfAborted()
     if (!(source instanceof LocalBackend) || source.#root.path !== this.#root.path) return undefined
     const { copyObject } = await import('./changes.ts')
-    return copyObject(this.#root, sourceKey, key, { signal, now: this.#now })
+    return copyObject(this.#root, sourceKey, key, { signal })
   }
 
   async touch(key: string, { signal }: CallOptions = {}): Promise<ObjectInfo> {
     const { touchObject } = await import('./changes.ts')
-    return touchObject(this.#root, key, { signal, now: this.#now })
+    return touchObject(this.#root, key, { signal })
+  }
+
+  /** The file system's time. `undefined` for a folder that no s3lo has written to, or that is read-only. */
+  async now({ signal }: CallOptions = {}): Promise<Date | undefined> {
+    signal?.throwIfAborted()
+    const { timeByNewFile } = await import('./file-time.ts')
+    return translating(this.#name(''), () => timeByNewFile(this.#root))
   }
 
   /** Remarks on the disk: its space, and whether it is another machine's. */

@@ -1,8 +1,9 @@
 import { mkdir, readdir, rename, rm, rmdir, stat, unlink, writeFile } from 'node:fs/promises'
-import { dirname, join } from 'node:path'
+import { basename, dirname, join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { S3loError } from '@s3lo/core/plugin'
 import { errnoOf, ignoring } from './errors.ts'
+import { timeByFile } from './file-time.ts'
 import { LOCKS, STAGING } from './key-path.ts'
 import { newOwnedName, ownerState, parseOwner } from './process-identity.ts'
 import type { StoreRoot } from './store-root.ts'
@@ -12,6 +13,12 @@ const PATIENCE_MS = 30_000
 const LONGEST_PAUSE_MS = 50
 /** Against two machines that share a name and an id: see `ownerState`. */
 const REBOOTED_AFTER_MS = 60_000
+
+/** A lock while it is held. */
+export interface HeldLock {
+  /** The present time by the file system's clock. Throws where the lock was removed by hand. */
+  now(): Promise<Date>
+}
 
 /**
  * Runs `action` while no other process (or call of this one) holds the lock `name`, which must not
@@ -30,7 +37,7 @@ export async function withLock<T>(
   root: StoreRoot,
   name: string,
   signal: AbortSignal | undefined,
-  action: () => Promise<T>,
+  action: (lock: HeldLock) => Promise<T>,
 ): Promise<T> {
   await Promise.all([root.ensureFolder(LOCKS), root.ensureFolder(STAGING)])
   const directory = join(
@@ -40,7 +47,7 @@ export async function withLock<T>(
   )
   const owner = await take(root, directory, name, signal)
   try {
-    return await action()
+    return await action({ now: () => timeByFile(join(directory, owner)) })
   } finally {
     await release(directory, owner)
   }
@@ -60,7 +67,7 @@ async function take(
     const giveUpAt = performance.now() + PATIENCE_MS
     for (let pause = 1; !(await renamed(prepared, directory)); pause *= 2) {
       signal?.throwIfAborted()
-      if (await breakStale(directory)) continue
+      if (await breakStale(directory, join(prepared, owner))) continue
       if (performance.now() > giveUpAt) throw await heldError(directory, name)
       await wait(Math.min(pause, LONGEST_PAUSE_MS) * (0.5 + Math.random() / 2), signal)
     }
@@ -89,12 +96,12 @@ async function release(directory: string, owner: string): Promise<void> {
   await removeEmpty(directory)
 }
 
-/** Removes the files of dead owners; true when the lock may be free now. */
-async function breakStale(directory: string): Promise<boolean> {
+/** Removes the files of dead owners; true when the lock may be free now. `own` is a file of ours. */
+async function breakStale(directory: string, own: string): Promise<boolean> {
   const holders = await holdersOf(directory)
   let free = true
   for (const holder of holders) {
-    if (await isStale(directory, holder)) {
+    if (await isStale(join(directory, holder), own)) {
       await unlink(join(directory, holder)).catch(ignoring('ENOENT'))
     } else {
       free = false
@@ -103,11 +110,12 @@ async function breakStale(directory: string): Promise<boolean> {
   return free
 }
 
-async function isStale(directory: string, holder: string): Promise<boolean> {
-  const state = await ownerState(holder)
+async function isStale(holder: string, own: string): Promise<boolean> {
+  const state = await ownerState(basename(holder))
   if (state !== 'rebooted') return state === 'dead'
-  const stats = await stat(join(directory, holder)).catch(ignoring('ENOENT'))
-  return stats !== undefined && Date.now() - stats.mtimeMs > REBOOTED_AFTER_MS
+  const stats = await stat(holder).catch(ignoring('ENOENT'))
+  if (stats === undefined) return false
+  return (await timeByFile(own)).getTime() - stats.mtimeMs > REBOOTED_AFTER_MS
 }
 
 async function holdersOf(directory: string): Promise<readonly string[]> {

@@ -1,11 +1,10 @@
 import type { BigIntStats } from 'node:fs'
-import type { FileHandle } from 'node:fs/promises'
 import type { ObjectInfo } from '@s3lo/core/plugin'
 
 /**
  * A file's facts. The etag is inode, size and modification time.
  *
- * Every put makes a new file, and {@link stampNow} gives it a time of its own, so an inode number
+ * Every put makes a new file, and `stampNow` gives it a time of its own, so an inode number
  * that is used again cannot repeat an etag. A writer in place (the Go program truncates and
  * writes) keeps the inode but moves the time; only two writes of equal size within one tick of an
  * old kernel's clock would look alike. The change time is left out on purpose: it moves when a
@@ -19,16 +18,4 @@ export function toObjectInfo(key: string, { ino, size, mtimeNs }: BigIntStats): 
     etag: [ino, size, mtimeNs].map((number) => number.toString(36)).join('-'),
     lastModified: new Date(Number(mtimeNs / 1_000_000n)),
   }
-}
-
-/**
- * Dates an open file now, to the microsecond. The file system's own clock may tick only every few
- * milliseconds, in which several versions of a small object can follow each other.
- */
-export async function stampNow(handle: FileHandle): Promise<void> {
-  // The wall clock counts milliseconds. The steady clock of the host tells moments within one
-  // apart, in every process alike.
-  const microseconds = Number((process.hrtime.bigint() / 1000n) % 1000n)
-  const seconds = Date.now() / 1000 + microseconds / 1_000_000
-  await handle.utimes(seconds, seconds)
 }

@@ -2,16 +2,14 @@ import { link, lstat, open, rename, rmdir, unlink } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { type ObjectInfo, type PutOptions, S3loError } from '@s3lo/core/plugin'
 import { errnoOf, ignoring } from './errors.ts'
-import { withLock } from './lock.ts'
-import { stampNow, toObjectInfo } from './object-info.ts'
+import { type HeldLock, withLock } from './lock.ts'
+import { stampNow } from './file-time.ts'
+import { toObjectInfo } from './object-info.ts'
 import type { StagedFile } from './staged-file.ts'
 import { ATTEMPTS, type StoreRoot } from './store-root.ts'
 
 /** What has to hold at the moment of a change. */
-export interface ChangeOptions extends Pick<PutOptions, 'condition' | 'notAfter' | 'signal'> {
-  /** The clock that deadlines are judged by. */
-  readonly now: () => Date
-}
+export type ChangeOptions = Pick<PutOptions, 'condition' | 'notAfter' | 'signal'>
 
 /**
  * Gives a staged file its key, or throws and leaves everything as it was: `CONFLICT` when the
@@ -32,7 +30,7 @@ export async function publish(
   const changed = new Set<string>([dirname(path)])
   await underLocks(root, key, options, async () => {
     await assertAllowed(root, key, options)
-    await stampNow(staged.handle)
+    assertInTime(root, key, await stampNow(staged.handle), options)
     for (let attempt = 1; ; attempt += 1) {
       for (const directory of await root.ensureFolder(folderOf(key))) changed.add(directory)
       options.signal?.throwIfAborted()
@@ -60,7 +58,7 @@ export async function underLocks<T>(
   root: StoreRoot,
   key: string,
   { notAfter, signal }: ChangeOptions,
-  change: () => Promise<T>,
+  change: (lock: HeldLock) => Promise<T>,
 ): Promise<T> {
   const locked = (): Promise<T> => withLock(root, `object ${key}`, signal, change)
   if (notAfter === undefined) return locked()
@@ -70,21 +68,24 @@ export async function underLocks<T>(
   return withLock(root, 'deadlines', signal, locked)
 }
 
-/** Throws `FORBIDDEN` after the deadline. */
-export function assertInTime(root: StoreRoot, key: string, options: ChangeOptions): void {
-  const { notAfter, now } = options
-  if (notAfter === undefined || now() <= notAfter) return
+/** Throws `FORBIDDEN` when `now`, by the file system's clock, is after the deadline. */
+export function assertInTime(
+  root: StoreRoot,
+  key: string,
+  now: Date,
+  { notAfter }: ChangeOptions,
+): void {
+  if (notAfter === undefined || now <= notAfter) return
   throw new S3loError('FORBIDDEN', `the deadline for ${root.name(key)} has passed`)
 }
 
-/** Throws what a put would throw now, for the deadline and the condition. */
+/** Throws what a put would throw now, for the condition. */
 export async function assertAllowed(
   root: StoreRoot,
   key: string,
   options: ChangeOptions,
 ): Promise<void> {
   options.signal?.throwIfAborted()
-  assertInTime(root, key, options)
   const { condition } = options
   const stats = root.stat(key)
   if (condition === undefined) return

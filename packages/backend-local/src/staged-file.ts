@@ -46,6 +46,11 @@ export class StagedFile {
     })
   }
 
+  /** When the file was made, by the file system's clock: to be asked before anything is written. */
+  async created(): Promise<Date> {
+    return (await this.handle.stat()).mtime
+  }
+
   /** Closes the file, and removes it unless it was renamed away. */
   async discard(): Promise<void> {
     await this.handle.close()

@@ -1,6 +1,7 @@
 import { readdir, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { ignoring } from './errors.ts'
+import { timeByNewFile } from './file-time.ts'
 import { STAGING } from './key-path.ts'
 import { ownerState } from './process-identity.ts'
 import type { StoreRoot } from './store-root.ts'
@@ -18,11 +19,13 @@ const ABANDONED_AFTER_MS = 24 * 3_600_000
  */
 export async function sweepStaleFiles(root: StoreRoot): Promise<void> {
   const staging = join(root.path, STAGING)
+  const now = await timeByNewFile(root)
+  if (now === undefined) return
   for (const name of (await readdir(staging).catch(ignoring('ENOENT'))) ?? []) {
     const path = join(staging, name)
     const stats = await stat(path).catch(ignoring('ENOENT'))
     if (stats === undefined) continue
-    const age = Date.now() - stats.mtimeMs
+    const age = now.getTime() - stats.mtimeMs
     if (age < DEAD_AFTER_MS || !(await isLeftover(name, age))) continue
     await rm(path, { recursive: true, force: true })
   }

@@ -19,7 +19,7 @@ import { Readable } from 'node:stream'
 import { buffer } from 'node:stream/consumers'
 import { fileURLToPath } from 'node:url'
 import { type ErrorCode, isS3loError } from '@s3lo/core'
-import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { toLocalError } from '../src/errors.ts'
 import { writeBody } from '../src/file-writer.ts'
 import { LocalBackend, openBackend } from '../src/index.ts'
@@ -279,14 +279,47 @@ describe('what a put leaves', () => {
   })
 
   it('refuses a put whose deadline passes while its body streams', async () => {
-    let now = new Date('2026-01-01T00:00:00Z')
-    const clocked = new LocalBackend(root, { now: () => now })
-    const notAfter = new Date('2026-01-01T00:10:00Z')
-    const body = endingWith(() => (now = new Date('2026-01-01T00:11:00Z')))
-    await expectCode(clocked.put('key', body, { notAfter }), 'FORBIDDEN')
-    expect(await clocked.head('key')).toBeUndefined()
-    await clocked.close()
+    const { lastModified } = await backend.put('clock', Buffer.from('tick'))
+    const notAfter = new Date(lastModified.getTime() + 100)
+    const body = Readable.from(
+      (async function* () {
+        yield Buffer.from('a')
+        while ((await backend.put('clock', Buffer.from('tick'))).lastModified <= notAfter);
+        yield Buffer.from('b')
+      })(),
+    )
+    await expectCode(backend.put('key', body, { notAfter }), 'FORBIDDEN')
+    expect(await backend.head('key')).toBeUndefined()
   })
+
+  it.each([-1, 1])(
+    'dates and judges by the file system beside a clock that is %i day off',
+    async (days) => {
+      const before = await backend.put('before', Buffer.from('x'))
+      const real = Date.now
+      vi.spyOn(Date, 'now').mockImplementation(() => real() + days * 24 * 3_600_000)
+      try {
+        const put = await backend.put('key', Buffer.from('x'))
+        const touched = await backend.touch('before')
+        const now = (await backend.now()) ?? new Date(0)
+        for (const { lastModified } of [put, touched, { lastModified: now }]) {
+          const age = lastModified.getTime() - before.lastModified.getTime()
+          expect(age).toBeGreaterThanOrEqual(0)
+          expect(age).toBeLessThan(3_600_000)
+        }
+        const soon = { notAfter: new Date(now.getTime() + 3_600_000) }
+        const late = { notAfter: new Date(now.getTime() - 3_600_000) }
+        await backend.put('key', Buffer.from('y'), soon)
+        await expectCode(backend.put('key', Buffer.from('z'), late), 'FORBIDDEN')
+        expect((await backend.delete(['key'], late)).map(({ error }) => error.code)).toEqual([
+          'FORBIDDEN',
+        ])
+        expect(await backend.delete(['key'], soon)).toEqual([])
+      } finally {
+        vi.restoreAllMocks()
+      }
+    },
+  )
 
   it('writes plain files with the mode that the umask leaves', async () => {
     await backend.put('a/b', Buffer.from('x'))
@@ -455,15 +488,6 @@ async function prefixesOf(store: LocalBackend, prefix: string): Promise<string[]
 
 async function read(store: LocalBackend, key: string): Promise<string> {
   return (await buffer((await store.get(key)).body)).toString()
-}
-
-/** A body of a few bytes that calls `action` before it ends. */
-function endingWith(action: () => void): Readable {
-  function* pieces(): Generator<Buffer, void> {
-    yield Buffer.from('content')
-    action()
-  }
-  return Readable.from(pieces(), { objectMode: false })
 }
 
 async function staged(directories = false): Promise<string[]> {

@@ -25,6 +25,22 @@ export const touchSuite: ConformanceSuite = {
       },
     },
     {
+      title: 'now is between the dates of two writes, and writes no object',
+      needs: ['now'],
+      async run({ backend }) {
+        assert.ok(supports(backend, 'now'))
+        const before = await backend.put('key', bytesOf(10))
+        const now = await backend.now()
+        const after = await backend.put('key', bytesOf(10))
+        assert.ok(
+          now === undefined || now >= before.lastModified,
+          'it is earlier than a write before',
+        )
+        assert.ok(now === undefined || now <= after.lastModified, 'it is later than a write after')
+        assert.equal((await Array.fromAsync(backend.list(''))).length, 1)
+      },
+    },
+    {
       title: 'touch leaves the bytes and the size',
       needs: ['touch'],
       async run({ backend }) {

@@ -44,9 +44,9 @@ export interface ImageTarget {
   ): Promise<Descriptor>
   /**
    * The same target for one image, so that several at once keep what they protect apart. To be
-   * closed, which leaves this one open.
+   * closed, which leaves this one open. What it has to say is reported as notices.
    */
-  begin?(): ImageTarget
+  begin?(options?: ProgressOptions): ImageTarget
   /**
    * True when the source is this very place: what its tag names need not be looked for. The digests
    * are protected from then on.

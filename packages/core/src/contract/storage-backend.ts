@@ -129,6 +129,11 @@ export interface StorageBackend {
     key: string,
     options?: CallOptions,
   ): Promise<ObjectInfo | undefined>
+  /**
+   * The store's present time, found without writing an object; `undefined` where that cannot be
+   * done now. Without this method the time is that of an object which is written for it.
+   */
+  now?(options?: CallOptions): Promise<Date | undefined>
   /** Makes `lastModified` now and leaves the bytes. Throws `NOT_FOUND`. */
   touch?(key: string, options?: CallOptions): Promise<ObjectInfo>
   /**

@@ -14,7 +14,7 @@ import {
   type ParticipantOptions,
 } from './participant.ts'
 import { runRound } from './round.ts'
-import { StoreClock } from './store-clock.ts'
+import { peekTime, readTime } from './store-clock.ts'
 
 /** Why an object was deleted, or why garbage stays for now. */
 type Outcome =
@@ -46,7 +46,7 @@ export interface CollectOptions extends ParticipantOptions {
   readonly without?: ((tag: TagName) => boolean) | undefined
   /** Told of every object that no manifest needs, one by one: they may be a million. */
   readonly onObject?: ((object: CollectedObject) => void) | undefined
-  /** This machine's time, for the ages in a dry run, which must not write to read the store's clock. */
+  /** The time that ages in a dry run are judged by; default: the store's, where it tells without a write. */
   readonly now?: (() => number) | undefined
 }
 
@@ -83,14 +83,12 @@ export async function collectGarbage(
   backend: StorageBackend,
   options: CollectOptions = {},
 ): Promise<CollectResult> {
-  const { confirm = false, signal } = options
-  const clock = new StoreClock(backend)
-  try {
-    const now = confirm ? await clock.read({ signal }) : (options.now?.() ?? Date.now())
-    return await new Collector(backend, options, now).run()
-  } finally {
-    if (confirm) await backend.delete(clock.keys())
-  }
+  const { confirm = false, signal, onProgress } = options
+  const call = { signal, onProgress }
+  const now = confirm
+    ? await readTime(backend, call)
+    : (options.now?.() ?? (await peekTime(backend, call)))
+  return new Collector(backend, options, now).run()
 }
 
 class Collector {
@@ -189,6 +187,7 @@ class Collector {
       ttlSeconds: await this.#ttlSeconds(),
       who: this.#options.who ?? defaultWho('collector'),
       signal: this.#options.signal,
+      onProgress: this.#options.onProgress,
     })
     for (const item of deleted) this.#count(item, 'deleted')
     for (const item of pinned) this.#keep('pinned', item)

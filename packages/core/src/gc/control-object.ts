@@ -1,8 +1,10 @@
 import type { CallOptions } from '../contract/call-options.ts'
+import type { ProgressOptions } from '../contract/progress.ts'
 import type { ObjectInfo, StorageBackend } from '../contract/storage-backend.ts'
 import { isS3loError } from '../errors.ts'
 import { asArray, asObject, asString, parseJson } from '../oci/json.ts'
 import { readObject } from '../store/manifests.ts'
+import { noteSkew } from './clock-skew.ts'
 import { controlKey, type ControlKind, controlPrefix, parseControlKey } from './control-key.ts'
 import { NameSet } from './name-set.ts'
 import type { Lifetime } from './steps.ts'
@@ -35,14 +37,15 @@ export interface ControlContent {
   readonly who: string
 }
 
-export interface ControlOptions extends CallOptions {
+export interface ControlOptions extends CallOptions, ProgressOptions {
   /** Seconds; `undefined` where the store enforces no deadlines: it never expires. */
   readonly ttlSeconds: number | undefined
   /** Told of the key before anything is written, for whoever has to remove it whatever happens. */
   readonly onKey?: ((key: string) => void) | undefined
 }
 
-const FENCE_MS = 10 * 365 * 24 * 3_600_000
+/** After every clock, also one that is decades off. */
+const FENCE = Date.UTC(9999, 0)
 
 /**
  * A deadline that only has to be there, far ahead. A store that judges deadlines under a lock (a
@@ -51,7 +54,7 @@ const FENCE_MS = 10 * 365 * 24 * 3_600_000
  * at the clock and his change has finished it: what is dead by that clock is over, not just late.
  */
 export function fence(): Date {
-  return new Date(Date.now() + FENCE_MS)
+  return new Date(FENCE)
 }
 
 /** Writes a pin or round under a new name. Its lifetime is by the date that the store answers with. */
@@ -59,20 +62,23 @@ export async function writeControl(
   backend: StorageBackend,
   kind: ControlKind,
   { names, who }: ControlContent,
-  { ttlSeconds, signal, onKey }: ControlOptions,
+  { ttlSeconds, signal, onKey, onProgress }: ControlOptions,
 ): Promise<ControlObject> {
   const id = process.getBuiltinModule('node:crypto').randomUUID().replaceAll('-', '')
   const key = controlKey(kind, ttlSeconds, id)
   const text = JSON.stringify({ v: 1, kind, id, ttl: ttlSeconds ?? null, names, who })
   const content = new TextEncoder().encode(text)
   onKey?.(key)
+  const from = Date.now()
   const info = await backend.put(key, content, {
     signal,
     ...(ttlSeconds !== undefined && { notAfter: fence() }),
     size: content.byteLength,
     mediaType: 'application/json',
   })
-  return { kind, key, id, ...lifetimeOf(info, ttlSeconds) }
+  const lifetime = lifetimeOf(info, ttlSeconds)
+  noteSkew(backend, lifetime.created, { from, to: Date.now() }, { onProgress })
+  return { kind, key, id, ...lifetime }
 }
 
 /** Every pin or round in the store, whether dead or not; names of control objects tell all but their names. */

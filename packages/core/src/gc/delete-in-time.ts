@@ -2,7 +2,7 @@ import type { CallOptions } from '../contract/call-options.ts'
 import type { DeleteFailure, StorageBackend } from '../contract/storage-backend.ts'
 import { provenGuarantees } from '../store/guarantees.ts'
 import { DEFAULT_TTL_SECONDS } from './participant.ts'
-import { StoreClock } from './store-clock.ts'
+import { readTime } from './store-clock.ts'
 
 /**
  * Deletes the objects that make a tag, under a deadline where the store enforces one: a process
@@ -21,11 +21,6 @@ export async function deleteInTime(
 ): Promise<readonly DeleteFailure[]> {
   const { deadlines } = await provenGuarantees(backend, { signal })
   if (!deadlines) return backend.delete(keys, { signal })
-  const clock = new StoreClock(backend)
-  try {
-    const notAfter = new Date((await clock.read({ signal })) + ttlSeconds * 1000)
-    return await backend.delete(keys, { notAfter, signal })
-  } finally {
-    await backend.delete(clock.keys())
-  }
+  const notAfter = new Date((await readTime(backend, { signal })) + ttlSeconds * 1000)
+  return backend.delete(keys, { notAfter, signal })
 }

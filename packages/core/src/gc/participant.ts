@@ -1,12 +1,13 @@
 import { setTimeout } from 'node:timers/promises'
 import { hostname } from 'node:os'
 import type { CallOptions } from '../contract/call-options.ts'
+import type { ProgressOptions } from '../contract/progress.ts'
 import { type ErrorCode, isS3loError } from '../errors.ts'
 import { type Answer, isDead } from './steps.ts'
 import type { ControlObject } from './control-object.ts'
 
 /** What writers and collectors can be told. */
-export interface ParticipantOptions extends CallOptions {
+export interface ParticipantOptions extends CallOptions, ProgressOptions {
   /** How long a pin or round lives (seconds, default 600). Any value is safe: one too small causes retries. */
   readonly ttlSeconds?: number | undefined
   /** How long after its expiry a pin or round is dead for others (milliseconds, default 300 000). */

@@ -1,3 +1,4 @@
+import type { ProgressOptions } from '../contract/progress.ts'
 import type { DeadlineOptions, DeleteFailure, StorageBackend } from '../contract/storage-backend.ts'
 import type { Collectable } from './collectable.ts'
 import { type ControlObject, listControls, readNames, writeControl } from './control-object.ts'
@@ -9,7 +10,7 @@ import { type Answer, mayDelete, mayRelease } from './steps.ts'
 const KEYS_PER_REQUEST = 1000
 
 /** What a round works with. */
-export interface RoundContext {
+export interface RoundContext extends ProgressOptions {
   readonly backend: StorageBackend
   readonly live: LiveContent
   readonly rule: DeathRule
@@ -35,9 +36,10 @@ export async function runRound(
   candidates: readonly Collectable[],
   context: RoundContext,
 ): Promise<RoundResult> {
-  const { backend, live, ttlSeconds, who, signal } = context
+  const { backend, live, ttlSeconds, who, signal, onProgress } = context
   const names = shorten(candidates.map(({ name }) => name))
-  const round = await writeControl(backend, 'round', { names, who }, { ttlSeconds, signal })
+  const options = { ttlSeconds, signal, onProgress }
+  const round = await writeControl(backend, 'round', { names, who }, options)
   const answers: Answer[] = []
   try {
     const pins = await readPins(round, context)

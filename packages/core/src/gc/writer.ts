@@ -112,7 +112,7 @@ export class Protection {
     this.#has = has
     this.#options = options
     this.#delay = options.delay ?? defaultDelay
-    this.#clock = new StoreClock(backend)
+    this.#clock = new StoreClock(backend, options)
     this.#watch = new RoundWatch(backend, {
       clock: this.#clock,
       rule: {
@@ -229,6 +229,7 @@ export class Protection {
     return writeControl(this.#backend, 'pin', content, {
       ttlSeconds: await this.#ttlSeconds({ signal }),
       signal,
+      onProgress: this.#options.onProgress,
       // Before the answer: an aborted write may have landed, and where nothing expires it would stay.
       onKey: (key) => this.#pinKeys.push(key),
     })

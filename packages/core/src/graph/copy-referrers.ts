@@ -127,7 +127,7 @@ async function copyTagged(
   referrer: Referrer & { readonly tag: string },
   options: CopyReferrersOptions,
 ): Promise<void> {
-  const begun = to.end.begin?.()
+  const begun = to.end.begin?.({ onProgress: options.onProgress })
   try {
     await publishTagged(source, { ...to, end: begun ?? to.end }, referrer, options)
   } finally {

@@ -72,7 +72,7 @@ export async function transferImage(
       { hint: 'copy through a layout folder: first to oci:DIR, then from oci:DIR' },
     )
   }
-  const begun = target.begin?.()
+  const begun = target.begin?.({ onProgress: request.onProgress })
   try {
     return await transferInto(from, begun ?? target, to, request)
   } finally {

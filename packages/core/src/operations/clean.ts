@@ -9,6 +9,7 @@ import {
   type CollectResult,
   DEFAULT_GRACE_MS,
 } from '../gc/collector.ts'
+import { peekTime, readTime } from '../gc/store-clock.ts'
 import { formatStore } from '../layout/format-store.ts'
 import { isFallbackTag } from '../oci/fallback-tag.ts'
 import { deleteDropped } from '../retention/delete-dropped.ts'
@@ -35,7 +36,7 @@ export interface CleanOptions extends CallOptions, ProgressOptions {
   readonly explain?: boolean | undefined
   /** Default: {@link LIST_PRICES}. */
   readonly prices?: Prices | undefined
-  /** The clock of this machine, that tags age by. */
+  /** The time that tags age by; default: the store's. */
   readonly now?: (() => number) | undefined
   /** Seconds a round lives, and milliseconds until what has expired counts as dead: for tests. */
   readonly protocol?: Pick<CollectOptions, 'ttlSeconds' | 'marginMs' | 'delay'> | undefined
@@ -142,10 +143,11 @@ const NO_PLAN: RetentionPlan = { images: [], evaluated: 0, skippedImmutable: 0 }
 async function planTags(
   store: ImageStore,
   filter: string,
-  { config, graceMs = DEFAULT_GRACE_MS, now: clock = Date.now, signal }: CleanOptions,
+  { config, graceMs = DEFAULT_GRACE_MS, confirm, now: clock, signal, onProgress }: CleanOptions,
 ): Promise<RetentionPlan> {
   const rules = config ?? (await store.config({ signal }))
-  const now = clock()
+  const readNow = confirm ? readTime : peekTime
+  const now = clock?.() ?? (await readNow(store.backend, { signal, onProgress }))
   const tags = await readDatedTags(store.backend, filter, {
     now,
     isWanted: ({ image, tag }) => isJudged(rules, image) && !isFallbackTag(tag),
@@ -160,7 +162,7 @@ async function collect(
   options: CleanOptions,
   hooks: Pick<CollectOptions, 'without' | 'onObject'>,
 ): Promise<CollectResult> {
-  const { confirm, graceMs, ignore, ended, now, protocol, signal } = options
+  const { confirm, graceMs, ignore, ended, now, protocol, signal, onProgress } = options
   const result = await collectGarbage(backend, {
     ...protocol,
     ...hooks,
@@ -170,6 +172,7 @@ async function collect(
     ended: new Set(ended),
     now,
     signal,
+    onProgress,
   })
   if (result.legacyTrace) {
     const message =

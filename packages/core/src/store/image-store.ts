@@ -2,6 +2,7 @@ import { Readable } from 'node:stream'
 import type { CallOptions } from '../contract/call-options.ts'
 import type { FetchOptions, ImageSource } from '../contract/image-source.ts'
 import type { ImageTarget, TagOptions } from '../contract/image-target.ts'
+import type { ProgressOptions } from '../contract/progress.ts'
 import type { DeadlineOptions, StorageBackend } from '../contract/storage-backend.ts'
 import {
   type BucketConfig,
@@ -25,7 +26,7 @@ import { readFallbackTags, readTags } from './tags.ts'
 import { formatStore } from '../layout/format-store.ts'
 
 export interface ImageStoreOptions {
-  /** The clock that history entries are dated by. */
+  /** The clock that history entries are dated by; default: the store's, by the date of the tag. */
   readonly now?: (() => Date) | undefined
   /** How long pins live and how waiting for a collector is done. */
   readonly protection?: ProtectionOptions | undefined
@@ -118,8 +119,9 @@ export class ImageStore implements ImageSource, ImageTarget {
   }
 
   /** The same store for one publication: what it pins is kept apart. Its close leaves the store open. */
-  begin(): ImageStore {
-    const store = new ImageStore(this.backend, this.#options)
+  begin({ onProgress }: ProgressOptions = {}): ImageStore {
+    const protection = { ...this.#options.protection, onProgress }
+    const store = new ImageStore(this.backend, { ...this.#options, protection })
     store.#ownsBackend = false
     return store
   }
@@ -207,10 +209,10 @@ export class ImageStore implements ImageSource, ImageTarget {
    */
   async tag(root: ManifestDocument, reference: Reference, options: TagOptions = {}): Promise<void> {
     const { signal, imageSize = 0, forced = false, onProgress } = options
-    const isWritten = await this.#publish(root, reference, options)
+    const { isWritten, at } = await this.#publish(root, reference, options)
     this.#roots.set(root.descriptor.digest, root.content)
     if (!isWritten) return this.#release()
-    const now = this.#options.now?.() ?? new Date()
+    const now = this.#options.now?.() ?? at ?? new Date()
     const entry = historyEntry(now, root.descriptor.digest, imageSize, forced)
     const released = this.#release()
     try {
@@ -241,17 +243,21 @@ export class ImageStore implements ImageSource, ImageTarget {
     await writer?.release()
   }
 
+  /** `at` is by the store's clock, and `undefined` where the write got no answer. */
   async #publish(
     root: ManifestDocument,
     reference: Reference,
     { signal, ...options }: TagOptions,
-  ): Promise<boolean> {
-    let isWritten = true
+  ): Promise<{ readonly isWritten: boolean; readonly at?: Date | undefined }> {
+    let published: { readonly isWritten: boolean; readonly at?: Date | undefined } = {
+      isWritten: true,
+    }
     const put = async (guards: DeadlineOptions): Promise<void> => {
-      isWritten = await putTag(this.backend, root, reference, { ...options, ...guards, signal })
+      const info = await putTag(this.backend, root, reference, { ...options, ...guards, signal })
+      published = { isWritten: info !== undefined, at: info?.lastModified }
     }
     await this.#writing().publish(root, reference, put, { signal })
-    return isWritten
+    return published
   }
 
   async #readLegacy(

@@ -3,6 +3,7 @@ import type { TagOptions } from '../contract/image-target.ts'
 import type { ProgressOptions } from '../contract/progress.ts'
 import type {
   DeadlineOptions,
+  ObjectInfo,
   PutOptions,
   StorageBackend,
   WriteCondition,
@@ -20,14 +21,15 @@ export type PutTagOptions = Omit<TagOptions, 'imageSize' | 'forced'> & DeadlineO
 
 /**
  * Writes the manifest of a tag: one write, guarded by the store where it can, else by looking before
- * and after. False when nothing was written: the tag was to be created, and says the same already.
+ * and after. Gives the object; `undefined` when nothing was written, since the tag was to be created
+ * and says the same already.
  */
 export async function putTag(
   backend: StorageBackend,
   root: ManifestDocument,
   reference: Reference,
   { createOnly = false, replaces, onProgress, ...guards }: PutTagOptions,
-): Promise<boolean> {
+): Promise<ObjectInfo | undefined> {
   const key = manifestKey(reference)
   const { signal, notAfter, onUnanswered } = guards
   const options = {
@@ -39,17 +41,15 @@ export async function putTag(
   }
   if (!createOnly) {
     const condition = await whileUnchanged(backend, replaces, { signal })
-    await backend.put(key, root.content, { ...options, condition })
-    return true
+    return backend.put(key, root.content, { ...options, condition })
   }
   const { createOnly: isEnforced } = await provenGuarantees(backend, { signal })
   if (!isEnforced) return putUnguarded(backend, root, reference, { ...options, onProgress })
   try {
-    await backend.put(key, root.content, { ...options, condition: { kind: 'absent' } })
-    return true
+    return await backend.put(key, root.content, { ...options, condition: { kind: 'absent' } })
   } catch (error) {
     if (!isS3loError(error, 'CONFLICT')) throw error
-    if (await publishes(backend, root, reference, { signal })) return false
+    if (await publishes(backend, root, reference, { signal })) return undefined
     throw tagExists(reference, backend, error)
   }
 }
@@ -106,12 +106,12 @@ async function putUnguarded(
   root: ManifestDocument,
   reference: Reference,
   { onProgress, ...options }: PutOptions & ProgressOptions,
-): Promise<boolean> {
+): Promise<ObjectInfo | undefined> {
   const { signal } = options
   const name = formatImageName(reference)
   const key = manifestKey(reference)
   if (await backend.head(key, { signal })) {
-    if (await publishes(backend, root, reference, { signal })) return false
+    if (await publishes(backend, root, reference, { signal })) return undefined
     throw tagExists(reference, backend)
   }
   onProgress?.({
@@ -121,8 +121,8 @@ async function putUnguarded(
       `${backend.scheme}://${backend.bucket} does not refuse a second write of ${name}: ` +
       'two pushes at the same moment may both succeed, and the last one stays',
   })
-  await backend.put(key, root.content, options)
-  if (await publishes(backend, root, reference, { signal })) return true
+  const info = await backend.put(key, root.content, options)
+  if (await publishes(backend, root, reference, { signal })) return info
   throw new S3loError('CONFLICT', `another client published ${name} at the same moment`, {
     hint: `s3lo inspect ${formatStore(backend, name)} shows what is there`,
   })

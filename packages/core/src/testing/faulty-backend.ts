@@ -57,6 +57,7 @@ export class FaultyBackend implements StorageBackend {
   readonly copyFrom?: NonNullable<StorageBackend['copyFrom']>
   readonly touch?: NonNullable<StorageBackend['touch']>
   readonly presignGet?: NonNullable<StorageBackend['presignGet']>
+  readonly now?: NonNullable<StorageBackend['now']>
   readonly abandonedUploads?: NonNullable<StorageBackend['abandonedUploads']>
   readonly abortUpload?: NonNullable<StorageBackend['abortUpload']>
   readonly diagnose?: NonNullable<StorageBackend['diagnose']>
@@ -70,6 +71,10 @@ export class FaultyBackend implements StorageBackend {
     if (supports(inner, 'proveGuarantees')) {
       this.proveGuarantees = (options?: CallOptions): Promise<BackendGuarantees> =>
         this.#call('proveGuarantees', [''], options, () => inner.proveGuarantees(options))
+    }
+    if (supports(inner, 'now')) {
+      this.now = (options?: CallOptions): Promise<Date | undefined> =>
+        this.#call('now', [''], options, () => inner.now(options))
     }
     if (supports(inner, 'copyFrom')) {
       this.copyFrom = (
