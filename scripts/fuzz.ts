@@ -1,7 +1,8 @@
 /**
  * `pnpm fuzz [SECONDS] [--seed N] [--only TEXT]`: runs what the files `*.fuzz.ts` in the tests of packages
  * export as `properties`, each property for so many seconds (10). Each has a thread of its own, with
- * little memory and watched from outside: a crash, a hang and memory without end are findings.
+ * little memory and watched from outside: a crash, a hang, a run of many seconds and memory without end
+ * are findings.
  */
 import { globSync } from 'node:fs'
 import { basename, join } from 'node:path'
@@ -9,6 +10,9 @@ import { pathToFileURL } from 'node:url'
 import { parseArgs } from 'node:util'
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads'
 import { check, type IRawProperty } from 'fast-check'
+
+type Run = ReturnType<IRawProperty<unknown>['run']>
+type Verdict = Awaited<Run>
 
 /** A property of one file, and how it is run. */
 interface Task {
@@ -28,6 +32,8 @@ const ROOT = join(import.meta.dirname, '..')
 const MEMORY_MB = 512
 /** Loading, shrinking and a busy machine; what takes longer hangs. */
 const GRACE_SECONDS = 30
+/** What one run may take: inputs are small, so that a longer one is an input that costs out of proportion. */
+const RUN_SECONDS = 5
 
 if (isMainThread) process.exitCode = await main()
 else parentPort?.postMessage(await runHere(workerData as Task), [])
@@ -85,7 +91,7 @@ function runApart(task: Task): Promise<Outcome> {
 async function runHere({ file, name, seconds, seed }: Task): Promise<Outcome> {
   const property = (await propertiesOf(file))[name]
   if (!property) throw new Error(`${file} has no ${name}`)
-  const details = await check(property, {
+  const details = await check(inTime(property), {
     seed,
     numRuns: Number.MAX_SAFE_INTEGER,
     interruptAfterTimeLimit: seconds * 1000,
@@ -96,6 +102,29 @@ async function runHere({ file, name, seconds, seed }: Task): Promise<Outcome> {
   const { counterexample, counterexamplePath, errorInstance } = details
   const shown = JSON.stringify(counterexample)?.slice(0, 2000)
   return { runs, report: `${String(errorInstance)}\nfor ${shown}\npath ${counterexamplePath}` }
+}
+
+/** The property, of which a run that takes too long is a finding like any other. */
+function inTime(property: IRawProperty<unknown>): IRawProperty<unknown> {
+  const judge = (begun: number, verdict: Verdict): Verdict => {
+    const seconds = (performance.now() - begun) / 1000
+    if (verdict !== null || seconds <= RUN_SECONDS) return verdict
+    return { error: new Error(`took ${seconds.toFixed(1)} s, more than ${RUN_SECONDS}`) }
+  }
+  const run = (value: unknown): Run => {
+    const begun = performance.now()
+    const verdict = property.run(value)
+    return verdict instanceof Promise
+      ? verdict.then((settled) => judge(begun, settled))
+      : judge(begun, verdict)
+  }
+  return new Proxy(property, {
+    get: (target, key): unknown => {
+      if (key === 'run') return run
+      const member: unknown = Reflect.get(target, key, target)
+      return typeof member === 'function' ? member.bind(target) : member
+    },
+  })
 }
 
 async function propertiesOf(

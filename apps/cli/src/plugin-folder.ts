@@ -1,6 +1,6 @@
-import { chmod, mkdir, rm, writeFile } from 'node:fs/promises'
+import { chmod, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { isS3loError, readOptionalFile, S3loError } from '@s3lo/core/plugin'
+import { isS3loError, makeFolder, readOptionalFile, S3loError } from '@s3lo/core/plugin'
 import { npm, type NpmOptions } from './npm.ts'
 
 /** What npm knows about a folder, in the order in which it is put back. */
@@ -34,7 +34,7 @@ export async function changeFolder<T>(options: NpmOptions, change: () => Promise
 
 /** Makes the folder the user's alone: what lies in it runs with the user's rights. */
 async function makePrivate(folder: string): Promise<void> {
-  await mkdir(folder, { recursive: true, mode: 0o700 })
+  await makeFolder(folder, { mode: 0o700 })
   await chmod(folder, 0o700)
 }
 

@@ -1,5 +1,6 @@
-import { mkdir, rename, writeFile } from 'node:fs/promises'
+import { rename, writeFile } from 'node:fs/promises'
 import { dirname } from 'node:path'
+import { makeFolder } from '@s3lo/core/plugin'
 import {
   asArray,
   asObject,
@@ -40,7 +41,7 @@ export async function readPluginList(env: Environment): Promise<readonly string[
 /** Replaces the list, whole or not at all. */
 export async function writePluginList(env: Environment, names: readonly string[]): Promise<void> {
   const path = pluginListFile(env)
-  await mkdir(dirname(path), { recursive: true })
+  await makeFolder(dirname(path))
   const temporary = `${path}.${process.pid}`
   const plugins = [...new Set(names)].toSorted((a, b) => (a < b ? -1 : 1))
   await writeFile(temporary, `${JSON.stringify({ plugins }, null, 2)}\n`)

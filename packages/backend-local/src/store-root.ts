@@ -9,7 +9,7 @@ import {
 } from 'node:fs'
 import { mkdir, rmdir } from 'node:fs/promises'
 import { dirname, join, resolve, sep } from 'node:path'
-import { S3loError } from '@s3lo/core/plugin'
+import { makeFolder, S3loError } from '@s3lo/core/plugin'
 import { errnoOf, ignoring, unlessMissing } from './errors.ts'
 import { componentsOf } from './key-path.ts'
 
@@ -171,8 +171,7 @@ export class StoreRoot {
   }
 
   async #makeRoot(): Promise<string[]> {
-    const options = { recursive: true, mode: 0o755 } as const
-    const first = await mkdir(this.path, options).catch(async (error: unknown) => {
+    const first = await makeFolder(this.path, { mode: 0o755 }).catch(async (error: unknown) => {
       // A file in its place has a name of its own.
       if (errnoOf(error) === 'EEXIST') this.real()
       throw error

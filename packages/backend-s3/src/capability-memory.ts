@@ -1,8 +1,13 @@
 import { randomUUID } from 'node:crypto'
-import { mkdir, rename, rm, writeFile } from 'node:fs/promises'
+import { rename, rm, writeFile } from 'node:fs/promises'
 import { homedir } from 'node:os'
 import { join } from 'node:path'
-import { type BackendGuarantees, type BackendOptions, readBoundedFile } from '@s3lo/core/plugin'
+import {
+  type BackendGuarantees,
+  type BackendOptions,
+  makeFolder,
+  readBoundedFile,
+} from '@s3lo/core/plugin'
 
 /** How long what was found out about a bucket holds: services are upgraded. */
 const MAX_AGE_MS = 7 * 24 * 3600 * 1000
@@ -46,7 +51,7 @@ export class CapabilityMemory {
     const valid = [...entries].filter(([, entry]) => this.#isValid(entry)).slice(-MOST_ENTRIES)
     const temporary = `${this.#file}.${randomUUID()}`
     try {
-      await mkdir(join(this.#file, '..'), { recursive: true, mode: 0o700 })
+      await makeFolder(join(this.#file, '..'), { mode: 0o700 })
       await writeFile(temporary, JSON.stringify(Object.fromEntries(valid)), { mode: 0o600 })
       await rename(temporary, this.#file)
     } catch {

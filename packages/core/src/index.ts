@@ -62,6 +62,7 @@ export {
 export { formatImageName, type Reference } from './oci/reference.ts'
 export type { SourceEnd, TargetEnd } from './graph/transfer.ts'
 export { type Compression, compressionOf, decompress } from './stream/decompress.ts'
+export { isStandardInput, isStandardOutput } from './files/standard-stream.ts'
 export { readAll } from './stream/read-all.ts'
 export { verified, verifyDigest } from './stream/verify-digest.ts'
 export type { BlobForm } from './store/blobs.ts'

@@ -78,6 +78,7 @@ export {
 } from './errors.ts'
 export { escapeLines, escapeText } from './escape-text.ts'
 export { isRefusal } from './graph/refusal.ts'
+export { makeFolder } from './files/make-folder.ts'
 export {
   asArray,
   asObject,

@@ -1,11 +1,11 @@
 import { createHash } from 'node:crypto'
 import { createReadStream, createWriteStream } from 'node:fs'
-import { chmod, mkdir, mkdtemp, rename, rm } from 'node:fs/promises'
+import { chmod, mkdtemp, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { createGunzip } from 'node:zlib'
-import { type CallOptions, S3loError, toS3loError } from '@s3lo/core/plugin'
+import { type CallOptions, makeFolder, S3loError, toS3loError } from '@s3lo/core/plugin'
 import { extract } from 'tar-stream'
 import { EnvHttpProxyAgent, fetch } from 'undici'
 import { executableName, installFolder } from './find-trivy.ts'
@@ -58,7 +58,7 @@ async function installInto(
   archive: string,
   { env, releases = RELEASES, signal }: InstallOptions,
 ): Promise<string> {
-  await mkdir(folder, { recursive: true })
+  await makeFolder(folder)
   const staging = await mkdtemp(join(folder, '.s3lo-trivy-'))
   const agent = new EnvHttpProxyAgent({
     httpProxy: env['http_proxy'] ?? env['HTTP_PROXY'] ?? '',

@@ -28,7 +28,7 @@ export async function openSource(
   return { source, reference: toReference(name) }
 }
 
-/** Opens `FILE[:name[:tag]]` to write; the name is what `docker load` will call the image. */
+/** Opens `FILE[:name[:tag]]` to write, `-` for the standard output; the name is what `docker load` will call the image. */
 export async function openTarget(text: string, _options: TransportOptions): Promise<OpenedTarget> {
   const { path, name } = parseArchiveLocation(text, TRANSPORT)
   return { target: new ArchiveTarget(path, FORMAT), reference: toReference(name) }

@@ -1,4 +1,5 @@
-import { type ErrorCode, isS3loError, S3loError } from '@s3lo/core'
+import type { FileHandle } from 'node:fs/promises'
+import { type ErrorCode, isS3loError, openRegularFile, S3loError } from '@s3lo/core'
 
 const CODES: Readonly<Record<string, ErrorCode>> = {
   ENOENT: 'NOT_FOUND',
@@ -25,6 +26,15 @@ export function toFileError(error: unknown, name: string): unknown {
     cause: error,
     ...hint,
   })
+}
+
+/** Opens a regular file for reading. Throws `IO` for a pipe or a device, for which it never waits. */
+export async function openFile(path: string, name: string): Promise<FileHandle> {
+  try {
+    return await openRegularFile(path)
+  } catch (error) {
+    throw toFileError((isS3loError(error) && error.cause) || error, name)
+  }
 }
 
 function reason(code: string, error: unknown): string {

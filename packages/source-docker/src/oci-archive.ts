@@ -18,7 +18,7 @@ export async function openSource(
   return { source, reference: toReference(name) }
 }
 
-/** Opens `FILE[:tag]` to write. A tag that is an image name is also the name containerd will list. */
+/** Opens `FILE[:tag]` to write, `-` for the standard output. A tag that is an image name is also the name containerd will list. */
 export async function openTarget(text: string, _options: TransportOptions): Promise<OpenedTarget> {
   const { path, name } = parseArchiveLocation(text, TRANSPORT)
   return { target: new ArchiveTarget(path, FORMAT), reference: toReference(name) }

@@ -142,7 +142,7 @@ describe('tar', () => {
     expect(await codeOf(listStream(await tarWithLinks([['dir/link', target]])))).toBe('INTEGRITY')
   })
 
-  it.each(['3', '4', '6', 'S', 'Z'])('refuses an entry of type %s', async (type) => {
+  it.each(['3', '4', '6', 'Z'])('refuses an entry of type %s', async (type) => {
     const bytes = await member('thing', (header) => header.write(type, 156))
     expect(await codeOf(listStream(bytes))).toBe('INTEGRITY')
   })

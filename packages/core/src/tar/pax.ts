@@ -11,12 +11,19 @@ const SPACE = 0x20
 const EQUALS = 0x3d
 const NEWLINE = 0x0a
 
-/** Reads the body of a PAX header as Go does; the records in byte order of their keys. Throws `INTEGRITY`. */
-export function parsePax(body: Uint8Array): ReadonlyMap<ByteText, ByteText> {
+/**
+ * Reads the body of a PAX header as Go does; the records in byte order of their keys. Throws
+ * `INTEGRITY`. `onRecord` is told of each record before the next one is read, repeated keys too.
+ */
+export function parsePax(
+  body: Uint8Array,
+  onRecord: (bytes: number) => void = () => {},
+): ReadonlyMap<ByteText, ByteText> {
   const records = new Map<ByteText, ByteText>()
   const sparse: ByteText[] = []
   for (let rest = body; rest.length > 0;) {
     const { key, value, length } = parseRecord(rest)
+    onRecord(length)
     if (key === 'GNU.sparse.offset' || key === 'GNU.sparse.numbytes') {
       const expected = sparse.length % 2 === 0 ? 'GNU.sparse.offset' : 'GNU.sparse.numbytes'
       if (key !== expected || value.includes(',')) throw invalidPax()

@@ -170,14 +170,18 @@ export class TarToc {
   #startBody({ flag, size }: TarHeader): void {
     if (size < 0n) throw invalidHeader('a header has a negative size')
     if (size > MAX_SPECIAL_BODY) throw invalidHeader('a PAX or long-name header is over 1 MiB')
+    // What no entry follows is counted too: a long name, and global records.
+    this.#charge(flag === 'x' ? 0 : Number(size))
     this.#bodyFlag = flag
     this.#body = new Uint8Array(Number(size))
     this.#expect('body', Number(size))
   }
 
   #special(): void {
-    if (this.#bodyFlag === 'x') this.#pax = parsePax(this.#body)
-    else if (this.#bodyFlag === 'L') this.#longName = cString(this.#body)
+    if (this.#bodyFlag === 'x') {
+      // Each record costs time, whether or not an entry follows that keeps it.
+      this.#pax = parsePax(this.#body, (bytes) => this.#charge(RECORD_BYTES + bytes))
+    } else if (this.#bodyFlag === 'L') this.#longName = cString(this.#body)
     else if (this.#bodyFlag === 'K') this.#longLink = cString(this.#body)
     this.#body = new Uint8Array()
   }
@@ -193,7 +197,7 @@ export class TarToc {
     if (!type && !this.#isTolerant) {
       throw unsupported(`an entry of type ${JSON.stringify(flag)} (${decodeText(name)})`)
     }
-    this.#charge(name, header)
+    this.#charge(ENTRY_BYTES + name.length + (this.#longLink ?? header.linkname).length)
     const size = exact(integer(pax, 'size') ?? header.size, 'size')
     const content = type === 'reg' || !type ? size : 0
     if (content < 0 || (header.size < 0n && !LINK_FLAG.test(header.flag))) {
@@ -224,11 +228,9 @@ export class TarToc {
     this.#expect('content', content)
   }
 
-  #charge(name: ByteText, { linkname }: TarHeader): void {
-    this.#tocBytes += ENTRY_BYTES + name.length + (this.#longLink ?? linkname).length
-    for (const [key, text] of this.#pax) {
-      this.#tocBytes += RECORD_BYTES + key.length + text.length
-    }
+  /** Counts what metadata costs. Throws `UNSUPPORTED` past {@link MAX_TOC_BYTES}. */
+  #charge(bytes: number): void {
+    this.#tocBytes += bytes
     if (this.#tocBytes <= MAX_TOC_BYTES) return
     throw unsupported(`over ${MAX_TOC_BYTES} bytes of metadata`)
   }

@@ -21,4 +21,19 @@ describe('the metadata of a tar', () => {
     expect(toc.entries[0]?.paxRecords.size).toBe(2184)
     expect(toc.entries.length).toBeGreaterThan(200)
   })
+
+  it.each([
+    ['x', 'records of one key, that no entry keeps', Buffer.from('6 a=b\n'.repeat(1000))],
+    ['g', 'global records', Buffer.alloc(1024 * 1024)],
+    ['L', 'names that are replaced', Buffer.alloc(1024 * 1024)],
+  ])('has a limit for headers of type %s: %s', (type, _, body) => {
+    const header = Buffer.concat([tarHeader('@', { type, size: body.length }), padTar(body)])
+    const toc = new TarToc({ tolerant: true })
+    let pushed = 0
+    const fill = (): void => {
+      for (; pushed < 512 * 1024 * 1024; pushed += body.length) toc.push(header)
+    }
+    expect(fill).toThrow(expect.objectContaining({ code: 'UNSUPPORTED' }))
+    expect(pushed).toBeLessThan(300 * 1024 * 1024)
+  })
 })

@@ -9,7 +9,7 @@ import {
   type StreamingSource,
   type TransferOptions,
 } from '@s3lo/core'
-import { SNIFF_SIZE, sniffForm } from '../image/compression.ts'
+import { archiveCompression, SNIFF_SIZE } from '../image/compression.ts'
 import { finishDockerSave } from '../image/finish-docker-save.ts'
 import { finishLayoutSave } from '../image/finish-layout-save.ts'
 import { readSave, type SavedImage } from '../image/read-save.ts'
@@ -67,9 +67,9 @@ export class ArchiveStreamSource implements StreamingSource {
 
   async #decompressed(input: Readable): Promise<StreamReader> {
     const reader = new StreamReader(input as AsyncIterable<Buffer>, this.name)
-    const form = sniffForm(await reader.peek(SNIFF_SIZE))
-    if (form !== 'gzip' && form !== 'zstd') return reader
-    return new StreamReader(decompress(reader.rest(), form, this.name), this.name)
+    const compression = archiveCompression(await reader.peek(SNIFF_SIZE), this.name)
+    if (compression === undefined) return reader
+    return new StreamReader(decompress(reader.rest(), compression, this.name), this.name)
   }
 }
 

@@ -1,7 +1,9 @@
 import { stat } from 'node:fs/promises'
+import { pipeline } from 'node:stream/promises'
 import {
   type CallOptions,
   type ImageSource,
+  isStandardOutput,
   type ManifestDocument,
   type Reference,
   S3loError,
@@ -26,7 +28,7 @@ export interface ArchiveFormat {
 
 /**
  * An archive file to write: it appears whole under its name, in place of one that was there, or
- * not at all. Equal images give equal files.
+ * not at all; `-` is the standard output. Equal images give equal files.
  */
 export class ArchiveTarget implements StreamingTarget {
   readonly kind = 'streaming'
@@ -50,9 +52,26 @@ export class ArchiveTarget implements StreamingTarget {
     reference: Reference,
     options: CallOptions = {},
   ): Promise<void> {
+    const content = writeTar(this.#format.files(root, source, reference, options), options)
+    if (isStandardOutput(this.#path)) return this.#print(content, options)
     await this.#requireFile()
-    const files = this.#format.files(root, source, reference, options)
-    await writeAtomically(this.#path, writeTar(files, options), options)
+    await writeAtomically(this.#path, content, options)
+  }
+
+  /** What was written stays written: only the reader can tell whether the archive has its end. */
+  async #print(content: AsyncIterable<Uint8Array>, { signal }: CallOptions): Promise<void> {
+    const { stdout } = process
+    if (stdout.isTTY) {
+      throw new S3loError('USAGE', `${this.name} would print the archive to the terminal`, {
+        hint: 'write it to a pipe or a file',
+      })
+    }
+    try {
+      await pipeline(content, stdout, { end: false, ...(signal ? { signal } : {}) })
+    } catch (error) {
+      signal?.throwIfAborted()
+      throw toFileError(error, this.name)
+    }
   }
 
   /** A pipe or a device cannot be replaced by a finished file. */
@@ -63,7 +82,7 @@ export class ArchiveTarget implements StreamingTarget {
     })
     if (!present || present.isFile()) return
     throw new S3loError('UNSUPPORTED', `${this.name} is not a regular file`, {
-      hint: 'write to a file, then send it on',
+      hint: 'write to a file, or to - for the standard output',
     })
   }
 }

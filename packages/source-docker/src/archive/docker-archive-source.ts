@@ -13,7 +13,7 @@ import {
   type Reference,
   S3loError,
 } from '@s3lo/core'
-import { assembleImage, type StoredLayer } from '../image/assemble-image.ts'
+import { assembleImage, requireLayerCount, type StoredLayer } from '../image/assemble-image.ts'
 import { SNIFF_SIZE, sniffForm } from '../image/compression.ts'
 import {
   DOCKER_MANIFEST,
@@ -50,6 +50,7 @@ export class DockerArchiveSource implements ImageSource {
     await this.#sizeOf(image.config)
     const config = await this.#archive.read(image.config, MAX_CONFIG_BYTES, options)
     const { diffIds } = parseImageConfig(config, image.config)
+    requireLayerCount(image.layers.length, diffIds.length, this.name)
     const layers: StoredLayer[] = []
     for (const [i, path] of image.layers.entries()) {
       layers.push(await this.#layer(path, diffIds[i], options))

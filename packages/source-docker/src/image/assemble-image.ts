@@ -22,10 +22,7 @@ export function assembleImage(
 ): ManifestDocument {
   const configDigest = digestOf(config)
   const { diffIds } = parseImageConfig(config, configDigest)
-  if (diffIds.length !== layers.length) {
-    const counts = `${layers.length} layers, the image's config names ${diffIds.length}`
-    throw new S3loError('INTEGRITY', `${archive} has ${counts}`)
-  }
+  requireLayerCount(layers.length, diffIds.length, archive)
   const described = layers.map(({ path, form, digest, size }, i) => {
     const mediaType = layerMediaType(form, path)
     const plain = form !== 'gzip' && form !== 'zstd'
@@ -38,4 +35,14 @@ export function assembleImage(
     return { mediaType, digest, size }
   })
   return buildManifest({ digest: configDigest, size: config.byteLength }, described)
+}
+
+/** More layers than an image that can run has by far; each costs a look into the archive. */
+const MAX_LAYERS = 10_000
+
+/** Throws `INTEGRITY` unless there are as many layers as the config names, and not too many. */
+export function requireLayerCount(layers: number, diffIds: number, archive: string): void {
+  if (layers === diffIds && layers <= MAX_LAYERS) return
+  const counts = `${layers} layers, the image's config names ${diffIds}`
+  throw new S3loError('INTEGRITY', `${archive} has ${counts}`)
 }

@@ -20,6 +20,9 @@ import { type ContentForm, layerMediaType, SNIFF_SIZE, sniffForm } from './compr
 /** All documents that are kept in memory while an archive goes by (bytes). */
 const MAX_DOCUMENTS = 64 * 1024 * 1024
 
+/** The longest file of before Docker 1.10 (bytes): it names images, or describes one. */
+const MAX_LEGACY_FILE = 16 * 1024 * 1024
+
 /** What an archive was found to hold once it has gone by. */
 export interface SavedImage {
   /** For messages. */
@@ -84,7 +87,14 @@ class SaveReader implements SavedImage {
       throw repeated(this.archive, name)
     }
     if (entry.type === 'link') this.links.set(name, entry.target)
-    else if (!LEGACY_FILES.test(name)) await this.#takeFile(entry)
+    else if (LEGACY_FILES.test(name)) this.#passLegacy(entry)
+    else await this.#takeFile(entry)
+  }
+
+  /** Passing over a file costs its decompression. */
+  #passLegacy({ name, size }: File): void {
+    if (size <= MAX_LEGACY_FILE) return
+    throw new S3loError('INTEGRITY', `${this.archive} has a ${name} of ${size} bytes`)
   }
 
   async #takeFile(file: File): Promise<void> {

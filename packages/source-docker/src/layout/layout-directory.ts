@@ -1,8 +1,8 @@
-import { open, realpath } from 'node:fs/promises'
+import { realpath } from 'node:fs/promises'
 import { join, sep } from 'node:path'
 import { Readable } from 'node:stream'
 import { type ByteRange, type CallOptions, readAll, S3loError } from '@s3lo/core'
-import { systemCode, toFileError } from '../file-error.ts'
+import { openFile, systemCode, toFileError } from '../file-error.ts'
 import { abortable } from '../stream/abortable.ts'
 import type { LayoutFiles } from './layout-files.ts'
 
@@ -21,10 +21,9 @@ export class LayoutDirectory implements LayoutFiles {
   async size(path: string): Promise<number | undefined> {
     const file = await this.#locate(path)
     if (file === undefined) return undefined
-    const handle = await this.#open(file)
+    const handle = await openFile(file, this.name)
     try {
-      const stats = await handle.stat()
-      return stats.isFile() ? stats.size : undefined
+      return (await handle.stat()).size
     } finally {
       await handle.close()
     }
@@ -36,7 +35,7 @@ export class LayoutDirectory implements LayoutFiles {
     if (file === undefined) throw new S3loError('NOT_FOUND', `${this.name} has no ${path}`)
     const start = range?.start ?? 0
     if (range?.end !== undefined && range.end <= start) return Readable.from([])
-    const handle = await this.#open(file)
+    const handle = await openFile(file, this.name)
     const end = range?.end === undefined ? {} : { end: range.end - 1 }
     const stream = handle.createReadStream({ start, ...end, highWaterMark: READ_SIZE })
     return abortable(stream, signal)
@@ -47,12 +46,6 @@ export class LayoutDirectory implements LayoutFiles {
   }
 
   async close(): Promise<void> {}
-
-  async #open(file: string): ReturnType<typeof open> {
-    return open(file).catch((error: unknown) => {
-      throw toFileError(error, this.name)
-    })
-  }
 
   async #locate(path: string): Promise<string | undefined> {
     return locateInside(this.#root, path, this.name)

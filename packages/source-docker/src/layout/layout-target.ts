@@ -1,4 +1,3 @@
-import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Readable } from 'node:stream'
 import {
@@ -8,6 +7,7 @@ import {
   Digester,
   type ImageTarget,
   isS3loError,
+  makeFolder,
   type ManifestDocument,
   parseDigest,
   parseJson,
@@ -160,7 +160,7 @@ export class LayoutTarget extends LayoutSource implements ImageTarget {
 
   async #blobFolder(digest: string): Promise<string> {
     const path = `blobs/${parseDigest(digest).algorithm}`
-    await mkdir(join(this.#root, path), { recursive: true }).catch((error: unknown) => {
+    await makeFolder(join(this.#root, path)).catch((error: unknown) => {
       throw toFileError(error, this.name)
     })
     const folder = await locateInside(this.#root, path, this.name)

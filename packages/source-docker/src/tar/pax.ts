@@ -10,20 +10,40 @@ export interface TarExtension {
 
 /** Reads the records of a pax extended header. Throws `INTEGRITY`, or `UNSUPPORTED` for sparse files. */
 export function parsePax(content: Buffer, archive: string): TarExtension {
-  let extension: TarExtension = {}
+  let path: string | undefined
+  let linkPath: string | undefined
+  let size: number | undefined
   for (let at = 0; at < content.length;) {
-    const { key, value, next } = readRecord(content, at, archive)
-    extension = { ...extension, ...meaning(key, value, archive) }
+    const { key, start, next } = readRecord(content, at, archive)
+    if (key.startsWith('GNU.sparse.')) throw sparseFiles(archive)
+    // Other values are not even decoded: a header of a megabyte can hold a hundred thousand.
+    const value = READ.has(key) ? content.toString('utf8', start, next - 1) : ''
+    if (key === 'path') path = value
+    else if (key === 'linkpath') linkPath = value
+    else if (key === 'size') size = parseSize(value, archive)
     at = next
   }
-  return extension
+  return {
+    ...(path === undefined ? {} : { path }),
+    ...(linkPath === undefined ? {} : { linkPath }),
+    ...(size === undefined ? {} : { size }),
+  }
+}
+
+const READ: ReadonlySet<string> = new Set(['path', 'linkpath', 'size'])
+
+/** The error for an archive with sparse files: their content is not what stands in the archive. */
+export function sparseFiles(archive: string): S3loError {
+  return new S3loError('UNSUPPORTED', `${archive} has sparse files`, {
+    hint: 'write the archive without --sparse',
+  })
 }
 
 function readRecord(
   content: Buffer,
   at: number,
   archive: string,
-): { key: string; value: string; next: number } {
+): { key: string; start: number; next: number } {
   const blank = content.indexOf(0x20, at)
   const digits = blank < 0 ? '' : content.toString('latin1', at, blank)
   const next = at + Number(digits)
@@ -34,22 +54,14 @@ function readRecord(
     throw new S3loError('INTEGRITY', `${archive} has a malformed extended header`)
   }
   return {
-    key: content.toString('utf8', blank + 1, equals),
-    value: content.toString('utf8', equals + 1, next - 1),
+    key: content.toString('latin1', blank + 1, equals),
+    start: equals + 1,
     next,
   }
 }
 
-function meaning(key: string, value: string, archive: string): TarExtension {
-  if (key.startsWith('GNU.sparse.')) {
-    throw new S3loError('UNSUPPORTED', `${archive} has sparse files`, {
-      hint: 'write the archive without --sparse',
-    })
-  }
-  if (key === 'path') return { path: value }
-  if (key === 'linkpath') return { linkPath: value }
-  if (key !== 'size') return {}
+function parseSize(value: string, archive: string): number {
   const size = Number(value)
-  if (/^[0-9]+$/.test(value) && Number.isSafeInteger(size)) return { size }
+  if (/^[0-9]+$/.test(value) && Number.isSafeInteger(size)) return size
   throw new S3loError('INTEGRITY', `${archive} has an extended header with an impossible size`)
 }

@@ -1,8 +1,7 @@
-import { type FileHandle, open } from 'node:fs/promises'
+import type { FileHandle } from 'node:fs/promises'
 import type { Readable } from 'node:stream'
 import { type ByteRange, type CallOptions, readAll, S3loError } from '@s3lo/core'
 import { abortable } from '../stream/abortable.ts'
-import { toFileError } from '../file-error.ts'
 import type { LayoutFiles } from '../layout/layout-files.ts'
 import { FileReader } from './byte-reader.ts'
 import { FileRange } from './file-range.ts'
@@ -36,11 +35,15 @@ export class TarIndex implements LayoutFiles {
     this.#links = links
   }
 
-  /** Scans the headers of a regular file. Throws `INTEGRITY` for a hostile or damaged archive. */
-  static async open(path: string, name: string, { signal }: CallOptions = {}): Promise<TarIndex> {
-    const handle = await open(path).catch((error: unknown) => {
-      throw toFileError(error, name)
-    })
+  /**
+   * Scans the headers of a regular file, which is the index's from then on. Throws `INTEGRITY` for
+   * a hostile or damaged archive.
+   */
+  static async read(
+    handle: FileHandle,
+    name: string,
+    { signal }: CallOptions = {},
+  ): Promise<TarIndex> {
     try {
       const files = new Map<string, StoredFile>()
       const links = new Map<string, string>()

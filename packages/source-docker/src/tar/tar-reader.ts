@@ -1,7 +1,7 @@
 import { S3loError } from '@s3lo/core'
 import type { ByteReader } from './byte-reader.ts'
 import { BLOCK_SIZE, parseHeader, type TarHeader } from './header.ts'
-import { parsePax, type TarExtension } from './pax.ts'
+import { parsePax, sparseFiles, type TarExtension } from './pax.ts'
 
 /** One member of an archive. Its content is what the reader gives next. */
 export type TarEntry =
@@ -16,6 +16,10 @@ const TAR_LIMITS = {
   names: 32 * 1024 * 1024,
   /** Bytes of one extended header or long name. */
   extension: 1024 * 1024,
+  /** Bytes of all of them together: an image's files need a hundred each. */
+  extensions: 16 * 1024 * 1024,
+  /** Extended headers of one entry: no writer needs more than a long name, a long link and records. */
+  extensionsOfEntry: 8,
 } as const
 
 /**
@@ -25,9 +29,10 @@ const TAR_LIMITS = {
  * `INTEGRITY` error.
  */
 export async function* readTar(reader: ByteReader, archive: string): AsyncGenerator<TarEntry> {
+  const headers = new HeaderReader(reader, archive)
   let names = 0
   for (let count = 0; ;) {
-    const header = await nextHeader(reader, archive)
+    const header = await headers.next()
     if (!header) return
     count += 1
     names += header.name.length + header.linkName.length
@@ -42,23 +47,49 @@ export async function* readTar(reader: ByteReader, archive: string): AsyncGenera
   }
 }
 
-/** The next real header with what extended headers said about it; `undefined` at the end. */
-async function nextHeader(reader: ByteReader, archive: string): Promise<TarHeader | undefined> {
-  let extension: TarExtension = {}
-  for (let extended = 0; ; extended++) {
-    const block = await reader.peek(BLOCK_SIZE)
-    // Some writers leave out the blocks that end an archive; what is missing then will be missed.
-    if (block.length === 0 && extended === 0 && reader.position > 0) return undefined
-    await reader.skip(BLOCK_SIZE)
-    const header = parseHeader(block, archive)
-    if (!header) return undefined
-    if (!EXTENSIONS.has(header.typeFlag)) return extend(header, extension)
-    if (header.size > TAR_LIMITS.extension || extended >= TAR_LIMITS.entries) {
-      throw new S3loError('INTEGRITY', `${archive} has an extended header of ${header.size} bytes`)
+/** Reads headers with what extended headers say about them. */
+class HeaderReader {
+  readonly #reader: ByteReader
+  readonly #archive: string
+  /** Bytes of extended headers so far. */
+  #extensions = 0
+
+  constructor(reader: ByteReader, archive: string) {
+    this.#reader = reader
+    this.#archive = archive
+  }
+
+  /** The next header of an entry; `undefined` at the end. */
+  async next(): Promise<TarHeader | undefined> {
+    let extension: TarExtension = {}
+    for (let extended = 0; ; extended++) {
+      const block = await this.#reader.peek(BLOCK_SIZE)
+      // Some writers leave out the blocks that end an archive; what is missing then will be missed.
+      if (block.length === 0 && extended === 0 && this.#reader.position > 0) return undefined
+      await this.#reader.skip(BLOCK_SIZE)
+      const header = parseHeader(block, this.#archive)
+      if (!header) return undefined
+      if (!EXTENSIONS.has(header.typeFlag)) return extend(header, extension)
+      if (extended >= TAR_LIMITS.extensionsOfEntry) {
+        throw this.#refused(`more than ${TAR_LIMITS.extensionsOfEntry} extended headers in a row`)
+      }
+      extension = { ...extension, ...(await this.#readExtension(header)) }
     }
-    const content = await read(reader, header.size)
-    await reader.skip(-header.size & (BLOCK_SIZE - 1))
-    extension = { ...extension, ...readExtension(header.typeFlag, content, archive) }
+  }
+
+  async #readExtension({ typeFlag, size }: TarHeader): Promise<TarExtension> {
+    this.#extensions += size
+    if (size > TAR_LIMITS.extension || this.#extensions > TAR_LIMITS.extensions) {
+      throw this.#refused(`${this.#extensions} bytes of extended headers`)
+    }
+    const content = await this.#reader.peek(size)
+    await this.#reader.skip(size)
+    await this.#reader.skip(-size & (BLOCK_SIZE - 1))
+    return readExtension(typeFlag, content, this.#archive)
+  }
+
+  #refused(what: string): S3loError {
+    return new S3loError('INTEGRITY', `${this.#archive} has ${what}, which no image can need`)
   }
 }
 
@@ -82,12 +113,6 @@ function extend(header: TarHeader, { path, linkPath, size }: TarExtension): TarH
   }
 }
 
-async function read(reader: ByteReader, size: number): Promise<Buffer> {
-  const bytes = await reader.peek(size)
-  await reader.skip(size)
-  return bytes
-}
-
 function contentSize(entry: TarEntry): number {
   return entry.type === 'file' ? entry.size : 0
 }
@@ -108,6 +133,8 @@ function toEntry(header: TarHeader, offset: number, archive: string): TarEntry {
       return { type: 'link', name, target: normaliseName(header.linkName, archive) }
     case '2':
       return { type: 'link', name, target: resolveSymlink(name, header.linkName, archive) }
+    case 'S':
+      throw sparseFiles(archive)
     case '3':
     case '4':
     case '6':

@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto'
-import { mkdir, open, realpath, rename, rm } from 'node:fs/promises'
+import { open, realpath, rename, rm } from 'node:fs/promises'
 import { homedir } from 'node:os'
 import { dirname, isAbsolute, join } from 'node:path'
-import { type JsonObject, readOptionalFile, S3loError } from '@s3lo/core/plugin'
+import { type JsonObject, makeFolder, readOptionalFile, S3loError } from '@s3lo/core/plugin'
 import { parseSecretJson } from './secret-json.ts'
 
 type Environment = Readonly<Record<string, string | undefined>>
@@ -49,7 +49,7 @@ export async function readAuthFile(path: string): Promise<AuthFile | undefined> 
  */
 export async function writeAuthFile({ path, document }: AuthFile): Promise<void> {
   try {
-    await mkdir(dirname(path), { recursive: true, mode: 0o700 })
+    await makeFolder(dirname(path), { mode: 0o700 })
     const target = await targetOf(path)
     const part = `${target}.${randomUUID()}`
     try {
