@@ -17,7 +17,7 @@ export {
   type Setting,
   type SettingSource,
 } from './config/effective-config.ts'
-export { layerIndexKey, SOCI_ARTIFACTS_PREFIX } from './layout/keys.ts'
+export { layerIndexesPrefix, layerIndexKey, SOCI_ARTIFACTS_PREFIX } from './layout/keys.ts'
 export {
   type ConfigScope,
   formatReference,

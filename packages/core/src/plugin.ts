@@ -9,7 +9,13 @@ export type {
   TransferOptions,
 } from './contract/image-source.ts'
 export type { ImageTarget, StreamingTarget, TagOptions } from './contract/image-target.ts'
-export type { LayerReader, LayerReaderContext, LayerReaderModule } from './contract/layer-reader.ts'
+export type {
+  IndexCheck,
+  LayerReader,
+  LayerReaderContext,
+  LayerReaderModule,
+  WrongIndex,
+} from './contract/layer-reader.ts'
 export {
   assertCompatible,
   type CommandContribution,

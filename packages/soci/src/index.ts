@@ -1,21 +1,23 @@
 export {
   type ArtifactEntry,
   type ArtifactEntryType,
+  artifactEntryTypeIndex,
+  artifactEntryTypeLayer,
+  artifactEntryTypePrefetch,
   ArtifactsDb,
   artifactsDbPath,
   ArtifactStoreEmptyError,
   NotAnIndexError,
 } from './artifacts/artifacts-db.ts'
 export { type SyncOptions, type SyncResult, syncWithLocalStore } from './artifacts/sync.ts'
-export {
-  type BuildOptions,
-  DEFAULT_MIN_LAYER_SIZE,
-  IndexBuilder,
-  type IndexBuilderOptions,
-  type IndexWithMetadata,
-  type SkippedLayer,
-  type SociBlobStore,
-} from './index/build.ts'
+export { DEFAULT_MIN_LAYER_SIZE, IndexBuilder } from './index/build.ts'
+export type {
+  BuildOptions,
+  IndexBuilderOptions,
+  IndexWithMetadata,
+  SkippedLayer,
+  SociBlobStore,
+} from './index/build-contract.ts'
 export {
   getIndexDescriptorCollection,
   type IndexDescriptorCollection,
@@ -46,7 +48,9 @@ export {
   sociLayerMediaType,
   sociPrefetchMediaType,
   unmarshalIndex,
+  xattrOptimization,
 } from './index/soci-index.ts'
+export { StoreArtifacts } from './store-artifacts.ts'
 export { buildZtoc, type BuildZtocOptions } from './ztoc/build.ts'
 export {
   extractEntry,

@@ -4,12 +4,13 @@ import {
   isS3loError,
   type LayerReader,
   type LayerReaderContext,
-  type S3loError,
+  S3loError,
 } from '@s3lo/core/plugin'
 import { type Descriptor, MAX_MANIFEST_BYTES, parseManifest, readAll } from '@s3lo/core'
 import type { TocEntry } from '@s3lo/core/tar'
 import { layerForm } from './index/layer-form.ts'
 import {
+  type Index,
   indexAnnotationImageLayerDigest,
   indexAnnotationImageManifestDigest,
   sociIndexArtifactType,
@@ -17,9 +18,9 @@ import {
   sociLayerMediaType,
   unmarshalIndex,
 } from './index/soci-index.ts'
-import { MAX_ZTOC_BYTES, openLayerZtoc, packZtoc, unpackZtoc } from './kept-ztoc.ts'
+import { MAX_ZTOC_BYTES, openKept, openLayerZtoc, packZtoc } from './kept-ztoc.ts'
 import { buildZtoc } from './ztoc/build.ts'
-import { extractEntry } from './ztoc/extract.ts'
+import { extractEntry, type FetchRange, probeSpan } from './ztoc/extract.ts'
 import type { LocatedEntry, OpenZtoc } from './ztoc/read.ts'
 
 /** What is wrong with one index, while another one may do. */
@@ -28,6 +29,7 @@ const FAULTS: ReadonlySet<ErrorCode> = new Set(['INTEGRITY', 'UNSUPPORTED', 'NOT
 /**
  * Opens a layer through the zTOC that is kept beside it, or that a SOCI index of the image names:
  * the first that can be used. Where there are only others, throws what is wrong with the first.
+ * A kept zTOC must be the one that the image itself names, where it names one.
  */
 export async function openLayer(
   layer: Descriptor,
@@ -47,21 +49,52 @@ export async function openLayer(
   return undefined
 }
 
+type Open = () => Promise<OpenZtoc | undefined>
+
 /** Where a zTOC of the layer may be, the cheapest first. */
-async function* zTocs(
-  layer: Descriptor,
-  context: LayerReaderContext,
-): AsyncGenerator<() => Promise<OpenZtoc | undefined>> {
-  yield () => keptZtoc(layer, context)
-  for await (const index of sociIndexes(context)) yield () => namedZtoc(layer, index, context)
+async function* zTocs(layer: Descriptor, context: LayerReaderContext): AsyncGenerator<Open> {
+  const { indexes, signal } = context
+  const listed = ownIndexes(context)
+  // What the image names is needed beside the kept one, and is small: both are asked for at once.
+  const named = Promise.allSettled(listed.map((index) => findZtoc(layer, index, context)))
+  const kept = await Promise.allSettled([indexes.read(layer, { signal })])
+  const found = await named
+  yield () => openBound(layer, valueOf(kept[0]), found)
+  for (const one of found) {
+    yield async () => {
+      const ztoc = valueOf(one)
+      return ztoc && readNamed(layer, ztoc, context)
+    }
+  }
+  for (const index of await memoOf(context).referringIndexes()) {
+    yield async () => {
+      const ztoc = await findZtoc(layer, index, context)
+      return ztoc && readNamed(layer, ztoc, context)
+    }
+  }
 }
 
-async function keptZtoc(
+type Found = PromiseSettledResult<Descriptor | undefined>
+
+/** The kept zTOC: bound by the digest in the image where the image names one, else by its label. */
+async function openBound(
   layer: Descriptor,
-  { indexes, signal }: LayerReaderContext,
+  packed: Uint8Array | undefined,
+  named: readonly Found[],
 ): Promise<OpenZtoc | undefined> {
-  const kept = await indexes.read(layer, { signal })
-  return kept && unpackZtoc(kept, layer)
+  if (!packed) return undefined
+  const { opened, digest } = await openKept(packed, layer)
+  const expected = named.flatMap((one) => valueOf(one)?.digest ?? [])
+  if (expected.length === 0 || expected.includes(digest)) return opened
+  throw new S3loError(
+    'INTEGRITY',
+    `the index that is kept beside layer ${layer.digest}: expected zTOC ${expected.join(' or ')}, got ${digest}`,
+  )
+}
+
+function valueOf<T>(result: PromiseSettledResult<T>): T {
+  if (result.status === 'rejected') throw result.reason
+  return result.value
 }
 
 /** Reads the layer once, and keeps its zTOC beside it. `undefined` for one that can have none. */
@@ -76,7 +109,8 @@ export async function indexLayer(
     const content = await context.source.fetch(layer, { signal })
     // Media types are wrong at times, and the first bytes never are.
     const built = await buildZtoc(content, { algorithm: 'auto', signal })
-    await context.indexes.write(layer, await packZtoc(built.content), { signal })
+    const kept = await packZtoc(built.content, layer.digest)
+    await context.indexes.write(layer, kept, { signal })
     return new ZtocReader(layer, openLayerZtoc(built.content, layer), context)
   } catch (error) {
     if (isS3loError(error, 'UNSUPPORTED')) return undefined
@@ -102,51 +136,92 @@ class ZtocReader implements LayerReader {
   async *read(entry: TocEntry, options?: CallOptions): AsyncGenerator<Uint8Array> {
     const located = this.#located.get(entry)
     if (!located) return
-    const { source } = this.#context
-    yield* extractEntry(
-      this.#ztoc,
-      located,
-      (range, inner) => source.fetch(this.#layer, { ...inner, range }),
-      options,
-    )
+    yield* extractEntry(this.#ztoc, located, this.#fetch, options)
   }
+
+  async probe(options?: CallOptions): Promise<void> {
+    await probeSpan(this.#ztoc, this.#fetch, options)
+  }
+
+  readonly #fetch: FetchRange = (range, options) =>
+    this.#context.source.fetch(this.#layer, { ...options, range })
 }
 
 /** The zTOC of the layer that a SOCI index names. */
-async function namedZtoc(
+async function findZtoc(
   layer: Descriptor,
-  { mediaType, digest, size }: Descriptor,
-  { source, signal }: LayerReaderContext,
-): Promise<OpenZtoc | undefined> {
-  const stream = await source.fetch({ mediaType, digest, size }, { signal })
-  const index = unmarshalIndex(await readAll(stream, MAX_MANIFEST_BYTES, `SOCI index ${digest}`))
-  const ztoc = index.blobs.find(
+  index: Descriptor,
+  context: LayerReaderContext,
+): Promise<Descriptor | undefined> {
+  const { blobs } = await memoOf(context).index(index)
+  return blobs.find(
     (blob) =>
       blob.mediaType === sociLayerMediaType &&
       blob.annotations?.[indexAnnotationImageLayerDigest] === layer.digest,
   )
-  if (!ztoc) return undefined
-  const content = await source.fetch(
-    { mediaType: ztoc.mediaType, digest: ztoc.digest, size: ztoc.size },
-    { signal },
-  )
-  return openLayerZtoc(await readAll(content, MAX_ZTOC_BYTES, `zTOC ${ztoc.digest}`), layer)
 }
 
-/** Version 2 is listed with the image, version 1 is a referrer of it. */
-async function* sociIndexes({
-  root,
-  image,
-  source,
-  signal,
-}: LayerReaderContext): AsyncGenerator<Descriptor> {
+async function readNamed(
+  layer: Descriptor,
+  { mediaType, digest, size }: Descriptor,
+  { source, signal }: LayerReaderContext,
+): Promise<OpenZtoc> {
+  const content = await source.fetch({ mediaType, digest, size }, { signal })
+  return openLayerZtoc(await readAll(content, MAX_ZTOC_BYTES, `zTOC ${digest}`), layer)
+}
+
+/** Indexes of version 2, which the image lists: its digest covers them. */
+function ownIndexes({ root, image }: LayerReaderContext): readonly Descriptor[] {
   const { digest } = image.descriptor
   const parsed = parseManifest(root.content, root.descriptor.digest)
-  for (const entry of parsed.kind === 'index' ? parsed.manifests : []) {
-    const isOfImage = entry.annotations?.[indexAnnotationImageManifestDigest] === digest
-    if (entry.artifactType === sociIndexArtifactTypeV2 && isOfImage) yield entry
+  if (parsed.kind === 'manifest') return []
+  return parsed.manifests.filter(
+    ({ artifactType, annotations }) =>
+      artifactType === sociIndexArtifactTypeV2 &&
+      annotations?.[indexAnnotationImageManifestDigest] === digest,
+  )
+}
+
+/** What the layers of one image have in common, and is read once for all of them. */
+class Memo {
+  readonly #context: LayerReaderContext
+  readonly #indexes = new Map<string, Promise<Index>>()
+  #referring: Promise<readonly Descriptor[]> | undefined
+
+  constructor(context: LayerReaderContext) {
+    this.#context = context
   }
-  for await (const referrer of source.referrers?.(image.descriptor, { signal }) ?? []) {
-    if (referrer.artifactType === sociIndexArtifactType) yield referrer
+
+  index(descriptor: Descriptor): Promise<Index> {
+    const { digest } = descriptor
+    const reading = this.#indexes.get(digest) ?? this.#read(descriptor)
+    this.#indexes.set(digest, reading)
+    return reading
   }
+
+  /** Indexes of version 1, which refer to the image: its digest does not cover them. */
+  referringIndexes(): Promise<readonly Descriptor[]> {
+    this.#referring ??= this.#listReferring()
+    return this.#referring
+  }
+
+  async #read({ mediaType, digest, size }: Descriptor): Promise<Index> {
+    const { source, signal } = this.#context
+    const stream = await source.fetch({ mediaType, digest, size }, { signal })
+    return unmarshalIndex(await readAll(stream, MAX_MANIFEST_BYTES, `SOCI index ${digest}`))
+  }
+
+  async #listReferring(): Promise<readonly Descriptor[]> {
+    const { image, source, signal } = this.#context
+    const all = await Array.fromAsync(source.referrers?.(image.descriptor, { signal }) ?? [])
+    return all.filter(({ artifactType }) => artifactType === sociIndexArtifactType)
+  }
+}
+
+const memos = new WeakMap<LayerReaderContext, Memo>()
+
+function memoOf(context: LayerReaderContext): Memo {
+  const memo = memos.get(context) ?? new Memo(context)
+  memos.set(context, memo)
+  return memo
 }

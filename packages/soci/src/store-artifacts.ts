@@ -6,17 +6,19 @@ import {
   type ImageStore,
   layerIndexKey,
   type ManifestDocument,
+  readAll,
   type Reference,
 } from '@s3lo/core'
 import { ArtifactsDb } from './artifacts/artifacts-db.ts'
-import type { IndexWithMetadata, SociBlobStore } from './index/build.ts'
+import type { SociBlobStore } from './index/build-contract.ts'
 import {
+  type Index,
   indexAnnotationImageLayerDigest,
   type IndexVersion,
   sociIndexArtifactType,
   sociLayerMediaType,
 } from './index/soci-index.ts'
-import { packZtocStream } from './kept-ztoc.ts'
+import { MAX_ZTOC_BYTES, packZtocStream, unpackKept } from './kept-ztoc.ts'
 
 /** The SOCI artifacts of a store, wherever their version keeps them. */
 export class StoreArtifacts implements ImageSource, SociBlobStore {
@@ -74,39 +76,60 @@ export class StoreArtifacts implements ImageSource, SociBlobStore {
     options?: CallOptions,
   ): Promise<void> {
     if (this.#version === 'v2') await this.store.push(descriptor, open, options)
-    // The index itself is attached once it is whole.
-    else if (descriptor.mediaType === sociLayerMediaType) {
-      await this.store.blobs.putReferrerBlob(descriptor, await open(), options)
-    }
+    else await this.store.blobs.putReferrerBlob(descriptor, await open(), options)
   }
 
   /** Attaches an index of version 1 to its image's manifest. */
-  async attach(
-    { document, manifest, index }: Pick<IndexWithMetadata, 'document' | 'manifest' | 'index'>,
-    emptyConfig: Uint8Array,
+  attach(
+    index: ManifestDocument,
+    manifest: Descriptor,
+    open: (blob: Descriptor) => Promise<Readable>,
     options?: CallOptions,
   ): Promise<void> {
-    const open = async (blob: Descriptor): Promise<Readable> =>
-      blob.digest === index.config.digest
-        ? Readable.from([emptyConfig])
-        : this.store.fetch(blob, options)
-    await this.store.attach(document, manifest, open, options)
+    return this.store.attach(index, manifest, open, options)
   }
 
-  /** Keeps every zTOC of an index compressed beside its layer, where `s3lo cat` looks first. */
-  async keepZtocs(
-    { index }: Pick<IndexWithMetadata, 'index'>,
+  /** Takes every other index of version 1 off the image's manifest. */
+  async detachOthers(
+    index: Descriptor,
+    manifest: Descriptor,
     options?: CallOptions,
   ): Promise<void> {
-    const { backend } = this.store
-    for (const { mediaType, digest, size, annotations } of index.blobs) {
+    const referrers = await Array.fromAsync(this.store.referrers(manifest, options))
+    for (const { digest, artifactType } of referrers) {
+      if (artifactType !== sociIndexArtifactType || digest === index.digest) continue
+      const [failure] = await this.store.referrerStore.detach(manifest, digest, options)
+      if (failure) throw failure.error
+      await this.db.forget([digest], options)
+    }
+  }
+
+  /**
+   * Keeps every zTOC of an index beside its layer, where `s3lo cat` looks first. What is kept there
+   * stays only when it is this very zTOC.
+   */
+  async keepZtocs({ blobs }: Pick<Index, 'blobs'>, options?: CallOptions): Promise<void> {
+    for (const { mediaType, digest, size, annotations } of blobs) {
       const layer = annotations?.[indexAnnotationImageLayerDigest]
       if (mediaType !== sociLayerMediaType || layer === undefined) continue
-      const key = layerIndexKey('soci', layer)
-      if (await backend.head(key, options)) continue
+      if ((await this.keptZtoc(layer, options)) === digest) continue
       const stream = await this.fetch({ mediaType, digest, size }, options)
-      const packed = await packZtocStream(stream)
-      await backend.put(key, packed, { ...options, size: packed.byteLength })
+      const packed = await packZtocStream(stream, { layer, ztoc: digest })
+      const key = layerIndexKey('soci', layer)
+      await this.store.backend.put(key, packed, { ...options, size: packed.byteLength })
+    }
+  }
+
+  /** The digest of the zTOC that is kept beside a layer; `undefined` where none is that is whole and the layer's. */
+  async keptZtoc(layer: string, options?: CallOptions): Promise<string | undefined> {
+    const key = layerIndexKey('soci', layer)
+    try {
+      const { body } = await this.store.backend.get(key, options)
+      const { label } = await unpackKept(await readAll(body, MAX_ZTOC_BYTES, key), layer)
+      return label.ztoc
+    } catch (error) {
+      if (isS3loError(error, 'NOT_FOUND') || isS3loError(error, 'INTEGRITY')) return undefined
+      throw error
     }
   }
 

@@ -30,6 +30,9 @@ export default class CatCommand extends S3loCommand {
   index = Option.Boolean('--index', false, {
     description: 'index the layers that are read, so that the next reader fetches less',
   })
+  wholeLayers = Option.Boolean('--whole-layers', false, {
+    description: 'read layers whole and use no index, so that digests cover all that is read',
+  })
 
   /** `-o` names a file unless it is a format, as in the Go program. */
   protected override format(): Format {
@@ -37,12 +40,13 @@ export default class CatCommand extends S3loCommand {
   }
 
   protected override async run(host: Host, options: OperationOptions): Promise<Output> {
-    const { platform, index } = this
+    const { platform, index, wholeLayers } = this
     const file = this.#target()
     const result = await host.cat(this.reference, this.filePath, await this.#taker(file), {
       ...options,
       platform,
       index,
+      wholeLayers,
     })
     const written = file === undefined ? [] : [`Written to ${file}`]
     return { result, render: () => '', status: [describe(result), ...written] }

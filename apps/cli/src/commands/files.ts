@@ -24,10 +24,17 @@ export default class FilesCommand extends S3loCommand {
   long = Option.Boolean('--long', false, {
     description: 'show kind, permissions, owner, size and time of each file',
   })
+  wholeLayers = Option.Boolean('--whole-layers', false, {
+    description: 'read layers whole and use no index, so that digests cover all that is read',
+  })
 
   protected override async run(host: Host, options: OperationOptions): Promise<Output> {
-    const { platform } = this
-    const result = await host.files(this.reference, this.directory, { ...options, platform })
+    const { platform, wholeLayers } = this
+    const result = await host.files(this.reference, this.directory, {
+      ...options,
+      platform,
+      wholeLayers,
+    })
     const render = this.long ? renderLongFiles : renderFiles
     return { result, render: (listed: readonly ListedFile[]) => render(listed) }
   }

@@ -3,6 +3,8 @@ import type { ManifestDocument } from '../oci/document.ts'
 import type { TocEntry } from '../tar/toc-entry.ts'
 import type { CallOptions } from './call-options.ts'
 import type { ImageSource } from './image-source.ts'
+import type { ProgressOptions } from './progress.ts'
+import type { StorageBackend } from './storage-backend.ts'
 
 /** A layer that can be read without reading what comes before it. */
 export interface LayerReader {
@@ -10,6 +12,11 @@ export interface LayerReader {
   readonly entries: readonly TocEntry[]
   /** The content of one of the entries; no byte is given that was not verified. Throws `INTEGRITY`. */
   read(entry: TocEntry, options?: CallOptions): AsyncIterable<Uint8Array>
+  /**
+   * Compares a small part of the layer with its index: done before anything is concluded from what
+   * the index does not list. Throws `INTEGRITY` where they disagree.
+   */
+  probe?(options?: CallOptions): Promise<void>
 }
 
 /** What a layer reader works with. What is read through it is counted. */
@@ -27,6 +34,21 @@ export interface LayerReaderContext extends CallOptions {
   }
 }
 
+/** An index that is not what its layer is. */
+export interface WrongIndex {
+  /** Digest of the layer. */
+  readonly layer: string
+  /** Which index it is, and what is wrong with it. */
+  readonly message: string
+}
+
+/** What became of comparing indexes with their layers. */
+export interface IndexCheck {
+  /** How many indexes were compared, those that are wrong among them. */
+  readonly compared: number
+  readonly wrong: readonly WrongIndex[]
+}
+
 /** What a layer reader contribution's `load()` gives. */
 export interface LayerReaderModule {
   /**
@@ -37,4 +59,13 @@ export interface LayerReaderModule {
   openLayer(layer: Descriptor, context: LayerReaderContext): Promise<LayerReader | undefined>
   /** Makes an index of the layer and keeps it; `undefined` for a layer that cannot have one. */
   indexLayer(layer: Descriptor, context: LayerReaderContext): Promise<LayerReader | undefined>
+  /**
+   * Compares every index of the layers that the store has with the layer itself, which is read
+   * whole. A layer that cannot be read whole is left out.
+   */
+  checkIndexes?(
+    backend: StorageBackend,
+    layers: Iterable<Descriptor>,
+    options?: CallOptions & ProgressOptions,
+  ): Promise<IndexCheck>
 }

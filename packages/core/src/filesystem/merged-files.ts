@@ -14,7 +14,7 @@ export interface FoundFile {
   readonly layer: number
 }
 
-/** Gives one layer's tree; called once for each layer that is looked into. */
+/** Gives one layer's tree; called once for each layer that is looked into, until it is forgotten. */
 export type OpenTree = (layer: number) => Promise<LayerTree>
 
 /**
@@ -73,6 +73,11 @@ export class MergedFiles {
       if (hidesBelow) return undefined
     }
     return undefined
+  }
+
+  /** Lets a layer be opened again. */
+  forget(layer: number): void {
+    this.#trees.delete(layer)
   }
 
   /** What is in a directory, in the byte order of the names. */

@@ -118,7 +118,12 @@ export function referrerBlobKey(digest: string): string {
  */
 export function layerIndexKey(reader: string, layerDigest: string): string {
   const { algorithm, hex } = parseDigest(layerDigest)
-  return `${OWN_PREFIX}${reader}/layers/${algorithm}/${hex}`
+  return `${layerIndexesPrefix(reader)}${algorithm}/${hex}`
+}
+
+/** The prefix of every {@link layerIndexKey}. */
+export function layerIndexesPrefix(reader: string): string {
+  return `${OWN_PREFIX}${reader}/layers/`
 }
 
 /**

@@ -1,10 +1,10 @@
-import { S3loError } from '../errors.ts'
-import { formatPath, type FoundFile } from '../filesystem/merged-files.ts'
+import { formatPath } from '../filesystem/merged-files.ts'
 import type { Reference } from '../oci/reference.ts'
 import { formatImageName } from '../oci/reference.ts'
 import type { ImageStore } from '../store/image-store.ts'
 import { encodeText } from '../tar/byte-text.ts'
 import type { TocEntry } from '../tar/toc-entry.ts'
+import { ImageFile } from './image-file.ts'
 import { type ImageFilesOptions, type NamedLayerReader, openImageFiles } from './image-files.ts'
 
 /** Takes the content of the file, and resolves when all of it was taken. */
@@ -40,9 +40,9 @@ export async function cat(
   const isNamed = (entry: TocEntry): boolean =>
     entry.type === 'reg' && (entry.name === name || entry.name.endsWith(`/${name}`))
   const image = await openImageFiles(store, reference, options.reader, isNamed, options)
-  const found = await image.files.resolve(path)
-  const entry = fileOf(found, path)
-  await take(image.read(found.layer, entry, { signal: options.signal }))
+  const file = await ImageFile.find(image, path)
+  await take(file.content({ signal: options.signal }))
+  const { found, entry } = file
   return {
     reference: `${store.name}/${formatImageName(reference)}`,
     path: formatPath(found.path),
@@ -51,19 +51,4 @@ export async function cat(
     fetched_bytes: image.fetched(),
     layers_bytes: image.layers.reduce((sum, { size }) => sum + size, 0),
   }
-}
-
-function fileOf({ isDirectory, entry }: FoundFile, path: string): TocEntry {
-  if (isDirectory || !entry) {
-    throw new S3loError('UNSUPPORTED', `${path} is a directory`, {
-      hint: `s3lo files <ref> ${path} lists it`,
-    })
-  }
-  if (entry.isSparse) {
-    throw new S3loError('UNSUPPORTED', `${path} is stored as a sparse file, which cannot be read`)
-  }
-  if (entry.type !== 'reg') {
-    throw new S3loError('UNSUPPORTED', `${path} is no file but a device or pipe (${entry.type})`)
-  }
-  return entry
 }

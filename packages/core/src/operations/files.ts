@@ -52,9 +52,17 @@ export async function files(
   if (image.layers.length === 0) {
     throw new S3loError('NOT_FOUND', 'the image has no layers')
   }
-  const found = await image.files.resolve(directory)
-  const listed = found.isDirectory ? await image.files.list(found) : [found]
-  return listed.map((file) => toListed(file, image))
+  for (;;) {
+    const [result] = await Promise.allSettled([look(image, directory)])
+    if (!(await image.probe())) continue
+    if (result.status === 'rejected') throw result.reason
+    return result.value.map((file) => toListed(file, image))
+  }
+}
+
+async function look({ files: merged }: ImageFiles, path: string): Promise<readonly FoundFile[]> {
+  const found = await merged.resolve(path)
+  return found.isDirectory ? merged.list(found) : [found]
 }
 
 function toListed({ path, isDirectory, entry, layer }: FoundFile, image: ImageFiles): ListedFile {

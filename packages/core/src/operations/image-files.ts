@@ -28,6 +28,8 @@ export interface ImageFilesOptions extends OperationOptions {
   readonly platform?: string | undefined
   /** Makes an index of each layer that is looked into and has none, for the next reader. */
   readonly index?: boolean | undefined
+  /** Reads layers whole, by no index, so that their digests cover every byte. Not with `index`. */
+  readonly wholeLayers?: boolean | undefined
 }
 
 /** What reads layers that have an index, and the name that it keeps its indexes under. */
@@ -42,8 +44,18 @@ export interface ImageFiles {
   readonly layers: readonly Descriptor[]
   /** Bytes of layers and of their indexes that were fetched so far. */
   readonly fetched: () => number
-  /** The content of a file that a layer holds. */
+  /** The content of a file that a layer holds. Throws `INTEGRITY`, also where an index is at fault. */
   read(layer: number, entry: TocEntry, options?: CallOptions): AsyncIterable<Uint8Array>
+  /**
+   * Opens a layer again without the index through which reading it has failed; what was found in it
+   * must be looked for again. False where no index can be at fault.
+   */
+  distrust(layer: number, error: unknown): boolean
+  /**
+   * True when all indexes that were looked into agree with their layers, as far as a small part of
+   * each tells. False when one did not: it is distrusted. `except`: of a layer that is read anyway.
+   */
+  probe(except?: number): Promise<boolean>
 }
 
 /** An index that is larger than this is not read (bytes). */
@@ -60,6 +72,11 @@ export async function openImageFiles(
   keep: (entry: TocEntry) => boolean,
   options: ImageFilesOptions = {},
 ): Promise<ImageFiles> {
+  if (options.index && options.wholeLayers) {
+    throw new S3loError('USAGE', 'an index is of no use where layers are read whole', {
+      hint: 'leave out --index or --whole-layers',
+    })
+  }
   const platform = options.platform === undefined ? undefined : parsePlatform(options.platform)
   const root = await store.read(reference, options)
   const image = await selectRoot(store, root, { kind: 'run', platform }, options)
@@ -77,7 +94,10 @@ class OpenedFiles implements ImageFiles {
   readonly files: MergedFiles
   readonly layers: readonly Descriptor[]
   readonly #opener: LayerOpener
-  readonly #opened = new Map<number, LayerReader>()
+  readonly #opened = new Map<number, OpenedLayer>()
+  readonly #distrusted = new Set<number>()
+  /** Of layers that an index was opened for. */
+  readonly #probes = new Map<number, Promise<unknown>>()
 
   constructor(opener: LayerOpener, layers: readonly Descriptor[]) {
     this.#opener = opener
@@ -88,20 +108,73 @@ class OpenedFiles implements ImageFiles {
   readonly fetched = (): number => this.#opener.fetched
 
   read(layer: number, entry: TocEntry, options?: CallOptions): AsyncIterable<Uint8Array> {
-    return this.#opened.get(layer)?.read(entry, options) ?? Readable.from([])
+    return this.#opened.get(layer)?.reader.read(entry, options) ?? Readable.from([])
+  }
+
+  distrust(layer: number, error: unknown): boolean {
+    const opened = this.#opened.get(layer)
+    if (!opened?.byIndex || this.#distrusted.has(layer) || !isIndexFault(error)) return false
+    this.#opener.noticeFault(error)
+    this.#distrusted.add(layer)
+    this.#opened.delete(layer)
+    this.#probes.delete(layer)
+    this.files.forget(layer)
+    return true
+  }
+
+  async probe(except?: number): Promise<boolean> {
+    const layers = [...this.#opened.keys()].filter((layer) => layer !== except)
+    const errors = await Promise.all(layers.map((layer) => this.#startProbe(layer)))
+    let agrees = true
+    for (const [i, layer] of layers.entries()) {
+      if (errors[i] === undefined) continue
+      if (!this.distrust(layer, errors[i])) throw errors[i]
+      agrees = false
+    }
+    return agrees
+  }
+
+  /** Resolves with the error. */
+  #startProbe(layer: number): Promise<unknown> {
+    const opened = this.#opened.get(layer)
+    const isDue = opened?.byIndex === true && !this.#distrusted.has(layer)
+    const probe =
+      this.#probes.get(layer) ??
+      (isDue ? this.#opener.probe(opened.reader) : Promise.resolve(undefined))
+    this.#probes.set(layer, probe)
+    return probe
   }
 
   async #open(layer: number): Promise<LayerTree> {
+    // What was opened before did not have it all: that is compared while this one is fetched.
+    for (const other of this.#opened.keys()) void this.#startProbe(other)
     const descriptor = this.layers[layer]
     if (!descriptor) throw new S3loError('INTERNAL', `there is no layer ${layer}`)
-    const opened = await this.#opener.open(descriptor)
+    const opened = this.#distrusted.has(layer)
+      ? await this.#opener.openAgain(descriptor)
+      : await this.#opener.open(descriptor)
     this.#opened.set(layer, opened)
-    return new LayerTree(opened.entries)
+    try {
+      return new LayerTree(opened.reader.entries)
+    } catch (error) {
+      if (!this.distrust(layer, error)) throw error
+      return this.#open(layer)
+    }
   }
 }
 
 /** What may be wrong with an index, of which the layer is free. */
 const INDEX_FAULTS: ReadonlySet<ErrorCode> = new Set(['INTEGRITY', 'UNSUPPORTED', 'NOT_FOUND'])
+
+function isIndexFault(error: unknown): error is S3loError {
+  return isS3loError(error) && INDEX_FAULTS.has(error.code)
+}
+
+interface OpenedLayer {
+  readonly reader: LayerReader
+  /** An index that was there says what is in the layer, which was not read whole. */
+  readonly byIndex: boolean
+}
 
 /** Opens layers in the cheapest way there is, and counts what that takes. */
 class LayerOpener {
@@ -126,27 +199,49 @@ class LayerOpener {
     this.#context = { ...documents, signal, source: this.#counted(store), indexes }
   }
 
-  async open(layer: Descriptor): Promise<LayerReader> {
-    const indexed = await this.#openIndexed(layer)
-    if (indexed) return indexed
-    const { signal } = this.#options
-    return streamLayer(this.#context.source, layer, { keep: this.#keep, signal })
-  }
-
-  async #openIndexed(layer: Descriptor): Promise<LayerReader | undefined> {
-    const module = this.#reader?.module
-    if (!module) return undefined
-    const context = this.#context
-    const found = await module.openLayer(layer, context).catch((error: unknown) => {
+  async open(layer: Descriptor): Promise<OpenedLayer> {
+    const module = this.#options.wholeLayers ? undefined : this.#reader?.module
+    if (!module) return this.#openWhole(layer)
+    const found = await module.openLayer(layer, this.#context).catch((error: unknown) => {
       // A broken index costs time, and never the file: the layer itself is what counts.
-      if (!isS3loError(error) || !INDEX_FAULTS.has(error.code)) throw error
-      this.#notice('layer-index-broken', `${error.message}; reading the whole layer`)
+      if (!isIndexFault(error)) throw error
+      this.noticeFault(error)
       return undefined
     })
-    if (found || !this.#options.index) return found
-    const made = await module.indexLayer(layer, context)
-    if (!made) this.#notice('layer-not-indexed', `layer ${layer.digest} cannot be indexed`)
-    return made
+    return found ? { reader: found, byIndex: true } : this.openAgain(layer)
+  }
+
+  /** Opens the layer by reading all of it, and makes an index of it where that is wanted. */
+  async openAgain(layer: Descriptor): Promise<OpenedLayer> {
+    const { index = false } = this.#options
+    if (!index || !this.#reader) return this.#openWhole(layer)
+    const made = await this.#reader.module.indexLayer(layer, this.#context)
+    if (made) return { reader: made, byIndex: false }
+    this.#notice('layer-not-indexed', `layer ${layer.digest} cannot be indexed`)
+    return this.#openWhole(layer)
+  }
+
+  /** Resolves with the error, so that none is unhandled. */
+  async probe(reader: LayerReader): Promise<unknown> {
+    const { signal } = this.#options
+    try {
+      await reader.probe?.({ signal })
+      return undefined
+    } catch (error) {
+      return error
+    }
+  }
+
+  noticeFault({ message }: S3loError): void {
+    const what = `${message}; reading the whole layer (--index makes a new index of it)`
+    this.#notice('layer-index-broken', what)
+  }
+
+  async #openWhole(layer: Descriptor): Promise<OpenedLayer> {
+    const { signal } = this.#options
+    const { source } = this.#context
+    const reader = await streamLayer(source, layer, { keep: this.#keep, signal })
+    return { reader, byIndex: false }
   }
 
   #notice(code: string, message: string): void {

@@ -15,6 +15,15 @@ import { isSociIndexType } from '../index/soci-index.ts'
 /** What kind of artifact an entry is about. */
 export type ArtifactEntryType = 'soci_index' | 'soci_layer' | 'soci_prefetch'
 
+/** An entry about a SOCI index. */
+export const artifactEntryTypeIndex = 'soci_index' satisfies ArtifactEntryType
+
+/** An entry about a zTOC. */
+export const artifactEntryTypeLayer = 'soci_layer' satisfies ArtifactEntryType
+
+/** An entry about a list of spans to fetch first. */
+export const artifactEntryTypePrefetch = 'soci_prefetch' satisfies ArtifactEntryType
+
 /** What is known of one SOCI artifact. */
 export interface ArtifactEntry {
   /** Bytes. */
@@ -111,11 +120,15 @@ export class ArtifactsDb {
     }
   }
 
-  /** Visits every record in the order of the digests, until `visit` returns false. */
+  /**
+   * Visits every record in the order of the digests, until `visit` returns false. Throws
+   * {@link ArtifactStoreEmptyError}.
+   */
   async walk(
     visit: (entry: ArtifactEntry) => boolean | void | Promise<boolean | void>,
     options?: CallOptions,
   ): Promise<void> {
+    await this.#refuseEmpty(options)
     for await (const entry of this.entries(options)) {
       if ((await visit(entry)) === false) return
     }
@@ -129,7 +142,7 @@ export class ArtifactsDb {
     await this.#refuseEmpty(options)
     const digests: string[] = []
     for await (const entry of this.entries(options)) {
-      if (entry.type === 'soci_index' && entry.imageDigest === imageDigest) {
+      if (entry.type === artifactEntryTypeIndex && entry.imageDigest === imageDigest) {
         digests.push(entry.digest)
       }
     }
@@ -143,7 +156,8 @@ export class ArtifactsDb {
   ): Promise<readonly ArtifactEntry[]> {
     const found: ArtifactEntry[] = []
     for await (const entry of this.entries(options)) {
-      if (entry.type === 'soci_index' && entry.originalDigest === manifestDigest) found.push(entry)
+      if (entry.type === artifactEntryTypeIndex && entry.originalDigest === manifestDigest)
+        found.push(entry)
     }
     return found
   }
@@ -152,7 +166,7 @@ export class ArtifactsDb {
   async getZtocEntries(options?: CallOptions): Promise<ReadonlyMap<string, ArtifactEntry>> {
     const found = new Map<string, ArtifactEntry>()
     for await (const entry of this.entries(options)) {
-      if (entry.type === 'soci_layer') found.set(ztocKey(entry), entry)
+      if (entry.type === artifactEntryTypeLayer) found.set(ztocKey(entry), entry)
     }
     return found
   }
@@ -164,23 +178,28 @@ export class ArtifactsDb {
   async removeArtifactEntryByIndexDigest(digest: string, options?: CallOptions): Promise<void> {
     const entry = await this.getArtifactEntry(digest, options)
     if (entry.type !== 'soci_index') throw new NotAnIndexError(digest)
-    await this.#remove([digest], options)
+    await this.forget([digest], options)
   }
 
-  /** Forgets every artifact whose content `exists` denies, and returns their digests. */
+  /**
+   * Forgets every artifact whose content `exists` denies, and returns their digests. Throws
+   * {@link ArtifactStoreEmptyError}.
+   */
   async removeOldArtifacts(
     exists: (artifact: Descriptor) => Promise<boolean>,
     options?: CallOptions,
   ): Promise<readonly string[]> {
+    await this.#refuseEmpty(options)
     const gone: string[] = []
     for await (const { mediaType, digest, size } of this.entries(options)) {
       if (!(await exists({ mediaType, digest, size }))) gone.push(digest)
     }
-    await this.#remove(gone, options)
+    await this.forget(gone, options)
     return gone
   }
 
-  async #remove(digests: readonly string[], options?: CallOptions): Promise<void> {
+  /** Removes records; those that are not there count as removed. */
+  async forget(digests: readonly string[], options?: CallOptions): Promise<void> {
     if (digests.length === 0) return
     const keys = digests.map((digest) => this.#key(digest))
     const [failure] = await this.#backend.delete(keys, options)
@@ -215,7 +234,11 @@ export function ztocKey(
   return JSON.stringify([entry.originalDigest, entry.spanSize, entry.buildToolIdentifier])
 }
 
-const TYPES: readonly ArtifactEntryType[] = ['soci_index', 'soci_layer', 'soci_prefetch']
+const TYPES: readonly ArtifactEntryType[] = [
+  artifactEntryTypeIndex,
+  artifactEntryTypeLayer,
+  artifactEntryTypePrefetch,
+]
 
 function parseEntry(content: Uint8Array, key: string): ArtifactEntry {
   const path = `record ${key}`
@@ -228,7 +251,7 @@ function parseEntry(content: Uint8Array, key: string): ArtifactEntry {
   const createdAt = new Date(text('createdAt') || 0)
   if (Number.isNaN(createdAt.getTime())) throw new S3loError('INTEGRITY', `${path} has no date`)
   const artifactType = text('artifactType')
-  if (type === 'soci_index' && !isSociIndexType(artifactType)) {
+  if (type === artifactEntryTypeIndex && !isSociIndexType(artifactType)) {
     throw new S3loError('INTEGRITY', `${path} is of an unknown type of index`)
   }
   return {

@@ -6,7 +6,7 @@ import {
   parseManifest,
   readAll,
 } from '@s3lo/core'
-import type { SociBlobStore } from '../index/build.ts'
+import type { SociBlobStore } from '../index/build-contract.ts'
 import { isImage, manifestPlatform, readDocument } from '../index/image-platforms.ts'
 import {
   type Index,
@@ -20,11 +20,20 @@ import {
   sociPrefetchMediaType,
   unmarshalIndex,
 } from '../index/soci-index.ts'
-import type { ArtifactEntry, ArtifactsDb } from './artifacts-db.ts'
+import {
+  type ArtifactEntry,
+  artifactEntryTypeIndex,
+  artifactEntryTypeLayer,
+  artifactEntryTypePrefetch,
+  type ArtifactsDb,
+  ArtifactStoreEmptyError,
+} from './artifacts-db.ts'
 
 export interface SyncOptions extends CallOptions {
   /** The clock that new records are dated by. */
   readonly now?: (() => Date) | undefined
+  /** Gets every index of the images, recorded or not. */
+  readonly onIndex?: ((index: Index) => void) | undefined
 }
 
 /** What a synchronisation changed: the digests of the artifacts. */
@@ -42,14 +51,16 @@ export async function syncWithLocalStore(
   db: ArtifactsDb,
   store: ImageSource & SociBlobStore,
   images: AsyncIterable<Descriptor> | Iterable<Descriptor>,
-  { now = () => new Date(), signal }: SyncOptions = {},
+  { now = () => new Date(), onIndex, signal }: SyncOptions = {},
 ): Promise<SyncResult> {
   const exists = (artifact: Descriptor): Promise<boolean> => isThere(store, artifact, { signal })
-  const removed = await db.removeOldArtifacts(exists, { signal })
+  const removed = await removeGone(db, exists, { signal })
   const added: string[] = []
   for await (const image of images) {
     for await (const found of indexesOf(store, image, { signal })) {
-      for (const entry of await entriesOf(store, found, now(), { signal })) {
+      const index = await readIndex(store, found, { signal })
+      onIndex?.(index)
+      for (const entry of entriesOf(index, found, now())) {
         if (await db.find(entry.digest, { signal })) continue
         await db.writeArtifactEntry(entry, { signal })
         added.push(entry.digest)
@@ -57,6 +68,20 @@ export async function syncWithLocalStore(
     }
   }
   return { removed, added }
+}
+
+/** A store of which nothing is recorded yet has nothing to forget. */
+async function removeGone(
+  db: ArtifactsDb,
+  exists: (artifact: Descriptor) => Promise<boolean>,
+  options: CallOptions,
+): Promise<readonly string[]> {
+  try {
+    return await db.removeOldArtifacts(exists, options)
+  } catch (error) {
+    if (error instanceof ArtifactStoreEmptyError) return []
+    throw error
+  }
 }
 
 /** True when the content can be read: it may lie among the blobs or among those of referrers. */
@@ -121,18 +146,20 @@ async function* referringIndexes(
   }
 }
 
-async function entriesOf(
+async function readIndex(
   store: ImageSource,
-  found: FoundIndex,
-  createdAt: Date,
+  { descriptor: { mediaType, digest, size } }: FoundIndex,
   options: CallOptions,
-): Promise<readonly ArtifactEntry[]> {
-  const { mediaType, digest, size } = found.descriptor
+): Promise<Index> {
   const stream = await store.fetch({ mediaType, digest, size }, options)
-  const index = unmarshalIndex(await readAll(stream, MAX_MANIFEST_BYTES, `SOCI index ${digest}`))
+  return unmarshalIndex(await readAll(stream, MAX_MANIFEST_BYTES, `SOCI index ${digest}`))
+}
+
+function entriesOf(index: Index, found: FoundIndex, createdAt: Date): readonly ArtifactEntry[] {
+  const { digest, size } = found.descriptor
   const buildToolIdentifier = index.annotations?.[indexAnnotationBuildToolIdentifier] ?? ''
   const entry: ArtifactEntry = {
-    type: 'soci_index',
+    type: artifactEntryTypeIndex,
     size,
     digest,
     mediaType: index.mediaType,
@@ -154,7 +181,7 @@ function blobEntries(index: Index, tool: string, createdAt: Date): readonly Arti
     const layer = annotations[indexAnnotationImageLayerDigest]
     if (layer === undefined || (!isZtoc && mediaType !== sociPrefetchMediaType)) return []
     return {
-      type: isZtoc ? ('soci_layer' as const) : ('soci_prefetch' as const),
+      type: isZtoc ? artifactEntryTypeLayer : artifactEntryTypePrefetch,
       size,
       digest,
       mediaType,

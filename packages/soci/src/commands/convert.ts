@@ -41,7 +41,7 @@ export default class SociConvertCommand extends BuildCommand {
       const platforms = this.chosenPlatforms()
       const { allPlatforms } = this
       const converted = await convert(builder, root, { platforms, allPlatforms, signal })
-      for (const built of converted.indexes) await artifacts.keepZtocs(built, { signal })
+      for (const { index } of converted.indexes) await artifacts.keepZtocs(index, { signal })
       const target = await host.openStore(to, { signal })
       try {
         const source = artifacts.publishable(converted.document)

@@ -2,7 +2,6 @@ import { formatPlatform, hostPlatform, parseManifest } from '@s3lo/core'
 import { Command } from 'clipanion'
 import { IndexBuilder } from '../index/build.ts'
 import { indexPlatforms, manifestPlatform } from '../index/image-platforms.ts'
-import { SOCI_CONFIG_CONTENT } from '../index/soci-index.ts'
 import { BuildCommand, type BuiltIndex, describeBuilt, toBuilt } from './soci-command.ts'
 
 /** `s3lo soci create`: an index of version 1, attached to the image that it leaves as it is. */
@@ -36,8 +35,10 @@ export default class SociCreateCommand extends BuildCommand {
       const indexes: BuiltIndex[] = []
       for (const platform of single ?? chosen) {
         const built = await builder.build(root.descriptor, { platform, version: 'v1', signal })
-        await artifacts.attach(built, SOCI_CONFIG_CONTENT, { signal })
-        await artifacts.keepZtocs(built, { signal })
+        if (this.force) {
+          await artifacts.detachOthers(built.document.descriptor, built.manifest, { signal })
+        }
+        await artifacts.keepZtocs(built.index, { signal })
         indexes.push(toBuilt(built, formatPlatform(platform)))
       }
       return {

@@ -1,8 +1,8 @@
 import { MAX_MANIFEST_BYTES, readAll } from '@s3lo/core'
 import { parseJson } from '@s3lo/core/plugin'
 import { Command, Option } from 'clipanion'
-import { NotAnIndexError } from '../artifacts/artifacts-db.ts'
-import { SociCommand } from './soci-command.ts'
+import { artifactEntryTypeIndex, NotAnIndexError } from '../artifacts/artifacts-db.ts'
+import { parseArtifactDigest, SociCommand } from './soci-command.ts'
 
 /** `s3lo soci info`: the index's own document. */
 export default class SociInfoCommand extends SociCommand {
@@ -19,9 +19,9 @@ export default class SociInfoCommand extends SociCommand {
 
   override execute(): Promise<number> {
     return this.onStore(this.store, async (artifacts, { options: { signal } }) => {
-      const { digest } = this
+      const digest = parseArtifactDigest(this.digest)
       const { type, mediaType, size } = await artifacts.db.getArtifactEntry(digest, { signal })
-      if (type !== 'soci_index') throw new NotAnIndexError(digest)
+      if (type !== artifactEntryTypeIndex) throw new NotAnIndexError(digest)
       const stream = await artifacts.fetch({ mediaType, digest, size }, { signal })
       const content = await readAll(stream, MAX_MANIFEST_BYTES, `SOCI index ${digest}`)
       const result = parseJson(content, `SOCI index ${digest}`)

@@ -1,5 +1,6 @@
 import { Command, Option } from 'clipanion'
 import { sociIndexArtifactTypeV2 } from '../index/soci-index.ts'
+import { artifactEntryTypeIndex } from '../artifacts/artifacts-db.ts'
 import { SociCommand } from './soci-command.ts'
 
 /** `s3lo soci list`: newest first. */
@@ -18,7 +19,7 @@ export default class SociListCommand extends SociCommand {
     return this.onStore(this.store, async ({ db }, { options: { signal } }) => {
       const found = await Array.fromAsync(db.entries({ signal }))
       const indexes = found
-        .filter(({ type }) => type === 'soci_index')
+        .filter(({ type }) => type === artifactEntryTypeIndex)
         .toSorted((a, b) => b.createdAt.getTime() - a.createdAt.getTime())
         .map((entry) => ({
           digest: entry.digest,

@@ -1,6 +1,6 @@
 import { type CallOptions, S3loError } from '@s3lo/core/plugin'
 import { readAll } from '@s3lo/core'
-import type { ArtifactEntry } from '../artifacts/artifacts-db.ts'
+import { type ArtifactEntry, artifactEntryTypeLayer } from '../artifacts/artifacts-db.ts'
 import { MAX_ZTOC_BYTES } from '../kept-ztoc.ts'
 import type { StoreArtifacts } from '../store-artifacts.ts'
 import { decodeZtoc } from '../ztoc/flatbuffer.ts'
@@ -14,7 +14,7 @@ export async function readZtoc(
 ): Promise<{ readonly record: ArtifactEntry; readonly opened: OpenZtoc }> {
   const record = await artifacts.db.getArtifactEntry(digest, options)
   const { type, mediaType, size } = record
-  if (type !== 'soci_layer') {
+  if (type !== artifactEntryTypeLayer) {
     throw new S3loError('USAGE', `artifact ${digest} is not a zTOC`, {
       hint: `s3lo soci info ${artifacts.name}/ ${digest} shows an index`,
     })

@@ -1,6 +1,8 @@
 import type { Descriptor } from '@s3lo/core'
 import { Command, Option } from 'clipanion'
+import { mendKept, NamedZtocs } from '../artifacts/mend-kept.ts'
 import { syncWithLocalStore } from '../artifacts/sync.ts'
+import type { Index } from '../index/soci-index.ts'
 import { SociCommand } from './soci-command.ts'
 
 /** `s3lo soci rebuild`. */
@@ -25,9 +27,20 @@ export default class SociRebuildCommand extends SociCommand {
           }
         }
       }
-      const result = await syncWithLocalStore(artifacts.db, artifacts, images(), { signal })
-      const status = `${result.added.length} recorded, ${result.removed.length} forgotten`
-      return { result, render: () => '', status }
+      const named = new NamedZtocs()
+      const onIndex = (index: Index): void => named.add(index)
+      const { db } = artifacts
+      const { added, removed } = await syncWithLocalStore(db, artifacts, images(), {
+        onIndex,
+        signal,
+      })
+      const { replaced, dropped } = await mendKept(artifacts, named, { signal })
+      const mended =
+        replaced.length + dropped.length > 0
+          ? `; kept zTOCs: ${replaced.length} replaced, ${dropped.length} removed`
+          : ''
+      const status = `${added.length} recorded, ${removed.length} forgotten${mended}`
+      return { result: { added, removed, replaced, dropped }, render: () => '', status }
     })
   }
 }

@@ -1,9 +1,9 @@
 import { S3loError } from '@s3lo/core/plugin'
 import { Command, Option } from 'clipanion'
-import { NotAnIndexError } from '../artifacts/artifacts-db.ts'
+import { artifactEntryTypeIndex, NotAnIndexError } from '../artifacts/artifacts-db.ts'
 import { sociIndexArtifactType } from '../index/soci-index.ts'
 import type { StoreArtifacts } from '../store-artifacts.ts'
-import { SociCommand } from './soci-command.ts'
+import { parseArtifactDigest, SociCommand } from './soci-command.ts'
 
 /** `s3lo soci remove`. */
 export default class SociRemoveCommand extends SociCommand {
@@ -20,7 +20,8 @@ export default class SociRemoveCommand extends SociCommand {
 
   override execute(): Promise<number> {
     return this.onStore(this.store, async (artifacts, { status, options: { signal } }) => {
-      for (const digest of this.digests) {
+      // All of them are looked at before the first is removed.
+      for (const digest of this.digests.map(parseArtifactDigest)) {
         await removeIndex(artifacts, digest, signal)
         status(`Removed ${digest}`)
       }
@@ -36,7 +37,7 @@ async function removeIndex(
 ): Promise<void> {
   const { store, db } = artifacts
   const entry = await db.getArtifactEntry(digest, { signal })
-  if (entry.type !== 'soci_index') throw new NotAnIndexError(digest)
+  if (entry.type !== artifactEntryTypeIndex) throw new NotAnIndexError(digest)
   const { mediaType, size, originalDigest } = entry
   if (entry.artifactType === sociIndexArtifactType) {
     const subject = { mediaType: '', size: 0, digest: originalDigest }

@@ -2,6 +2,7 @@ import {
   type CommandContext,
   type CommandOutput,
   type CommandWork,
+  isDigest,
   parseExplicitReference,
   parsePlatform,
   parseStoreReference,
@@ -10,7 +11,7 @@ import {
 } from '@s3lo/core'
 import { type ProgressOptions, S3loError } from '@s3lo/core/plugin'
 import { Command, Option } from 'clipanion'
-import type { IndexBuilderOptions, IndexWithMetadata } from '../index/build.ts'
+import type { IndexBuilderOptions, IndexWithMetadata } from '../index/build-contract.ts'
 import { type IndexVersion, parseOptimization } from '../index/soci-index.ts'
 import { StoreArtifacts } from '../store-artifacts.ts'
 
@@ -25,6 +26,14 @@ export abstract class SociCommand extends Command<CommandContext> {
       withArtifacts(parseStoreReference(text), 'v2', tools, (artifacts) => work(artifacts, tools)),
     )
   }
+}
+
+/** The digest of an artifact as it was typed. Throws `USAGE` for what is none. */
+export function parseArtifactDigest(text: string): string {
+  if (isDigest(text)) return text
+  throw new S3loError('USAGE', `${JSON.stringify(text)} is not a digest`, {
+    hint: 's3lo soci list and s3lo soci ztoc list show the digests of a store',
+  })
 }
 
 /** What the commands that build indexes have in common. */
@@ -45,8 +54,11 @@ export abstract class BuildCommand extends Command<CommandContext> {
   optimizations = Option.Array('--optimizations', {
     description: 'apply `NAME`: xattr (says of layers that they have no extended attributes)',
   })
+  buildTool = Option.String('--build-tool', {
+    description: 'name `ID` as what has built the index (s3lo soci v1)',
+  })
   force = Option.Boolean('--force', false, {
-    description: 'build again what is there, and overwrite an immutable tag',
+    description: 'build again and replace what is there, and overwrite an immutable tag',
   })
 
   protected builderOptions({ onProgress }: ProgressOptions): IndexBuilderOptions {
@@ -55,6 +67,7 @@ export abstract class BuildCommand extends Command<CommandContext> {
       spanSize: parseBytes('--span-size', this.spanSize),
       minLayerSize: parseBytes('--min-layer-size', this.minLayerSize),
       optimizations: this.optimizations?.map(parseOptimization),
+      buildToolIdentifier: this.buildTool,
       forceRecreateZtocs: this.force,
     }
   }

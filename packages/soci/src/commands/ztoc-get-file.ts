@@ -6,7 +6,7 @@ import { Command, Option } from 'clipanion'
 import { extractEntry } from '../ztoc/extract.ts'
 import { findEntry } from '../ztoc/read.ts'
 import { readZtoc } from './read-ztoc.ts'
-import { SociCommand } from './soci-command.ts'
+import { parseArtifactDigest, SociCommand } from './soci-command.ts'
 
 /** `s3lo soci ztoc get-file`: a file by its name in the tar; `s3lo cat` is for names in the image. */
 export default class ZtocGetFileCommand extends SociCommand {
@@ -34,7 +34,9 @@ export default class ZtocGetFileCommand extends SociCommand {
   override execute(): Promise<number> {
     return this.onStore(this.store, async (artifacts, { isDocument, options: { signal } }) => {
       if (isDocument && this.target === undefined) throw twoOutputs()
-      const { record, opened } = await readZtoc(artifacts, this.digest, { signal })
+      const { record, opened } = await readZtoc(artifacts, parseArtifactDigest(this.digest), {
+        signal,
+      })
       const located = findEntry(opened, this.file)
       if (!located) {
         throw new S3loError('NOT_FOUND', `the layer has no entry ${JSON.stringify(this.file)}`, {

@@ -2,7 +2,7 @@ import { decodeText } from '@s3lo/core/tar'
 import { Command, Option } from 'clipanion'
 import { spanAt } from '../ztoc/read.ts'
 import { readZtoc } from './read-ztoc.ts'
-import { SociCommand } from './soci-command.ts'
+import { parseArtifactDigest, SociCommand } from './soci-command.ts'
 
 /** `s3lo soci ztoc info`: the document of the original. */
 export default class ZtocInfoCommand extends SociCommand {
@@ -19,7 +19,9 @@ export default class ZtocInfoCommand extends SociCommand {
 
   override execute(): Promise<number> {
     return this.onStore(this.store, async (artifacts, { options: { signal } }) => {
-      const { record, opened } = await readZtoc(artifacts, this.digest, { signal })
+      const { record, opened } = await readZtoc(artifacts, parseArtifactDigest(this.digest), {
+        signal,
+      })
       const { ztoc, spans } = opened
       const files = ztoc.entries.map(({ name, offset, size, type }) => ({
         filename: decodeText(name),

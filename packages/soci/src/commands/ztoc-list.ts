@@ -1,4 +1,5 @@
 import { Command, Option } from 'clipanion'
+import { artifactEntryTypeLayer } from '../artifacts/artifacts-db.ts'
 import { SociCommand } from './soci-command.ts'
 
 /** `s3lo soci ztoc list`. */
@@ -17,7 +18,7 @@ export default class ZtocListCommand extends SociCommand {
     return this.onStore(this.store, async ({ db }, { options: { signal } }) => {
       const found = await Array.fromAsync(db.entries({ signal }))
       const ztocs = found
-        .filter(({ type }) => type === 'soci_layer')
+        .filter(({ type }) => type === artifactEntryTypeLayer)
         .map(({ digest, size, originalDigest }) => ({ digest, size, layer_digest: originalDigest }))
       const lines = ztocs.map((ztoc) => `${ztoc.digest}  ${ztoc.size}  ${ztoc.layer_digest}\n`)
       return { result: ztocs, render: () => lines.join('') }

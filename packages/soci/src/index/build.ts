@@ -1,11 +1,9 @@
 import { availableParallelism } from 'node:os'
 import { Readable } from 'node:stream'
 import {
-  type CallOptions,
   forEachConcurrent,
   type ImageSource,
   isS3loError,
-  type ProgressOptions,
   S3loError,
 } from '@s3lo/core/plugin'
 import {
@@ -13,13 +11,20 @@ import {
   digestOf,
   formatPlatform,
   hostPlatform,
+  ImageStore,
   type ManifestDocument,
   parseManifest,
-  type Platform,
   readAll,
   toDocument,
 } from '@s3lo/core'
-import { type ArtifactEntry, type ArtifactsDb, ztocKey } from '../artifacts/artifacts-db.ts'
+import {
+  type ArtifactEntry,
+  artifactEntryTypeIndex,
+  artifactEntryTypeLayer,
+  type ArtifactsDb,
+  ztocKey,
+} from '../artifacts/artifacts-db.ts'
+import { StoreArtifacts } from '../store-artifacts.ts'
 import { buildZtoc } from '../ztoc/build.ts'
 import { decodeZtoc } from '../ztoc/flatbuffer.ts'
 import {
@@ -28,6 +33,12 @@ import {
   DEFAULT_SPAN_SIZE,
   needsNoXattrs,
 } from '../ztoc/ztoc-builder.ts'
+import type {
+  BuildOptions,
+  IndexBuilderOptions,
+  IndexWithMetadata,
+  SociBlobStore,
+} from './build-contract.ts'
 import { getImageManifestDescriptor, readDocument } from './image-platforms.ts'
 import { layerForm } from './layer-form.ts'
 import {
@@ -41,9 +52,9 @@ import {
   type IndexVersion,
   marshalIndex,
   newIndex,
-  type Optimization,
   SOCI_CONFIG_CONTENT,
   sociLayerMediaType,
+  xattrOptimization,
 } from './soci-index.ts'
 
 /** Compressed layers smaller than this are not indexed unless asked otherwise (bytes). */
@@ -51,56 +62,6 @@ export const DEFAULT_MIN_LAYER_SIZE = 10 * 1024 * 1024
 
 /** The largest zTOC that is read again to be reused (bytes). */
 const MAX_ZTOC_BYTES = 1024 * 1024 * 1024
-
-/** Where zTOCs and indexes go and come from, by digest. */
-export interface SociBlobStore {
-  exists(descriptor: Descriptor, options?: CallOptions): Promise<boolean>
-  push(descriptor: Descriptor, open: () => Promise<Readable>, options?: CallOptions): Promise<void>
-  fetch(descriptor: Descriptor, options?: CallOptions): Promise<Readable>
-}
-
-/** How indexes are built. */
-export interface IndexBuilderOptions extends ProgressOptions {
-  /** Uncompressed bytes of a span. Default: 4 MiB. */
-  readonly spanSize?: number | undefined
-  /** Compressed bytes a layer must have to be indexed. Default: 10 MiB. */
-  readonly minLayerSize?: number | undefined
-  readonly buildToolIdentifier?: string | undefined
-  readonly optimizations?: readonly Optimization[] | undefined
-  /** Builds zTOCs that are there already. Default: false. */
-  readonly forceRecreateZtocs?: boolean | undefined
-  /** Layers that are indexed at once. Default: one for each processor, four at most. */
-  readonly concurrency?: number | undefined
-  /** The clock that records are dated by. */
-  readonly now?: (() => Date) | undefined
-}
-
-export interface BuildOptions extends CallOptions {
-  /** Default: the host's. */
-  readonly platform?: Platform | undefined
-  readonly version?: IndexVersion | undefined
-}
-
-/** A layer that has no zTOC, and why. */
-export interface SkippedLayer {
-  readonly digest: string
-  readonly reason: string
-}
-
-/** An index with where it came from. */
-export interface IndexWithMetadata {
-  readonly index: Index
-  readonly document: ManifestDocument
-  readonly platform: Platform
-  /** Of the image that was asked for. */
-  readonly imageDigest: string
-  /** Of the image's manifest for the platform. */
-  readonly manifest: Descriptor
-  readonly createdAt: Date
-  readonly skipped: readonly SkippedLayer[]
-  /** How many zTOCs were there already. */
-  readonly reused: number
-}
 
 /** Builds SOCI indexes of images, and stores them with their zTOCs. */
 export class IndexBuilder {
@@ -134,8 +95,8 @@ export class IndexBuilder {
   }
 
   /**
-   * Indexes an image for a platform and stores the index, its zTOCs first. Layers that cannot be
-   * indexed are skipped with a reason. Throws {@link EmptyIndexError} when none is left, `NOT_FOUND`
+   * Indexes an image for a platform and stores the index, its zTOCs first; one of version 1 is
+   * attached to the image's manifest. Layers that cannot be indexed are skipped with a reason. Throws {@link EmptyIndexError} when none is left, `NOT_FOUND`
    * when the image is not there for the platform, `INTEGRITY` when a layer is not its digest's.
    */
   async build(
@@ -147,7 +108,7 @@ export class IndexBuilder {
     const { content } = await readDocument(contentStore, manifest, { signal })
     const parsed = parseManifest(content, manifest.digest)
     const layers = parsed.kind === 'manifest' ? parsed.layers : []
-    const run = new LayerRun()
+    const run = new LayerRun(sideOf(this.blobStore, version))
     run.known = await this.#knownZtocs(signal)
     await this.#indexLayers(layers, run, signal)
     const blobs = layers.flatMap((layer) => run.ztocs.get(layer.digest) ?? [])
@@ -157,11 +118,11 @@ export class IndexBuilder {
     const index = newIndex(blobs, version === 'v1' ? manifest : undefined, annotations, version)
     const document = toDocument(marshalIndex(index), index.mediaType)
     const createdAt = this.#now()
-    await this.#storeIndex(index, document, signal)
+    await this.#storeIndex(index, document, run.side, signal)
     await this.artifactsDb?.writeArtifactEntry(
       {
         ...document.descriptor,
-        type: 'soci_index',
+        type: artifactEntryTypeIndex,
         artifactType: index.artifactType,
         originalDigest: manifest.digest,
         location: manifest.digest,
@@ -231,14 +192,18 @@ export class IndexBuilder {
     if (!known) return undefined
     const { digest, size } = known
     const ztoc = { mediaType: sociLayerMediaType, digest, size }
-    if (!(await this.blobStore.exists(ztoc, { signal }))) return undefined
+    if (!(await run.side.exists(ztoc, { signal }))) return undefined
     run.reused += 1
-    return this.#describe(layer, ztoc, await this.#storedNeedsNoXattrs(ztoc, signal))
+    return this.#describe(layer, ztoc, await this.#storedNeedsNoXattrs(ztoc, run, signal))
   }
 
-  async #storedNeedsNoXattrs(ztoc: Descriptor, signal: AbortSignal): Promise<boolean> {
-    if (!this.#options.optimizations?.includes('xattr')) return false
-    const stream = await this.blobStore.fetch(ztoc, { signal })
+  async #storedNeedsNoXattrs(
+    ztoc: Descriptor,
+    { side }: LayerRun,
+    signal: AbortSignal,
+  ): Promise<boolean> {
+    if (!this.#options.optimizations?.includes(xattrOptimization)) return false
+    const stream = await side.fetch(ztoc, { signal })
     return needsNoXattrs(decodeZtoc(await readAll(stream, MAX_ZTOC_BYTES, `zTOC ${ztoc.digest}`)))
   }
 
@@ -256,7 +221,7 @@ export class IndexBuilder {
       digest: digestOf(content),
       size: content.byteLength,
     }
-    await this.#store(ztoc, content, signal)
+    await this.#store(ztoc, content, run.side, signal)
     await this.#recordZtoc(layer, ztoc, signal)
     return this.#describe(layer, ztoc, built.needsNoXattrs)
   }
@@ -294,7 +259,7 @@ export class IndexBuilder {
   }
 
   #describe(layer: Descriptor, ztoc: Descriptor, noXattrs: boolean): Descriptor {
-    const disable = noXattrs && this.#options.optimizations?.includes('xattr')
+    const disable = noXattrs && this.#options.optimizations?.includes(xattrOptimization)
     return {
       ...ztoc,
       annotations: {
@@ -310,7 +275,7 @@ export class IndexBuilder {
     await this.artifactsDb?.writeArtifactEntry(
       {
         ...ztoc,
-        type: 'soci_layer',
+        type: artifactEntryTypeLayer,
         artifactType: '',
         originalDigest: layer.digest,
         location: layer.digest,
@@ -324,14 +289,34 @@ export class IndexBuilder {
     )
   }
 
-  async #storeIndex(index: Index, document: ManifestDocument, signal?: AbortSignal): Promise<void> {
-    await this.#store(index.config, SOCI_CONFIG_CONTENT, signal)
-    await this.#store(document.descriptor, document.content, signal)
+  async #storeIndex(
+    index: Index,
+    document: ManifestDocument,
+    side: SociBlobStore,
+    signal?: AbortSignal,
+  ): Promise<void> {
+    if (index.subject && side.attach) {
+      const open = async (blob: Descriptor): Promise<Readable> =>
+        blob.digest === index.config.digest
+          ? Readable.from([SOCI_CONFIG_CONTENT])
+          : side.fetch(blob, { signal })
+      await side.attach(document, index.subject, open, { signal })
+      return
+    }
+    await this.#store(index.config, SOCI_CONFIG_CONTENT, side, signal)
+    await this.#store(document.descriptor, document.content, side, signal)
   }
 
-  async #store(descriptor: Descriptor, content: Uint8Array, signal?: AbortSignal): Promise<void> {
-    if (await this.blobStore.exists(descriptor, { signal })) return
-    await this.blobStore.push(descriptor, async () => Readable.from([content]), { signal })
+  /** What is there is replaced only when it must be: it may be damaged then. */
+  async #store(
+    descriptor: Descriptor,
+    content: Uint8Array,
+    side: SociBlobStore,
+    signal?: AbortSignal,
+  ): Promise<void> {
+    const { forceRecreateZtocs = false } = this.#options
+    if (!forceRecreateZtocs && (await side.exists(descriptor, { signal }))) return
+    await side.push(descriptor, async () => Readable.from([content]), { signal })
   }
 
   #now(): Date {
@@ -345,6 +330,16 @@ class LayerRun {
   readonly ztocs = new Map<string, Descriptor>()
   readonly skipped = new Map<string, string>()
   reused = 0
+  /** Where the artifacts of the index's version go. */
+  readonly side: SociBlobStore
+
+  constructor(side: SociBlobStore) {
+    this.side = side
+  }
+}
+
+function sideOf(store: SociBlobStore, version: IndexVersion): SociBlobStore {
+  return store instanceof ImageStore ? new StoreArtifacts(store, version) : store
 }
 
 function checkSize(size: number, what: string): number {

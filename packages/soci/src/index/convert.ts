@@ -19,7 +19,8 @@ import {
   type Platform,
   toDocument,
 } from '@s3lo/core'
-import type { IndexBuilder, IndexWithMetadata } from './build.ts'
+import type { IndexBuilder } from './build.ts'
+import type { IndexWithMetadata } from './build-contract.ts'
 import { encodeIndex, encodeManifest } from './canonical-json.ts'
 import {
   indexPlatforms,

@@ -139,8 +139,11 @@ export class EmptyIndexError extends S3loError {
 /** `xattr` lets a mounted layer without extended attributes stop answering questions for them. */
 export type Optimization = 'xattr'
 
+/** See {@link Optimization}. */
+export const xattrOptimization: Optimization = 'xattr'
+
 /** Every optimization there is. */
-export const optimizations: readonly Optimization[] = ['xattr']
+export const optimizations: readonly Optimization[] = [xattrOptimization]
 
 /** Reads the name of an optimization. Throws `USAGE` naming those there are. */
 export function parseOptimization(text: string): Optimization {

@@ -136,20 +136,39 @@ async function readSpan(
   fetch: FetchRange,
   signal: AbortSignal,
 ): Promise<readonly Uint8Array[]> {
-  const size = span.compressedEnd - span.compressedStart
   const length = Math.min(end, span.uncompressedEnd) - span.uncompressedStart
-  if (size > MAX_SPAN_BYTES || length > MAX_SPAN_BYTES) {
-    throw new S3loError('UNSUPPORTED', `span ${span.id} is over ${MAX_SPAN_BYTES} bytes`, {
-      hint: 'index the image again with a smaller span size',
-    })
-  }
+  if (length > MAX_SPAN_BYTES) throw tooLarge(span)
+  const compressed = await fetchSpan(span, fetch, signal)
+  return inflateSpan(span, compressed, Math.max(0, length))
+}
+
+/** The compressed bytes of a span, verified. Throws `INTEGRITY`, `UNSUPPORTED`. */
+async function fetchSpan(span: Span, fetch: FetchRange, signal?: AbortSignal): Promise<Uint8Array> {
+  const size = span.compressedEnd - span.compressedStart
+  if (size > MAX_SPAN_BYTES) throw tooLarge(span)
   const range = { start: span.compressedStart, end: span.compressedEnd }
   const compressed = await readExactly(await fetch(range, { signal }), size, span.id)
   const digest = `sha256:${createHash('sha256').update(compressed).digest('hex')}`
   if (digest !== span.digest) {
     throw new S3loError('INTEGRITY', `span ${span.id}: expected ${span.digest}, received ${digest}`)
   }
-  return inflateSpan(span, compressed, Math.max(0, length))
+  return compressed
+}
+
+/** Compares the first span with the layer. Throws `INTEGRITY` where they disagree. */
+export async function probeSpan(
+  { spans: [first] }: Pick<OpenZtoc, 'spans'>,
+  fetch: FetchRange,
+  { signal }: CallOptions = {},
+): Promise<void> {
+  // The last one may hold nothing but the zeros that many tars end with.
+  if (first) await fetchSpan(first, fetch, signal)
+}
+
+function tooLarge({ id }: Span): S3loError {
+  return new S3loError('UNSUPPORTED', `span ${id} is over ${MAX_SPAN_BYTES} bytes`, {
+    hint: 'index the image again with a smaller span size',
+  })
 }
 
 async function readExactly(content: Readable, size: number, id: number): Promise<Uint8Array> {

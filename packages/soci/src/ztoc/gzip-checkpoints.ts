@@ -1,11 +1,13 @@
 import { createHash, type Hash } from 'node:crypto'
 import { S3loError } from '@s3lo/core/plugin'
 import {
+  GZheader,
   Z_BLOCK,
   Z_BUF_ERROR,
   Z_OK,
   Z_STREAM_END,
   zlibInflate,
+  zlibInflateGetHeader,
   zlibInflateInit2,
   zlibInflateReset2,
   ZStream,
@@ -14,6 +16,9 @@ import { GzipZinfoWriter, WINDOW_SIZE } from './zinfo.ts'
 
 /** Tells zlib to expect a gzip header and trailer, and nothing else. */
 const GZIP_WINDOW_BITS = 15 + 16
+
+/** Go's gzip reader, which the snapshotter opens a layer with, refuses a longer name or comment (bytes). */
+const MAX_HEADER_TEXT = 511
 
 /** How much output is gathered before it is passed on (bytes). */
 const OUTPUT_SIZE = 512 * 1024
@@ -41,11 +46,14 @@ export interface Spans {
 /**
  * Inflates gzip that is pushed in pieces of any size, all members of it, and notes where reading
  * can start again: after the header and at the first end of a block that is more than a span
- * behind the last such place. Throws `INTEGRITY` for anything but whole gzip members.
+ * behind the last such place. Throws `INTEGRITY` for anything but whole gzip members, and
+ * `UNSUPPORTED` for a header that the snapshotter refuses.
  */
 export class GzipCheckpoints {
   readonly #options: GzipCheckpointsOptions
   readonly #stream = new ZStream()
+  /** Of the first member. */
+  readonly #header = new GZheader()
   /** The window of what was passed on, then what was not. */
   readonly #output = new Uint8Array(WINDOW_SIZE + OUTPUT_SIZE)
   readonly #zinfo: GzipZinfoWriter
@@ -67,6 +75,7 @@ export class GzipCheckpoints {
     this.#stream.next_out = WINDOW_SIZE
     this.#stream.avail_out = OUTPUT_SIZE
     zlibInflateInit2(this.#stream, GZIP_WINDOW_BITS)
+    zlibInflateGetHeader(this.#stream, this.#header)
   }
 
   push(chunk: Uint8Array): void {
@@ -114,6 +123,7 @@ export class GzipCheckpoints {
   #blockEnded(chunk: Uint8Array): void {
     const { spanSize, keepDuplicates = false } = this.#options
     const isFirst = this.#zinfo.count === 0 || (keepDuplicates && this.#uncompressed === 0)
+    if (this.#zinfo.count === 0) checkHeader(this.#header)
     if (!isFirst && this.#uncompressed - this.#lastCheckpoint <= spanSize) return
     const { next_in: at, next_out: end, data_type: dataType } = this.#stream
     const bits = dataType & UNUSED_BITS
@@ -144,6 +154,16 @@ export class GzipCheckpoints {
     stream.next_out = WINDOW_SIZE
     stream.avail_out = OUTPUT_SIZE
     this.#passedOn = WINDOW_SIZE
+  }
+}
+
+function checkHeader({ name, comment }: GZheader): void {
+  for (const [what, text] of Object.entries({ name, comment })) {
+    if ((text?.length ?? 0) <= MAX_HEADER_TEXT) continue
+    throw new S3loError(
+      'UNSUPPORTED',
+      `the gzip header has a ${what} of over ${MAX_HEADER_TEXT} bytes, which readers of zTOCs refuse`,
+    )
   }
 }
 

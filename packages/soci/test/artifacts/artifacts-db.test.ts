@@ -1,5 +1,5 @@
 import { Readable } from 'node:stream'
-import { type Descriptor, digestOf, ImageStore } from '@s3lo/core'
+import { clean, type Descriptor, digestOf, ImageStore, readAll } from '@s3lo/core'
 import { MemoryBackend } from '@s3lo/core/testing'
 import { beforeEach, expect, test } from 'vitest'
 import { type ArtifactEntry, ArtifactsDb } from '../../src/artifacts/artifacts-db.ts'
@@ -8,6 +8,7 @@ import { IndexBuilder } from '../../src/index/build.ts'
 import { encodeManifest } from '../../src/index/canonical-json.ts'
 import { getIndexDescriptorCollection } from '../../src/index/collection.ts'
 import { convert } from '../../src/index/convert.ts'
+import { StoreArtifacts } from '../../src/store-artifacts.ts'
 import { LAYERS } from '../ztoc/tar-fixture.ts'
 
 const amd64 = { os: 'linux', architecture: 'amd64' }
@@ -79,12 +80,21 @@ test('a store without records, an absent record and a zTOC are told apart', asyn
 })
 
 test('the walk goes by digest and ends when it is told to', async () => {
-  await db.walk(() => expect.unreachable())
   const names = ['a', 'b', 'c', 'd']
   for (const name of names) await db.writeArtifactEntry(entry(name))
   const seen: string[] = []
   await db.walk((found) => seen.push(found.digest) < 3)
   expect(seen).toEqual(names.map(digest).toSorted().slice(0, 3))
+})
+
+test('a store without records is an error to a walk and to a removal, and none to a rebuild', async () => {
+  const empty = { code: 'NOT_FOUND', message: 'the store has no record of SOCI artifacts' }
+  await expect(db.walk(() => expect.unreachable())).rejects.toMatchObject(empty)
+  await expect(db.removeOldArtifacts(() => Promise.resolve(true))).rejects.toMatchObject(empty)
+  expect(await syncWithLocalStore(db, new ImageStore(backend), [])).toEqual({
+    added: [],
+    removed: [],
+  })
 })
 
 test('indexes are found by image and by manifest, zTOCs are not', async () => {
@@ -138,8 +148,7 @@ test.each(['v1', 'v2'] as const)(
     const builder = new IndexBuilder(store, store, db, { minLayerSize: 0, now })
     let root = image
     if (version === 'v1') {
-      const { document, manifest } = await builder.build(image, { platform: amd64 })
-      await store.attach(document, manifest, (blob) => store.fetch(blob))
+      await builder.build(image, { platform: amd64 })
     } else {
       const { document } = await convert(builder, image)
       root = document.descriptor
@@ -161,6 +170,26 @@ test.each(['v1', 'v2'] as const)(
     expect(indexes).toHaveLength(1)
   },
 )
+
+test('an index of the default version is attached to its image, and a collection keeps it', async () => {
+  const store = new ImageStore(backend)
+  const image = await goldenImage(store)
+  const root = { descriptor: image, content: await readAll(await store.fetch(image), 1e6, 'x') }
+  await store.tag(root, { name: 'app', tag: 'v1' })
+  const { document } = await new IndexBuilder(store, store, db, { minLayerSize: 0 }).build(image, {
+    platform: amd64,
+  })
+  await store.close()
+  const { objects = [] } = await clean(store, '', { graceMs: 0, explain: true })
+  // The manifest itself lives under its tag.
+  expect(objects.map(({ key }) => key)).toEqual([`blobs/${image.digest.replace(':', '/')}`])
+  const found = await Array.fromAsync(new ImageStore(backend).referrers(image))
+  expect(found).toMatchObject([{ digest: document.descriptor.digest }])
+  const fresh = new StoreArtifacts(new ImageStore(backend))
+  for (const { digest, size, mediaType } of found) {
+    expect(await fresh.fetch({ digest, size, mediaType })).toBeDefined()
+  }
+})
 
 test('records of artifacts that are gone are removed', async () => {
   await db.writeArtifactEntry(entry('gone'))

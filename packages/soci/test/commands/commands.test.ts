@@ -1,113 +1,25 @@
-import { Writable } from 'node:stream'
-import {
-  type CommandContext,
-  type CommandOutput,
-  createHost,
-  definePlugin,
-  digestOf,
-  type Host,
-  MEDIA_TYPE,
-} from '@s3lo/core'
-import {
-  imageFixture,
-  MemoryBackend,
-  putImage,
-  referrerFixture,
-  TAR_END,
-  tarFile,
-} from '@s3lo/core/testing'
-import { Cli } from 'clipanion'
+import { digestOf, type Host, MEDIA_TYPE } from '@s3lo/core'
+import { type MemoryBackend, referrerFixture } from '@s3lo/core/testing'
 import { beforeEach, describe, expect, it } from 'vitest'
-import { gzipSync } from 'node:zlib'
-import soci from '../../src/plugin.ts'
+import { LAYER, type Ran, REF, SociWorld } from './soci-world.ts'
 
-const LAYER = gzipSync(
-  Buffer.concat([
-    tarFile('etc/motd', 'welcome\n'),
-    tarFile('big', Buffer.from(Array.from({ length: 3_000_000 }, (_, i) => (i * i * 7 + i) >> 5))),
-    tarFile('etc/last', 'last\n'),
-    TAR_END,
-  ]),
-)
-const REF = 'mem://b/app:v1'
-
+let world: SociWorld
 let backend: MemoryBackend
 let host: Host
 
 beforeEach(async () => {
-  backend = new MemoryBackend({ bucket: 'b' })
-  await putImage(
-    backend,
-    { name: 'app', tag: 'v1' },
-    imageFixture({ layers: [LAYER], layerType: MEDIA_TYPE.ociLayerGzip }),
-  )
-  const memory = definePlugin({
-    name: 'memory',
-    apiVersion: 1,
-    backends: {
-      mem: {
-        summary: 'memory',
-        load: () => Promise.resolve({ openBackend: () => Promise.resolve(backend) }),
-      },
-    },
-  })
-  host = createHost({ plugins: [memory, soci] })
+  world = await SociWorld.open()
+  backend = world.backend
+  host = world.host
 })
 
-interface Ran {
-  readonly output: CommandOutput | undefined
-  readonly text: string
-}
-
-/** Runs a command as the command line does, but throws what it throws. */
-async function run(...argv: readonly string[]): Promise<Ran> {
-  let output: CommandOutput | undefined
-  let text = ''
-  const stdout = new Writable({
-    write(chunk: Buffer, _encoding, done) {
-      text += chunk.toString()
-      done()
-    },
-  })
-  let failure: unknown
-  const context: Pick<CommandContext, 'stdout' | 'runCommand'> = {
-    stdout,
-    runCommand: async (work) => {
-      try {
-        output = await work({ host, options: {}, status: () => undefined })
-      } catch (error) {
-        failure = error
-      }
-      return 0
-    },
-  }
-  const contribution = soci.commands
-    .filter(({ path }) => path.every((word, i) => argv[i] === word))
-    .toSorted((a, b) => b.path.length - a.path.length)[0]
-  if (!contribution) throw new Error('no such command')
-  const { default: command } = await contribution.load()
-  await Cli.from([command]).run([...argv], context)
-  if (failure !== undefined) throw failure
-  return { output, text }
-}
-
-async function resultOf(...argv: readonly string[]): Promise<unknown> {
-  return (await run(...argv)).output?.result
-}
-
-/** The digest of the only one in a list. */
-async function onlyDigest(...argv: readonly string[]): Promise<string> {
-  const [only] = (await resultOf(...argv)) as readonly { readonly digest: string }[]
-  return only?.digest ?? ''
-}
+const run = (...argv: readonly string[]): Promise<Ran> => world.run(...argv)
+const resultOf = (...argv: readonly string[]): Promise<unknown> => world.resultOf(...argv)
+const onlyDigest = (...argv: readonly string[]): Promise<string> => world.onlyDigest(...argv)
 
 async function cat(path: string, index = false): Promise<{ text: string; fetched: number }> {
-  let text = ''
-  const take = async (content: AsyncIterable<Uint8Array>): Promise<void> => {
-    for await (const chunk of content) text += Buffer.from(chunk).toString()
-  }
-  const result = await host.cat(REF, path, take, { index, platform: 'linux/amd64' })
-  return { text, fetched: result.fetched_bytes }
+  const { text, fetched } = await world.cat(path, { index })
+  return { text, fetched }
 }
 
 describe('soci create', () => {
@@ -130,6 +42,20 @@ describe('soci create', () => {
     await run('soci', 'create', REF, '--min-layer-size', '0')
     expect(await resultOf('soci', 'create', REF, '--min-layer-size', '0')).toMatchObject({
       indexes: [{ reused: 1 }],
+    })
+  })
+
+  it('names the build tool, and the optimization for layers without extended attributes', async () => {
+    const options = ['--min-layer-size', '0', '--build-tool', 'mine', '--optimizations', 'xattr']
+    await run('soci', 'create', REF, ...options)
+    const digest = await onlyDigest('soci', 'list', 'mem://b/')
+    expect(await resultOf('soci', 'info', 'mem://b/', digest)).toMatchObject({
+      annotations: { 'com.amazon.soci.build-tool-identifier': 'mine' },
+      layers: [{ annotations: { 'com.amazon.soci.disable-xattrs': 'true' } }],
+    })
+    const ztoc = await onlyDigest('soci', 'ztoc', 'list', 'mem://b/')
+    expect(await resultOf('soci', 'ztoc', 'info', 'mem://b/', ztoc)).toMatchObject({
+      build_tool: 'mine',
     })
   })
 
@@ -178,6 +104,26 @@ describe('soci convert', () => {
   })
 })
 
+describe('a digest that is none', () => {
+  it.each([
+    ['soci', 'remove', 'mem://b/', 'sha256:abc'],
+    ['soci', 'info', 'mem://b/', 'sha256:ABC'],
+    ['soci', 'ztoc', 'info', 'mem://b/', '../x'],
+    ['soci', 'ztoc', 'get-file', 'mem://b/', 'none', 'etc/motd'],
+  ])('is refused by %s %s %s %s', async (...argv) => {
+    await expect(run(...argv)).rejects.toMatchObject({ code: 'USAGE' })
+  })
+
+  it('keeps soci remove from removing the others', async () => {
+    await run('soci', 'create', REF, '--min-layer-size', '0')
+    const digest = await onlyDigest('soci', 'list', 'mem://b/')
+    await expect(run('soci', 'remove', 'mem://b/', digest, 'x')).rejects.toMatchObject({
+      code: 'USAGE',
+    })
+    expect(await onlyDigest('soci', 'list', 'mem://b/')).toBe(digest)
+  })
+})
+
 describe('soci info, remove and rebuild', () => {
   it('show, take off and find an index', async () => {
     await run('soci', 'create', REF, '--min-layer-size', '0')
@@ -191,7 +137,12 @@ describe('soci info, remove and rebuild', () => {
     })
     expect(await resultOf('soci', 'rebuild', 'mem://b/')).toMatchObject({ removed: [] })
     expect(await onlyDigest('soci', 'list', 'mem://b/')).toBe(digest)
-    expect(await resultOf('soci', 'rebuild', 'mem://b/')).toEqual({ removed: [], added: [] })
+    expect(await resultOf('soci', 'rebuild', 'mem://b/')).toEqual({
+      removed: [],
+      added: [],
+      replaced: [],
+      dropped: [],
+    })
     await run('soci', 'remove', 'mem://b/', digest)
     expect(await resultOf('soci', 'list', 'mem://b/')).toEqual([])
     expect((await host.inspect(REF)).attachments ?? []).toEqual([])
@@ -263,16 +214,12 @@ describe('cat', () => {
   describe('with an index that is of no use', () => {
     const spans = ['--min-layer-size', '0', '--span-size', '100000']
 
-    async function keys(prefix = ''): Promise<readonly string[]> {
-      return (await Array.fromAsync(backend.list(prefix))).map(({ key }) => key)
-    }
-
     /** Creates an index that only the image names; returns what its creation has stored. */
     async function createIndex(): Promise<readonly string[]> {
-      const before = new Set(await keys())
+      const before = new Set(await world.keys())
       await run('soci', 'create', REF, ...spans)
-      await backend.delete(await keys('.s3lo/soci/layers/'))
-      return (await keys()).filter((key) => !before.has(key))
+      await backend.delete(await world.keys('.s3lo/soci/layers/'))
+      return (await world.keys()).filter((key) => !before.has(key))
     }
 
     /** Attaches what calls itself an index and is none; it is listed before `others`. */

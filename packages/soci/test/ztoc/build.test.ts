@@ -3,7 +3,31 @@ import { gzipSync } from 'node:zlib'
 import { describe, expect, test } from 'vitest'
 import { buildZtoc } from '../../src/ztoc/build.ts'
 import { ZtocBuilder } from '../../src/ztoc/ztoc-builder.ts'
-import { END, file, LAYERS, pseudoRandom } from './tar-fixture.ts'
+import { END, file, gz, LAYERS, pseudoRandom, stored } from './tar-fixture.ts'
+
+/** A gzip layer whose header has texts of these lengths. */
+function withTexts(name: number, comment: number): Buffer {
+  const flags = (name > 0 ? 8 : 0) | (comment > 0 ? 16 : 0)
+  const head = Buffer.from([0x1f, 0x8b, 8, flags, 0, 0, 0, 0, 0, 255])
+  const texts = [name, comment].filter((length) => length > 0)
+  const fields = texts.map((length) => Buffer.from(`${'x'.repeat(length)}\0`))
+  const tar = Buffer.concat([file('a', 'a'), END])
+  return gz(stored(tar), tar, Buffer.concat([head, ...fields]))
+}
+
+test('a gzip header that Go refuses to read is refused', () => {
+  const build = (layer: Buffer): void => {
+    const builder = new ZtocBuilder()
+    for (const byte of [layer.subarray(0, 100), layer.subarray(100)]) builder.push(byte)
+    builder.finish()
+  }
+  for (const layer of [withTexts(511, 0), withTexts(0, 511), withTexts(511, 511)]) {
+    expect(() => build(layer)).not.toThrow()
+  }
+  for (const layer of [withTexts(512, 0), withTexts(0, 512), withTexts(70_000, 1)]) {
+    expect(() => build(layer)).toThrow(expect.objectContaining({ code: 'UNSUPPORTED' }))
+  }
+})
 
 describe('building in a worker', () => {
   test('gives what building here gives, however the content is cut', async () => {
