@@ -1,6 +1,10 @@
 import { asObject, asString, type ObjectInfo, optional, S3loError } from '@s3lo/core/plugin'
-import type { CallSettings } from '@s3lo/core/transfer'
-import { ProtocolError } from './errors.ts'
+import {
+  type Attempt,
+  type CallSettings,
+  ForeignAnswerError,
+  RequestError,
+} from '@s3lo/core/transfer'
 import { assertKey, type GcsClient, objectPath } from './gcs-client.ts'
 import { encodeStrictly } from './signed-request.ts'
 import { OBJECT_FIELDS, toObjectInfo } from './object-info.ts'
@@ -26,20 +30,45 @@ export async function rewriteObject(
 ): Promise<ObjectInfo> {
   assertKey(key)
   const path = `${objectPath(sourceKey)}/rewriteTo/b/${encodeStrictly(bucket)}/o/${encodeStrictly(key)}`
-  let rewriteToken: string | undefined
+  let token: string | undefined
+  let isUnsure = false
+  const onRetry = (): void => {
+    isUnsure = true
+  }
   for (let calls = 0; calls < MOST_CALLS; calls += 1) {
-    const query = { rewriteToken, fields: `done,rewriteToken,resource(${OBJECT_FIELDS})` }
-    const step = await source.requests.trySend(settings, async (attempt) => {
-      const answer = await source.json({ method: 'POST', path, query }, attempt)
-      if (answer['done'] === true) {
-        return { info: toObjectInfo(asObject(answer['resource'], 'the copy')) }
-      }
-      const token = optional(answer, 'rewriteToken', 'the copy', asString)
-      if (token === undefined) throw new ProtocolError('a copy that cannot go on')
-      return { token }
-    })
-    if (step.info) return step.info
-    rewriteToken = step.token
+    const step = await source.requests
+      .trySend({ ...settings, onRetry }, (attempt) => rewriteOnce(source, path, token, attempt))
+      .catch((error: unknown) => {
+        // The token of a call whose answer was lost may be used up: the copy is made anew, once.
+        if (token === undefined || !isUnsure || !isUsedUp(error)) throw error
+        isUnsure = false
+        return { token: undefined }
+      })
+    if ('info' in step) return step.info
+    token = step.token
   }
   throw new S3loError('UNAVAILABLE', `${settings.what}: the copy does not come to an end`)
+}
+
+type RewriteStep = { readonly info: ObjectInfo } | { readonly token: string | undefined }
+
+async function rewriteOnce(
+  source: GcsClient,
+  path: string,
+  rewriteToken: string | undefined,
+  attempt: Attempt,
+): Promise<RewriteStep> {
+  const query = { rewriteToken, fields: `done,rewriteToken,resource(${OBJECT_FIELDS})` }
+  const answer = await source.json({ method: 'POST', path, query }, attempt)
+  if (answer['done'] === true) {
+    return { info: toObjectInfo(asObject(answer['resource'], 'the copy')) }
+  }
+  const token = optional(answer, 'rewriteToken', 'the copy', asString)
+  if (token === undefined) throw new ForeignAnswerError('a copy that cannot go on')
+  return { token }
+}
+
+function isUsedUp(error: unknown): boolean {
+  const status = error instanceof RequestError ? error.failure.status : undefined
+  return status === 400 || status === 410
 }

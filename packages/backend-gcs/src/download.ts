@@ -1,6 +1,7 @@
 import type { ByteRange, ObjectBody, ObjectInfo } from '@s3lo/core/plugin'
 import { S3loError } from '@s3lo/core/plugin'
 import {
+  type Attempt,
   type CallSettings,
   failureOf,
   type Lanes,
@@ -8,9 +9,10 @@ import {
   openObject,
   type PieceRequest,
   RequestError,
+  ForeignAnswerError,
 } from '@s3lo/core/transfer'
 import type { IncomingHttpHeaders } from 'node:http'
-import { ProtocolError } from './errors.ts'
+import { AnswerError } from './errors.ts'
 import { type GcsClient, isMissing, objectPath } from './gcs-client.ts'
 import { infoOfHeaders } from './object-info.ts'
 
@@ -54,7 +56,10 @@ async function openPiece(
   const query = { alt: 'media', generation: etag }
   try {
     return await client.requests.trySend({ what, signal }, async (attempt) => {
-      const stream = await client.open({ method: 'GET', path, query, headers }, attempt)
+      const request = { method: 'GET', path, query, headers } as const
+      const stream = await client
+        .open(request, attempt)
+        .catch((error: unknown) => explain(error, { client, path, etag, attempt }))
       try {
         const { statusCode, headers: given } = stream
         return { ...pieceOf(key, what, start, statusCode === 206, given), stream }
@@ -75,6 +80,24 @@ async function openPiece(
   }
 }
 
+/**
+ * The service says in plain words that content is missing, as any proxy could; so it is asked for
+ * the object's facts, whose absence it states in its own form.
+ */
+async function explain(error: unknown, { client, path, etag, attempt }: Explained): Promise<never> {
+  if (!(error instanceof AnswerError) || error.status !== 404 || error.reason) throw error
+  const query = { generation: etag, fields: 'generation' }
+  await client.json({ method: 'GET', path, query }, attempt)
+  throw new ForeignAnswerError('HTTP 404 for the content of an object that is there')
+}
+
+interface Explained {
+  readonly client: GcsClient
+  readonly path: string
+  readonly etag: string | undefined
+  readonly attempt: Attempt
+}
+
 /** Of an answer that may be the whole object although a part was asked for. */
 function pieceOf(
   key: string,
@@ -83,6 +106,9 @@ function pieceOf(
   isPart: boolean,
   headers: IncomingHttpHeaders,
 ): Pick<ObjectPiece, 'info' | 'end'> {
+  if (headers['x-goog-generation'] === undefined) {
+    throw new ForeignAnswerError('the content of an object without its generation')
+  }
   if (!isPart) {
     if (start > 0) {
       const message = `${what}: the service does not give the range it was asked for`
@@ -94,7 +120,7 @@ function pieceOf(
   }
   const range = /^bytes (\d+)-(\d+)\/(\d+)$/.exec(headers['content-range'] ?? '')
   const [, first, last, size] = range ?? []
-  if (Number(first) !== start) throw new ProtocolError('another range than was asked for')
+  if (Number(first) !== start) throw new ForeignAnswerError('another range than was asked for')
   return { info: infoOfHeaders(key, headers, size), end: Number(last) + 1 }
 }
 

@@ -4,6 +4,8 @@ import {
   clockSkewMinutes,
   type Failure,
   failureOf,
+  ForeignAnswerError,
+  foreignAnswer,
   MEANING,
   type Meaning,
   networkFailure,
@@ -25,11 +27,6 @@ export class AnswerError extends Error {
     // No others: an address may be a credential.
     this.headers = { date: headers.date, 'retry-after': headers['retry-after'] }
   }
-}
-
-/** An answer that is not what the service sends, of a request that may be sent again. */
-export class ProtocolError extends Error {
-  override readonly name = 'ProtocolError'
 }
 
 /** Why there is no token. */
@@ -155,15 +152,14 @@ function meaningOf(status: number): Meaning {
   return { code: 'UNSUPPORTED', text: 'the service does not accept the request' }
 }
 
+const SERVICE = 'Google Cloud Storage'
+
 /** Says what a failed request means; `what` names the object. Judges by codes and status only. */
 export function toFailure(error: unknown, what: string): Failure {
   if (isS3loError(error)) return { error, retryable: false }
   if (error instanceof AnswerError) return ofAnswer(error, what)
   if (error instanceof TokenError) return ofToken(error, what)
-  if (error instanceof ProtocolError) {
-    const text = 'the answer is not what the service sends'
-    return failureOf({ ...MEANING.busy, text, hint: 'check the endpoint' }, what, error)
-  }
+  if (error instanceof ForeignAnswerError) return foreignAnswer(what, SERVICE, error)
   return networkFailure(error, what) ?? { error, retryable: false }
 }
 
@@ -174,6 +170,8 @@ export function missingBucket(bucket: string): Failure {
 
 function ofAnswer(error: AnswerError, what: string): Failure {
   const { status, reason, headers } = error
+  // What is not there is known only from the service itself.
+  if (status === 404 && reason === undefined) return foreignAnswer(what, SERVICE, error)
   const known = REASONS[`${status} ${reason}`] ?? REASONS[reason ?? '']
   const meaning = withClock(known ?? meaningOf(status), headers.date)
   const retryAfter = retryAfterMs(headers['retry-after'])

@@ -21,6 +21,7 @@ import {
   BufferPool,
   type CallSettings,
   DEFAULT_RETRY_POLICY,
+  ForeignAnswerError,
   guardedWrite,
   Lanes,
   Requests,
@@ -56,6 +57,7 @@ const PART_BYTES = 8 * MEBIBYTE
 const PARALLEL_BYTES = 32 * MEBIBYTE
 const POOLED_PARTS = 4
 const DELETES_AT_ONCE = 16
+const NO_CONTENT = 204
 /** The key of an object's own metadata that a touch changes. */
 const TOUCHED = 's3lo_touched'
 
@@ -274,12 +276,16 @@ export class GcsBackend implements StorageBackend {
     const settings = { ...this.#about(key, signal), onUnanswered }
     const request = { method: 'DELETE', path: objectPath(key) } as const
     try {
-      const answer = await this.#client.requests.trySend(settings, (attempt) =>
-        notAfter
+      await this.#client.requests.trySend(settings, async (attempt) => {
+        const answer = await (notAfter
           ? this.#client.timed({ method: 'DELETE', key, notAfter }, attempt)
-          : this.#client.open(request, attempt),
-      )
-      answer.resume()
+          : this.#client.open(request, attempt))
+        answer.resume()
+        if (answer.statusCode === NO_CONTENT) return
+        // Not the service's own answer: only that the object is missing says that it was deleted.
+        await this.#client.json({ ...request, method: 'GET', query: { fields: 'name' } }, attempt)
+        throw new ForeignAnswerError('a deletion after which the object is there')
+      })
     } catch (error) {
       if (!isMissing(error)) throw toThrown(error)
       await this.#assertBucket(settings)

@@ -7,11 +7,16 @@ import {
   parseJson,
   S3loError,
 } from '@s3lo/core/plugin'
-import type { Attempt, CallSettings, Requests } from '@s3lo/core/transfer'
+import {
+  type Attempt,
+  type CallSettings,
+  type Requests,
+  ForeignAnswerError,
+} from '@s3lo/core/transfer'
 import { RequestError } from '@s3lo/core/transfer'
 import type { Access } from './access.ts'
 import type { Endpoint } from './endpoint.ts'
-import { AnswerError, missingBucket, ProtocolError } from './errors.ts'
+import { AnswerError, missingBucket } from './errors.ts'
 import { HttpClient, type HttpRequest, readAnswer } from './http-client.ts'
 import { encodeStrictly, signRequest } from './signed-request.ts'
 import type { Signer } from './signer.ts'
@@ -67,7 +72,9 @@ export class GcsClient {
   /** The answer of the JSON API. Throws {@link AnswerError} unless it says yes. */
   async json(request: JsonRequest, attempt: Attempt): Promise<JsonObject> {
     const response = await this.open(request, attempt)
-    return parseAnswer(await readAnswer(response, MAX_ANSWER_BYTES, attempt.progress))
+    const answer = parseAnswer(await readAnswer(response, MAX_ANSWER_BYTES, attempt.progress))
+    this.#hasAnswered = true
+    return answer
   }
 
   /** As {@link json}, for an answer whose body is wanted as it comes, or not at all. */
@@ -91,11 +98,11 @@ export class GcsClient {
   async raw(request: HttpRequest, attempt: Attempt): Promise<IncomingMessage> {
     const response = await this.#http.send(request, attempt)
     const { statusCode = 0, headers } = response
-    if ((statusCode >= 200 && statusCode < 300) || statusCode === 308) {
-      this.#hasAnswered = true
-      return response
-    }
+    if ((statusCode >= 200 && statusCode < 300) || statusCode === 308) return response
     const content = await readAnswer(response, MAX_REFUSAL_BYTES, attempt.progress)
+    if (statusCode === 302 || statusCode === 303) {
+      throw new ForeignAnswerError(`HTTP ${statusCode}, which leads elsewhere`)
+    }
     throw new AnswerError(statusCode, reasonIn(content), headers)
   }
 
@@ -181,12 +188,12 @@ export function assertKey(key: string): void {
   throw new S3loError('INVALID_REFERENCE', `${JSON.stringify(key)} cannot be the name of an object`)
 }
 
-/** The members of a JSON answer. Throws {@link ProtocolError}. */
+/** The members of a JSON answer. Throws {@link ForeignAnswerError}. */
 export function parseAnswer(content: Uint8Array): JsonObject {
   try {
     return asObject(parseJson(content, 'the answer'), 'the answer')
   } catch (cause) {
-    throw new ProtocolError('the answer is no JSON object', { cause })
+    throw new ForeignAnswerError('the answer is no JSON object', { cause })
   }
 }
 

@@ -5,8 +5,7 @@ import {
   request as httpRequest,
 } from 'node:http'
 import { Agent as HttpsAgent, request as httpsRequest } from 'node:https'
-import type { Attempt } from '@s3lo/core/transfer'
-import { ProtocolError } from './errors.ts'
+import { type Attempt, ForeignAnswerError } from '@s3lo/core/transfer'
 
 /** One request to a host that is known already. */
 export interface HttpRequest {
@@ -109,7 +108,7 @@ async function writeBody(
   outgoing.end()
 }
 
-/** The whole body of an answer. Throws {@link ProtocolError} when it is longer than `limit` bytes. */
+/** The whole body of an answer. Throws {@link ForeignAnswerError} when it is longer than `limit` bytes. */
 export async function readAnswer(
   response: IncomingMessage,
   limit: number,
@@ -119,7 +118,7 @@ export async function readAnswer(
   let length = 0
   for await (const chunk of response as AsyncIterable<Buffer>) {
     length += chunk.byteLength
-    if (length > limit) throw new ProtocolError('the answer is too long')
+    if (length > limit) throw new ForeignAnswerError('the answer is too long')
     chunks.push(chunk)
     progress()
   }

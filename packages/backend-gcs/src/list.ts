@@ -7,11 +7,17 @@ import {
   optional,
   S3loError,
 } from '@s3lo/core/plugin'
-import type { CallSettings } from '@s3lo/core/transfer'
+import {
+  type CallSettings,
+  followPages,
+  ForeignAnswerError,
+  type Page,
+  RequestError,
+  toThrown,
+} from '@s3lo/core/transfer'
 import { isMissing, type GcsClient } from './gcs-client.ts'
-import { ProtocolError, missingBucket } from './errors.ts'
+import { missingBucket } from './errors.ts'
 import { toObjectInfo } from './object-info.ts'
-import { RequestError, toThrown } from '@s3lo/core/transfer'
 
 /** The most that the service gives in one answer. */
 const PAGE_SIZE = '1000'
@@ -31,16 +37,17 @@ export async function* listObjects(
     prefix,
     // Inclusive, so that the key itself has to be left out below.
     startOffset: startAfter === '' ? undefined : startAfter,
-    fields: 'items(name,size,generation,updated,storageClass),nextPageToken',
+    fields: 'kind,items(name,size,generation,updated,storageClass),nextPageToken',
   }
+  const objects = followPages(settings, (pageToken) =>
+    readPage(client, settings, { ...query, pageToken }, 'items'),
+  )
   let last: string | undefined
-  for await (const page of readPages(client, settings, query)) {
-    for (const item of listOf(page, 'items')) {
-      settings.signal?.throwIfAborted()
-      const info = checked(() => toObjectInfo(asObject(item, 'an item')), settings.what)
-      last = inOrder(info.key, prefix, last)
-      if (info.key !== startAfter) yield info
-    }
+  for await (const item of objects) {
+    settings.signal?.throwIfAborted()
+    const info = checked(() => toObjectInfo(asObject(item, 'an item')), settings.what)
+    last = inOrder(info.key, prefix, last)
+    if (info.key !== startAfter) yield info
   }
 }
 
@@ -49,52 +56,53 @@ export async function* listFolders(
   client: GcsClient,
   { prefix, ...settings }: ListSettings,
 ): AsyncGenerator<string, void> {
-  const query = { prefix, delimiter: '/', fields: 'prefixes,nextPageToken' }
+  const query = { prefix, delimiter: '/', fields: 'kind,prefixes,nextPageToken' }
+  const folders = followPages(settings, (pageToken) =>
+    readPage(client, settings, { ...query, pageToken }, 'prefixes'),
+  )
   let last: string | undefined
-  for await (const page of readPages(client, settings, query)) {
-    for (const item of listOf(page, 'prefixes')) {
-      settings.signal?.throwIfAborted()
-      const folder = checked(() => asString(item, 'a prefix'), settings.what)
-      // A folder at the end of one page may be at the start of the next one too.
-      if (folder === last) continue
-      last = inOrder(folder, prefix, last)
-      yield folder
-    }
-  }
-}
-
-async function* readPages(
-  client: GcsClient,
-  settings: CallSettings,
-  query: Readonly<Record<string, string | undefined>>,
-): AsyncGenerator<JsonObject, void> {
-  let pageToken: string | undefined
-  do {
+  for await (const item of folders) {
     settings.signal?.throwIfAborted()
-    const page = await readPage(client, settings, { ...query, pageToken, maxResults: PAGE_SIZE })
-    yield page
-    const next = checked(() => optional(page, 'nextPageToken', '', asString), settings.what)
-    if (next !== undefined && next === pageToken) throw outOfOrder(next)
-    pageToken = next
-  } while (pageToken)
+    const folder = checked(() => asString(item, 'a prefix'), settings.what)
+    // A folder at the end of one page may be at the start of the next one too.
+    if (folder === last) continue
+    last = inOrder(folder, prefix, last)
+    yield folder
+  }
 }
 
 async function readPage(
   client: GcsClient,
   settings: CallSettings,
   query: Readonly<Record<string, string | undefined>>,
-): Promise<JsonObject> {
+  member: 'items' | 'prefixes',
+): Promise<Page<unknown>> {
   try {
-    return await client.requests.trySend(settings, (attempt) =>
-      client.json({ method: 'GET', path: '/o', query }, attempt),
-    )
+    return await client.requests.trySend(settings, async (attempt) => {
+      const request = {
+        method: 'GET',
+        path: '/o',
+        query: { ...query, maxResults: PAGE_SIZE },
+      } as const
+      return pageOf(await client.json(request, attempt), member)
+    })
   } catch (error) {
     throw toThrown(isMissing(error) ? new RequestError(missingBucket(client.bucket)) : error)
   }
 }
 
-function listOf(page: JsonObject, name: string): readonly unknown[] {
-  return checked(() => optional(page, name, 'the list', asArray) ?? [], 'the list')
+/** An empty page has its kind alone, and an emulator perhaps an empty list alone. */
+function pageOf(page: JsonObject, member: 'items' | 'prefixes'): Page<unknown> {
+  try {
+    const items = optional(page, member, 'the list', asArray)
+    if (page['kind'] !== 'storage#objects' && items === undefined) {
+      throw new ForeignAnswerError('expected storage#objects, got another object')
+    }
+    return { items: items ?? [], next: optional(page, 'nextPageToken', '', asString) }
+  } catch (error) {
+    if (error instanceof ForeignAnswerError) throw error
+    throw new ForeignAnswerError('expected a list of objects, got another object', { cause: error })
+  }
 }
 
 /** An answer that was read in full, and is wrong all the same, is not asked for again. */
@@ -102,7 +110,7 @@ function checked<T>(read: () => T, what: string): T {
   try {
     return read()
   } catch (cause) {
-    if (!(cause instanceof ProtocolError) && !(cause instanceof S3loError)) throw cause
+    if (!(cause instanceof ForeignAnswerError) && !(cause instanceof S3loError)) throw cause
     const message = `${what}: the list is not what the service sends`
     throw new S3loError('UNAVAILABLE', message, { hint: 'check the endpoint', cause })
   }

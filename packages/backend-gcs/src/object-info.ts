@@ -1,14 +1,14 @@
 import type { IncomingHttpHeaders } from 'node:http'
+import { ForeignAnswerError } from '@s3lo/core/transfer'
 import { type JsonObject, type ObjectInfo, optional, asString } from '@s3lo/core/plugin'
-import { ProtocolError } from './errors.ts'
 
 /** The members of an object's resource that are asked for. */
 export const OBJECT_FIELDS = 'name,size,generation,updated,storageClass,md5Hash,metadata'
 
-/** The facts of an object in the JSON API. Throws {@link ProtocolError} where they are none. */
+/** The facts of an object in the JSON API. Throws {@link ForeignAnswerError} where they are none. */
 export function toObjectInfo(resource: JsonObject): ObjectInfo {
   const { name, size, generation, updated, storageClass } = resource
-  if (typeof name !== 'string') throw new ProtocolError('an object without a name')
+  if (typeof name !== 'string') throw new ForeignAnswerError('an object without a name')
   return objectInfo(name, { size, generation, date: updated, storageClass })
 }
 
@@ -50,7 +50,7 @@ function objectInfo(key: string, { size, generation, date, storageClass }: Facts
     !/^[1-9]\d*$/.test(generation) ||
     Number.isNaN(lastModified.getTime())
   ) {
-    throw new ProtocolError('the facts of an object are incomplete')
+    throw new ForeignAnswerError('the facts of an object are incomplete')
   }
   return {
     key,

@@ -1,10 +1,10 @@
 import type { IncomingMessage } from 'node:http'
 import { type JsonObject, S3loError } from '@s3lo/core/plugin'
-import { type Attempt, type CallSettings } from '@s3lo/core/transfer'
-import { AnswerError, ProtocolError } from './errors.ts'
+import { type Attempt, type CallSettings, ForeignAnswerError } from '@s3lo/core/transfer'
+import { AnswerError } from './errors.ts'
 import { type GcsClient, isMissing, parseAnswer } from './gcs-client.ts'
 import { readAnswer } from './http-client.ts'
-import { OBJECT_FIELDS } from './object-info.ts'
+import { OBJECT_FIELDS, toObjectInfo } from './object-info.ts'
 
 const MAX_ANSWER_BYTES = 1024 * 1024
 /** A session is cancelled in this time, or left: the service drops it after a week. */
@@ -147,7 +147,12 @@ export class ResumableSession {
       .raw(request, attempt)
       .catch((error: unknown) => this.#explain(error, md5 !== undefined))
     const content = await readAnswer(response, MAX_ANSWER_BYTES, attempt.progress)
-    if (response.statusCode !== 308) return { object: parseAnswer(content) }
+    if (response.statusCode !== 308) {
+      const object = parseAnswer(content)
+      // Without its facts it is none, and the upload itself is asked.
+      toObjectInfo(object)
+      return { object }
+    }
     return { offset: persisted(response) }
   }
 
@@ -165,7 +170,7 @@ export class ResumableSession {
 /** The address of a session. It need not be at the host that was asked: an emulator knows no other. */
 function sessionPath(location: string | undefined): string {
   if (location === undefined || !URL.canParse(location)) {
-    throw new ProtocolError('an upload without an address')
+    throw new ForeignAnswerError('an upload without an address')
   }
   const { pathname, search } = new URL(location)
   return pathname + search
@@ -176,7 +181,7 @@ function persisted({ headers }: IncomingMessage): number {
   const { range } = headers
   if (range === undefined) return 0
   const [, last] = /^(?:bytes=)?0-(\d+)$/.exec(range) ?? []
-  if (last === undefined) throw new ProtocolError('an upload with gaps')
+  if (last === undefined) throw new ForeignAnswerError('an upload with gaps')
   return Number(last) + 1
 }
 

@@ -10,8 +10,9 @@ import {
   readParts,
   RequestError,
   toThrown,
+  ForeignAnswerError,
 } from '@s3lo/core/transfer'
-import { AnswerError, ProtocolError, toFailure } from './errors.ts'
+import { AnswerError, toFailure } from './errors.ts'
 import { type GcsClient, isMissing, objectPath } from './gcs-client.ts'
 import { infoOfHeaders, metadataOf, OBJECT_FIELDS, toObjectInfo } from './object-info.ts'
 import { ResumableSession } from './resumable-session.ts'
@@ -57,7 +58,7 @@ export async function upload(
       if (!(body instanceof Uint8Array)) pool.give(bytes)
     })
   } catch (error) {
-    throw error instanceof ProtocolError ? toFailure(error, write.what).error : toThrown(error)
+    throw error instanceof ForeignAnswerError ? toFailure(error, write.what).error : toThrown(error)
   }
 }
 

@@ -77,6 +77,8 @@ const FAULTS: readonly Fault[] = [
   { kind: 'truncated' },
   { kind: 'torn upload' },
   { kind: 'short chunk' },
+  { kind: 'page' },
+  { kind: 'nothing' },
 ]
 
 describe('one spoiled request', () => {

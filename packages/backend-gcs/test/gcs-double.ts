@@ -48,6 +48,10 @@ export type Fault =
   | { readonly kind: 'lost reply' }
   /** The answer's body breaks off in the middle. */
   | { readonly kind: 'truncated' }
+  /** A proxy answers 200 for the service: with a web page, or with nothing. */
+  | { readonly kind: 'page' | 'nothing' }
+  /** Half of the answer's body comes as if it were all of it. */
+  | { readonly kind: 'cut' }
   /** Half of the answer's body comes, and then nothing. */
   | { readonly kind: 'stall' }
   /** Half of the request's body is read, and the connection breaks. */
@@ -71,6 +75,8 @@ export interface GcsDoubleOptions {
   readonly accounts?: ReadonlyMap<string, KeyObject>
   /** What each token may do. With it a request without a token is refused. */
   readonly tokens?: ReadonlyMap<string, 'write' | 'read' | 'nothing'> | undefined
+  /** Objects and folders on one page of a listing; default 1000. */
+  readonly pageSize?: number | undefined
   /** Bytes that one call of a rewrite copies. */
   readonly rewriteBytes?: number | undefined
   readonly now?: () => number
@@ -211,6 +217,10 @@ export class GcsDouble {
       request.resume()
       return this.#send(response, { status: fault.status, headers: fault.headers ?? {} }, undefined)
     }
+    if (fault?.kind === 'page' || fault?.kind === 'nothing') {
+      request.resume()
+      return this.#send(response, pageReply(fault.kind), undefined)
+    }
     let reply: Reply
     try {
       reply = await this.#answer(request, fault)
@@ -229,7 +239,8 @@ export class GcsDouble {
 
   async #send(response: ServerResponse, reply: Reply, fault: Fault | undefined): Promise<void> {
     const { status, headers = {}, body = Buffer.alloc(0), file } = reply
-    const length = file ? file.end - file.start : body.byteLength
+    const whole = file ? file.end - file.start : body.byteLength
+    const length = fault?.kind === 'cut' ? whole >> 1 : whole
     const date = new Date(this.#now()).toUTCString()
     response.writeHead(status, { date, ...headers, 'content-length': length })
     const isBroken = fault?.kind === 'truncated' || fault?.kind === 'stall'
@@ -544,7 +555,7 @@ export class GcsDouble {
   #list(bucket: Bucket, query: URLSearchParams): Json {
     const prefix = query.get('prefix') ?? ''
     const delimiter = query.get('delimiter')
-    const most = Math.min(Number(query.get('maxResults') ?? 1000), 1000)
+    const most = Math.min(Number(query.get('maxResults') ?? 1000), this.#options.pageSize ?? 1000)
     const after = query.get('pageToken')
     const offset = query.get('startOffset') ?? ''
     bucket.sorted ??= [...bucket.objects.keys()].toSorted(byUtf8)
@@ -552,6 +563,7 @@ export class GcsDouble {
     const prefixes: string[] = []
     const last = after === null ? undefined : Buffer.from(after, 'base64url').toString()
     let latest = ''
+    const kind = 'storage#objects'
     for (const name of bucket.sorted) {
       if (!name.startsWith(prefix) || byUtf8(name, offset) < 0) continue
       if (last !== undefined && (byUtf8(name, last) <= 0 || isBelow(name, last, delimiter)))
@@ -560,14 +572,14 @@ export class GcsDouble {
       const folder = end === -1 ? undefined : name.slice(0, end + 1)
       if (folder !== undefined && folder === prefixes.at(-1)) continue
       if (items.length + prefixes.length === most) {
-        return { items, prefixes, nextPageToken: Buffer.from(latest).toString('base64url') }
+        return { kind, items, prefixes, nextPageToken: Buffer.from(latest).toString('base64url') }
       }
       latest = folder ?? name
       const found = bucket.objects.get(name)
       if (folder !== undefined) prefixes.push(folder)
       else if (found) items.push(resourceOf(bucket, found))
     }
-    return { items, prefixes }
+    return { kind, ...(items[0] && { items }), ...(prefixes[0] && { prefixes }) }
   }
 
   /** The XML API: signed URLs only. */
@@ -700,6 +712,12 @@ async function takeChunk(
   // What is not a multiple is kept only at the end.
   await flush(isLast && !isCut ? length : length - (length % CHUNK))
   if (fault?.kind === 'torn upload') throw new Error('torn')
+}
+
+function pageReply(kind: 'page' | 'nothing'): Reply {
+  if (kind === 'nothing') return { status: 200 }
+  const body = Buffer.from('<!DOCTYPE html><html><body>Sign in</body></html>')
+  return { status: 200, headers: { 'content-type': 'text/html' }, body }
 }
 
 async function bodyOf(request: IncomingMessage, fault: Fault | undefined): Promise<Buffer> {

@@ -1,14 +1,17 @@
+import { randomUUID } from 'node:crypto'
 import {
   AbortMultipartUploadCommand,
   CompleteMultipartUploadCommand,
+  type CompleteMultipartUploadCommandInput,
   CopyObjectCommand,
   CreateMultipartUploadCommand,
   HeadObjectCommand,
   type HeadObjectCommandOutput,
   UploadPartCopyCommand,
 } from '@aws-sdk/client-s3'
-import { forEachConcurrent, type ObjectInfo, S3loError } from '@s3lo/core/plugin'
+import { forEachConcurrent, isS3loError, type ObjectInfo, S3loError } from '@s3lo/core/plugin'
 import { type CallSettings, RequestError, toThrown } from '@s3lo/core/transfer'
+import { findWrite, look, WRITE_ID } from './look.ts'
 import { quoted, toObjectInfo } from './object-info.ts'
 import { dateOf } from './request-middleware.ts'
 import type { S3Service } from './s3-service.ts'
@@ -59,15 +62,35 @@ export async function touchObject(
   const copy = new Copy(place, place, source, signal)
   if (source.size > LARGEST_COPY_BYTES) return copy.inParts()
   // A copy onto itself has to change something, so its description is given anew.
-  const { info, isFresh } = await copy.whole({
-    MetadataDirective: 'REPLACE',
-    ...source.description,
+  const changes = { MetadataDirective: 'REPLACE', ...source.description } as const
+  const { info, isFresh } = await copy.whole(changes).catch(async (error: unknown) => {
+    const newer = isS3loError(error, 'CONFLICT')
+      ? await newerThan(source, place, signal)
+      : undefined
+    if (newer) return { info: newer, isFresh: true }
+    throw error
   })
   if (isFresh) return info
   throw new S3loError(
     'UNSUPPORTED',
     `${place.service.nameOf(place.key)}: the service does not renew objects`,
   )
+}
+
+/**
+ * The object where it was written after it was looked at: by a touch whose answer was lost, which
+ * can change the etag, or by another client. Its date is what a touch is for.
+ */
+async function newerThan(
+  source: Source,
+  { service, key }: ObjectPlace,
+  signal: AbortSignal | undefined,
+): Promise<ObjectInfo | undefined> {
+  const found = await look(service, key, { signal })
+  if (!found?.LastModified || !source.lastModified) return undefined
+  if (found.LastModified <= source.lastModified) return undefined
+  const { ContentLength: size, ETag: etag, LastModified: lastModified } = found
+  return toObjectInfo(key, { size, etag, lastModified })
 }
 
 /** An object as it was when the copy began. */
@@ -132,6 +155,7 @@ class Copy {
   readonly #to: ObjectPlace
   readonly #source: Source
   readonly #signal: AbortSignal | undefined
+  readonly #id = randomUUID()
 
   constructor(from: ObjectPlace, to: ObjectPlace, source: Source, signal: AbortSignal | undefined) {
     this.#from = from
@@ -161,26 +185,55 @@ class Copy {
 
   async inParts(): Promise<ObjectInfo> {
     const { service } = this.#to
-    const input = { ...this.#target(), ...this.#source.description }
+    const { description } = this.#source
+    const Metadata = { ...description.Metadata, [WRITE_ID]: this.#id }
+    const input = { ...this.#target(), ...description, Metadata }
     const { UploadId } = await service.send(this.#settings(), (client, attempt) =>
       client.send(new CreateMultipartUploadCommand(input), { abortSignal: attempt.signal }),
     )
     if (!UploadId) throw new S3loError('UNAVAILABLE', 'the answer names no upload')
     try {
       const Parts = await this.#copyParts(UploadId)
-      const completion = { ...this.#target(), UploadId, MultipartUpload: { Parts } }
-      const output = await service.send(this.#settings(), (client, attempt) =>
-        client.send(new CompleteMultipartUploadCommand(completion), {
-          abortSignal: attempt.signal,
-        }),
-      )
-      const { size } = this.#source
-      const facts = { size, etag: output.ETag, lastModified: dateOf(output) }
-      return toObjectInfo(this.#to.key, facts)
+      return await this.#complete({ ...this.#target(), UploadId, MultipartUpload: { Parts } })
     } catch (error) {
       await this.#abandon(UploadId)
       throw error
     }
+  }
+
+  /** After an attempt whose answer was lost, the service no longer knows the upload. */
+  async #complete(completion: CompleteMultipartUploadCommandInput): Promise<ObjectInfo> {
+    const { service, key } = this.#to
+    let isUnsure = false
+    const onRetry = (): void => {
+      isUnsure = true
+    }
+    try {
+      const output = await service.trySend({ ...this.#settings(), onRetry }, (client, attempt) => {
+        attempt.expectSilence(this.#source.size / SLOWEST_BYTES_PER_MS)
+        const command = new CompleteMultipartUploadCommand(completion)
+        return client.send(command, { abortSignal: attempt.signal })
+      })
+      const lastModified = dateOf(output)
+      if (output.ETag && lastModified) {
+        return toObjectInfo(key, { size: this.#source.size, etag: output.ETag, lastModified })
+      }
+    } catch (error) {
+      const found = isUnsure && error instanceof RequestError ? await this.#findOwn() : undefined
+      if (found) return found
+      throw toThrown(error)
+    }
+    const found = await this.#findOwn()
+    if (found) return found
+    const { what } = this.#settings()
+    throw new S3loError('UNAVAILABLE', `${what} is not there after it was copied`)
+  }
+
+  /** The object when it is the one of this copy. */
+  async #findOwn(): Promise<ObjectInfo | undefined> {
+    const { service, key } = this.#to
+    const facts = await findWrite(service, key, { id: this.#id, signal: this.#signal })
+    return facts && toObjectInfo(key, facts)
   }
 
   async #copyParts(UploadId: string): Promise<{ PartNumber: number; ETag: string }[]> {

@@ -1,4 +1,8 @@
-import { DeleteObjectCommand, DeleteObjectsCommand } from '@aws-sdk/client-s3'
+import {
+  DeleteObjectCommand,
+  DeleteObjectsCommand,
+  type DeleteObjectsCommandOutput,
+} from '@aws-sdk/client-s3'
 import {
   type DeadlineOptions,
   type DeleteFailure,
@@ -8,6 +12,7 @@ import {
 } from '@s3lo/core/plugin'
 import { type Failure, RequestError, toThrown, withDeadline } from '@s3lo/core/transfer'
 import { toKeyFailure } from './errors.ts'
+import { look } from './look.ts'
 import { addMd5 } from './request-middleware.ts'
 import type { S3Service } from './s3-service.ts'
 
@@ -15,6 +20,8 @@ import type { S3Service } from './s3-service.ts'
 const BATCH_KEYS = 1000
 const BATCHES_AT_ONCE = 4
 const SINGLE_DELETES_AT_ONCE = 16
+/** How a service answers that it has deleted an object. Any other answer may be a proxy's. */
+const NO_CONTENT = 204
 
 /** Deletes objects in batches. Returns the keys that stayed, each with its error, in the order given. */
 export async function deleteObjects(
@@ -59,19 +66,17 @@ async function deleteBatch(
 ): Promise<readonly string[]> {
   const { requests, bucket } = service
   const what = batch.length === 1 ? service.nameOf(batch[0] ?? '') : `s3://${bucket}`
+  const unmentioned: string[] = []
   let keys = batch
   for (let attempts = 1; keys.length > 0; attempts += 1) {
     try {
-      const { Errors = [] } = await service.trySend(
-        { what, signal, onUnanswered },
-        (client, attempt) =>
-          client.send(deletion(service, keys, notAfter), { abortSignal: attempt.signal }),
+      const answer = await service.trySend({ what, signal, onUnanswered }, (client, attempt) =>
+        client.send(deletion(service, keys, notAfter), { abortSignal: attempt.signal }),
       )
-      const refused = Errors.filter(({ Code }) => Code !== 'NoSuchKey' && Code !== 'NoSuchVersion')
+      const outcome = outcomeOf(service, keys, answer)
+      unmentioned.push(...outcome.unmentioned)
       const again = new Map<string, Failure>()
-      for (const { Key: key, Code } of refused) {
-        if (key === undefined) throw new S3loError('UNAVAILABLE', `${what}: an error has no key`)
-        const failure = toKeyFailure(Code, service.nameOf(key))
+      for (const [key, failure] of outcome.failures) {
         if (failure.retryable && attempts < requests.policy.attempts) again.set(key, failure)
         else if (isS3loError(failure.error)) failures.set(key, failure.error)
       }
@@ -85,10 +90,32 @@ async function deleteBatch(
       const { error: thrown } = withDeadline(error.failure, notAfter, what)
       if (!isS3loError(thrown)) throw thrown
       for (const key of keys) failures.set(key, thrown)
-      return []
+      return unmentioned
     }
   }
-  return []
+  return unmentioned
+}
+
+interface BatchOutcome {
+  readonly failures: ReadonlyMap<string, Failure>
+  /** Keys of which the answer says neither that they are deleted nor why not. */
+  readonly unmentioned: readonly string[]
+}
+
+function outcomeOf(
+  service: S3Service,
+  keys: readonly string[],
+  { Deleted = [], Errors = [] }: DeleteObjectsCommandOutput,
+): BatchOutcome {
+  const deleted = new Set(Deleted.map(({ Key }) => Key))
+  const failures = new Map<string, Failure>()
+  for (const { Key: key, Code } of Errors) {
+    if (key === undefined) continue
+    if (Code === 'NoSuchKey' || Code === 'NoSuchVersion') deleted.add(key)
+    else failures.set(key, toKeyFailure(Code, service.nameOf(key)))
+  }
+  const unmentioned = keys.filter((key) => !deleted.has(key) && !failures.has(key))
+  return { failures, unmentioned }
 }
 
 function deletion(
@@ -98,7 +125,8 @@ function deletion(
 ): DeleteObjectsCommand {
   const command = new DeleteObjectsCommand({
     Bucket: service.bucket,
-    Delete: { Quiet: true, Objects: keys.map((Key) => ({ Key })) },
+    // A quiet answer would not tell a key that was deleted from one that was left out.
+    Delete: { Objects: keys.map((Key) => ({ Key })) },
   })
   if (!service.endpoint.isAws) addMd5(command)
   return service.until(command, notAfter)
@@ -112,12 +140,19 @@ async function deleteOne(
   const what = service.nameOf(key)
   const input = { Bucket: service.bucket, Key: key }
   try {
-    await service.trySend({ what, signal, onUnanswered }, (client, attempt) =>
-      client.send(service.until(new DeleteObjectCommand(input), notAfter), {
-        abortSignal: attempt.signal,
-      }),
+    const { $metadata: answer } = await service.trySend(
+      { what, signal, onUnanswered },
+      (client, attempt) =>
+        client.send(service.until(new DeleteObjectCommand(input), notAfter), {
+          abortSignal: attempt.signal,
+        }),
     )
-    return undefined
+    if (answer.httpStatusCode === NO_CONTENT || !(await look(service, key, { signal }))) {
+      return undefined
+    }
+    return new S3loError('UNAVAILABLE', `${what} is still there after it was deleted`, {
+      hint: 'check the endpoint',
+    })
   } catch (error) {
     if (!(error instanceof RequestError)) throw error
     if (error.failure.reason === 'NoSuchKey') return undefined

@@ -3,6 +3,8 @@ import {
   clockSkewMinutes,
   type Failure,
   failureOf,
+  ForeignAnswerError,
+  foreignAnswer,
   MEANING,
   type Meaning,
   networkFailure,
@@ -158,9 +160,12 @@ const BROKEN_CONNECTION: Meaning = {
   retryable: true,
 }
 
+const SERVICE = 'an S3 service'
+
 /** Says what an error of the SDK means; `what` names the object. Judges by codes and status only. */
 export function toFailure(error: unknown, what: string): S3Failure {
   if (isS3loError(error) || !(error instanceof Error)) return { error, retryable: false }
+  if (error instanceof ForeignAnswerError) return foreignAnswer(what, SERVICE, error)
   const answer = answerOf(error)
   if (answer !== undefined) return ofAnswer(error, answer, what)
   if (CREDENTIAL_ERRORS.has(error.name)) {
@@ -173,8 +178,7 @@ export function toFailure(error: unknown, what: string): S3Failure {
   }
   // The SDK's parser says so of an answer that is no XML, or XML that was cut off.
   if ('$response' in error || /pars|Deserialization|XML/i.test(`${error.name} ${error.message}`)) {
-    const text = 'the answer is not what an S3 service sends'
-    return failureOf({ ...MEANING.busy, text }, what, new Error(error.name))
+    return foreignAnswer(what, SERVICE, new Error(error.name))
   }
   return { error, retryable: false }
 }

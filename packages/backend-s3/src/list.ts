@@ -1,6 +1,6 @@
 import { ListObjectsV2Command, type ListObjectsV2CommandOutput } from '@aws-sdk/client-s3'
 import { type ObjectInfo, S3loError } from '@s3lo/core/plugin'
-import type { CallSettings } from '@s3lo/core/transfer'
+import { type CallSettings, followPages, ForeignAnswerError } from '@s3lo/core/transfer'
 import { toObjectInfo } from './object-info.ts'
 import type { S3Service } from './s3-service.ts'
 
@@ -10,6 +10,12 @@ export interface ListSettings extends CallSettings {
   readonly startAfter?: string | undefined
 }
 
+interface ListInput {
+  readonly Prefix: string
+  readonly StartAfter?: string
+  readonly Delimiter?: string
+}
+
 /** The objects below a prefix, in key order, which is the service's own. */
 export async function* listObjects(
   service: S3Service,
@@ -17,17 +23,20 @@ export async function* listObjects(
 ): AsyncGenerator<ObjectInfo, void> {
   let last = startAfter
   const input = { Prefix: prefix, ...(startAfter !== undefined && { StartAfter: startAfter }) }
-  for await (const page of readPages(service, settings, input)) {
-    for (const item of page.Contents ?? []) {
-      const key = decode(item.Key, page)
-      // A service that ignores where to start would give what was not asked for.
-      if (startAfter !== undefined && byUtf8(key, startAfter) <= 0) continue
-      if (last !== undefined && byUtf8(key, last) <= 0) throw outOfOrder(key, last)
-      last = key
-      settings.signal?.throwIfAborted()
-      const { Size: size, ETag: etag, LastModified: lastModified, StorageClass } = item
-      yield toObjectInfo(key, { size, etag, lastModified, storageClass: StorageClass })
-    }
+  const objects = followPages(settings, async (token) => {
+    const { output, next } = await readPage(service, settings, input, token)
+    const items = (output.Contents ?? []).map((item) => ({ item, key: decode(item.Key, output) }))
+    return { items, next }
+  })
+  for await (const { item, key } of objects) {
+    assertBelow(prefix, key)
+    // A service that ignores where to start would give what was not asked for.
+    if (startAfter !== undefined && byUtf8(key, startAfter) <= 0) continue
+    if (last !== undefined && byUtf8(key, last) <= 0) throw outOfOrder(key, last)
+    last = key
+    settings.signal?.throwIfAborted()
+    const { Size: size, ETag: etag, LastModified: lastModified, StorageClass } = item
+    yield toObjectInfo(key, { size, etag, lastModified, storageClass: StorageClass })
   }
 }
 
@@ -36,44 +45,59 @@ export async function* listFolders(
   service: S3Service,
   { prefix, ...settings }: ListSettings,
 ): AsyncGenerator<string, void> {
+  const input = { Prefix: prefix, Delimiter: '/' }
+  const folders = followPages(settings, async (token) => {
+    const { output, next } = await readPage(service, settings, input, token)
+    return { items: (output.CommonPrefixes ?? []).map((item) => decode(item.Prefix, output)), next }
+  })
   let last: string | undefined
-  for await (const page of readPages(service, settings, { Prefix: prefix, Delimiter: '/' })) {
-    for (const { Prefix: folder } of page.CommonPrefixes ?? []) {
-      const name = decode(folder, page)
-      settings.signal?.throwIfAborted()
-      // A folder at the end of one page may be at the start of the next one too.
-      if (name !== last) yield name
-      last = name
-    }
+  for await (const name of folders) {
+    settings.signal?.throwIfAborted()
+    assertBelow(prefix, name)
+    // A folder at the end of one page may be at the start of the next one too.
+    if (name === last) continue
+    if (last !== undefined && byUtf8(name, last) < 0) throw outOfOrder(name, last)
+    yield name
+    last = name
   }
 }
 
-async function* readPages(
+/** A page as the service has sent it, and what the next one is asked for with. */
+interface ListPage {
+  readonly output: ListObjectsV2CommandOutput
+  readonly next: string | undefined
+}
+
+async function readPage(
   service: S3Service,
   settings: CallSettings,
-  input: { readonly Prefix: string; readonly StartAfter?: string; readonly Delimiter?: string },
-): AsyncGenerator<ListObjectsV2CommandOutput, void> {
-  let token: string | undefined
-  do {
-    settings.signal?.throwIfAborted()
-    const page: ListObjectsV2CommandOutput = await service.send(settings, (client, { signal }) =>
-      client.send(
-        new ListObjectsV2Command({
-          Bucket: service.bucket,
-          // Keys may hold what XML cannot.
-          EncodingType: 'url',
-          ...input,
-          ...(token !== undefined && { ContinuationToken: token }),
-        }),
-        { abortSignal: signal },
-      ),
-    )
-    yield page
-    if (page.IsTruncated && page.NextContinuationToken === token) {
-      throw new S3loError('UNAVAILABLE', `${settings.what}: the listing does not go on`)
-    }
-    token = page.IsTruncated ? page.NextContinuationToken : undefined
-  } while (token)
+  input: ListInput,
+  token: string | undefined,
+): Promise<ListPage> {
+  const output = await service.send(settings, async (client, { signal }) => {
+    const command = new ListObjectsV2Command({
+      Bucket: service.bucket,
+      // Keys may hold what XML cannot.
+      EncodingType: 'url',
+      ...input,
+      ...(token !== undefined && { ContinuationToken: token }),
+    })
+    const page = await client.send(command, { abortSignal: signal })
+    assertComplete(page)
+    return page
+  })
+  return { output, next: output.NextContinuationToken || undefined }
+}
+
+/** What is missing from a listing counts as deleted, so a page has to be all that it says. */
+function assertComplete(page: ListObjectsV2CommandOutput): void {
+  const { IsTruncated, NextContinuationToken, KeyCount = 0, Contents, CommonPrefixes } = page
+  if (IsTruncated && !NextContinuationToken) {
+    throw new ForeignAnswerError('expected the token of the next page, got none')
+  }
+  if (KeyCount > 0 && !Contents?.length && !CommonPrefixes?.length) {
+    throw new ForeignAnswerError(`expected ${KeyCount} keys, got none`)
+  }
 }
 
 function decode(text: string | undefined, { EncodingType }: ListObjectsV2CommandOutput): string {
@@ -91,6 +115,14 @@ function decode(text: string | undefined, { EncodingType }: ListObjectsV2Command
 function outOfOrder(key: string, last: string): S3loError {
   return new S3loError('UNSUPPORTED', `the service lists ${key} after ${last}`, {
     hint: 'directory buckets list in no order: use a general purpose bucket',
+  })
+}
+
+/** A service that ignores the prefix would have a neighbour's objects taken for these. */
+function assertBelow(prefix: string, name: string): void {
+  if (name.startsWith(prefix)) return
+  throw new S3loError('UNSUPPORTED', `the service lists ${name}, which is not below ${prefix}`, {
+    hint: 'check the endpoint',
   })
 }
 

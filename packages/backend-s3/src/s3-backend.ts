@@ -3,7 +3,6 @@ import {
   AbortMultipartUploadCommand,
   GetObjectCommand,
   HeadObjectCommand,
-  ListMultipartUploadsCommand,
 } from '@aws-sdk/client-s3'
 import { getSignedUrl } from '@aws-sdk/s3-request-presigner'
 import {
@@ -42,6 +41,7 @@ import { diagnose } from './diagnose.ts'
 import { openS3Object } from './download.ts'
 import { toFailure } from './errors.ts'
 import { listFolders, listObjects } from './list.ts'
+import { listUploads } from './list-uploads.ts'
 import { toObjectInfo } from './object-info.ts'
 import { probe, type ProbeOptions } from './probe.ts'
 import { LONGEST_SIGNATURE_S, S3Service } from './s3-service.ts'
@@ -233,24 +233,7 @@ export class S3Backend implements StorageBackend {
   }
 
   async *abandonedUploads({ signal }: CallOptions = {}): AsyncGenerator<AbandonedUpload, void> {
-    let place: { KeyMarker?: string | undefined; UploadIdMarker?: string | undefined } | undefined
-    do {
-      const input = { Bucket: this.bucket, ...place }
-      const page = await this.#service.send(this.#about('', signal), (client, attempt) =>
-        client.send(new ListMultipartUploadsCommand(input as { Bucket: string }), {
-          abortSignal: attempt.signal,
-        }),
-      )
-      for (const { Key: key, UploadId: id, Initiated: startedAt } of page.Uploads ?? []) {
-        if (key !== undefined && id && startedAt) yield { key, id, startedAt }
-      }
-      const { IsTruncated, NextKeyMarker: KeyMarker, NextUploadIdMarker: UploadIdMarker } = page
-      const isSame = KeyMarker === place?.KeyMarker && UploadIdMarker === place?.UploadIdMarker
-      if (IsTruncated && isSame) {
-        throw new S3loError('UNAVAILABLE', `s3://${this.bucket}: the listing does not go on`)
-      }
-      place = IsTruncated ? { KeyMarker, UploadIdMarker } : undefined
-    } while (place)
+    yield* listUploads(this.#service, this.#about('', signal))
   }
 
   async abortUpload({ key, id }: AbandonedUpload, { signal }: CallOptions = {}): Promise<void> {

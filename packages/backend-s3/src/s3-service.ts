@@ -15,6 +15,7 @@ import {
   toThrown,
   untilAborted,
 } from '@s3lo/core/transfer'
+import { addAnswerCheck } from './answer-check.ts'
 import { clientConfig, DEFAULT_REGION } from './client-config.ts'
 import { resolveEndpoint, type S3Endpoint } from './endpoint.ts'
 import { addDate, signUntil } from './request-middleware.ts'
@@ -252,6 +253,7 @@ function isAboutObject(header: string): boolean {
 function newClient(config: S3ClientConfig): S3Client {
   const client = new S3Client(config)
   addDate(client)
+  addAnswerCheck(client)
   return client
 }
 

@@ -5,7 +5,6 @@ import {
   type CompletedPart,
   CompleteMultipartUploadCommand,
   CreateMultipartUploadCommand,
-  HeadObjectCommand,
   PutObjectCommand,
   UploadPartCommand,
 } from '@aws-sdk/client-s3'
@@ -20,6 +19,7 @@ import {
   toThrown,
   withDeadline,
 } from '@s3lo/core/transfer'
+import { findWrite, look, WRITE_ID } from './look.ts'
 import { type ObjectFacts, quoted, toObjectInfo } from './object-info.ts'
 import { dateOf, holdBody } from './request-middleware.ts'
 import type { S3Service } from './s3-service.ts'
@@ -36,8 +36,6 @@ const SLOWEST_BYTES_PER_MS = 32
 const JOINING_MS = 100
 /** What remains of an upload is removed in this time, or left to the bucket's own rules. */
 const CLEANUP_MS = 5000
-/** Names the write that made an object, for the one case that its answer is lost. */
-const WRITE_ID = 's3lo-write'
 
 /** What all uploads of a backend share. */
 export interface UploadContext {
@@ -114,11 +112,13 @@ class Write {
   /** Sends the object in one request. */
   async whole(bytes: Uint8Array): Promise<ObjectInfo> {
     const { condition, notAfter } = this.#options
-    // Without conditions another attempt writes the same again, so nobody has to tell them apart.
-    const isGuarded = condition !== undefined || notAfter !== undefined
+    // Without conditions another attempt writes the same again, so nobody has to tell them apart;
+    // but services other than AWS may leave out the etag, which is the proof of a write.
+    const isNamed =
+      condition !== undefined || notAfter !== undefined || !this.#service.endpoint.isAws
     const input = {
       ...this.#target(),
-      ...this.#description(isGuarded),
+      ...this.#description(isNamed),
       ...this.#conditions(),
       Body: bytes,
       ContentLength: bytes.byteLength,
@@ -133,7 +133,7 @@ class Write {
         return client.send(command, { abortSignal: attempt.signal })
       })
       return { etag: output.ETag, lastModified: dateOf(output) }
-    }, isGuarded)
+    }, isNamed)
     return this.#toInfo({ ...facts, size: bytes.byteLength })
   }
 
@@ -259,31 +259,22 @@ class Write {
     }
   }
 
-  /** The facts of the object when it is the one of this write. */
-  async #findOwn(): Promise<Omit<ObjectFacts, 'size'> | undefined> {
-    const { signal } = this.#options
-    try {
-      const output = await this.#service.trySend({ what: this.what, signal }, (client, attempt) =>
-        client.send(new HeadObjectCommand(this.#target()), { abortSignal: attempt.signal }),
-      )
-      if (output.Metadata?.[WRITE_ID] !== this.#id) return undefined
-      return { etag: output.ETag, lastModified: output.LastModified }
-    } catch (error) {
-      if (error instanceof RequestError && error.failure.status === 404) return undefined
-      throw toThrown(error)
-    }
+  async #findOwn(): Promise<ObjectFacts | undefined> {
+    return findWrite(this.#service, this.#key, { id: this.#id, signal: this.#options.signal })
   }
 
-  /** Some services leave the etag out of the answer to a write. */
+  /** Some services leave the etag out of the answer to a write, and so does a proxy's own answer. */
   async #toInfo(facts: ObjectFacts): Promise<ObjectInfo> {
-    const etag = facts.etag?.replaceAll('"', '')
-    if (etag && facts.lastModified) return toObjectInfo(this.#key, facts)
-    const { signal } = this.#options
-    const output = await this.#service.send({ what: this.what, signal }, (client, attempt) =>
-      client.send(new HeadObjectCommand(this.#target()), { abortSignal: attempt.signal }),
-    )
-    const { ETag, LastModified: lastModified } = output
-    return toObjectInfo(this.#key, { ...facts, etag: ETag, lastModified })
+    if (facts.etag && facts.lastModified) return toObjectInfo(this.#key, facts)
+    if (facts.etag) {
+      const found = await look(this.#service, this.#key, this.#options)
+      return toObjectInfo(this.#key, { ...facts, lastModified: found?.LastModified })
+    }
+    const own = await this.#findOwn()
+    if (own) return toObjectInfo(this.#key, { ...own, size: facts.size })
+    throw new S3loError('UNAVAILABLE', `${this.what} is not there after it was written`, {
+      hint: 'check the endpoint, and that no proxy or login page answers for it',
+    })
   }
 
   /** Parts that never become an object would cost money. Not bound to the caller's signal. */

@@ -177,6 +177,33 @@ describe('a copy of more than 5 GiB', () => {
     expect(numbers).toEqual(Array.from({ length: 11 }, (_, index) => index + 1))
   })
 
+  it.each([
+    ['by this copy', true, 'e2-11'],
+    ['by another client', false, 'CONFLICT'],
+  ])('whose last answer was lost looks whether the object was made %s', async (_, isOwn, end) => {
+    let mark = ''
+    let ends = 0
+    const serveParts = serve(part)
+    service.always((response, request) => {
+      const { method, url, headers } = request
+      if (url.includes('uploads')) mark = String(headers['x-amz-meta-s3lo-write'])
+      if (method === 'HEAD' && ends > 0) {
+        const id = isOwn ? mark : 'another'
+        const found = { etag: '"e2-11"', 'x-amz-meta-s3lo-write': id }
+        return facts({ ...found, 'content-length': `${size}` })(response, request)
+      }
+      if (method !== 'POST' || url.includes('uploads')) return serveParts(response, request)
+      ends += 1
+      return (ends === 1 ? reset : refuse(404, 'NoSuchUpload'))(response, request)
+    })
+    const backend = service.backend()
+    const outcome = await backend.copyFrom(backend, 'from', 'to').then(
+      (info) => info?.etag,
+      (error: unknown) => (error as { code: string }).code,
+    )
+    expect(outcome).toBe(end)
+  })
+
   it('is aborted when a part fails', async () => {
     // Its own service: parts that were given up may still arrive there.
     const own = await FakeS3.start()
@@ -226,6 +253,13 @@ describe('a touch', () => {
   it('is UNSUPPORTED where the service keeps the date', async () => {
     service.script(facts(), copied('e1', '2020-01-01T00:00:00Z'))
     expect((await failureOf(service.backend().touch('key'))).code).toBe('UNSUPPORTED')
+  })
+
+  it('whose answer was lost has renewed the object, also where that changes the etag', async () => {
+    const before = facts({ etag: '"e1-2"' })
+    const after = facts({ etag: '"e9"', 'last-modified': 'Sun, 22 Nov 2026 06:00:00 GMT' })
+    service.script(before, reset, refuse(412, 'PreconditionFailed'), after, after)
+    expect(await service.backend().touch('key')).toMatchObject({ etag: 'e9' })
   })
 
   it('of an archived object says how to get it back', async () => {

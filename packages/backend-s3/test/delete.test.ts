@@ -12,25 +12,30 @@ afterEach(() => void vi.restoreAllMocks())
 
 /** The answer to a batch; the named keys stayed. */
 const deleted = (errors: Record<string, string> = {}): Answer => {
-  const items = Object.entries(errors).map(
-    ([key, code]) => `<Error><Key>${key}</Key><Code>${code}</Code><Message>no</Message></Error>`,
-  )
-  return xml(`<DeleteResult>${items.join('')}</DeleteResult>`)
+  return (response, request) => {
+    const items = namesIn(request.body).map((key) =>
+      errors[key] === undefined
+        ? `<Deleted><Key>${key}</Key></Deleted>`
+        : `<Error><Key>${key}</Key><Code>${errors[key]}</Code><Message>no</Message></Error>`,
+    )
+    xml(`<DeleteResult>${items.join('')}</DeleteResult>`)(response, request)
+  }
 }
 
-const keysOfBatch = (index: number): string[] => {
-  const body = service.requests[index]?.body.toString() ?? ''
-  return [...body.matchAll(/<Key>([^<]*)<\/Key>/g)].map(([, key = '']) => key)
-}
+const namesIn = (body: Buffer): string[] =>
+  [...body.toString().matchAll(/<Key>([^<]*)<\/Key>/g)].map(([, key = '']) => key)
+
+const keysOfBatch = (index: number): string[] =>
+  namesIn(service.requests[index]?.body ?? Buffer.of())
 
 describe('a deletion', () => {
-  it('is one quiet request, with an MD5 that every service knows', async () => {
+  it('is one request whose answer names every key, with an MD5 that every service knows', async () => {
     service.script(deleted())
     expect(await service.backend().delete(['a', 'b/c d', 'e&f'])).toEqual([])
     const [request] = service.requests
     expect(service.seen).toEqual(['POST /bucket/?delete='])
     expect(keysOfBatch(0)).toEqual(['a', 'b/c d', 'e&amp;f'])
-    expect(request?.body.toString()).toContain('<Quiet>true</Quiet>')
+    expect(request?.body.toString()).not.toContain('<Quiet>true</Quiet>')
     const md5 = createHash('md5')
       .update(request?.body ?? '')
       .digest('base64')

@@ -81,7 +81,7 @@ describe('an object', () => {
   })
 
   it('without an etag or a date is not one', async () => {
-    service.script(answer(200, { 'content-length': '1' }, 'x'))
+    service.always(answer(200, { 'content-length': '1' }, 'x'))
     expect((await failureOf(service.backend().get('key'))).code).toBe('UNAVAILABLE')
   })
 })

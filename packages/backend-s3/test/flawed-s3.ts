@@ -110,10 +110,10 @@ export class FlawedS3 {
   }
 
   #delete({ body }: SeenRequest): Answer {
-    for (const [, key] of body.toString().matchAll(/<Key>([^<]+)<\/Key>/g)) {
-      this.objects.delete(`/bucket/${key}`)
-    }
-    return xml('<DeleteResult></DeleteResult>')
+    const keys = [...body.toString().matchAll(/<Key>([^<]+)<\/Key>/g)].map(([, key]) => key)
+    for (const key of keys) this.objects.delete(`/bucket/${key}`)
+    const deleted = keys.map((key) => `<Deleted><Key>${key}</Key></Deleted>`)
+    return xml(`<DeleteResult>${deleted.join('')}</DeleteResult>`)
   }
 }
 

@@ -19,8 +19,8 @@ async function collect<T>(items: AsyncIterable<T>): Promise<T[]> {
 
 describe('a listing', () => {
   it('hides its pages', async () => {
-    service.script(page(['a', 'b'], 'next+1/='), page(['c']))
-    expect(await keysOf(service.backend().list('x/'))).toEqual(['a', 'b', 'c'])
+    service.script(page(['x/a', 'x/b'], 'next+1/='), page(['x/c']))
+    expect(await keysOf(service.backend().list('x/'))).toEqual(['x/a', 'x/b', 'x/c'])
     const [first, second] = queries()
     expect([first?.get('prefix'), first?.get('encoding-type')]).toEqual(['x/', 'url'])
     expect(second?.get('continuation-token')).toBe('next+1/=')
@@ -94,9 +94,25 @@ describe('a listing', () => {
     expect((await failureOf(keysOf(service.backend().list('')))).code).toBe('UNAVAILABLE')
   })
 
-  it('ends with a page that says so, whatever else it says', async () => {
-    service.script(page(['a'], 'more', { isTruncated: false }))
-    expect(await keysOf(service.backend().list(''))).toEqual(['a'])
+  it('follows a token that is there, whatever else the page says', async () => {
+    const bare = xml(
+      '<ListBucketResult><NextContinuationToken>more</NextContinuationToken></ListBucketResult>',
+    )
+    service.script(page(['a'], 'more', { isTruncated: false }), bare, page(['b']))
+    const error = await failureOf(keysOf(service.backend().list('')))
+    expect(error.code).toBe('UNAVAILABLE')
+    service.script(bare, page(['a'], 'even more', { isTruncated: false }), page(['b']))
+    expect(await keysOf(service.backend().list(''))).toEqual(['a', 'b'])
+  })
+
+  it('that goes on and does not say where is an error, and no end', async () => {
+    service.always(page(['a'], undefined, { isTruncated: true }))
+    expect((await failureOf(keysOf(service.backend().list('')))).code).toBe('UNAVAILABLE')
+  })
+
+  it('of objects elsewhere is an error: their owner would lose them', async () => {
+    service.script(page(['a/b', 'c']))
+    expect((await failureOf(keysOf(service.backend().list('a/')))).code).toBe('UNSUPPORTED')
   })
 
   it('of a bucket that is not there is an error, and not an empty one', async () => {
@@ -163,6 +179,24 @@ describe('abandoned uploads', () => {
     ])
     const [, second] = queries()
     expect([second?.get('key-marker'), second?.get('upload-id-marker')]).toEqual(['a', '1'])
+  })
+
+  it('end with the page that says so, though it names the last of them', async () => {
+    service.script(
+      result(`<IsTruncated>false</IsTruncated><NextKeyMarker>a</NextKeyMarker>${upload('a', '1')}`),
+    )
+    expect(await collect(service.backend().abandonedUploads())).toHaveLength(1)
+  })
+
+  it('that go on and do not say where are an error, and so is a page that comes back', async () => {
+    service.always(result('<IsTruncated>true</IsTruncated>'))
+    const reading = collect(service.backend().abandonedUploads())
+    expect((await failureOf(reading)).code).toBe('UNAVAILABLE')
+    service.always(
+      result(`<IsTruncated>true</IsTruncated><NextKeyMarker>a</NextKeyMarker>${upload('a', '1')}`),
+    )
+    const again = collect(service.backend().abandonedUploads())
+    expect((await failureOf(again)).code).toBe('UNAVAILABLE')
   })
 
   it('are ended, and one that has ended already is no failure', async () => {

@@ -38,7 +38,7 @@ describe('the facts of an object', () => {
   })
 
   it('that are incomplete are no facts', async () => {
-    service.script(answer(200, { 'content-length': '1' }))
+    service.always(answer(200, { 'content-length': '1' }))
     expect((await failureOf(service.backend().head('a'))).code).toBe('UNAVAILABLE')
   })
 

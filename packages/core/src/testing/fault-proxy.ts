@@ -13,7 +13,8 @@ import type { AddressInfo } from 'node:net'
  * What happens to a request. `500`, `503` and `429` answer for the service; `silence` never
  * answers; `reset-before` breaks the connection before the service hears of it, `reset-after` when
  * it has done what was asked; `truncated` and `wrong-length` spoil the answer's end, `bit-flip` one
- * bit of its body, `bit-flip-up` one of the request's.
+ * bit of its body, `bit-flip-up` one of the request's. `page` and `nothing` answer 200 for the
+ * service, with a web page and with an empty body; `cut` sends half of the answer as if it were whole.
  */
 export type FaultKind = (typeof FAULT_KINDS)[number]
 
@@ -28,7 +29,13 @@ export const FAULT_KINDS = [
   'wrong-length',
   'bit-flip',
   'bit-flip-up',
+  'page',
+  'nothing',
+  'cut',
 ] as const
+
+/** What a proxy in front of a service answers for it. */
+const PAGE = '<!DOCTYPE html><html><head><title>Sign in</title></head><body>Sign in</body></html>'
 
 /** Bytes of a request or answer that the proxy can hold. */
 const MAX_BODY_BYTES = 64 * 1024 * 1024
@@ -92,6 +99,9 @@ export class FaultProxy {
       case '503':
       case '429':
         return void response.writeHead(Number(kind), { 'retry-after': '0' }).end()
+      case 'page':
+      case 'nothing':
+        return answerFor(kind, incoming.method, response)
       default:
         return this.#forward(
           incoming,
@@ -125,6 +135,9 @@ export class FaultProxy {
     if (kind === 'wrong-length' && content.length > 0) {
       answerHeaders['content-length'] = String(content.length - 1)
     }
+    if (kind === 'cut' && content.length > 0) {
+      answerHeaders['content-length'] = String(content.length >> 1)
+    }
     response.writeHead(answer.statusCode ?? 502, answerHeaders)
     switch (kind) {
       case 'truncated':
@@ -137,10 +150,25 @@ export class FaultProxy {
         return void response.end(content.subarray(0, Math.max(0, content.length - 1)))
       case 'bit-flip':
         return void response.end(flipped(content))
+      case 'cut':
+        return void response.end(content.subarray(0, content.length >> 1))
       default:
         return void response.end(content)
     }
   }
+}
+
+function answerFor(
+  kind: 'page' | 'nothing',
+  method: string | undefined,
+  response: ServerResponse,
+): void {
+  const text = kind === 'page' ? PAGE : ''
+  response.writeHead(200, {
+    ...(text !== '' && { 'content-type': 'text/html; charset=utf-8' }),
+    'content-length': text.length,
+  })
+  response.end(method === 'HEAD' ? '' : text)
 }
 
 async function collect(stream: IncomingMessage): Promise<Buffer> {

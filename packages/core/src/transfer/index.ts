@@ -1,5 +1,12 @@
 /** What storage backends and registry clients have in common: attempts, parts and bodies. */
 export {
+  assertXmlRoot,
+  ForeignAnswerError,
+  foreignAnswer,
+  isWebPage,
+  MAX_ANSWER_BYTES,
+} from './answer.ts'
+export {
   clockSkewMinutes,
   type Failure,
   failureOf,
@@ -18,6 +25,7 @@ export {
   type OpenObjectOptions,
   type PieceRequest,
 } from './open-object.ts'
+export { followPages, type Page } from './pages.ts'
 export { BufferPool, type Part, type PartOptions, readParts } from './parts.ts'
 export {
   type Attempt,

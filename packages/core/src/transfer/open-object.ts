@@ -78,7 +78,7 @@ export async function openObject(options: OpenObjectOptions): Promise<ObjectBody
       readAhead: parallel && part.end - part.start,
       openRest: async (from, restSignal) => {
         const rest = { start: from, end: part.end, etag: info.etag, signal: restSignal }
-        return (await open(rest)).stream
+        return (await openSame(open, rest, what)).stream
       },
     })
   const first = bodyOf(piece.stream, { start, end: piece.end })
@@ -92,16 +92,36 @@ export async function openObject(options: OpenObjectOptions): Promise<ObjectBody
     end,
     signal,
     openPart: async (part, partSignal) => {
-      const { stream } = await open({ ...part, etag: info.etag, signal: partSignal })
+      const request = { ...part, etag: info.etag, signal: partSignal }
+      const { stream } = await openSame(open, request, what)
       return bodyOf(stream, part)
     },
   })
   return { info, body }
 }
 
-/** An empty body of an object that is there. */
-async function openEmpty({ head }: OpenObjectOptions): Promise<ObjectBody> {
-  return { info: await head(), body: Readable.from([], { objectMode: false }) }
+/** An empty body of an object that is there. Throws `UNAVAILABLE` where the object has such bytes. */
+async function openEmpty({ head, range, what }: OpenObjectOptions): Promise<ObjectBody> {
+  const info = await head()
+  const { start = 0, end = Infinity } = range ?? {}
+  if (Math.min(end, info.size) > start) {
+    throw new S3loError('UNAVAILABLE', `${what}: the service refuses a range that the object has`, {
+      hint: 'try again later',
+    })
+  }
+  return { info, body: Readable.from([], { objectMode: false }) }
+}
+
+/** A further piece of the version that `request` names, also where the service ignores the condition. */
+async function openSame(
+  open: OpenObjectOptions['open'],
+  request: PieceRequest,
+  what: string,
+): Promise<ObjectPiece> {
+  const piece = await open(request)
+  if (piece.info.etag === request.etag) return piece
+  piece.stream.destroy()
+  throw new S3loError('CONFLICT', `${what} was changed by another client while it was read`)
 }
 
 function assertRange(start: number, end = start): void {

@@ -1,0 +1,142 @@
+import type { S3Client } from '@aws-sdk/client-s3'
+import { assertXmlRoot, ForeignAnswerError, isWebPage, MAX_ANSWER_BYTES } from '@s3lo/core/transfer'
+
+/** The root element of each answer that is a document. */
+const ROOTS: Readonly<Record<string, readonly string[]>> = {
+  ListObjectsV2Command: ['ListBucketResult'],
+  ListMultipartUploadsCommand: ['ListMultipartUploadsResult'],
+  CreateMultipartUploadCommand: ['InitiateMultipartUploadResult'],
+  CompleteMultipartUploadCommand: ['CompleteMultipartUploadResult'],
+  CopyObjectCommand: ['CopyObjectResult'],
+  UploadPartCopyCommand: ['CopyPartResult'],
+  DeleteObjectsCommand: ['DeleteResult'],
+  GetBucketLocationCommand: ['LocationConstraint'],
+  GetBucketVersioningCommand: ['VersioningConfiguration'],
+  GetBucketLifecycleConfigurationCommand: ['LifecycleConfiguration'],
+  GetObjectLockConfigurationCommand: ['ObjectLockConfiguration'],
+  // AWS documents the second and sends the first.
+  ListBucketIntelligentTieringConfigurationsCommand: [
+    'ListBucketIntelligentTieringConfigurationsResult',
+    'ListBucketIntelligentTieringConfigurationsOutput',
+  ],
+}
+
+/** The headers that the answer about an object, or a part of one, cannot be without. */
+const HEADERS: Readonly<Record<string, readonly string[]>> = {
+  GetObjectCommand: ['etag', 'last-modified'],
+  HeadObjectCommand: ['etag', 'last-modified', 'content-length'],
+  UploadPartCommand: ['etag'],
+}
+
+/** Answers whose body is the object's, or that have none. */
+const WITHOUT_DOCUMENT: ReadonlySet<string> = new Set([
+  'GetObjectCommand',
+  'HeadObjectCommand',
+  'HeadBucketCommand',
+])
+
+/** An error is short; what is longer is none of the service's. */
+const MAX_ERROR_BYTES = 1024 * 1024
+/** What the SDK makes of an error that comes with a status of success: one that may be tried again. */
+const STATUS_OF_LATE_ERROR = 503
+
+/** As the SDK's transport gives it. */
+interface Response {
+  statusCode: number
+  readonly headers: Readonly<Record<string, string>>
+  body: unknown
+}
+
+/**
+ * Lets a client throw `ForeignAnswerError` for an answer that only its status says to be one. The SDK
+ * reads a document with any root element, and none at all, as an answer without content: an empty
+ * listing, a deletion without failures.
+ */
+export function addAnswerCheck(client: S3Client): void {
+  client.middlewareStack.add(
+    (next, context) => async (args) => {
+      const result = await next(args)
+      await checkAnswer(context['commandName'] ?? '', result.response as Response)
+      return result
+    },
+    // Before the SDK's own parser.
+    { step: 'deserialize', priority: 'low', name: 's3loAnswer' },
+  )
+}
+
+async function checkAnswer(command: string, response: Response): Promise<void> {
+  const { statusCode, headers } = response
+  const isRefusal = statusCode >= 300
+  const isHead = command.startsWith('Head')
+  if (isWebPage(headers['content-type']) && !hasOwnHeader(headers)) {
+    // A refusal by a page is one all the same, but for what it says about what is there.
+    if (!isRefusal || (statusCode === 404 && isHead)) throw foreign(response, 'a web page')
+  }
+  if (statusCode === 302 || statusCode === 303) throw foreign(response, 'a redirection')
+  if (isRefusal) {
+    const text = await readBody(response, MAX_ERROR_BYTES)
+    if (statusCode === 404 && !isHead) assertError(response, text)
+    return
+  }
+  if (WITHOUT_DOCUMENT.has(command)) return assertHeaders(command, response)
+  const roots = ROOTS[command]
+  const text = await readBody(response, roots ? MAX_ANSWER_BYTES : MAX_ERROR_BYTES)
+  if (isError(text)) {
+    response.statusCode = STATUS_OF_LATE_ERROR
+    return
+  }
+  if (roots) assertXmlRoot(text, roots)
+  assertHeaders(command, response)
+}
+
+function assertHeaders(command: string, response: Response): void {
+  const missing = HEADERS[command]?.find((name) => !response.headers[name])
+  if (missing === undefined) return
+  // The object's bytes may be on their way.
+  const { body } = response
+  if (typeof body === 'object' && body && 'destroy' in body && typeof body.destroy === 'function') {
+    body.destroy()
+  }
+  throw foreign(response, `no ${missing}`)
+}
+
+/** What is not there is known only from an error of the service itself. */
+function assertError(response: Response, text: string): void {
+  if (!isError(text)) throw foreign(response, 'no error of the service')
+}
+
+function isError(text: string): boolean {
+  try {
+    assertXmlRoot(text, ['Error', 'ErrorResponse'])
+    return true
+  } catch {
+    return false
+  }
+}
+
+/** Reads the body and leaves it for the SDK. */
+async function readBody(response: Response, limit: number): Promise<string> {
+  const { body } = response
+  const chunks: Uint8Array[] = []
+  let length = 0
+  if (body instanceof Uint8Array) chunks.push(body)
+  else if (typeof body === 'object' && body !== null && Symbol.asyncIterator in body) {
+    for await (const chunk of body as AsyncIterable<Uint8Array>) {
+      length += chunk.byteLength
+      if (length > limit) throw foreign(response, `more than ${limit} bytes`)
+      chunks.push(chunk)
+    }
+  }
+  const bytes = Buffer.concat(chunks)
+  response.body = bytes
+  return bytes.toString()
+}
+
+/** Every service has headers of S3's in its answers; a proxy's page has none. */
+function hasOwnHeader(headers: Response['headers']): boolean {
+  return Object.keys(headers).some((name) => name.toLowerCase().startsWith('x-amz'))
+}
+
+function foreign({ statusCode }: Response, got: string): ForeignAnswerError {
+  return new ForeignAnswerError(`HTTP ${statusCode} with ${got}`)
+}
