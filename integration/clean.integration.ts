@@ -45,6 +45,11 @@ describe.each(cloudStores(folder))('clean on $name', (place) => {
     return Array.fromAsync(backend.list(prefix), ({ key }) => key)
   }
 
+  /** What participants leave, beside the number of tags that the last clean saw. */
+  async function traces(): Promise<readonly string[]> {
+    return (await keys('.s3lo/gc/')).filter((key) => !key.startsWith('.s3lo/gc/tags/'))
+  }
+
   it('deletes what a deleted tag leaves and no more', async () => {
     const { scheme } = backend
     await deleteTag(store, { scheme, bucket, image: 'app', ...V1 })
@@ -58,7 +63,7 @@ describe.each(cloudStores(folder))('clean on $name', (place) => {
     })
     expect(await readWhole(backend, V2, [two])).toBe(two.root.descriptor.digest)
     expect(await keys('blobs/')).toHaveLength(3)
-    expect(await keys('.s3lo/gc/')).toEqual([])
+    expect(await traces()).toEqual([])
   })
 
   it('keeps what a push that is about to publish has found', async () => {
@@ -77,6 +82,6 @@ describe.each(cloudStores(folder))('clean on $name', (place) => {
     await copy(from, { target: new ImageStore(watched), reference: again })
     expect(pinned).toBe(2)
     expect(await readWhole(backend, again, [one])).toBe(one.root.descriptor.digest)
-    expect(await keys('.s3lo/gc/')).toEqual([])
+    expect(await traces()).toEqual([])
   })
 })

@@ -50,7 +50,12 @@ async function collect(directory: string): Promise<object> {
   const store = new ImageStore(
     await openBackend({ scheme: 'local', bucket: directory }, { env: {} }),
   )
-  const result = await clean(store, '', { confirm: true, graceMs: 0, onProgress })
+  const result = await clean(store, '', {
+    confirm: true,
+    graceMs: 0,
+    expectFewer: true,
+    onProgress,
+  })
   await store.close()
   return { deleted: result.deleted, pinned: result.skipped_pinned }
 }

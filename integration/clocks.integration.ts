@@ -108,7 +108,15 @@ describe.skipIf(library === undefined)('a directory that machines with other clo
       await backend.put(blobKey(fresh), SHARED_IMAGE.content.get(fresh) ?? Buffer.alloc(0))
       const cli = await SourceCli.open(home)
       for (const args of [[], ['--confirm']]) {
-        const command = ['clean', `local://${directory}//`, '--explain', '-o', 'json', ...args]
+        const command = [
+          'clean',
+          `local://${directory}//`,
+          '--expect-fewer',
+          '--explain',
+          '-o',
+          'json',
+          ...args,
+        ]
         const { stdout, stderr } = await cli.run(command, withClock(offset))
         const { objects } = JSON.parse(stdout) as { objects: { key: string; outcome: string }[] }
         const outcomes = new Map(objects.map(({ key, outcome }) => [key, outcome]))

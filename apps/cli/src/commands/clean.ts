@@ -36,6 +36,10 @@ export default class CleanCommand extends S3loCommand {
   ignore = Option.Array('--ignore', {
     description: 'go on although `IMAGE:TAG` cannot be read: what only it needs is deleted',
   })
+  expectFewer = Option.Boolean('--expect-fewer', false, {
+    description:
+      'go on although there is no tag, or fewer than half of those that the last clean saw',
+  })
   ended = Option.Array('--ended', {
     description: 'wait no more for the pin or round `ID`: its process has ended',
   })
@@ -44,12 +48,12 @@ export default class CleanCommand extends S3loCommand {
     host: Host,
     { signal, onProgress }: OperationOptions,
   ): Promise<Output> {
-    const { confirm, explain, ignore, ended } = this
+    const { confirm, explain, ignore, expectFewer, ended } = this
     const graceMs = await parseGrace(this.grace)
     const only = this.#only()
     const config = await this.#loadConfig(signal)
-    const options: CleanOptions = { confirm, only, config, graceMs, ignore, ended, explain }
-    const result = await host.clean(this.store, { ...options, signal, onProgress })
+    const choices = { confirm, only, config, graceMs, ignore, expectFewer, ended, explain }
+    const result = await host.clean(this.store, { ...choices, signal, onProgress })
     for (const line of cleanNotes(result, { store: this.store, only })) this.status(line)
     const { cleanFailure } = await import('@s3lo/core')
     const error = cleanFailure(result)

@@ -14,6 +14,7 @@ import {
   type ParticipantOptions,
 } from './participant.ts'
 import { runRound } from './round.ts'
+import type { Census } from './tag-census.ts'
 import { peekTime, readTime } from './store-clock.ts'
 
 /** Why an object was deleted, or why garbage stays for now. */
@@ -42,6 +43,8 @@ export interface CollectOptions extends ParticipantOptions {
   readonly graceMs?: number | undefined
   /** Tags (`image:tag`) that may be unreadable: what only they need is deleted. */
   readonly ignore?: Iterable<string> | undefined
+  /** What was seen before: a listing with far fewer tags ends the collection with `INTEGRITY`. */
+  readonly census?: Census | undefined
   /** Tags taken as deleted in a dry run. */
   readonly without?: ((tag: TagName) => boolean) | undefined
   /** Told of every object that no manifest needs, one by one: they may be a million. */
@@ -53,6 +56,8 @@ export interface CollectOptions extends ParticipantOptions {
 /** What a collection did, or would do. */
 export interface CollectResult extends HousekeepingResult {
   readonly dryRun: boolean
+  /** Tags that the last look listed. */
+  readonly tags: number
   /** Objects of content. */
   readonly scanned: number
   readonly deleted: number
@@ -115,6 +120,7 @@ class Collector {
     }
     this.#live = new LiveContent(backend, {
       ignore: new Set(options.ignore),
+      census: options.census,
       // What is not deleted is live, whatever a plan says.
       without: this.#isDryRun ? options.without : undefined,
     })
@@ -135,6 +141,7 @@ class Collector {
     if (this.#live.unreadable.length === 0) await this.#collect()
     return {
       dryRun: isDryRun,
+      tags: this.#live.tags,
       ...this.#counts,
       ...this.#kept,
       ...house,

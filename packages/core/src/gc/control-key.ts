@@ -11,6 +11,9 @@ export const CLOCK_PREFIX = `${GC_PREFIX}clock/`
 /** Where collectors remember since when names are garbage. */
 export const CONDEMNED_PREFIX = `${GC_PREFIX}condemned/`
 
+/** Where collectors remember how many tags they saw. */
+export const CENSUS_PREFIX = `${GC_PREFIX}tags/`
+
 /** The prefix of all pins, or of all rounds. */
 export function controlPrefix(kind: ControlKind): string {
   return `${GC_PREFIX}${kind}s/`
@@ -46,4 +49,15 @@ export function condemnedKey(sinceMs: number, id: string): string {
 export function parseCondemnedKey(key: string): number | undefined {
   const [, since] = /\/(\d{12})-[0-9a-f]{32}\.txt$/.exec(key) ?? []
   return since === undefined ? undefined : Number(since) * 1000
+}
+
+/** `<tags, 12 digits>-<id>.txt` */
+export function censusKey(tags: number, id: string): string {
+  return `${CENSUS_PREFIX}${String(tags).padStart(12, '0')}-${id}.txt`
+}
+
+/** How many tags there were; `undefined` for a foreign key. */
+export function parseCensusKey(key: string): number | undefined {
+  const [, tags] = /^(\d{12})-[0-9a-f]{32}\.txt$/.exec(key.slice(CENSUS_PREFIX.length)) ?? []
+  return tags === undefined ? undefined : Number(tags)
 }

@@ -13,6 +13,7 @@ import { readTagEntries } from '../store/tags.ts'
 import { type Collectable, listReferrers } from './collectable.ts'
 import { DigestSet } from './digest-set.ts'
 import { nameOf } from './name-set.ts'
+import { assertEnough, type Census } from './tag-census.ts'
 
 /** A manifest that cannot be read, so that nobody knows what it needs. */
 export interface UnreadableManifest {
@@ -26,6 +27,8 @@ export interface LiveContentOptions {
   readonly ignore?: ReadonlySet<string> | undefined
   /** Tags that are taken as deleted, for a dry run. */
   readonly without?: ((tag: TagName) => boolean) | undefined
+  /** What was seen before: a scan that lists far fewer tags throws `INTEGRITY`. */
+  readonly census?: Census | undefined
 }
 
 /** How a scan is made. */
@@ -59,6 +62,7 @@ export class LiveContent {
   /** Objects that were read whole: hashes of key and etag. */
   readonly #read = new DigestSet()
   #unreadable: UnreadableManifest[] = []
+  #tags = 0
 
   constructor(backend: StorageBackend, options: LiveContentOptions = {}) {
     this.#backend = backend
@@ -68,6 +72,11 @@ export class LiveContent {
   /** What the last scan could not read. While there is any, nothing may be deleted. */
   get unreadable(): readonly UnreadableManifest[] {
     return this.#unreadable
+  }
+
+  /** How many tags the last scan listed, those that were left out included. */
+  get tags(): number {
+    return this.#tags
   }
 
   /** True when a published manifest needs the name, or a referrer's subject is published. */
@@ -83,16 +92,19 @@ export class LiveContent {
    */
   async scan({ isPinned = () => false, ...options }: ScanOptions = {}): Promise<void> {
     this.#unreadable = []
+    this.#tags = 0
     await forEachConcurrent(
       readTagEntries(this.#backend, '', options),
       READS_AT_ONCE,
       async ({ image, tag, info }, signal) => {
         const name = `${image}:${tag}`
+        this.#tags++
         if (this.#options.without?.({ image, tag })) return
         await this.#readOnce(name, info, (content) => this.#addRoot(content, name, signal), signal)
       },
       options.signal,
     )
+    assertEnough(this.#backend, this.#tags, this.#options.census)
     await this.#scanReferrers({ isPinned, ...options })
   }
 

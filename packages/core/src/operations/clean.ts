@@ -10,6 +10,7 @@ import {
   DEFAULT_GRACE_MS,
 } from '../gc/collector.ts'
 import { peekTime, readTime } from '../gc/store-clock.ts'
+import { recordCensus, takeCensus } from '../gc/tag-census.ts'
 import { formatStore } from '../layout/format-store.ts'
 import { isFallbackTag } from '../oci/fallback-tag.ts'
 import { deleteDropped } from '../retention/delete-dropped.ts'
@@ -30,6 +31,8 @@ export interface CleanOptions extends CallOptions, ProgressOptions {
   readonly graceMs?: number | undefined
   /** Tags (`image:tag`) that may be unreadable: what only they need is garbage. */
   readonly ignore?: readonly string[] | undefined
+  /** Go on although the store shows no tag, or fewer than half of those that the last clean saw. */
+  readonly expectFewer?: boolean | undefined
   /** Pins and rounds, by their ids, whose processes have ended for certain. */
   readonly ended?: readonly string[] | undefined
   /** Fills `tags` and `objects`: one entry for each, so memory is as large as the store. */
@@ -98,14 +101,16 @@ export interface CleanResult {
 /**
  * Deletes the tags that the rules of a store drop, then the content that no tag needs. `filter`
  * (empty, or ending in `/`) narrows the tags; content is always judged bucket-wide. Safe beside
- * every push, copy and other clean of s3lo; a dry run writes nothing.
+ * every push, copy and other clean of s3lo; a dry run writes nothing. Throws `INTEGRITY` where the
+ * store shows content but not one tag, or fewer than half of the tags that the last clean saw.
  */
 export async function clean(
   store: ImageStore,
   filter = '',
   options: CleanOptions = {},
 ): Promise<CleanResult> {
-  const { confirm = false, only, explain = false } = options
+  const { confirm = false, only, explain = false, expectFewer, signal } = options
+  const before = await takeCensus(store.backend, { expectFewer, signal })
   const failures: DeleteFailure[] = []
   const objects: CleanedObject[] = []
   const plan = only === 'blobs' ? NO_PLAN : await planTags(store, filter, options)
@@ -115,17 +120,22 @@ export async function clean(
   for (const { image, tag } of gone?.rewritten ?? []) {
     notify(options, 'tag-rewritten', `${image}:${tag} was pushed meanwhile and stays`)
   }
+  const census = { tags: before.tags - (gone?.deleted.length ?? 0) }
   const doomed = new Set(dropped.map(({ image, tag }) => `${image}:${tag}`))
   const collected =
     only === 'tags'
       ? undefined
       : await collect(store.backend, options, {
+          census,
           without: ({ image, tag }) => doomed.has(`${image}:${tag}`),
           onObject: ({ key, size, outcome }) => {
             if (outcome.kind === 'failed') failures.push(outcome.failure)
             if (explain) objects.push({ key, size, outcome: outcome.kind })
           },
         })
+  if (confirm) {
+    await recordCensus(store.backend, (collected ?? census).tags, before, { signal })
+  }
   return {
     ref: formatStore(store.backend, filter),
     dry_run: !confirm,
@@ -160,7 +170,7 @@ async function planTags(
 async function collect(
   backend: StorageBackend,
   options: CleanOptions,
-  hooks: Pick<CollectOptions, 'without' | 'onObject'>,
+  hooks: Pick<CollectOptions, 'census' | 'without' | 'onObject'>,
 ): Promise<CollectResult> {
   const { confirm, graceMs, ignore, ended, now, protocol, signal, onProgress } = options
   const result = await collectGarbage(backend, {
