@@ -320,7 +320,7 @@ describe('a dry run', () => {
   })
 
   it('fails where the copy would', async () => {
-    await world.host.copy('mem://b/app:v1', 'mem://c/app:v1')
+    await world.host.copy('mem://b/app:v1', 'mem://c/app:v1', { platforms: ['linux/amd64'] })
     await world.bucket('c').put('s3lo.yaml', Buffer.from('default: {immutable: true}\n'))
     await expect(
       world.host.copy('mem://b/app:v1', 'mem://c/app:v1', { dryRun: true }),

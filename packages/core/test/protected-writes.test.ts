@@ -129,7 +129,11 @@ describe('a publication in a store', () => {
     const world = new World()
     const failure = new S3loError('FORBIDDEN', 'no')
     world.backend.faults = {
-      before: throwAt(1, failure, ({ key }) => key.startsWith('manifests/')),
+      before: throwAt(
+        1,
+        failure,
+        ({ method, key }) => method === 'put' && key.startsWith('manifests/'),
+      ),
     }
     await expect(
       copy(sourceOf(small), { target: world.target, reference: V1 }),
