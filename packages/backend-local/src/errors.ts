@@ -4,6 +4,7 @@ interface Meaning {
   readonly code: ErrorCode
   readonly reason: string
   readonly hint?: string
+  readonly contentFault?: boolean
 }
 
 const FULL: Meaning = {
@@ -35,6 +36,12 @@ const MEANINGS: Readonly<Record<string, Meaning>> = {
     code: 'INVALID_REFERENCE',
     reason: 'the file system allows no name of that length',
   },
+  ELOOP: {
+    code: 'IO',
+    reason: 'its symbolic links lead in a circle',
+    hint: 'remove the link',
+    contentFault: true,
+  },
   ENOTDIR: SHAPE,
   EISDIR: SHAPE,
   ENOTEMPTY: SHAPE,
@@ -48,8 +55,8 @@ export function toLocalError(error: unknown, what: string): unknown {
   if (meaning === undefined) {
     return new S3loError('IO', `${what}: ${(error as Error).message}`, { cause: error })
   }
-  const { code, reason, hint } = meaning
-  return new S3loError(code, `${what}: ${reason}`, { hint, cause: error })
+  const { code, reason, hint, contentFault } = meaning
+  return new S3loError(code, `${what}: ${reason}`, { hint, contentFault, cause: error })
 }
 
 /** Runs `action` and translates what it throws. */

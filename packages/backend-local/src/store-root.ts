@@ -157,6 +157,7 @@ export class StoreRoot {
     if (isInside(root, real)) return real
     throw new S3loError('FORBIDDEN', `${this.name(key)} leads out of the store`, {
       hint: 'a symbolic link in a store must point into the same store',
+      contentFault: true,
     })
   }
 

@@ -38,6 +38,8 @@ export interface ErrorDetails {
   /** The next thing to type or check, as one clause. */
   readonly hint?: string | undefined
   readonly cause?: unknown
+  /** See {@link S3loError.contentFault}. */
+  readonly contentFault?: boolean | undefined
 }
 
 /** Shared by every copy of this package in a process, so that errors are told apart without `instanceof`. */
@@ -51,12 +53,15 @@ export class S3loError extends Error {
   override readonly name = 'S3loError'
   readonly code: ErrorCode
   readonly hint?: string
+  /** True when what is stored is at fault, not the access to it, whatever the code is. */
+  readonly contentFault: boolean
   readonly [BRAND] = true
 
-  constructor(code: ErrorCode, message: string, { hint, cause }: ErrorDetails = {}) {
+  constructor(code: ErrorCode, message: string, { hint, cause, contentFault }: ErrorDetails = {}) {
     super(message, cause === undefined ? undefined : { cause })
     this.code = code
     if (hint !== undefined) this.hint = hint
+    this.contentFault = contentFault ?? (code === 'INTEGRITY' || code === 'UNSUPPORTED')
   }
 }
 

@@ -5,6 +5,7 @@ import type { StoreLocation } from './contract/storage-backend.ts'
 import type { ScannerChoice, ValidationChoice } from './host/examinations.ts'
 import type { Maintenance } from './host/maintenance.ts'
 import { type HostOptions, Opener } from './host/opener.ts'
+import type { VerificationChoice } from './host/verification.ts'
 import type { CatResult, TakeContent } from './operations/cat.ts'
 import type { CopyOptions, CopyResult } from './operations/copy.ts'
 import type { CopyTagsOptions, CopyTagsResult } from './operations/copy-tags.ts'
@@ -26,6 +27,7 @@ import type { ValidateOptions, ValidateResult } from './operations/validate.ts'
 import type { ImageStore } from './store/image-store.ts'
 
 export type { ScannerChoice, ValidationChoice } from './host/examinations.ts'
+export type { VerificationChoice } from './host/verification.ts'
 // Here as well as in the main entry: what a command that only lists can afford to load.
 export { parseStoreReference } from './layout/store-reference.ts'
 export type { HostOptions } from './host/opener.ts'
@@ -39,12 +41,16 @@ export interface Host extends Maintenance {
     options?: PushOptions & ValidationChoice,
   ): Promise<PushResult>
   /** Brings an image to the engine (default, as `image:tag`) or to a transport. */
-  pull(reference: string, target?: string, options?: PullOptions): Promise<PullResult>
+  pull(
+    reference: string,
+    target?: string,
+    options?: PullOptions & VerificationChoice,
+  ): Promise<PullResult>
   /** Copies an image between any two of store, registry (a bare name), engine and archive. */
   copy(
     source: string,
     destination: string,
-    options?: CopyOptions & ValidationChoice,
+    options?: CopyOptions & ValidationChoice & VerificationChoice,
   ): Promise<CopyResult>
   /**
    * Copies the tags of an image that a pattern selects (`ghcr.io/org/app:v1.*`), or all of them when
@@ -53,7 +59,7 @@ export interface Host extends Maintenance {
   copyTags(
     source: string,
     destination: string,
-    options?: CopyTagsOptions & ValidationChoice,
+    options?: CopyTagsOptions & ValidationChoice & VerificationChoice,
   ): Promise<CopyTagsResult>
   /** The images of a store; a path after the bucket narrows them by name. */
   list(store: string, options?: CallOptions): Promise<readonly ListedImage[]>

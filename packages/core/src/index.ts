@@ -85,6 +85,7 @@ export type {
 } from './operations/scan.ts'
 export type { PolicyResult, ValidateOptions, ValidateResult } from './operations/validate.ts'
 export { planGraph } from './graph/plan.ts'
+export { ReferrerFinder } from './graph/referrers.ts'
 export { BlobReport, type ReportedBlob, reportPlan } from './progress/blob-report.ts'
 export { selectRoot } from './graph/select.ts'
 export { copy, type CopyOptions, type CopyResult, type DroppedReferrer } from './operations/copy.ts'
@@ -156,5 +157,6 @@ export {
   type HostOptions,
   type ScannerChoice,
   type ValidationChoice,
+  type VerificationChoice,
 } from './host.ts'
 export type { FindPlugin, PluginNeed } from './plugin-registry.ts'

@@ -39,6 +39,7 @@ export type {
   PolicyRule,
   PolicySubject,
   PolicyVerdict,
+  SourceSubject,
 } from './contract/policy-check.ts'
 export type { ProgressEvent, ProgressOptions } from './contract/progress.ts'
 export { documentationOf } from './documentation.ts'

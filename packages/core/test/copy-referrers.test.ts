@@ -111,11 +111,31 @@ describe('what refers to an image', () => {
     const tag = fallbackTagsOf(both.root.descriptor.digest)[0] ?? ''
     const next = imageFixture({ layers: ['two signatures'] })
     await putImage(world.bucket('b'), { name: 'app', tag }, next)
-    await world.bucket('c').put('s3lo.yaml', Buffer.from('default: {immutable: true}\n'))
     await world.host.copy('mem://b/app:v1', 'mem://c/app:v2', { onProgress })
     expect(notices).toMatchObject([{ code: 'signatures-replaced' }])
     const { digest } = await world.host.inspect(`mem://c/app:${tag}`)
     expect(digest).toBe(next.root.descriptor.digest)
+  })
+
+  it('by a tag of cosign is never replaced where the image is immutable, and grows there', async () => {
+    await sign(both, 'sig')
+    await world.host.copy('mem://b/app:v1', 'mem://c/app:v1')
+    await world.bucket('c').put('s3lo.yaml', Buffer.from('default: {immutable: true}\n'))
+    const tag = fallbackTagsOf(both.root.descriptor.digest)[0] ?? ''
+    const digestOfTag = async (): Promise<string> =>
+      (await world.host.inspect(`mem://c/app:${tag}`)).digest
+    const before = await digestOfTag()
+    const other = imageFixture({ layers: ['another signature'] })
+    await putImage(world.bucket('b'), { name: 'app', tag }, other)
+    await world.host.copy('mem://b/app:v1', 'mem://c/app:v2', { onProgress })
+    expect(notices).toMatchObject([{ code: 'signatures-kept' }])
+    expect(await digestOfTag()).toBe(before)
+    const more = imageFixture({
+      layers: [`sig of ${both.root.descriptor.digest}`, 'another signature'],
+    })
+    await putImage(world.bucket('b'), { name: 'app', tag }, more)
+    await world.host.copy('mem://b/app:v1', 'mem://c/app:v3')
+    expect(await digestOfTag()).toBe(more.root.descriptor.digest)
   })
 
   it('stays behind, by name, when it holds for platforms that were left out', async () => {

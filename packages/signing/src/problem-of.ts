@@ -5,6 +5,6 @@ import { isS3loError } from '@s3lo/core/plugin'
  * no failure. Throws whatever else the error is, as of a store that does not answer.
  */
 export function problemOf(error: unknown): string {
-  if (isS3loError(error, 'INTEGRITY') || isS3loError(error, 'UNSUPPORTED')) return error.message
+  if (isS3loError(error) && error.contentFault) return error.message
   throw error
 }

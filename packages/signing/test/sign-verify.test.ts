@@ -311,6 +311,21 @@ describe('a signature that was moved', () => {
   })
 })
 
+describe('signatures that somebody without the key adds', () => {
+  it('neither make an old one newer nor take a new one away', async () => {
+    const store = await storeWithImage()
+    const signer = newSigner()
+    const at = (time: string): { now: () => Date } => ({ now: () => new Date(time) })
+    const verify = (time: string): ReturnType<typeof verifyImage> =>
+      verifyImage(store, reference, signer.publicKey, { signedAfter: new Date(time) })
+    await signImage(store, reference, newSigner(), at('2026-01-01T00:00:00Z'))
+    await signImage(store, reference, signer, at('2026-02-01T00:00:00Z'))
+    await signImage(store, reference, newSigner(), at('2026-03-01T00:00:00Z'))
+    expect(await verify('2026-01-15T00:00:00Z')).toMatchObject({ verified: true })
+    expect(await verify('2026-02-15T00:00:00Z')).toMatchObject({ verified: false })
+  })
+})
+
 describe('signatures of several writers', () => {
   it('are all kept when they sign at the same moment', async () => {
     const store = await storeWithImage()

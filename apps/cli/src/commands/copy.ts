@@ -40,6 +40,15 @@ export default class CopyCommand extends S3loCommand {
   referrers = Option.String('--referrers', {
     description: 'copy `WHICH` attachments of the image: all or none',
   })
+  verifyKey = Option.String('--verify-key', {
+    description: 'copy only what this `KEY` signed: exactly the manifest that was verified',
+  })
+  allowCosign = Option.Boolean('--allow-cosign', false, {
+    description: "with --verify-key: accept signatures in cosign's formats, as verify does",
+  })
+  allowSchema1 = Option.Boolean('--allow-schema-1', false, {
+    description: 'with --verify-key: accept records of schema 1, as verify does',
+  })
   sourceEndpoint = Option.String('--source-endpoint', {
     description: 'the --endpoint `URL` of the source only',
   })
@@ -58,13 +67,16 @@ export default class CopyCommand extends S3loCommand {
   }
 
   protected override async run(host: Host, given: OperationOptions): Promise<Output> {
-    const { platforms, force, validate, dryRun } = this
+    const { platforms, force, validate, dryRun, verifyKey, allowCosign, allowSchema1 } = this
     const referrers = parseReferrers(this.referrers)
     const options = {
       ...given,
       platforms,
       force,
       validate,
+      verifyKey,
+      allowCosign,
+      allowSchema1,
       referrers,
       ...(dryRun ? { dryRun } : {}),
     }
@@ -78,6 +90,8 @@ export default class CopyCommand extends S3loCommand {
   async #copyOne(host: Host, options: CopyOptions): Promise<Output<CopyResult>> {
     if (!this.dryRun) this.status(`Copying ${this.source} to ${this.destination}`)
     const result = await host.copy(this.source, this.destination, options)
+    const { verified_digest: verified } = result
+    if (verified !== undefined) this.status(`Verified ${verified} with ${this.verifyKey}`)
     const { renderPlannedCopy, summariseCopy } = await import('../render/copy.ts')
     return this.dryRun
       ? { result, render: renderPlannedCopy }

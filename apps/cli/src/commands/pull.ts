@@ -7,7 +7,7 @@ export default class PullCommand extends S3loCommand {
   static override readonly usage = Command.Usage({
     examples: [
       ['Pull an image into the Docker engine', 's3lo pull s3://my-bucket/app:v1'],
-      ['Pull it under another name', 's3lo pull s3://my-bucket/app:v1 registry.test/app:latest'],
+      ['Pull only what a key signed', 's3lo pull s3://my-bucket/app:v1 --verify-key cosign.pub'],
       [
         'Pull another platform into a layout folder',
         's3lo pull az://my-container/app:v1 oci:./app --platform linux/arm64',
@@ -20,13 +20,25 @@ export default class PullCommand extends S3loCommand {
   platform = Option.String('--platform', {
     description: "pull `OS/ARCH` instead of this machine's platform",
   })
+  verifyKey = Option.String('--verify-key', {
+    description: 'pull only what this `KEY` signed: exactly the manifest that was verified',
+  })
+  allowCosign = Option.Boolean('--allow-cosign', false, {
+    description: "with --verify-key: accept signatures in cosign's formats, as verify does",
+  })
+  allowSchema1 = Option.Boolean('--allow-schema-1', false, {
+    description: 'with --verify-key: accept records of schema 1, as verify does',
+  })
 
   protected override readonly activity = 'Pulling'
 
   protected override async run(host: Host, options: OperationOptions): Promise<Output> {
     this.status(`Pulling ${this.reference}`)
-    const { platform } = this
-    const result = await host.pull(this.reference, this.target, { ...options, platform })
+    const { platform, verifyKey, allowCosign, allowSchema1 } = this
+    const given = { ...options, platform, verifyKey, allowCosign, allowSchema1 }
+    const result = await host.pull(this.reference, this.target, given)
+    const { verified_digest: verified } = result
+    if (verified !== undefined) this.status(`Verified ${verified} with ${verifyKey}`)
     const status = isEngine(this.target) ? 'Done. Image imported into Docker.' : 'Done.'
     return { result, render: () => '', status }
   }

@@ -50,12 +50,21 @@ export interface PolicyVerdict {
   readonly message?: string
 }
 
+/** An image in a source that is no store: a registry, a layout. */
+export type SourceSubject = Pick<PolicySubject, 'name' | 'reference' | 'root' | 'source'>
+
 /** What a policy check contribution's `load()` gives. */
 export interface PolicyCheckModule {
   /** Judges an image. A rule that makes no sense is a `USAGE` error; a question without answer throws too. */
   checkPolicy(
     rule: PolicyRule,
     subject: PolicySubject,
+    options: PolicyCheckOptions,
+  ): Promise<PolicyVerdict>
+  /** As `checkPolicy`, for a check that needs no store. */
+  checkSource?(
+    rule: PolicyRule,
+    subject: SourceSubject,
     options: PolicyCheckOptions,
   ): Promise<PolicyVerdict>
 }

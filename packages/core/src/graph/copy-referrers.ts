@@ -5,6 +5,7 @@ import type { Descriptor } from '../oci/descriptor.ts'
 import { successors } from '../oci/document.ts'
 import { ImageStore } from '../store/image-store.ts'
 import { copyGraph } from './copy-graph.ts'
+import { extendTag, isProtected } from './protected-tag.ts'
 import { planGraph } from './plan.ts'
 import { presentRoot } from './present.ts'
 import {
@@ -97,8 +98,7 @@ async function writeOne(
   options: CopyReferrersOptions,
 ): Promise<boolean> {
   if (referrer.tag !== undefined) {
-    await copyTagged(source, to, { ...referrer, tag: referrer.tag }, options)
-    return true
+    return copyTagged(source, to, { ...referrer, tag: referrer.tag }, options)
   }
   const { document, manifest, subject } = referrer
   const { signal, onProgress } = options
@@ -126,10 +126,10 @@ async function copyTagged(
   to: RepositoryOf<ImageTarget>,
   referrer: Referrer & { readonly tag: string },
   options: CopyReferrersOptions,
-): Promise<void> {
+): Promise<boolean> {
   const begun = to.end.begin?.({ onProgress: options.onProgress })
   try {
-    await publishTagged(source, { ...to, end: begun ?? to.end }, referrer, options)
+    return await publishTagged(source, { ...to, end: begun ?? to.end }, referrer, options)
   } finally {
     await begun?.close?.()
   }
@@ -141,14 +141,18 @@ async function publishTagged(
   { end: target, repository }: RepositoryOf<ImageTarget>,
   { document, tag }: Referrer & { readonly tag: string },
   { signal, onProgress }: CopyReferrersOptions,
-): Promise<void> {
+): Promise<boolean> {
   const place = { name: repository, tag }
   const present = await presentRoot(target, place, { signal })
-  if (present?.digest === document.descriptor.digest) return
+  if (present?.digest === document.descriptor.digest) return true
+  if (target instanceof ImageStore && (await isProtected(target, repository, { signal }))) {
+    return extendTag(source, target, { document, place }, { signal, onProgress })
+  }
   await copyGraph(source, target, await planGraph(source, document, { signal }), { signal })
   if (present) {
     const message = `${tag} in ${target.name} was replaced: it was ${present.digest}`
     onProgress?.({ type: 'notice', code: 'signatures-replaced', message })
   }
   await target.tag(document, place, { signal, onProgress })
+  return true
 }

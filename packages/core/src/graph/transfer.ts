@@ -26,6 +26,11 @@ export interface TransferRequest extends CallOptions, ProgressOptions {
    * not tell beforehand and the target's present image is not it. What throws here prevents it.
    */
   readonly admit?: ((root: Descriptor | undefined) => void) | undefined
+  /**
+   * Told of the manifest that the source's reference stands for, before anything of it is moved: what
+   * throws here prevents that. Exactly this manifest is transferred, whatever becomes of the tag.
+   */
+  readonly verify?: ((sourceRoot: ManifestDocument) => Promise<void>) | undefined
   /** Runs when everything is in place and before the tag is written: what throws here prevents it. */
   readonly beforeTag?: ((plan: GraphPlan, target: TargetEnd['target']) => Promise<void>) | undefined
   /** How the tag is written, once the plan is known. */
@@ -62,6 +67,7 @@ export async function transferImage(
 ): Promise<TransferResult> {
   const { source } = from
   const { target } = to
+  if (request.verify && source.kind === 'streaming') throw unsigned(source)
   if (target.kind === 'streaming') {
     if (source.kind === 'random-access') {
       return receive(source, from.reference, target, to, request)
@@ -106,6 +112,7 @@ export async function planTransfer(
     })
   }
   const sourceRoot = await readRoot(source, reference, request)
+  await request.verify?.(sourceRoot)
   const root = await selectRoot(source, sourceRoot, request.selection, request)
   request.admit?.(root.descriptor)
   const plan = await planGraph(source, root, request)
@@ -197,6 +204,7 @@ async function readFrom(
   request: TransferRequest,
 ): Promise<ReadImage> {
   const { document: sourceRoot } = await readManifest(reader, descriptor, request)
+  await request.verify?.(sourceRoot)
   const root = await selectRoot(reader, sourceRoot, request.selection, request)
   return { sourceRoot, root, plan: await planGraph(reader, root, request) }
 }
@@ -237,6 +245,7 @@ async function receive(
 ): Promise<TransferResult> {
   const { selection, signal } = request
   const sourceRoot = await readRoot(source, reference, request)
+  await request.verify?.(sourceRoot)
   const whole = selection.kind === 'all' && !(await target.acceptsIndex({ signal }))
   const effective: Selection = whole ? { kind: 'choose' } : selection
   const root = await selectRoot(source, sourceRoot, effective, request)
@@ -329,6 +338,16 @@ async function readRoot(
 ): Promise<ManifestDocument> {
   const descriptor = await source.resolve(reference, options)
   return (await readManifest(source, descriptor, options)).document
+}
+
+function unsigned({ name }: StreamingSource): S3loError {
+  return new S3loError(
+    'UNSUPPORTED',
+    `${name} keeps no signatures, so nothing in it can be verified`,
+    {
+      hint: 'verify where the image came from',
+    },
+  )
 }
 
 function readerOf(target: ImageTarget): ImageSource {

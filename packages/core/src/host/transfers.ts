@@ -16,6 +16,7 @@ import type { PullOptions, PullResult } from '../operations/pull.ts'
 import type { PushOptions, PushResult } from '../operations/push.ts'
 import { publishValidation, type ValidationChoice } from './examinations.ts'
 import type { Opener } from './opener.ts'
+import { sourceVerification, type VerificationChoice } from './verification.ts'
 
 /** The transport of a bare name on each side. */
 const ENGINE = 'docker-daemon'
@@ -43,7 +44,7 @@ export async function pullImage(
   opener: Opener,
   reference: string,
   target?: string,
-  options: PullOptions = {},
+  given: PullOptions & VerificationChoice = {},
 ): Promise<PullResult> {
   const from = parseExplicitReference(reference)
   const to =
@@ -56,8 +57,10 @@ export async function pullImage(
     })
   }
   const { pull } = await import('../operations/pull.ts')
+  const end = { kind: 'store', text: reference } as const
+  const options = { ...given, ...sourceVerification(opener, end, given) }
   return opener.withStore(from, options, (store) =>
-    opener.withTarget(to, options, (end) => pull(store, from, end, options)),
+    opener.withTarget(to, options, (target) => pull(store, from, target, options)),
   )
 }
 
@@ -66,11 +69,12 @@ export async function copyImage(
   opener: Opener,
   source: string,
   destination: string,
-  options: CopyOptions & ValidationChoice = {},
+  given: CopyOptions & ValidationChoice & VerificationChoice = {},
 ): Promise<CopyResult> {
   const from = opener.parseEnd(source, REGISTRY)
   const to = opener.parseEnd(destination, REGISTRY)
   const { sourceEndpoint, destEndpoint } = opener.options
+  const options = { ...given, ...sourceVerification(opener, from, given) }
   const { copy } = await import('../operations/copy.ts')
   return opener.withSource(from, { ...options, endpoint: sourceEndpoint }, (sourceEnd) =>
     opener.withTarget(to, { ...options, endpoint: destEndpoint }, (targetEnd) => {
@@ -89,7 +93,7 @@ export async function copyImageTags(
   opener: Opener,
   source: string,
   destination: string,
-  options: CopyTagsOptions & ValidationChoice = {},
+  given: CopyTagsOptions & ValidationChoice & VerificationChoice = {},
 ): Promise<CopyTagsResult> {
   const { end: from, tag: pattern = '*' } = splitTag(opener.parseEnd(source, REGISTRY))
   const { end: to, tag } = splitTag(opener.parseEnd(destination, REGISTRY))
@@ -99,6 +103,7 @@ export async function copyImageTags(
     })
   }
   const { sourceEndpoint, destEndpoint } = opener.options
+  const options = { ...given, ...sourceVerification(opener, from, given) }
   const { copyTags } = await import('../operations/copy-tags.ts')
   return opener.withSource(from, { ...options, endpoint: sourceEndpoint }, (sourceEnd) =>
     opener.withTarget(to, { ...options, endpoint: destEndpoint }, (targetEnd) =>

@@ -51,6 +51,10 @@ const TAG_FAULTS: ReadonlySet<ErrorCode> = new Set([
   'CONFLICT',
 ])
 
+function isTagFault({ code, contentFault }: S3loError): boolean {
+  return contentFault || TAG_FAULTS.has(code)
+}
+
 /**
  * Copies the tags of an image that a glob selects, one after the other, each under its own name. A
  * tag that fails does not stop the others, unless an end itself fails. What refers to images is
@@ -69,8 +73,9 @@ export async function copyTags(
   const tags: CopiedTag[] = []
   let isStopped = false
   for (const tag of planned) {
-    const done: CopiedTag = isStopped ? left(tag) : await copyTag(tag, from, to, options)
-    isStopped ||= done.error !== undefined && !TAG_FAULTS.has(done.error.code)
+    const result: DoneTag = isStopped ? left(tag) : await copyTag(tag, from, to, options)
+    const { fault, ...done } = result
+    isStopped ||= fault !== undefined && !isTagFault(fault)
     tags.push(done)
     options.onTag?.(done)
   }
@@ -135,7 +140,7 @@ async function planTags(
         const present = await presentRoot(to.target, { name: to.reference.name, tag }, { signal })
         planned[i] = { tag, root, ...(present ? { present } : {}) }
       } catch (error) {
-        if (!isS3loError(error) || !TAG_FAULTS.has(error.code)) throw error
+        if (!isS3loError(error) || !isTagFault(error)) throw error
         planned[i] = { tag, error }
       }
     },
@@ -144,13 +149,17 @@ async function planTags(
   return planned
 }
 
+/** A tag that was dealt with, and what made it fail. */
+type DoneTag = CopiedTag & { readonly fault?: S3loError }
+
 async function copyTag(
   { tag, root, present, error }: PlannedTag,
   from: SourceEnd,
   to: TargetEnd,
   options: CopyTagsOptions,
-): Promise<CopiedTag> {
-  if (!root) return { tag, action: 'failed', ...(error ? { error: describe(error) } : {}) }
+): Promise<DoneTag> {
+  if (!root)
+    return { tag, action: 'failed', ...(error ? { error: describe(error), fault: error } : {}) }
   const isUnchanged = present?.digest === root.digest && !options.platforms?.length
   const facts = {
     tag,
@@ -175,11 +184,11 @@ async function copyTag(
   } catch (caught) {
     options.signal?.throwIfAborted()
     if (!isS3loError(caught)) throw caught
-    return { ...facts, action: 'failed', error: describe(caught) }
+    return { ...facts, action: 'failed', error: describe(caught), fault: caught }
   }
 }
 
-function left({ tag, root }: PlannedTag): CopiedTag {
+function left({ tag, root }: PlannedTag): DoneTag {
   return { tag, action: 'left', ...(root ? { digest: root.digest } : {}) }
 }
 

@@ -1,5 +1,6 @@
 import type { ImageSource } from '../contract/image-source.ts'
 import type { ImageTarget } from '../contract/image-target.ts'
+import { isImmutable } from '../config/effective-config.ts'
 import { copyReferrers } from '../graph/copy-referrers.ts'
 import { type GraphPlan, planGraph } from '../graph/plan.ts'
 import { readable } from '../graph/present.ts'
@@ -18,10 +19,11 @@ import { parsePlatform } from '../oci/platform.ts'
 import type { Reference } from '../oci/reference.ts'
 import { ImageStore } from '../store/image-store.ts'
 import { copySignatures, signatureKeys } from '../store/signature-records.ts'
-import type { ForceOptions, OperationOptions, PublishOptions } from './options.ts'
+import type { ForceOptions, OperationOptions, PublishOptions, VerifyOptions } from './options.ts'
 import { assertTagged, tagPolicy } from './tag-policy.ts'
+import { verification, verifiedDigest, verifyPresent } from './verify-source.ts'
 
-export interface CopyOptions extends OperationOptions, ForceOptions, PublishOptions {
+export interface CopyOptions extends OperationOptions, ForceOptions, PublishOptions, VerifyOptions {
   /** `os/arch[/variant]`: only these; default everything, attestations included. */
   readonly platforms?: readonly string[] | undefined
   /**
@@ -49,6 +51,8 @@ export interface CopyResult {
   readonly referrers_dropped: readonly DroppedReferrer[]
   /** Records of `s3lo sign` that stayed behind: they hold only for the place that they were made for. */
   readonly signatures_dropped: number
+  /** Of the manifest that was verified, whatever the tag stands for since; there with `verifySource`. */
+  readonly verified_digest?: string
   /** There and true when nothing was written. */
   readonly dry_run?: true
 }
@@ -78,6 +82,7 @@ export async function copy(
     selection: toSelection(options.platforms),
     admit: policy?.admit,
     tagOptions: () => policy?.options ?? {},
+    ...verification(from, options),
     beforeTag: async (planned: GraphPlan, begun: TargetEnd['target']) => {
       const end = { ...to, target: begun }
       referrersCopied = await carryReferrers(from, end, planned, options)
@@ -98,6 +103,7 @@ export async function copy(
     referrers_copied: referrersCopied,
     referrers_dropped: await droppedReferrers(from, transfer, options),
     signatures_dropped: await carrySignatures(from, to, transfer, options),
+    ...verifiedDigest(transfer.sourceRoot.descriptor, options),
     ...(dryRun ? { dry_run: true } : {}),
   }
 }
@@ -115,6 +121,7 @@ export async function syncReferrers(
   const source = referrersOf(from, options)
   const reader = source && (readable(to.target) ?? source)
   const read = reader && (await readManifest(reader, root, options))
+  await verifyPresent(from, root, options)
   const plan = read && (await planGraph(reader, read.document, options))
   return {
     digest: root.digest,
@@ -126,6 +133,7 @@ export async function syncReferrers(
     referrers_copied: plan ? await carryReferrers(from, to, plan, options) : 0,
     referrers_dropped: [],
     signatures_dropped: 0,
+    ...verifiedDigest(root, options),
   }
 }
 
@@ -217,7 +225,8 @@ async function carrySignatures(
   if (samePlace && isWhole(transfer)) {
     // Onto itself there is nothing to carry.
     if (dryRun || target.backend.scheme === source.backend.scheme) return 0
-    await copySignatures(source.backend, target.backend, reference, { signal })
+    const keep = isImmutable(await target.config({ signal }), reference.name)
+    await copySignatures(source.backend, target.backend, reference, { keep, signal })
     return 0
   }
   let dropped = 0

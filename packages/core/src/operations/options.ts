@@ -1,6 +1,7 @@
 import type { CallOptions } from '../contract/call-options.ts'
 import type { ProgressOptions } from '../contract/progress.ts'
 import type { ManifestDocument } from '../oci/document.ts'
+import type { SourceEnd } from '../graph/transfer.ts'
 import type { Reference } from '../oci/reference.ts'
 
 /** What every operation that moves content accepts. */
@@ -18,6 +19,16 @@ export interface PublishOptions {
   readonly beforePublish?:
     | ((root: ManifestDocument, reference: Reference) => Promise<void>)
     | undefined
+}
+
+/** What every operation that reads an image from elsewhere accepts. */
+export interface VerifyOptions {
+  /**
+   * Told of the manifest that the source's reference stands for, before anything of it is moved: what
+   * it throws keeps the image from being moved. Exactly what it was told of is moved, also when the
+   * tag was moved meanwhile.
+   */
+  readonly verifySource?: ((root: ManifestDocument, from: SourceEnd) => Promise<void>) | undefined
 }
 
 /** What every operation that overwrites or removes a tag accepts. */

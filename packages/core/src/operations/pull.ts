@@ -5,9 +5,10 @@ import { parsePlatform } from '../oci/platform.ts'
 import { parseManifest, successors } from '../oci/document.ts'
 import { formatImageName } from '../oci/reference.ts'
 import type { ImageStore } from '../store/image-store.ts'
-import type { OperationOptions } from './options.ts'
+import type { OperationOptions, VerifyOptions } from './options.ts'
+import { verification, verifiedDigest } from './verify-source.ts'
 
-export interface PullOptions extends OperationOptions {
+export interface PullOptions extends OperationOptions, VerifyOptions {
   /** `os/arch[/variant]`; default the host's. */
   readonly platform?: string | undefined
 }
@@ -20,6 +21,8 @@ export interface PullResult {
   readonly digest: string
   /** Config and layers as the manifest lists them. */
   readonly bytes: number
+  /** Of the manifest that was verified, whatever the tag stands for since; there with `verifySource`. */
+  readonly verified_digest?: string
 }
 
 /** Brings one platform of an image from a store to an engine, archive or layout. */
@@ -30,8 +33,10 @@ export async function pull(
   options: PullOptions = {},
 ): Promise<PullResult> {
   const platform = options.platform === undefined ? undefined : parsePlatform(options.platform)
-  const { plan } = await transferImage({ source: store, reference: from }, to, {
+  const source = { source: store, reference: from }
+  const { plan, sourceRoot } = await transferImage(source, to, {
     ...options,
+    ...verification(source, options),
     selection: { kind: 'run', platform },
   })
   const { content, descriptor } = plan.root
@@ -40,5 +45,6 @@ export async function pull(
     image_tag: formatImageName(to.reference),
     digest: descriptor.digest,
     bytes: totalSize(successors(parseManifest(content, descriptor.digest))),
+    ...verifiedDigest(sourceRoot.descriptor, options),
   }
 }

@@ -1,9 +1,11 @@
 import type { CallOptions } from '../contract/call-options.ts'
 import type { ObjectInfo, StorageBackend } from '../contract/storage-backend.ts'
+import { isS3loError } from '../errors.ts'
 import { signatureKey, signaturesPrefix } from '../layout/keys.ts'
 import { signerOf } from '../layout/parse-key.ts'
 import { asObject, asString, parseStrictJson } from '../oci/json.ts'
 import type { Reference } from '../oci/reference.ts'
+import { provenGuarantees } from './guarantees.ts'
 import { readObject } from './manifests.ts'
 
 /** What a signature record says of itself; none of it is proven by being there. */
@@ -101,17 +103,27 @@ function parseSignatureInfo(content: Uint8Array, key: string): SignatureInfo | u
   }
 }
 
-/** Copies a tag's signature records to the same tag of another store, without what is too large for one. Returns how many. */
+/**
+ * Copies a tag's signature records to the same tag of another store, without what is too large for
+ * one; with `keep`, no record is replaced. Returns how many.
+ */
 export async function copySignatures(
   source: StorageBackend,
   target: StorageBackend,
   reference: Reference,
-  options?: CallOptions,
+  { keep = false, ...options }: CallOptions & { readonly keep?: boolean } = {},
 ): Promise<number> {
   let copied = 0
+  const isGuarded = keep && (await provenGuarantees(target, options)).createOnly
+  const condition = isGuarded ? ({ kind: 'absent' } as const) : undefined
   for await (const { key, content } of readRecords(source, reference, options)) {
-    await target.put(key, content, { ...options, mediaType: 'application/json' })
-    copied++
+    if (keep && (await target.head(key, options))) continue
+    try {
+      await target.put(key, content, { ...options, condition, mediaType: 'application/json' })
+      copied++
+    } catch (error) {
+      if (!keep || !isS3loError(error, 'CONFLICT')) throw error
+    }
   }
   return copied
 }

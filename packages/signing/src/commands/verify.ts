@@ -76,7 +76,7 @@ function parseTime(text: string | undefined): Date | undefined {
 }
 
 function toOutput(result: VerifyResult): CommandOutput<VerifyResult> {
-  const { ref, reason, hint } = result
+  const { ref, digest, reason, hint } = result
   if (result.verified) return { result, render }
   return {
     result,
@@ -84,6 +84,7 @@ function toOutput(result: VerifyResult): CommandOutput<VerifyResult> {
     status: [
       `✗ Verification FAILED for ${ref}`,
       `  ${reason ?? 'not valid'}`,
+      ...(digest === '' ? [] : [`  Digest: ${digest}`]),
       ...(hint === undefined ? [] : [`hint: ${hint}`]),
     ],
     exitCode: 1,

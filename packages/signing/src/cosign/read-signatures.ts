@@ -3,11 +3,12 @@ import {
   type ImageManifest,
   type ImageStore,
   parseManifest,
+  ReferrerFinder,
   readAll,
   readTagContent,
   type Reference,
 } from '@s3lo/core'
-import { type CallOptions, isS3loError, S3loError } from '@s3lo/core/plugin'
+import { type CallOptions, type ImageSource, isS3loError, S3loError } from '@s3lo/core/plugin'
 import { decodeBase64 } from '../base64.ts'
 import type { PublicKey } from '../keys/public-key.ts'
 import { problemOf } from '../problem-of.ts'
@@ -32,6 +33,9 @@ export interface SigManifest {
   readonly etag: string
 }
 
+/** Whose blobs signatures are. */
+type Contents = Pick<ImageSource, 'fetch'>
+
 const MAX_PAYLOAD = 64 * 1024
 
 /** How many signatures of one image are looked at: each costs a request, and anybody may add some. */
@@ -50,23 +54,71 @@ export async function findCosignSignatures(
   key: PublicKey,
   options: CallOptions,
 ): Promise<CosignSignatures> {
-  const valid: CosignSignature[] = []
-  const problems: string[] = []
-  const { digest } = subject
-  const add = (form: CosignSignature['form'], found: SimpleSigning | string): void => {
-    if (typeof found === 'string') problems.push(found)
-    else if (found.digest === digest) valid.push({ ...found, form })
-    else problems.push(`a signature is of ${found.digest}, not of ${digest}`)
-  }
-  const manifest = await findSigManifest(store, { name: image, tag: sigTag(digest) }, options)
-  if (typeof manifest === 'string') problems.push(manifest)
+  const signatures = new SignatureList(subject.digest)
+  const tag = sigTag(subject.digest)
+  const manifest = await findSigManifest(store, { name: image, tag }, options)
+  if (typeof manifest === 'string') signatures.problems.push(manifest)
   else if (manifest) {
     for await (const { found } of readLayers(store, manifest, key, options)) {
-      add('simple-signing', found)
+      signatures.add('simple-signing', found)
     }
   }
-  for await (const { found } of readBundles(store, subject, key, options)) add('bundle', found)
-  return { valid, problems }
+  for await (const { found } of readBundles(store, subject, key, options)) {
+    signatures.add('bundle', found)
+  }
+  return signatures
+}
+
+/** What was found of one manifest. */
+class SignatureList implements CosignSignatures {
+  readonly valid: CosignSignature[] = []
+  readonly problems: string[] = []
+  readonly #digest: string
+
+  constructor(digest: string) {
+    this.#digest = digest
+  }
+
+  add(form: CosignSignature['form'], found: SimpleSigning | string): void {
+    if (typeof found === 'string') this.problems.push(found)
+    else if (found.digest === this.#digest) this.valid.push({ ...found, form })
+    else this.problems.push(`a signature is of ${found.digest}, not of ${this.#digest}`)
+  }
+}
+
+/**
+ * As {@link findCosignSignatures}, in a registry or layout. Throws what the source throws when it
+ * cannot be asked.
+ */
+export async function findSourceSignatures(
+  source: ImageSource,
+  image: string,
+  subject: Descriptor,
+  key: PublicKey,
+  options: CallOptions,
+): Promise<CosignSignatures> {
+  const signatures = new SignatureList(subject.digest)
+  let looked = 0
+  try {
+    for await (const referrer of new ReferrerFinder(source, image, options).find(subject)) {
+      const { manifest, document, tag } = referrer
+      const isBundle = tag === undefined && manifest.artifactType === BUNDLE_TYPE
+      if ((!isBundle && tag !== sigTag(subject.digest)) || manifest.kind === 'index') continue
+      if (++looked > MAX_SIGNATURES) break
+      if (isBundle) {
+        const { descriptor } = document
+        const found = await readBundle(source, descriptor, subject.digest, key, options)
+        signatures.add('bundle', found)
+        continue
+      }
+      for await (const { found } of readLayers(source, manifest, key, options)) {
+        signatures.add('simple-signing', found)
+      }
+    }
+  } catch (error) {
+    signatures.problems.push(problemOf(error))
+  }
+  return signatures
 }
 
 /** The manifest of a `.sig` tag; `undefined` when there is none. Throws `INTEGRITY` when it is none. */
@@ -109,25 +161,25 @@ function parseSigManifest(content: Uint8Array): ImageManifest | string {
 
 /** The layers of a `.sig` manifest, each with what the key signed in it or why that is nothing. */
 export async function* readLayers(
-  store: ImageStore,
-  { layers }: SigManifest,
+  source: Contents,
+  { layers }: Pick<SigManifest, 'layers'>,
   key: PublicKey,
   options: CallOptions,
 ): AsyncGenerator<{ readonly layer: Descriptor; readonly found: SimpleSigning | string }> {
   for (const layer of layers.slice(0, MAX_SIGNATURES)) {
-    yield { layer, found: await readLayer(store, layer, key, options) }
+    yield { layer, found: await readLayer(source, layer, key, options) }
   }
 }
 
 async function readLayer(
-  store: ImageStore,
+  source: Contents,
   layer: Descriptor,
   key: PublicKey,
   options: CallOptions,
 ): Promise<SimpleSigning | string> {
   const signature = decodeBase64(layer.annotations?.[SIGNATURE_ANNOTATION] ?? '')
   if (!signature) return 'a signature is malformed'
-  const payload = await readBlob(store, layer, options)
+  const payload = await readBlob(source, layer, options)
   if (typeof payload === 'string') return payload
   const isSigned = key.algorithms.some((algorithm) => key.verify(algorithm, payload, signature))
   return isSigned ? parseSimpleSigning(payload) : 'a signature was not made with this key'
@@ -146,8 +198,8 @@ export async function* readBundles(
   let looked = 0
   try {
     for await (const bundle of store.referrers(subject, options)) {
-      if (++looked > MAX_SIGNATURES) return
       if (bundle.artifactType !== BUNDLE_TYPE) continue
+      if (++looked > MAX_SIGNATURES) return
       yield { bundle, found: await readBundle(store, bundle, subject.digest, key, options) }
     }
   } catch (error) {
@@ -156,18 +208,18 @@ export async function* readBundles(
 }
 
 async function readBundle(
-  store: ImageStore,
+  source: Contents,
   referrer: Descriptor,
   digest: string,
   key: PublicKey,
   options: CallOptions,
 ): Promise<SimpleSigning | string> {
-  const content = await readBlob(store, referrer, options)
+  const content = await readBlob(source, referrer, options)
   if (typeof content === 'string') return content
   const manifest = parseSigManifest(content)
   if (typeof manifest === 'string') return manifest
   const [layer] = manifest.layers
-  const bundle = layer ? await readBlob(store, layer, options) : 'a bundle is empty'
+  const bundle = layer ? await readBlob(source, layer, options) : 'a bundle is empty'
   if (typeof bundle === 'string') return bundle
   const digests = verifyBundle(bundle, key)
   if (typeof digests === 'string') return digests
@@ -175,13 +227,13 @@ async function readBundle(
 }
 
 async function readBlob(
-  store: ImageStore,
+  source: Contents,
   descriptor: Descriptor,
   options: CallOptions,
 ): Promise<Uint8Array | string> {
   if (descriptor.size > MAX_PAYLOAD) return `a signature of ${descriptor.size} bytes is too large`
   try {
-    return await readAll(await store.fetch(descriptor, options), MAX_PAYLOAD, descriptor.digest)
+    return await readAll(await source.fetch(descriptor, options), MAX_PAYLOAD, descriptor.digest)
   } catch (error) {
     if (isS3loError(error, 'NOT_FOUND')) return error.message
     return problemOf(error)
