@@ -4,14 +4,15 @@
  * a bar is what the project promises.
  *
  * Needs Linux with bash, coreutils and 6 GB of disk. S3LO_TEST_ENGINE_OVERLAY=unix://… adds the
- * engine's cases, the variables of the start scripts those of the clouds; S3LO_BENCH_ONLY=clouds
- * leaves out everything else.
+ * engine's cases, the variables of the start scripts those of the clouds and of registries;
+ * S3LO_BENCH_ONLY=clouds leaves out everything else.
  */
 import { spawnSync } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { benchClouds } from './bench-clouds.ts'
+import { benchPeers, type PeerRow } from './bench-peers.ts'
 import { benchStore, type StoreRow } from './bench-store.ts'
 import { type BigArchive, writeBigArchive } from './big-archive.ts'
 
@@ -57,7 +58,7 @@ try {
 }
 
 /** Whether a part was asked for: all of them, or the one that S3LO_BENCH_ONLY names. */
-function wants(part: 'here' | 'store' | 'clouds'): boolean {
+function wants(part: 'here' | 'store' | 'peers' | 'clouds'): boolean {
   const only = process.env['S3LO_BENCH_ONLY']
   return only === undefined || only === part
 }
@@ -65,6 +66,9 @@ function wants(part: 'here' | 'store' | 'clouds'): boolean {
 async function main(): Promise<void> {
   if (wants('here')) await benchHere()
   const stores = wants('store') ? await benchStore(s3lo) : []
+  const registry = process.env['S3LO_TEST_REGISTRY_OPEN']
+  const peers =
+    wants('peers') && registry ? await benchPeers({ work, registry, rounds: ROUNDS }) : []
   if (wants('clouds')) {
     await benchClouds({
       work,
@@ -76,7 +80,8 @@ async function main(): Promise<void> {
   }
   print()
   printStores(stores)
-  const results = [...rows, ...figures, ...stores]
+  printPeers(peers)
+  const results = [...rows, ...figures, ...stores, ...peers]
   writeFileSync('bench-results.json', `${JSON.stringify(results, null, 2)}\n`)
 }
 
@@ -258,6 +263,7 @@ function median(values: readonly number[]): number {
 }
 
 function print(): void {
+  if (rows.length === 0 && figures.length === 0) return
   const table = rows.map((row) => ({
     case: row.name,
     'ours (s)': row.ours_s.toFixed(3),
@@ -289,6 +295,22 @@ function printStores(stores: readonly StoreRow[]): void {
     'peak RSS (MB)': row.rss_mb.toFixed(0),
     bar: row.rss_bar_mb,
     ok: row.rss_mb < row.rss_bar_mb ? 'yes' : 'NO',
+  }))
+  console.table(table)
+}
+
+function printPeers(peers: readonly PeerRow[]): void {
+  if (peers.length === 0) return
+  const clients = Object.keys(peers[0]?.peers_s ?? {})
+  const table = peers.map((row) => ({
+    copy: row.name,
+    'ours (s)': row.ours_s.toFixed(3),
+    ...Object.fromEntries(clients.map((name) => [name, row.peers_s[name]?.toFixed(3)])),
+    'ours / best': row.ratio_to_best.toFixed(2),
+    'ours / skopeo': row.ratio_to_skopeo.toFixed(2),
+    'CPU (s)': row.ours_cpu_s.toFixed(2),
+    'peak RSS (MB)': row.rss_mb,
+    requests: row.requests,
   }))
   console.table(table)
 }
