@@ -1,10 +1,13 @@
 import {
   type CallOptions,
   type ErrorCode,
+  type IndexCheck,
   isS3loError,
   type LayerReader,
   type LayerReaderContext,
+  type ProgressOptions,
   S3loError,
+  type StorageBackend,
 } from '@s3lo/core/plugin'
 import { type Descriptor, MAX_MANIFEST_BYTES, parseManifest, readAll } from '@s3lo/core'
 import type { TocEntry } from '@s3lo/core/tar'
@@ -116,6 +119,16 @@ export async function indexLayer(
     if (isS3loError(error, 'UNSUPPORTED')) return undefined
     throw error
   }
+}
+
+/** See `LayerReaderModule.checkIndexes`. */
+export async function checkIndexes(
+  backend: StorageBackend,
+  layers: Iterable<Descriptor>,
+  options?: CallOptions & ProgressOptions,
+): Promise<IndexCheck> {
+  const { checkIndexes: check } = await import('./check-indexes.ts')
+  return check(backend, layers, options)
 }
 
 class ZtocReader implements LayerReader {

@@ -18,7 +18,7 @@ import {
   sociIndexArtifactType,
   sociLayerMediaType,
 } from './index/soci-index.ts'
-import { MAX_ZTOC_BYTES, packZtocStream, unpackKept } from './kept-ztoc.ts'
+import { type KeptZtoc, MAX_ZTOC_BYTES, openKept, packZtocStream, unpackKept } from './kept-ztoc.ts'
 
 /** The SOCI artifacts of a store, wherever their version keeps them. */
 export class StoreArtifacts implements ImageSource, SociBlobStore {
@@ -122,15 +122,24 @@ export class StoreArtifacts implements ImageSource, SociBlobStore {
 
   /** The digest of the zTOC that is kept beside a layer; `undefined` where none is that is whole and the layer's. */
   async keptZtoc(layer: string, options?: CallOptions): Promise<string | undefined> {
-    const key = layerIndexKey('soci', layer)
     try {
-      const { body } = await this.store.backend.get(key, options)
-      const { label } = await unpackKept(await readAll(body, MAX_ZTOC_BYTES, key), layer)
+      const { label } = await unpackKept(await this.#readKept(layer, options), layer)
       return label.ztoc
     } catch (error) {
       if (isS3loError(error, 'NOT_FOUND') || isS3loError(error, 'INTEGRITY')) return undefined
       throw error
     }
+  }
+
+  /** The zTOC that is kept beside a layer. Throws `NOT_FOUND`, and `INTEGRITY` for one that is not the layer's. */
+  async openKept(layer: Descriptor, options?: CallOptions): Promise<KeptZtoc> {
+    return openKept(await this.#readKept(layer.digest, options), layer)
+  }
+
+  async #readKept(layer: string, options?: CallOptions): Promise<Uint8Array> {
+    const key = layerIndexKey('soci', layer)
+    const { body } = await this.store.backend.get(key, options)
+    return readAll(body, MAX_ZTOC_BYTES, key)
   }
 
   /** The image with its new root, as a source that it can be published from. */

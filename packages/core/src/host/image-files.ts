@@ -39,10 +39,13 @@ export async function listImageFiles(
   )
 }
 
-/** Without the plugin every layer is read from its beginning; only `index` cannot do without it. */
-async function findReader(
+/**
+ * The reader of layers that have an index. Without its plugin every layer is read from its
+ * beginning; only `index` cannot do without it.
+ */
+export async function findReader(
   { registry }: Opener,
-  { index = false }: ImageFilesOptions,
+  { index = false }: Pick<ImageFilesOptions, 'index'> = {},
 ): Promise<NamedLayerReader | undefined> {
   try {
     return { name: READER, module: await registry.layerReader(READER) }

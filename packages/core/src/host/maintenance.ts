@@ -12,6 +12,7 @@ import type { RecommendOptions, RecommendResult } from '../operations/recommend.
 import type { SetConfigResult } from '../operations/set-config.ts'
 import type { StatsOptions, StatsResult } from '../operations/stats.ts'
 import type { ImageStore } from '../store/image-store.ts'
+import { findReader } from './image-files.ts'
 import type { Opener } from './opener.ts'
 
 /** The operations that look after a store: its settings, figures and health. */
@@ -149,7 +150,10 @@ export async function examineStore(
   options: DoctorOptions = {},
 ): Promise<DoctorResult> {
   const { doctor } = await import('../operations/doctor.ts')
-  return withFilter(opener, store, options, (opened, filter) => doctor(opened, filter, options))
+  const reader = options.reader ?? (options.deep ? await findReader(opener) : undefined)
+  return withFilter(opener, store, options, (opened, filter) =>
+    doctor(opened, filter, { ...options, reader }),
+  )
 }
 
 /** See `Maintenance.clean`. */

@@ -49,6 +49,15 @@ export interface ImagesReport {
   readonly verified?: { readonly count: number; readonly bytes: number }
   /** Manifests of any image that cannot be read: what they name counts among the orphans. */
   readonly unreadable: number
+  /** When asked for content to be hashed: the layers that are what their digests say. */
+  readonly layers?: readonly LayerOfTag[]
+}
+
+/** A layer, and a tag that names it. */
+export interface LayerOfTag {
+  readonly descriptor: Descriptor
+  readonly image: string
+  readonly tag: string
 }
 
 export interface CheckOptions extends CallOptions, ProgressOptions {
@@ -98,7 +107,7 @@ export async function checkImages(
     orphans: stored.orphans,
     chunked: stored.chunked,
     unreadable: countUnreadable(graph),
-    ...(verified ? { verified } : {}),
+    ...(verified ? { verified, layers: wholeLayers(graph, tags, contents) } : {}),
   }
 }
 
@@ -212,6 +221,28 @@ async function hashAgain(
     outer,
   )
   return { count: whole.length, bytes: total }
+}
+
+/** Each once. */
+function wholeLayers(
+  graph: Graph,
+  tags: readonly GraphTag<BlobUses>[],
+  contents: Contents,
+): readonly LayerOfTag[] {
+  const layers = new Map<number, LayerOfTag>()
+  for (const { image, tag, ...rest } of tags) {
+    for (const { node } of reachable(graph, { image, tag, ...rest })) {
+      if (isS3loError(node)) continue
+      for (const { content, size, role } of node.summary) {
+        const isWhole = contents.size(content) === size && !contents.problemOf(content, size)
+        if (role !== 'layer' || !isWhole || layers.has(content)) continue
+        const digest = contents.table.digest(content)
+        const descriptor = { digest, size, mediaType: MEDIA_TYPE.octetStream }
+        layers.set(content, { descriptor, image, tag })
+      }
+    }
+  }
+  return [...layers.values()]
 }
 
 /** What is wrong with a blob's bytes, or `undefined`. */

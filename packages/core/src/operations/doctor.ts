@@ -3,6 +3,7 @@ import { readConfigDocument } from '../config/edit-config.ts'
 import { unknownKeys } from '../config/unknown-keys.ts'
 import { isWellFormed } from '../config/glob.ts'
 import type { CallOptions } from '../contract/call-options.ts'
+import type { WrongIndex } from '../contract/layer-reader.ts'
 import type { Finding, StorageBackend } from '../contract/storage-backend.ts'
 import { documentationOf } from '../documentation.ts'
 import { isS3loError } from '../errors.ts'
@@ -20,12 +21,16 @@ import {
   type ImagesReport,
   type ManifestIssue,
 } from './doctor-images.ts'
+import { checkLayerIndexes } from './doctor-indexes.ts'
+import type { NamedLayerReader } from './image-files.ts'
 import { formatStore } from '../layout/format-store.ts'
 import { diagnose, findInterruptedUploads, type InterruptedUploads } from './provider-findings.ts'
 
 export interface DoctorOptions extends CheckOptions, ProbeOptions {
   /** False leaves the endpoint untested: nothing is written then. */
   readonly probe?: boolean | undefined
+  /** Compares indexes of layers, when content is hashed again. */
+  readonly reader?: NamedLayerReader | undefined
 }
 
 /** How a store is; field names are those of `--output json`. */
@@ -52,11 +57,15 @@ export interface DoctorResult {
   /** What was hashed again, when asked for. */
   readonly verified_blobs?: number
   readonly verified_bytes?: number
+  /** Indexes of layers that were compared with their layers, when content was hashed again. */
+  readonly compared_indexes?: number
+  /** Those that are not what their layer is; absent when there are none. */
+  readonly wrong_indexes?: readonly WrongIndex[]
   /** Everything above in words, with the next thing to type. */
   readonly findings: readonly Finding[]
   /** An image is broken. */
   readonly broken: boolean
-  /** No image is broken, there is a store, and its configuration is valid. */
+  /** No image is broken, no index is wrong, there is a store, and its configuration is valid. */
   readonly ok: boolean
 }
 
@@ -68,11 +77,15 @@ export interface DoctorResult {
 export async function doctor(
   store: ImageStore,
   filter = '',
-  { deep, probe = true, now, signal, onProgress }: DoctorOptions = {},
+  { deep, probe = true, reader, now, signal, onProgress }: DoctorOptions = {},
 ): Promise<DoctorResult> {
   const { backend } = store
   const config = await checkConfig(backend, { signal })
   const images = await checkImages(store, filter, { deep, signal, onProgress })
+  const { layers } = images
+  const indexes =
+    layers && (await checkLayerIndexes(backend, layers, reader, { signal, onProgress }))
+  const wrong = indexes?.wrong ?? []
   const uploads = await findInterruptedUploads(backend, { now, signal })
   const endpoint = probe ? await probeEndpoint(backend, { now, signal }) : UNTESTED_ENDPOINT
   const provider = await diagnose(backend, { signal })
@@ -95,17 +108,20 @@ export async function doctor(
     ...(images.verified
       ? { verified_blobs: images.verified.count, verified_bytes: images.verified.bytes }
       : {}),
+    ...(indexes ? { compared_indexes: indexes.compared } : {}),
+    ...(wrong.length > 0 ? { wrong_indexes: wrong } : {}),
     findings: [
       ...judgeLayout(backend, layoutOk),
       ...config.findings,
       ...judgeConfig(backend, config.config, endpoint.guarantees),
       ...judgeImages(backend, images),
+      ...(indexes?.findings ?? []),
       ...uploads.findings,
       ...endpoint.findings,
       ...provider.map(toDocument),
     ],
     broken,
-    ok: layoutOk && config.ok && !broken,
+    ok: layoutOk && config.ok && !broken && wrong.length === 0,
   }
 }
 

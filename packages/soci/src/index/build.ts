@@ -1,11 +1,6 @@
 import { availableParallelism } from 'node:os'
 import { Readable } from 'node:stream'
-import {
-  forEachConcurrent,
-  type ImageSource,
-  isS3loError,
-  S3loError,
-} from '@s3lo/core/plugin'
+import { forEachConcurrent, type ImageSource, isS3loError, S3loError } from '@s3lo/core/plugin'
 import {
   type Descriptor,
   digestOf,

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import type { Readable } from 'node:stream'
 import { type CallOptions, S3loError } from '@s3lo/core/plugin'
 import { BLOCK_SIZE, decodeText, TarToc, type TocEntry } from '@s3lo/core/tar'
+import { isSameEntry } from './compare.ts'
 import { inflateSpan } from './inflate-span.ts'
 import { type LocatedEntry, type OpenZtoc, type Span, spanAt } from './read.ts'
 
@@ -198,35 +199,7 @@ function* skip(chunks: readonly Uint8Array[], count: number): Generator<Uint8Arr
 
 function compareHeader(header: TarToc, entry: TocEntry): void {
   const [found, ...others] = header.entries
-  const same =
-    found !== undefined &&
-    others.length === 0 &&
-    COMPARED.every((key) => found[key] === entry[key]) &&
-    isSameTime(found.modTime, entry.modTime) &&
-    [...found.paxRecords].every(([key, value]) => entry.paxRecords.get(key) === value) &&
-    found.paxRecords.size === entry.paxRecords.size
-  if (!same) throw mismatch(entry)
-}
-
-const COMPARED = [
-  'name',
-  'type',
-  'offset',
-  'size',
-  'linkname',
-  'mode',
-  'uid',
-  'gid',
-  'devMajor',
-  'devMinor',
-] as const
-
-/** The original writes local times: the instant counts, with the fraction, which `Date` would cut. */
-function isSameTime(a: string, b: string): boolean {
-  const fraction = /\.(\d+)/
-  return (
-    a === b || (Date.parse(a) === Date.parse(b) && fraction.exec(a)?.[1] === fraction.exec(b)?.[1])
-  )
+  if (!found || others.length > 0 || !isSameEntry(found, entry)) throw mismatch(entry)
 }
 
 function mismatch({ name }: TocEntry): S3loError {

@@ -8,6 +8,7 @@ import {
   type Host,
   type ImageFilesOptions,
   MEDIA_TYPE,
+  type Plugin,
 } from '@s3lo/core'
 import { imageFixture, MemoryBackend, putImage, TAR_END, tarFile } from '@s3lo/core/testing'
 import { Cli } from 'clipanion'
@@ -40,10 +41,12 @@ export interface Read {
 export class SociWorld {
   readonly backend = new MemoryBackend({ bucket: 'b' })
   readonly host: Host
+  /** The plugin of the store. */
+  readonly memory: Plugin
 
   private constructor() {
     const { backend } = this
-    const memory = definePlugin({
+    this.memory = definePlugin({
       name: 'memory',
       apiVersion: 1,
       backends: {
@@ -53,7 +56,7 @@ export class SociWorld {
         },
       },
     })
-    this.host = createHost({ plugins: [memory, soci] })
+    this.host = createHost({ plugins: [this.memory, soci] })
   }
 
   /** The store has the image {@link REF}, of these layers from the bottom up. */

@@ -1,11 +1,18 @@
 import { Readable } from 'node:stream'
-import { type Descriptor, digestOf, ImageStore, layerIndexKey, MEDIA_TYPE } from '@s3lo/core'
+import {
+  createHost,
+  type Descriptor,
+  digestOf,
+  ImageStore,
+  layerIndexKey,
+  MEDIA_TYPE,
+} from '@s3lo/core'
 import { TAR_END, tarFile } from '@s3lo/core/testing'
 import { beforeEach, describe, expect, it } from 'vitest'
 import { encodeManifest } from '../../src/index/canonical-json.ts'
 import { packZtoc } from '../../src/kept-ztoc.ts'
 import { decodeZtoc, encodeZtoc } from '../../src/ztoc/flatbuffer.ts'
-import { buildZtoc } from '../../src/ztoc/build.ts'
+import { ZtocBuilder } from '../../src/ztoc/ztoc-builder.ts'
 import { REF, SociWorld } from './soci-world.ts'
 
 const SPANS = ['--min-layer-size', '0', '--span-size', '1024']
@@ -25,13 +32,15 @@ beforeEach(async () => {
   world = await SociWorld.open([LOWER, LAYER], MEDIA_TYPE.ociLayer)
 })
 
-async function ztocOf(layer: Buffer): Promise<Uint8Array> {
-  return (await buildZtoc(Readable.from([layer]), { spanSize: 1024 })).content
+function ztocOf(layer: Buffer): Uint8Array {
+  const builder = new ZtocBuilder({ spanSize: 1024 })
+  builder.push(layer)
+  return builder.finish().content
 }
 
 /** Keeps the zTOC of another layer as this one's. */
 async function keepWrong(content?: Uint8Array): Promise<void> {
-  const wrong = content ?? (await ztocOf(OTHER))
+  const wrong = content ?? ztocOf(OTHER)
   await world.backend.put(KEY, await packZtoc(wrong, DIGEST))
 }
 
@@ -41,7 +50,7 @@ async function keptZtoc(): Promise<Buffer> {
 }
 
 const isRight = async (): Promise<boolean> =>
-  (await keptZtoc()).equals(Buffer.from(await packZtoc(await ztocOf(LAYER), DIGEST)))
+  (await keptZtoc()).equals(Buffer.from(await packZtoc(ztocOf(LAYER), DIGEST)))
 
 describe('a well-formed index that is wrong', () => {
   it.each(['/etc/motd', '/etc/os', '/etc/low'])(
@@ -65,7 +74,7 @@ describe('a well-formed index that is wrong', () => {
 
   it('never mixes what an index gave with what the layer holds', async () => {
     // The first spans are the layer's own; a later one has a digest of its own invention.
-    const ztoc = decodeZtoc(await ztocOf(LAYER))
+    const ztoc = decodeZtoc(ztocOf(LAYER))
     const spanDigests = ztoc.spanDigests.map((digest, i) =>
       i === 2 ? digestOf(Buffer.from('invented')) : digest,
     )
@@ -123,10 +132,57 @@ describe('a well-formed index that is wrong', () => {
   })
 })
 
+describe('doctor --deep', () => {
+  const doctor = (): ReturnType<SociWorld['host']['doctor']> =>
+    world.host.doctor('mem://b/', { deep: true, probe: false })
+
+  it('finds the indexes right that were made of the layers', async () => {
+    await world.run('soci', 'create', REF, ...SPANS)
+    await world.run('soci', 'convert', REF, 'mem://b/app:lazy', '--min-layer-size', '0')
+    const { ok, compared_indexes } = await doctor()
+    // Of each of two layers: one kept, and two that are recorded, of two span sizes.
+    expect({ ok, compared_indexes }).toEqual({ ok: true, compared_indexes: 6 })
+  })
+
+  it('finds the one that is not what its layer is, and its cure cures it', async () => {
+    await world.run('soci', 'create', REF, ...SPANS)
+    await keepWrong()
+    const { ok, broken, wrong_indexes, findings } = await doctor()
+    expect({ ok, broken }).toEqual({ ok: false, broken: false })
+    expect(wrong_indexes).toMatchObject([{ layer: DIGEST }])
+    const hint = findings.find(({ message }) => message.includes(DIGEST))?.hint
+    expect(hint).toContain('s3lo soci create memory://b/app:v1 --all-platforms --force')
+    await world.run('soci', 'create', REF, ...SPANS, '--force')
+    expect((await doctor()).ok).toBe(true)
+  })
+
+  it('finds one that differs in a single file, window or span', async () => {
+    const right = decodeZtoc(ztocOf(LAYER))
+    const wrong = [
+      { ...right, entries: right.entries.slice(0, 1) },
+      { ...right, entries: right.entries.map((entry) => ({ ...entry, mode: 0o777 })) },
+      { ...right, spanDigests: right.spanDigests.with(3, digestOf(Buffer.of())) },
+    ]
+    for (const ztoc of wrong) {
+      await keepWrong(encodeZtoc(ztoc))
+      expect((await doctor()).wrong_indexes).toHaveLength(1)
+    }
+  })
+
+  it('says without the plugin that indexes are not compared', async () => {
+    await keepWrong()
+    const host = createHost({ plugins: [world.memory] })
+    const report = await host.doctor('mem://b/', { deep: true, probe: false })
+    expect(report.findings).toContainEqual(
+      expect.objectContaining({ hint: 's3lo plugin add @s3lo/soci' }),
+    )
+  })
+})
+
 describe('the zTOC that is kept beside a layer', () => {
   it('is bound to the layer by its label', async () => {
     await world.cat('/etc/motd', { index: true })
-    await world.backend.put(KEY, await packZtoc(await ztocOf(OTHER), digestOf(OTHER)))
+    await world.backend.put(KEY, await packZtoc(ztocOf(OTHER), digestOf(OTHER)))
     expect((await world.cat('/etc/motd')).notices).toEqual(['layer-index-broken'])
     expect(await world.resultOf('soci', 'rebuild', 'mem://b/')).toMatchObject({ dropped: [DIGEST] })
     expect(await world.keys(KEY)).toEqual([])
@@ -138,7 +194,7 @@ describe('the zTOC that is kept beside a layer', () => {
     const pinned = `mem://b/app@${digest}`
     expect((await world.cat('/etc/motd', {}, pinned)).notices).toEqual([])
     // Everything in it is right but one entry, which leads to another file's content.
-    const ztoc = decodeZtoc(await ztocOf(LAYER))
+    const ztoc = decodeZtoc(ztocOf(LAYER))
     await keepWrong(encodeZtoc({ ...ztoc, buildToolIdentifier: 'forger' }))
     const before = await world.cat('/etc/motd', {}, pinned)
     expect(before.text).toBe('right'.padEnd(3000, '.'))
@@ -157,7 +213,7 @@ async function attachWrong(): Promise<void> {
   }
   const config = put(Buffer.from('{}'), 'application/vnd.amazon.soci.index.v1+json')
   const ztoc = {
-    ...put(await ztocOf(OTHER), 'application/octet-stream'),
+    ...put(ztocOf(OTHER), 'application/octet-stream'),
     annotations: { 'com.amazon.soci.image-layer-digest': DIGEST },
   }
   const subject = { mediaType, digest, size }
