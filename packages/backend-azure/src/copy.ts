@@ -1,6 +1,6 @@
 import type { BlobClient } from '@azure/storage-blob'
 import { S3loError } from '@s3lo/core/plugin'
-import type { CallSettings, Requests } from '@s3lo/core/transfer'
+import { bareEtag, type CallSettings, type Requests } from '@s3lo/core/transfer'
 import { type BlobFacts, quoted } from './object-info.ts'
 
 const FIRST_POLL_MS = 500
@@ -67,7 +67,7 @@ async function removeRemains(target: BlobClient, copyId: string | undefined): Pr
   try {
     const { copyId: latest, copyStatus, etag = '' } = await target.getProperties({ abortSignal })
     if (latest !== copyId || copyStatus === 'success') return
-    await target.delete({ abortSignal, conditions: { ifMatch: quoted(etag.replaceAll('"', '')) } })
+    await target.delete({ abortSignal, conditions: { ifMatch: quoted(bareEtag(etag)) } })
   } catch {
     // The error that led here is the one to throw, and `isWhole` hides what is left.
   }

@@ -1,4 +1,5 @@
 import { type ObjectInfo, S3loError } from '@s3lo/core/plugin'
+import { bareEtag } from '@s3lo/core/transfer'
 
 /** The facts that the service's answers have in common. */
 export interface BlobFacts {
@@ -20,7 +21,7 @@ export function toObjectInfo(key: string, facts: BlobFacts): ObjectInfo {
   return {
     key,
     size: contentLength,
-    etag: etag.replaceAll('"', ''),
+    etag: bareEtag(etag),
     lastModified,
     ...(accessTier !== undefined && { storageClass: accessTier }),
   }

@@ -86,7 +86,8 @@ export class ResumableSession {
   async cancel(): Promise<void> {
     const signal = AbortSignal.timeout(CANCEL_MS)
     try {
-      const attempt = { signal, progress: (): void => {}, expectSilence: (): void => {} }
+      const ignore = (): void => {}
+      const attempt = { signal, progress: ignore, received: ignore, expectSilence: ignore }
       const response = await this.#client.raw({ method: 'DELETE', path: this.#path }, attempt)
       response.resume()
     } catch {

@@ -10,7 +10,7 @@ import {
   UploadPartCopyCommand,
 } from '@aws-sdk/client-s3'
 import { forEachConcurrent, isS3loError, type ObjectInfo, S3loError } from '@s3lo/core/plugin'
-import { type CallSettings, RequestError, toThrown } from '@s3lo/core/transfer'
+import { bareEtag, type CallSettings, RequestError, toThrown } from '@s3lo/core/transfer'
 import { findWrite, look, WRITE_ID } from './look.ts'
 import { quoted, toObjectInfo } from './object-info.ts'
 import { dateOf } from './request-middleware.ts'
@@ -125,7 +125,7 @@ async function headOf(
   if (size === undefined || !etag) {
     throw new S3loError('UNAVAILABLE', `the facts of ${settings.what} are incomplete`)
   }
-  return { size, etag: etag.replaceAll('"', ''), lastModified, description: describe(output) }
+  return { size, etag: bareEtag(etag), lastModified, description: describe(output) }
 }
 
 function describe(output: HeadObjectCommandOutput): Description {

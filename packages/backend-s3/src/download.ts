@@ -8,6 +8,7 @@ import {
   type OpenObjectOptions,
   type PieceRequest,
 } from '@s3lo/core/transfer'
+import { listedDate } from './list.ts'
 import { quoted, toObjectInfo } from './object-info.ts'
 import type { S3Service } from './s3-service.ts'
 
@@ -54,6 +55,7 @@ async function download(
     throw new S3loError('UNAVAILABLE', `${what}: the answer has no body`)
   }
   try {
+    if (output.ETag) output.LastModified ??= await listedDate(service, key, { what, signal })
     const info = infoOf(output, key, what, start)
     const isWhole = output.ContentRange === undefined
     return { info, end: isWhole ? info.size : Math.min(end ?? info.size, info.size), stream }

@@ -40,6 +40,19 @@ export async function* listObjects(
   }
 }
 
+/** When an object was written, for answers of which a proxy has taken the date. */
+export async function listedDate(
+  service: S3Service,
+  key: string,
+  settings: CallSettings,
+): Promise<Date | undefined> {
+  // Before all that begin with its name comes the object itself.
+  for await (const info of listObjects(service, { ...settings, prefix: key })) {
+    return info.key === key ? info.lastModified : undefined
+  }
+  return undefined
+}
+
 /** The folders just below a prefix, in key order. */
 export async function* listFolders(
   service: S3Service,

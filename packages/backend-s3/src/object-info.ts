@@ -1,4 +1,5 @@
 import { type ObjectInfo, S3loError } from '@s3lo/core/plugin'
+import { bareEtag } from '@s3lo/core/transfer'
 
 /** The facts that the service's answers have in common. */
 export interface ObjectFacts {
@@ -20,7 +21,7 @@ export function toObjectInfo(key: string, facts: ObjectFacts): ObjectInfo {
     key,
     size,
     // A proxy that packs answers calls the etag a weak one; the service knows it as it was.
-    etag: etag.replace(/^W\//, '').replaceAll('"', ''),
+    etag: bareEtag(etag),
     lastModified,
     // The service leaves out its default.
     storageClass: storageClass ?? 'STANDARD',

@@ -40,7 +40,7 @@ import { deleteObjects } from './delete.ts'
 import { diagnose } from './diagnose.ts'
 import { openS3Object } from './download.ts'
 import { toFailure } from './errors.ts'
-import { listFolders, listObjects } from './list.ts'
+import { listedDate, listFolders, listObjects } from './list.ts'
 import { listUploads } from './list-uploads.ts'
 import { toObjectInfo } from './object-info.ts'
 import { probe, type ProbeOptions } from './probe.ts'
@@ -126,8 +126,10 @@ export class S3Backend implements StorageBackend {
           abortSignal: attempt.signal,
         }),
       )
-      const { ContentLength: size, ETag: etag, LastModified: lastModified, StorageClass } = output
-      return toObjectInfo(key, { size, etag, lastModified, storageClass: StorageClass })
+      const { ContentLength: size, ETag: etag, StorageClass: storageClass } = output
+      let { LastModified: lastModified } = output
+      if (etag) lastModified ??= await listedDate(this.#service, key, settings)
+      return toObjectInfo(key, { size, etag, lastModified, storageClass })
     } catch (error) {
       if (!(error instanceof RequestError) || error.failure.status !== 404) throw toThrown(error)
       await this.#service.assertBucket({ signal })

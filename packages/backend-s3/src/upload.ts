@@ -10,6 +10,7 @@ import {
 } from '@aws-sdk/client-s3'
 import { type ObjectInfo, type PutOptions, S3loError } from '@s3lo/core/plugin'
 import {
+  bareEtag,
   type BufferPool,
   type Lanes,
   type Part,
@@ -204,7 +205,7 @@ class Write {
         return client.send(new UploadPartCommand(input), { abortSignal: attempt.signal })
       },
     )
-    if (etag) return { etag, crc32 }
+    if (etag) return { etag: quoted(bareEtag(etag)), crc32 }
     throw new S3loError('UNAVAILABLE', `${this.what}: the answer to a part has no etag`)
   }
 

@@ -7,6 +7,7 @@ import {
   facts,
   failureOf,
   FakeS3,
+  page,
   refuse,
   silence,
   textOf,
@@ -29,6 +30,26 @@ describe('an object', () => {
     body.destroy()
     // The first part is asked for at once: an object that is not longer needs no other request.
     expect(sentHeaders('range', 'x-amz-checksum-mode')).toEqual([['bytes=0-8388607', undefined]])
+  })
+
+  it('whose etag a proxy has weakened has the etag that the service knows', async () => {
+    service.script(facts({ etag: 'W/"e1"' }))
+    expect(await service.backend().head('key')).toMatchObject({ etag: 'e1' })
+  })
+
+  it('whose date a proxy has taken has that of the listing', async () => {
+    const undated: Answer = (response, request) =>
+      answer(
+        200,
+        { etag: '"e1"', 'content-length': '1' },
+        request.method === 'GET' ? '0' : '',
+      )(response, request)
+    const lastModified = new Date('2026-11-21T06:00:00.000Z')
+    service.script(undated, page(['key', 'key2']), undated, page(['key', 'key2']))
+    expect(await service.backend().head('key')).toMatchObject({ etag: 'e1', lastModified })
+    const { info, body } = await service.backend().get('key')
+    expect(info).toMatchObject({ etag: 'e1', lastModified })
+    body.destroy()
   })
 
   it('goes on where the connection broke, of the same version', async () => {

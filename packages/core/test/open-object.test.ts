@@ -9,6 +9,7 @@ import {
   openObject,
   type OpenObjectOptions,
   type PieceRequest,
+  RequestError,
   Requests,
 } from '../src/transfer/index.ts'
 
@@ -77,6 +78,23 @@ describe('openObject', () => {
     expect(server.asked.length).toBeLessThan(8)
   })
 
+  it('is read to its end where conditions never hold, since a proxy has changed the etag', async () => {
+    const server = new ScriptedObject()
+    server.takesConditions = false
+    const { body } = await openObject(server.options({ lanes: 0 }))
+    expect(await sha(body)).toBe(sha256(content))
+    expect(server.asked.filter(({ etag }) => etag !== undefined)).toHaveLength(1)
+  })
+
+  it('fails where conditions never hold, when it was replaced', async () => {
+    const server = new ScriptedObject()
+    server.takesConditions = false
+    server.replaced = 3 * PART
+    const { body } = await openObject(server.options({ lanes: 0 }))
+    await expect(sha(body)).rejects.toMatchObject({ code: 'CONFLICT' })
+    expect(server.streams.every((stream) => stream.destroyed)).toBe(true)
+  })
+
   it('one request brings an object that is no longer than a part', async () => {
     const server = new ScriptedObject(content.subarray(0, PART))
     const { body } = await openObject(server.options({ lanes: 4 * PART }))
@@ -138,6 +156,9 @@ class ScriptedObject {
   /** By the first byte of a request: how many bytes come before the connection breaks. */
   readonly breaks = new Map<number, number>()
   readonly refuses = new Set<number>()
+  takesConditions = true
+  /** From this byte on, another version is there. */
+  replaced = Infinity
   mostOpen = 0
   readonly #content: Uint8Array
   readonly #ignoresRanges: boolean
@@ -168,6 +189,10 @@ class ScriptedObject {
   async #open(request: PieceRequest): ReturnType<OpenObjectOptions['open']> {
     this.asked.push(request)
     if (this.refuses.has(request.start)) throw new S3loError('CONFLICT', 'it was replaced')
+    if (request.etag !== undefined && !this.takesConditions) {
+      const error = new S3loError('CONFLICT', 'another version is there')
+      throw new RequestError({ error, status: 412, retryable: false })
+    }
     const size = this.#content.length
     const end = this.#ignoresRanges ? size : Math.min(request.end ?? size, size)
     const stream = new PassThrough()
@@ -178,7 +203,8 @@ class ScriptedObject {
     this.breaks.delete(request.start)
     const bytes = this.#content.subarray(request.start, cut ? request.start + cut : end)
     setImmediate(() => stream.end(bytes))
-    return { info: { ...info, size }, end, stream }
+    const etag = request.start < this.replaced ? info.etag : 'e2'
+    return { info: { ...info, etag, size }, end, stream }
   }
 }
 

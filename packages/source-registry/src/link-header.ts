@@ -3,10 +3,12 @@ const MAX_LENGTH = 16 * 1024
 
 /**
  * The target of `rel="next"` in a `Link` header (RFC 8288), as it is written; `undefined` when
- * there is none. Takes time in proportion to the header's length.
+ * there is none. A target without its angle brackets, as some registries write it, is taken too.
+ * Takes time in proportion to the header's length.
  */
 export function nextLink(header: string | undefined): string | undefined {
   if (header === undefined || header.length > MAX_LENGTH) return undefined
+  if (!header.includes('<')) return bareLink(header)
   let rest = header
   for (;;) {
     const start = rest.indexOf('<')
@@ -17,6 +19,13 @@ export function nextLink(header: string | undefined): string | undefined {
     if (isNext) return target
     rest = rest.slice(end + 1 + length)
   }
+}
+
+function bareLink(header: string): string | undefined {
+  const end = header.indexOf(';')
+  const target = header.slice(0, Math.max(0, end)).trim()
+  if (target === '' || /[\s",>]/.test(target)) return undefined
+  return readParameters(header.slice(end)).isNext ? target : undefined
 }
 
 const PARAMETER = /\s*;\s*([\w!#$&+.^`|~*-]+)\s*(?:=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s;,"]*)))?/y

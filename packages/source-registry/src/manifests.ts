@@ -10,13 +10,18 @@ import {
   parseManifest,
   type Reference,
 } from '@s3lo/core'
-import { type CallOptions, isS3loError, S3loError } from '@s3lo/core/plugin'
+import { type CallOptions, isRefusal, isS3loError, S3loError } from '@s3lo/core/plugin'
 import { parseContentLength } from './content-range.ts'
 import type { HttpHeaders } from './http.ts'
 import type { RegistryAnswer } from './registry-client.ts'
 import { contradiction } from './registry-error.ts'
-import { ACCEPT_MANIFESTS, mediaTypeIn, type RepositoryApi } from './repository-api.ts'
+import { ACCEPT_MANIFESTS, digestIn, mediaTypeIn, type RepositoryApi } from './repository-api.ts'
 import { isTag } from './registry-name.ts'
+
+/** Answers to a `HEAD` after which `GET` is asked. */
+const HEAD_ANSWERS = [200, 405, 500, 501]
+/** Answers to a tag in the query by a registry that knows no such thing, or wants fewer of them. */
+const NO_TAG_QUERY = [400, 404, 405, 413, 414, 422]
 
 /** What a tag or digest is looked up by. */
 type Place = Pick<Reference, 'tag' | 'digest'>
@@ -36,6 +41,8 @@ export type TagCondition =
 /** The manifests of one repository. Schema 1 is refused with `UNSUPPORTED`. */
 export class Manifests {
   readonly #api: RepositoryApi
+  /** What is known of the answers to `HEAD`: some refuse it for what `GET` gives. */
+  #head: 'unknown' | 'right' | 'wrong' = 'unknown'
 
   constructor(api: RepositoryApi) {
     this.#api = api
@@ -43,14 +50,21 @@ export class Manifests {
 
   /**
    * The descriptor that a tag or digest stands for: asked by `HEAD`, which rate limits do not
-   * count, and by `GET` where that answer is not enough. Throws `NOT_FOUND`.
+   * count, and by `GET` where that answer is not enough, or where no `HEAD` has been right yet.
+   * Throws `NOT_FOUND`.
    */
   async resolve(place: Place, options: CallOptions = {}): Promise<Descriptor> {
+    if (this.#head === 'wrong') return this.#resolveByGet(place, options)
     const what = this.#api.nameOf(place)
-    const { status, headers } = await this.#read('HEAD', place, [200, 405], options)
-    const descriptor = status === 200 ? descriptorIn(headers, place, what) : undefined
-    if (descriptor) return descriptor
-    return (await this.get(place, options)).document.descriptor
+    try {
+      const { status, headers } = await this.#read('HEAD', place, HEAD_ANSWERS, options)
+      const descriptor = status === 200 ? descriptorIn(headers, place, what) : undefined
+      if (status === 200) this.#head = 'right'
+      return descriptor ?? (await this.#resolveByGet(place, options))
+    } catch (error) {
+      if (!isRefusal(error) || this.#head === 'right') throw error
+    }
+    return this.#resolveRefused(place, options)
   }
 
   /** A manifest, whole and verified. Throws `NOT_FOUND`. */
@@ -66,8 +80,12 @@ export class Manifests {
 
   /** True when the registry has a manifest of this digest and size. */
   async exists({ digest, size }: Descriptor, options: CallOptions = {}): Promise<boolean> {
-    const { status, headers } = await this.#read('HEAD', { digest }, [200, 404], options)
-    return status === 200 && (parseContentLength(headers.get('content-length')) ?? size) === size
+    try {
+      return (await this.resolve({ digest }, options)).size === size
+    } catch (error) {
+      if (isS3loError(error, 'NOT_FOUND')) return false
+      throw error
+    }
   }
 
   /** Stores a manifest under a tag or its digest. Throws `CONFLICT` when the condition does not hold. */
@@ -81,21 +99,16 @@ export class Manifests {
       throw new S3loError('UNSUPPORTED', `${what} is larger than ${MAX_MANIFEST_BYTES} bytes`)
     }
     // A tag of another algorithm is set with the digest, or the registry would compute its own.
-    const isOther = place.tag !== undefined && parseDigest(descriptor.digest).algorithm !== 'sha256'
-    if (isOther) {
-      const { digest } = descriptor
-      const query = `?tag=${encodeURIComponent(place.tag ?? '')}`
-      const headers = await this.#put(`${digest}${query}`, { descriptor, content }, what, options)
-      if (
-        headers
-          .get('oci-tag')
-          ?.split(/,\s*/)
-          .includes(place.tag ?? '')
-      )
-        return headers
+    const { tag } = place
+    if (tag !== undefined && parseDigest(descriptor.digest).algorithm !== 'sha256') {
+      const target = `${descriptor.digest}?tag=${encodeURIComponent(tag)}`
+      const document = { descriptor, content }
+      const { status, headers } = await this.#put(target, document, what, options, NO_TAG_QUERY)
+      const tags = headers.get('oci-tag')?.split(/,\s*/) ?? []
+      if (status < 400 && tags.includes(tag)) return headers
     }
     const target = place.tag ?? place.digest ?? descriptor.digest
-    return this.#put(target, { descriptor, content }, what, options)
+    return (await this.#put(target, { descriptor, content }, what, options)).headers
   }
 
   /** Deletes a tag, or a manifest with all its tags. Throws `UNSUPPORTED` where the registry does not. */
@@ -121,22 +134,41 @@ export class Manifests {
     { descriptor, content }: ManifestDocument,
     what: string,
     { signal, condition }: CallOptions & { readonly condition?: TagCondition | undefined },
-  ): Promise<HttpHeaders> {
-    const { headers } = await this.#api.client.ask({
+    refusals: readonly number[] = [],
+  ): Promise<RegistryAnswer> {
+    const answer = await this.#api.client.ask({
       method: 'PUT',
       to: this.#api.path(`manifests/${target}`),
       what,
       scopes: this.#api.scopes('push'),
-      expect: [201, 200, 202, 204],
+      expect: [201, 200, 202, 204, ...refusals],
       headers: { 'content-type': descriptor.mediaType, ...conditional(condition) },
       body: content,
       signal,
     })
-    const stored = headers.get('docker-content-digest')
+    const stored = digestIn(answer.headers)
     if (stored !== undefined && contradicts(stored, descriptor.digest)) {
       throw contradiction(what, `the registry stored ${shown(stored)}, not ${descriptor.digest}`)
     }
-    return headers
+    return answer
+  }
+
+  async #resolveByGet(place: Place, options: CallOptions): Promise<Descriptor> {
+    return (await this.get(place, options)).document.descriptor
+  }
+
+  /** By `GET`, after a refused `HEAD`: what both say alike is taken from `HEAD` alone from then on. */
+  async #resolveRefused(place: Place, options: CallOptions): Promise<Descriptor> {
+    try {
+      const descriptor = await this.#resolveByGet(place, options)
+      this.#head = 'wrong'
+      const { host, notices } = this.#api.client
+      notices.tell(`the registry ${host} refuses HEAD for manifests that GET gives`)
+      return descriptor
+    } catch (error) {
+      if (isRefusal(error) && this.#head === 'unknown') this.#head = 'right'
+      throw error
+    }
   }
 
   async #read(
@@ -162,7 +194,7 @@ export class Manifests {
 
   #toFound({ headers, content }: RegistryAnswer, place: Place): FoundManifest {
     const what = this.#api.nameOf(place)
-    const said = headers.get('docker-content-digest')
+    const said = digestIn(headers)
     const wanted = place.digest ?? (said !== undefined && isDigest(said) ? said : undefined)
     const algorithm = wanted === undefined ? 'sha256' : parseDigest(wanted).algorithm
     const digest = digestOf(content, algorithm)
@@ -192,7 +224,7 @@ export class Manifests {
 
 /** What the headers of a `HEAD` tell; `undefined` when that is not enough. */
 function descriptorIn(headers: HttpHeaders, place: Place, what: string): Descriptor | undefined {
-  const said = headers.get('docker-content-digest')
+  const said = digestIn(headers)
   const size = parseContentLength(headers.get('content-length'))
   const mediaType = mediaTypeIn(headers.get('content-type'))
   if (said !== undefined && place.digest !== undefined && contradicts(said, place.digest)) {

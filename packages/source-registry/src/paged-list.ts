@@ -19,9 +19,13 @@ const MAX_PAGES = 10_000
 /** Bytes of all pages: a hundred times what the largest known repositories have. */
 const MAX_LIST_BYTES = 128 * 1024 * 1024
 
+/** Pages in a row that bring nothing new, after which a list is at its end. */
+const MAX_BARREN_PAGES = 10
+
 /**
- * The pages of a list, following `Link` (OCI distribution spec v1.1.1, "listing tags"). Throws
- * `INTEGRITY` for a list that leads elsewhere, in circles, or has no end.
+ * The pages of a list, following `Link` (OCI distribution spec v1.1.1, "listing tags"). A registry
+ * behind a proxy may not know its own name: of a link, only path and query count. Throws `INTEGRITY`
+ * for a list that leads in circles or has no end.
  */
 export async function* pagesOf(
   api: RepositoryApi,
@@ -41,11 +45,32 @@ export async function* pagesOf(
     yield answer
     const next = answer.status === 200 ? nextLink(answer.headers.get('link')) : undefined
     if (next === undefined) return
-    url = client.locate(next, url, what)
-    if (url.origin !== client.origin.origin) throw contradiction(what, 'the list leads elsewhere')
+    const target = URL.parse(next, url.href)
+    if (!target) throw contradiction(what, 'the list names no valid next page')
+    url = new URL(`${target.pathname}${target.search}`, client.origin)
     if (seen.has(keyOf(url))) throw contradiction(what, 'the list leads in circles')
   }
   throw tooLong(what, `${MAX_PAGES} pages`)
+}
+
+/** The entries of a list, each once; it ends where page after page brings none that is new. */
+export async function* distinct<T>(
+  pages: AsyncIterable<readonly T[]>,
+  identify: (entry: T) => string,
+): AsyncGenerator<T> {
+  const seen = new Set<string>()
+  let barren = 0
+  for await (const page of pages) {
+    const before = seen.size
+    for (const entry of page) {
+      const key = identify(entry)
+      if (seen.has(key)) continue
+      seen.add(key)
+      yield entry
+    }
+    barren = seen.size === before ? barren + 1 : 0
+    if (barren >= MAX_BARREN_PAGES) return
+  }
 }
 
 /** URLs of a foreign list can be long; what is kept of them is not. */

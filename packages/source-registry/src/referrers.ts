@@ -16,7 +16,7 @@ import {
 import { type CallOptions, isRefusal, isS3loError, S3loError } from '@s3lo/core/plugin'
 import type { HttpHeaders } from './http.ts'
 import { isLostRace, type Manifests, type TagCondition } from './manifests.ts'
-import { pagesOf } from './paged-list.ts'
+import { distinct, pagesOf } from './paged-list.ts'
 import { contradiction } from './registry-error.ts'
 import { mediaTypeIn, type RepositoryApi } from './repository-api.ts'
 
@@ -44,13 +44,9 @@ export class Referrers {
    * `UNSUPPORTED` where the registry refuses to say, after those that it showed in another way.
    */
   async *list(subject: Descriptor, options: CallOptions = {}): AsyncGenerator<Descriptor> {
-    const seen = new Set<string>([subject.digest])
-    for await (const entries of this.#entries(subject, options)) {
-      for (const entry of entries) {
-        if (seen.has(entry.digest) || !isManifestMediaType(entry.mediaType)) continue
-        seen.add(entry.digest)
-        yield entry
-      }
+    const entries = distinct(this.#entries(subject, options), ({ digest }) => digest)
+    for await (const entry of entries) {
+      if (entry.digest !== subject.digest && isManifestMediaType(entry.mediaType)) yield entry
     }
   }
 

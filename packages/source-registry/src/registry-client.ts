@@ -1,8 +1,8 @@
 import { Readable } from 'node:stream'
-import { readAll } from '@s3lo/core'
 import { type CallOptions, S3loError } from '@s3lo/core/plugin'
 import { type Attempt, DEFAULT_RETRY_POLICY, Requests, type RetryPolicy } from '@s3lo/core/transfer'
 import { AddressGuard } from './address-guard.ts'
+import { outgoingBody, readDocument, readShort } from './bodies.ts'
 import {
   type HttpAnswer,
   type HttpFetch,
@@ -23,8 +23,17 @@ export interface Authorizer {
     scopes: readonly string[],
     signal?: AbortSignal,
   ): Promise<boolean>
+  /** What there is to send to a registry that answers 401 and asks for nothing. */
+  unprompted?(scopes: readonly string[], signal?: AbortSignal): Promise<Unprompted | undefined>
   /** What to throw when the registry refuses the answer to its challenge; by default what it says. */
   refusal?(scopes: readonly string[]): S3loError | undefined
+}
+
+/** Credentials that were not asked for. */
+export interface Unprompted {
+  readonly authorization: string
+  /** To be called when the registry has taken them: they are sent with every call from then on. */
+  accepted(): void
 }
 
 /** Which registry, and how it is reached. */
@@ -84,8 +93,8 @@ interface Arrival {
 const RETRY_POLICY = { ...DEFAULT_RETRY_POLICY, longestDelayMs: LONGEST_WAIT_MS / 2 }
 const MAX_HOPS = 5
 const REDIRECTS: ReadonlySet<number> = new Set([301, 302, 303, 307, 308])
-/** Bytes of a body between two signs of progress. */
-const SLICE = 64 * 1024
+/** Those after which the same request is sent to another place, body and all. */
+const REPEATING_REDIRECTS: ReadonlySet<number> = new Set([307, 308])
 
 /**
  * The HTTP API of one registry: authorises, repeats what failed transiently, follows redirects of
@@ -98,7 +107,7 @@ export class RegistryClient {
   readonly #authorizer: Authorizer | undefined
   readonly #guard: AddressGuard
   readonly #transport: HttpTransport
-  readonly #notices: RegistryNotices
+  readonly notices: RegistryNotices
 
   constructor(options: RegistryClientOptions) {
     const { host, apiHost = host, plainHttp = false, env, tlsCa } = options
@@ -107,7 +116,7 @@ export class RegistryClient {
     this.requests = new Requests({ ...RETRY_POLICY, ...options.retry }, failuresOf(host, plainHttp))
     this.#guard = options.guard ?? new AddressGuard(this.origin)
     this.#transport = new HttpTransport({ env, tlsCa, guard: this.#guard })
-    this.#notices = new RegistryNotices(host, options.onNotice)
+    this.notices = new RegistryNotices(host, options.onNotice)
     this.#authorizer = options.authorizer?.((url, init) => this.#fetch(url, init))
   }
 
@@ -123,8 +132,13 @@ export class RegistryClient {
     limit: number = MAX_ERROR_BYTES,
   ): Promise<RegistryAnswer> {
     const { response, url } = await this.#expected(call, attempt)
-    const { status, headers, body } = response
-    return { status, headers, url, content: await readAll(body, limit, call.what) }
+    const { status, headers } = response
+    return {
+      status,
+      headers,
+      url,
+      content: await readDocument(response, limit, call.what, attempt),
+    }
   }
 
   /** Calls the registry for a body, which the caller consumes or destroys. Throws `RequestError`. */
@@ -176,9 +190,9 @@ export class RegistryClient {
       )
       const arrival = await this.#follow(call, authorization, attempt)
       const { response, url } = arrival
+      if (response.status !== 401 || !this.#guard.isOwn(url)) return arrival
       const challenge = response.headers.get('www-authenticate')
-      if (response.status !== 401 || challenge === undefined) return arrival
-      if (!this.#guard.isOwn(url)) return arrival
+      if (!challenge?.trim()) return this.#offer(call, attempt, arrival)
       if (isRepeated || call.stream) {
         const refused = authorization && this.#authorizer?.refusal?.(scopes)
         if (!refused) return arrival
@@ -193,6 +207,18 @@ export class RegistryClient {
     }
   }
 
+  /** After a 401 that asks for nothing: sends the request again, once, with what there is. */
+  async #offer(call: RegistryCall, attempt: Attempt, arrival: Arrival): Promise<Arrival> {
+    const offer = await unhurried(attempt, () =>
+      this.#authorizer?.unprompted?.(call.scopes, attempt.signal),
+    )
+    if (!offer || call.stream) return arrival
+    await readShort(arrival.response, call.what)
+    const second = await this.#follow(call, offer.authorization, attempt)
+    if (second.response.status < 400) offer.accepted()
+    return second
+  }
+
   /** Follows redirects by our own rules: credentials stay with the registry. */
   async #follow(
     call: RegistryCall,
@@ -203,8 +229,10 @@ export class RegistryClient {
     for (let hops = 0; hops <= MAX_HOPS; hops += 1) {
       const response = await this.#request(url, call, authorization, attempt)
       const isRead = call.method === 'GET' || call.method === 'HEAD'
-      if (!isRead || !REDIRECTS.has(response.status)) return { response, url }
-      await shortBody(response, call.what)
+      const followed = isRead ? REDIRECTS : REPEATING_REDIRECTS
+      // What is streamed has gone already.
+      if (call.stream || !followed.has(response.status)) return { response, url }
+      await readShort(response, call.what)
       url = this.locate(response.headers.get('location'), url, call.what)
     }
     throw new S3loError(
@@ -225,13 +253,13 @@ export class RegistryClient {
     const onSent = (): void => {
       if (call.patienceMs !== undefined) expectSilence(call.patienceMs)
     }
-    const body = bodyOf(call, progress, onSent)
+    const body = outgoingBody(call, progress, onSent)
     const size = call.stream?.size ?? call.body?.byteLength
     if (size !== undefined) headers['content-length'] = String(size)
     if (!(body instanceof Readable)) onSent()
     const response = await this.#transport.send(url, { method: call.method, headers, body, signal })
     progress()
-    if (isOwn) this.#notices.read(response.status, response.headers)
+    if (isOwn) this.notices.read(response.status, response.headers)
     return response
   }
 
@@ -249,7 +277,8 @@ export class RegistryClient {
       const response = await this.#transport.send(url, { ...request, signal: attempt.signal })
       const { status } = response
       if (status === 429 || status >= 500) throw await toStatusError(response, what)
-      const content = await readAll(response.body, MAX_TOKEN_BYTES, `the answer of ${url.host}`)
+      const answer = `the answer of ${url.host}`
+      const content = await readDocument(response, MAX_TOKEN_BYTES, answer, attempt)
       return { status, headers: response.headers, text: (limit) => textOf(content, limit, url) }
     })
   }
@@ -295,46 +324,5 @@ function textOf(content: Uint8Array, limit: number, url: URL): Promise<string> {
 
 /** The error that an answer is. */
 async function toStatusError(response: HttpResponse, what: string): Promise<StatusError> {
-  return new StatusError(response.status, response.headers, await shortBody(response, what))
-}
-
-/** A body as far as errors are read; read to its end, its connection can be used again. */
-async function shortBody({ body }: HttpResponse, what: string): Promise<Uint8Array> {
-  try {
-    return await readAll(body, MAX_ERROR_BYTES, what)
-  } catch {
-    return new Uint8Array() // The status says enough; a body that cannot be read changes nothing.
-  }
-}
-
-/** What is sent, in slices that put a stall off as they leave; `onSent` runs after the last one. */
-function bodyOf(
-  { body, stream }: RegistryCall,
-  progress: () => void,
-  onSent: () => void,
-): Uint8Array | Readable | undefined {
-  const send = (chunks: AsyncIterable<Uint8Array> | Iterable<Uint8Array>): Readable =>
-    Readable.from(reported(chunks, progress, onSent), { objectMode: false })
-  if (stream) return send(stream.content as AsyncIterable<Uint8Array>)
-  return body === undefined || body.byteLength <= SLICE ? body : send([body])
-}
-
-async function* reported(
-  chunks: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
-  progress: () => void,
-  onSent: () => void,
-): AsyncGenerator<Uint8Array> {
-  for await (const chunk of chunks) {
-    for (const slice of slices(chunk)) {
-      progress()
-      yield slice
-    }
-  }
-  onSent()
-}
-
-function* slices(body: Uint8Array): Generator<Uint8Array> {
-  for (let start = 0; start < body.byteLength; start += SLICE) {
-    yield body.subarray(start, start + SLICE)
-  }
+  return new StatusError(response.status, response.headers, await readShort(response, what))
 }

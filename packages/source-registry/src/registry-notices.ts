@@ -11,22 +11,27 @@ const MIN_WAIT_SECONDS = 5
 /** Tells what a registry lets its users know, each line once. */
 export class RegistryNotices {
   readonly #host: string
-  readonly #tell: ((message: string) => void) | undefined
+  readonly #onNotice: ((message: string) => void) | undefined
   readonly #told = new Set<string>()
 
-  constructor(host: string, tell: ((message: string) => void) | undefined) {
+  constructor(host: string, onNotice: ((message: string) => void) | undefined) {
     this.#host = host
-    this.#tell = tell
+    this.#onNotice = onNotice
   }
 
   /** Reads the headers of an answer of the registry itself. */
   read(status: number, headers: HttpHeaders): void {
-    if (!this.#tell) return
+    if (!this.#onNotice) return
     for (const text of warningsIn(headers.get('warning') ?? '')) {
       this.#once(text, `the registry ${this.#host} says: ${text}`)
     }
     if (status === 429) this.#readWait(headers)
     else this.#readLimit(headers)
+  }
+
+  /** Tells of something that was seen of the registry. */
+  tell(message: string): void {
+    this.#once(message, message)
   }
 
   #readWait(headers: HttpHeaders): void {
@@ -50,7 +55,7 @@ export class RegistryNotices {
   #once(key: string, message: string): void {
     if (this.#told.has(key) || this.#told.size >= MAX_NOTICES) return
     this.#told.add(key)
-    this.#tell?.(message)
+    this.#onNotice?.(message)
   }
 }
 

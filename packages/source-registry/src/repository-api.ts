@@ -1,4 +1,5 @@
 import { type Descriptor, isManifestMediaType, MEDIA_TYPE } from '@s3lo/core'
+import type { HttpHeaders } from './http.ts'
 import type { RegistryClient } from './registry-client.ts'
 
 /** What a token has to allow. */
@@ -58,4 +59,10 @@ export const ACCEPT_MANIFESTS = [
 /** A `Content-Type` without its parameters, in small letters; empty where there is none. */
 export function mediaTypeIn(contentType: string | undefined): string {
   return contentType?.split(';', 1)[0]?.trim().toLowerCase() ?? ''
+}
+
+/** What a registry says is the digest of its answer; `undefined` where it says nothing. */
+export function digestIn(headers: HttpHeaders): string | undefined {
+  const digest = headers.get('docker-content-digest')?.trim()
+  return digest === '' ? undefined : digest
 }

@@ -2,7 +2,7 @@ import { type CallOptions, S3loError } from '@s3lo/core/plugin'
 import { type Attempt, Requests } from '@s3lo/core/transfer'
 import { parseUploadRange } from './content-range.ts'
 import type { RegistryAnswer } from './registry-client.ts'
-import type { RepositoryApi } from './repository-api.ts'
+import { digestIn, type RepositoryApi } from './repository-api.ts'
 
 /** The registry has lost the upload, or holds other bytes than it was sent: it starts anew. */
 export class UploadLost extends Error {
@@ -110,7 +110,7 @@ export class UploadSession {
       ...(content.stream ? content : { body: content.body ?? new Uint8Array() }),
     })
     if (answer.status >= 400) throw new UploadLost(`status ${answer.status}`)
-    const stored = answer.headers.get('docker-content-digest')
+    const stored = digestIn(answer.headers)
     if (stored === undefined || stored === digest || !stored.startsWith('sha')) return
     if (stored.split(':', 1)[0] !== digest.split(':', 1)[0]) return
     throw new S3loError('INTEGRITY', `${this.#what}: the registry stored ${stored}, not ${digest}`)
@@ -124,9 +124,9 @@ export class UploadSession {
     const policy = { ...requests.policy, attempts: 1, stallMs: CANCEL_STALL_MS }
     const once = new Requests(policy, requests.toFailure)
     await once
-      .send({ what: this.#what }, ({ signal, progress }) => {
+      .send({ what: this.#what }, (given) => {
         // Nobody waits for credentials to be found for this.
-        const attempt = { signal, progress, expectSilence: (): void => {} }
+        const attempt = { ...given, expectSilence: (): void => {} }
         return this.#call('DELETE', this.#url, attempt, { expect: [200, 202, 204, 404, 405] })
       })
       .catch(() => {}) // Whatever made the upload fail is the error to report.

@@ -38,6 +38,8 @@ export class MemoryRegistry {
   /** The `Authorization` of each request. */
   readonly authorizations: (string | undefined)[] = []
   script: Script = () => false
+  /** As `script`, before the body of the request is read. */
+  early: (request: IncomingMessage, response: ServerResponse) => boolean = () => false
   readonly #options: MemoryRegistryOptions
   readonly #server: Server
 
@@ -73,6 +75,7 @@ export class MemoryRegistry {
   async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
     this.requests.push(`${request.method} ${request.url}`)
     this.authorizations.push(request.headers.authorization)
+    if (this.early(request, response)) return
     try {
       const chunks: Uint8Array[] = []
       for await (const chunk of request) chunks.push(chunk as Uint8Array)

@@ -44,6 +44,8 @@ it('goes through the proxy that the environment names, but not to this machine',
   }
   expect(server.requests).toEqual([
     'HEAD http://registry.invalid/v2/app/manifests/v1',
+    'GET http://registry.invalid/v2/app/manifests/v1',
     'HEAD /v2/app/manifests/v1',
+    'GET /v2/app/manifests/v1',
   ])
 })

@@ -20,6 +20,7 @@ export {
 export { type GuardedWrite, guardedWrite } from './guarded-write.ts'
 export { Lanes } from './lanes.ts'
 export {
+  bareEtag,
   openObject,
   type ObjectPiece,
   type OpenObjectOptions,

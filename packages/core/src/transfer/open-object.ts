@@ -69,6 +69,7 @@ export async function openObject(options: OpenObjectOptions): Promise<ObjectBody
     piece.stream.destroy()
     throw new S3loError('UNSUPPORTED', `${what}: the service does not give parts of objects`)
   }
+  const sameVersion = new SameVersion(info, open)
   const bodyOf = (stream: Readable, part: { readonly start: number; readonly end: number }) =>
     new ResumableBody(stream, {
       ...part,
@@ -77,8 +78,8 @@ export async function openObject(options: OpenObjectOptions): Promise<ObjectBody
       requests,
       readAhead: parallel && part.end - part.start,
       openRest: async (from, restSignal) => {
-        const rest = { start: from, end: part.end, etag: info.etag, signal: restSignal }
-        return (await openSame(open, rest, what)).stream
+        const rest = { start: from, end: part.end, signal: restSignal }
+        return (await sameVersion.open(rest)).stream
       },
     })
   const first = bodyOf(piece.stream, { start, end: piece.end })
@@ -92,12 +93,57 @@ export async function openObject(options: OpenObjectOptions): Promise<ObjectBody
     end,
     signal,
     openPart: async (part, partSignal) => {
-      const request = { ...part, etag: info.etag, signal: partSignal }
-      const { stream } = await openSame(open, request, what)
+      const { stream } = await sameVersion.open({ ...part, signal: partSignal })
       return bodyOf(stream, part)
     },
   })
   return { info, body }
+}
+
+/**
+ * Opens further pieces of the version that was seen first, by a condition on its etag and by what
+ * each answer says of its version: some services ignore the condition, and some proxies change etags,
+ * so that it can never hold.
+ */
+class SameVersion {
+  readonly #info: ObjectInfo
+  readonly #open: OpenObjectOptions['open']
+  #areConditionsTaken = true
+
+  constructor(info: ObjectInfo, open: OpenObjectOptions['open']) {
+    this.#info = info
+    this.#open = open
+  }
+
+  /** Throws what the service says when it has another version by now. */
+  async open(request: PieceRequest): Promise<ObjectPiece> {
+    if (!this.#areConditionsTaken) return this.#compared(request)
+    try {
+      return await this.#compared({ ...request, etag: this.#info.etag })
+    } catch (refusal) {
+      if (!(refusal instanceof RequestError && refusal.failure.status === 412)) throw refusal
+      const piece = await this.#compared(request).catch(() => {
+        request.signal?.throwIfAborted()
+        throw refusal
+      })
+      this.#areConditionsTaken = false
+      return piece
+    }
+  }
+
+  async #compared(request: PieceRequest): Promise<ObjectPiece> {
+    const { etag, size } = this.#info
+    const piece = await this.#open(request)
+    const { info, stream } = piece
+    if (info.etag === etag && info.size === size) return piece
+    stream.destroy()
+    throw new S3loError('CONFLICT', `${info.key} was changed by another client while it was read`)
+  }
+}
+
+/** An etag without its quotes, and without the mark (`W/`) that a proxy may set before it. */
+export function bareEtag(etag: string): string {
+  return etag.replace(/^W\//, '').replaceAll('"', '')
 }
 
 /** An empty body of an object that is there. Throws `UNAVAILABLE` where the object has such bytes. */
@@ -111,17 +157,6 @@ async function openEmpty({ head, range, what }: OpenObjectOptions): Promise<Obje
   }
   return { info, body: Readable.from([], { objectMode: false }) }
 }
-
-/** A further piece of the version that `request` names, also where the service ignores the condition. */
-async function openSame(
-  open: OpenObjectOptions['open'],
-  request: PieceRequest,
-  what: string,
-): Promise<ObjectPiece> {
-  const piece = await open(request)
-  if (piece.info.etag === request.etag) return piece
-  piece.stream.destroy()
-  throw new S3loError('CONFLICT', `${what} was changed by another client while it was read`)
 }
 
 function assertRange(start: number, end = start): void {

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Failure, stalled } from './failure.ts'
+import { Pace } from './pace.ts'
 import { StallTimer } from './stall-timer.ts'
 
 /** How often, when and for how long requests are tried. */
@@ -11,6 +12,8 @@ export interface RetryPolicy {
   readonly longestDelayMs: number
   /** Milliseconds without progress after which an attempt is given up. */
   readonly stallMs: number
+  /** Bytes of a body within `stallMs` that are progress: fewer are none. */
+  readonly leastBytes: number
   /** A number from 0 to 1, which spreads the clients that wait for one busy server. */
   readonly random: () => number
   readonly delay: (ms: number, signal: AbortSignal | undefined) => Promise<void>
@@ -21,6 +24,8 @@ export const DEFAULT_RETRY_POLICY: RetryPolicy = {
   firstDelayMs: 250,
   longestDelayMs: 20_000,
   stallMs: 60_000,
+  // 68 bytes a second: a modem of 2.4 kB/s still gives more to each of the 32 blobs of a copy.
+  leastBytes: 4096,
   random: Math.random,
   delay: async (ms, signal) => {
     await sleep(ms, undefined, signal && { signal })
@@ -33,6 +38,8 @@ export interface Attempt {
   readonly signal: AbortSignal
   /** To be called when bytes have moved, which puts the stall off. */
   readonly progress: () => void
+  /** To be called with the bytes of a body as they come: enough of them are progress. */
+  readonly received: (bytes: number) => void
   /**
    * To be called before something slow: until the next progress, silence of `ms` milliseconds is no
    * stall, and never less than at other times; `Infinity` for what has limits of its own.
@@ -128,7 +135,8 @@ export class Requests {
     call: (attempt: Attempt) => Promise<T>,
   ): Promise<{ readonly value: T } | { readonly failure: Failure }> {
     signal?.throwIfAborted()
-    const { stallMs } = this.policy
+    const { stallMs, leastBytes } = this.policy
+    const pace = new Pace(leastBytes)
     const controller = new AbortController()
     const abort = (): void => controller.abort()
     let silentMs: number | undefined
@@ -148,6 +156,9 @@ export class Requests {
         value: await call({
           signal: controller.signal,
           progress: () => arm(),
+          received: (bytes) => {
+            if (pace.count(bytes)) arm()
+          },
           expectSilence: (ms) => arm(Math.max(ms, stallMs)),
         }),
       }

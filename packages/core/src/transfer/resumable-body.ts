@@ -1,6 +1,7 @@
 import { Readable } from 'node:stream'
 import { isS3loError, S3loError } from '../errors.ts'
 import { stalled } from './failure.ts'
+import { Pace } from './pace.ts'
 import { type Requests, toThrown } from './requests.ts'
 import { StallTimer } from './stall-timer.ts'
 
@@ -22,13 +23,14 @@ export interface ResumableBodyOptions {
 
 /**
  * The bytes of an object or of a part of it. A connection that breaks or falls silent is replaced
- * by another one that goes on where it ended; only attempts that bring not a single byte count
- * against the policy.
+ * by another one that goes on where it ended; only attempts that bring fewer bytes than the policy
+ * takes for progress count against it.
  */
 export class ResumableBody extends Readable {
   readonly #options: ResumableBodyOptions
   readonly #closing = new AbortController()
   readonly #timer: StallTimer
+  readonly #pace: Pace
   #source: Readable
   #position: number
   #failures = 0
@@ -39,7 +41,8 @@ export class ResumableBody extends Readable {
     this.#source = source
     this.#position = options.start
     const { what, requests } = options
-    const { stallMs } = requests.policy
+    const { stallMs, leastBytes } = requests.policy
+    this.#pace = new Pace(leastBytes)
     this.#timer = new StallTimer(stallMs, () => {
       this.#source.destroy(asError(stalled(what, stallMs).error))
     })
@@ -48,7 +51,11 @@ export class ResumableBody extends Readable {
   }
 
   override _read(): void {
-    this.#timer.arm()
+    // Reading on is no sign of the service: only its bytes put a stall off.
+    if (!this.#timer.isArmed) {
+      this.#pace.restart()
+      this.#timer.arm()
+    }
     this.#source.resume()
   }
 
@@ -72,11 +79,12 @@ export class ResumableBody extends Readable {
   }
 
   #take(chunk: Uint8Array): void {
-    this.#failures = 0
+    const isProgress = this.#pace.count(chunk.byteLength)
+    if (isProgress) this.#failures = 0
     this.#position += chunk.byteLength
     // A reader that takes its time is not a service that is silent.
-    if (this.push(chunk)) this.#timer.arm()
-    else this.#pause()
+    if (!this.push(chunk)) this.#pause()
+    else if (isProgress) this.#timer.arm()
   }
 
   #pause(): void {

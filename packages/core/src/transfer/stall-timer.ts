@@ -11,6 +11,10 @@ export class StallTimer {
     this.#onStall = onStall
   }
 
+  get isArmed(): boolean {
+    return this.#timer !== undefined
+  }
+
   /** Starts the time, or starts it again; `Infinity` waits until it is armed again. */
   arm(ms: number = this.#ms): void {
     if (this.#timer && ms === this.#armedMs) {

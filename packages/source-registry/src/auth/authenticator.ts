@@ -1,5 +1,6 @@
 import type { RegistryCredentialOptions, S3loError, TransportOptions } from '@s3lo/core/plugin'
 import type { HttpFetch } from '../http.ts'
+import type { Unprompted } from '../registry-client.ts'
 import { type Challenge, parseChallenges } from './challenge.ts'
 import type { Credential, CredentialStore } from './credential.ts'
 import { Credentials } from './credentials.ts'
@@ -115,6 +116,29 @@ export class Authenticator {
       await this.#refresh(mode.realm, scopes, signal, asked)
     }
     return true
+  }
+
+  /**
+   * What there is for a registry that answers 401 without a challenge: the password, or a new token
+   * in place of one that is no longer good. `undefined` when it has been sent already.
+   */
+  async unprompted(
+    scopes: readonly string[],
+    signal?: AbortSignal,
+  ): Promise<Unprompted | undefined> {
+    const mode = this.#mode
+    if (mode?.kind === 'basic') return undefined
+    if (mode) {
+      const known = this.#tokens.get(keyOf(scopes))
+      if (!known || this.#isFresh(known)) return undefined
+      const { authorization } = await this.#refresh(mode.realm, scopes, signal)
+      return { authorization, accepted: () => {} }
+    }
+    const credential = await this.#find(scopes, signal)
+    const isToken = credential?.kind === 'registry-token'
+    const authorization = isToken ? `Bearer ${credential.token}` : basicOf(credential)
+    if (authorization === undefined) return undefined
+    return { authorization, accepted: () => void (this.#mode ??= { kind: 'basic' }) }
   }
 
   /**

@@ -90,7 +90,9 @@ function decodeAuth(
   auth: string,
   where: string,
 ): { readonly username: string; readonly password: string } {
-  const text = /^[\w+/-]+=*$/.test(auth) ? Buffer.from(auth, 'base64').toString('utf8') : ''
+  // Tools that wrap base64 leave line breaks in it.
+  const packed = auth.replaceAll(/\s+/g, '')
+  const text = /^[\w+/-]+=*$/.test(packed) ? Buffer.from(packed, 'base64').toString('utf8') : ''
   const colon = text.indexOf(':')
   if (colon < 0) throw new S3loError('INTEGRITY', `${where}.auth is not base64 of user:password`)
   // Old versions of docker padded with zeros; passwords may have colons, names cannot.

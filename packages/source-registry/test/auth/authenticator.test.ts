@@ -90,6 +90,37 @@ describe('Authenticator', () => {
     expect(await authenticator.challenged('Basic realm="a registry"', PULL)).toBe(false)
   })
 
+  it('offers its password, or its token, where nothing is asked for, and keeps to what is taken', async () => {
+    const token: Credential = { kind: 'registry-token', token: 'given', source: 'a test' }
+    for (const [credential, authorization] of [
+      [PASSWORD, BASIC],
+      [token, 'Bearer given'],
+    ] as const) {
+      const authenticator = authenticatorFor(credential)
+      const offer = await authenticator.unprompted(PULL)
+      expect(offer?.authorization).toBe(authorization)
+      expect(await authenticator.authorization(PULL)).toBeUndefined()
+      offer?.accepted()
+      expect(await authenticator.authorization(PULL)).toBe(authorization)
+    }
+  })
+
+  it('has nothing to offer without credentials, and nothing twice', async () => {
+    expect(await authenticatorFor(undefined).unprompted(PULL)).toBeUndefined()
+    const authenticator = authenticatorFor(PASSWORD)
+    await authenticator.challenged('Basic realm="x"', PULL)
+    expect(await authenticator.unprompted(PULL)).toBeUndefined()
+  })
+
+  it('offers a new token in place of one that may be too old', async () => {
+    const authenticator = authenticatorFor(PASSWORD)
+    await authorize(authenticator)
+    expect(await authenticator.unprompted(PULL)).toBeUndefined()
+    now += 30_000
+    expect((await authenticator.unprompted(PULL))?.authorization).toBe('Bearer a-token')
+    expect(service.calls).toHaveLength(2)
+  })
+
   it('has no answer to a scheme that it does not know', async () => {
     expect(await authenticatorFor(PASSWORD).challenged('Negotiate', PULL)).toBe(false)
     expect(await authenticatorFor(PASSWORD).challenged('Bearer', PULL)).toBe(false)

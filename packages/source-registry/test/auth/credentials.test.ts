@@ -52,6 +52,12 @@ describe('Credentials', () => {
     expect(await find('quay.io')).toBeUndefined()
   })
 
+  it('reads base64 that was wrapped', async () => {
+    const auth = base64('alice:a-long-password').replaceAll(/.{8}/g, '$&\r\n')
+    await home.write('.docker/config.json', { auths: { 'ghcr.io': { auth: `${auth}\n` } } })
+    expect(await find('ghcr.io')).toMatchObject({ username: 'alice', password: 'a-long-password' })
+  })
+
   it.each([
     ['ghcr.io', 'ghcr.io'],
     ['https://ghcr.io', 'ghcr.io'],
