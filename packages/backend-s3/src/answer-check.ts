@@ -21,10 +21,13 @@ const ROOTS: Readonly<Record<string, readonly string[]>> = {
   ],
 }
 
-/** The headers that the answer about an object, or a part of one, cannot be without. */
+/**
+ * The headers that the answer about an object, or a part of one, cannot be without. Its date is not
+ * among them: some proxies take it, and the listing has it.
+ */
 const HEADERS: Readonly<Record<string, readonly string[]>> = {
-  GetObjectCommand: ['etag', 'last-modified'],
-  HeadObjectCommand: ['etag', 'last-modified', 'content-length'],
+  GetObjectCommand: ['etag'],
+  HeadObjectCommand: ['etag', 'content-length'],
   UploadPartCommand: ['etag'],
 }
 

@@ -157,7 +157,6 @@ async function openEmpty({ head, range, what }: OpenObjectOptions): Promise<Obje
   }
   return { info, body: Readable.from([], { objectMode: false }) }
 }
-}
 
 function assertRange(start: number, end = start): void {
   if (Number.isSafeInteger(start) && Number.isSafeInteger(end) && start >= 0 && end >= start) return
