@@ -1,6 +1,7 @@
 import { lookup as lookupAddress, type LookupAddress, type LookupOptions } from 'node:dns'
-import { BlockList, isIP } from 'node:net'
+import { isIP } from 'node:net'
 import { S3loError } from '@s3lo/core/plugin'
+import { kindOfAddress } from './addresses.ts'
 import { isLoopbackHost } from './loopback-host.ts'
 
 /** What `net.connect` calls to look a name up, and what it is given. */
@@ -12,7 +13,7 @@ type LookupDone = (
 type Lookup = (host: string, options: LookupOptions, done: LookupDone) => void
 
 /**
- * Decides where a registry may send us: never to a link-local address (there clouds keep the
+ * Decides where a registry may send us: never to an address that is forbidden (there clouds keep the
  * credentials of their machines), and to a private or loopback one only when the registry has such
  * an address itself. Names are judged by what they resolve to, at the moment of connecting;
  * behind a proxy that is the proxy's business.
@@ -27,7 +28,8 @@ export class AddressGuard {
     this.#origin = registry.origin
     this.lookupOwn = lookup
     const host = bareHost(registry)
-    this.#isPrivate = isLoopbackHost(host) || (isIP(host) !== 0 && isIn(PRIVATE, host))
+    this.#isPrivate =
+      isLoopbackHost(host) || (isIP(host) !== 0 && kindOfAddress(host) === 'private')
   }
 
   /** True for the registry itself: same scheme, host and port. */
@@ -47,7 +49,7 @@ export class AddressGuard {
    * resolves to is only a claim.
    */
   learn(address: string): void {
-    this.#isPrivate = isIn(PRIVATE, address)
+    this.#isPrivate = kindOfAddress(address) === 'private'
   }
 
   /** The lookup for connections to anywhere else: fails for addresses that are not allowed. */
@@ -66,34 +68,9 @@ export class AddressGuard {
   }
 
   #assertAddress(address: string): void {
-    if (isIn(LINK_LOCAL, address)) throw refused(address)
-    if (!this.#isPrivate && isIn(PRIVATE, address)) throw refused(address)
+    const kind = kindOfAddress(address)
+    if (kind === 'forbidden' || (kind === 'private' && !this.#isPrivate)) throw refused(address)
   }
-}
-
-const LINK_LOCAL = new BlockList()
-LINK_LOCAL.addSubnet('169.254.0.0', 16)
-LINK_LOCAL.addSubnet('fe80::', 10, 'ipv6')
-// What the clouds offer to IPv6 machines in the same role.
-LINK_LOCAL.addAddress('fd00:ec2::254', 'ipv6')
-
-const PRIVATE = new BlockList()
-for (const [net, bits] of [
-  ['0.0.0.0', 8],
-  ['10.0.0.0', 8],
-  ['100.64.0.0', 10],
-  ['127.0.0.0', 8],
-  ['172.16.0.0', 12],
-  ['192.168.0.0', 16],
-] as const) {
-  PRIVATE.addSubnet(net, bits)
-}
-PRIVATE.addSubnet('fc00::', 7, 'ipv6')
-PRIVATE.addSubnet('::', 127, 'ipv6')
-
-function isIn(list: BlockList, address: string): boolean {
-  const plain = address.replace(/%.*$/, '')
-  return list.check(plain, isIP(plain) === 6 ? 'ipv6' : 'ipv4')
 }
 
 function addressesOf(address: string | LookupAddress[]): readonly string[] {

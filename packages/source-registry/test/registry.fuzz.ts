@@ -1,6 +1,8 @@
+import { isIP } from 'node:net'
 import { isDigest } from '@s3lo/core'
 import { isS3loError } from '@s3lo/core/plugin'
 import * as fc from 'fast-check'
+import { kindOfAddress } from '../src/addresses.ts'
 import { parseChallenges } from '../src/auth/challenge.ts'
 import { DockerConfig } from '../src/auth/docker-config.ts'
 import { parseRegistryHost } from '../src/auth/login.ts'
@@ -112,6 +114,10 @@ export const properties = {
     return counts.every(
       (count) => count === undefined || (Number.isSafeInteger(count) && count >= 0),
     )
+  }),
+  addresses: fc.property(fc.oneof(fc.ipV6(), fc.ipV4(), name), (text) => {
+    const kind = kindOfAddress(text)
+    return isIP(text) !== 0 || kind === 'forbidden'
   }),
   references: fc.property(name, (text) => {
     const found = attempt(() => parseRegistryName(text))

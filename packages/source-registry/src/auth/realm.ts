@@ -1,5 +1,6 @@
-import { BlockList, isIP } from 'node:net'
+import { isIP } from 'node:net'
 import { S3loError } from '@s3lo/core/plugin'
+import { kindOfAddress } from '../addresses.ts'
 
 /** A token service, as a registry names it. */
 export interface Realm {
@@ -12,7 +13,7 @@ const MAX_SERVICE = 1024
 
 /**
  * Reads where a registry sends us for tokens. Throws `FORBIDDEN` for a place that must not get
- * passwords: one without TLS (unless the registry itself has none), or a link-local address, where
+ * passwords: one without TLS (unless the registry itself has none), or a forbidden address, where
  * clouds keep the credentials of their machines; `INTEGRITY` for what is no URL.
  */
 export function parseRealm(
@@ -29,7 +30,7 @@ export function parseRealm(
       hint: 'its token service must have an https URL',
     })
   }
-  if (isLinkLocal(url.hostname)) {
+  if (isForbidden(url.hostname)) {
     throw new S3loError(
       'FORBIDDEN',
       `the registry ${host} asks for a login at ${url.hostname}, an address of this machine's own network`,
@@ -39,13 +40,7 @@ export function parseRealm(
   return { url, service: service?.slice(0, MAX_SERVICE) }
 }
 
-const LINK_LOCAL = new BlockList()
-LINK_LOCAL.addSubnet('169.254.0.0', 16)
-LINK_LOCAL.addSubnet('fe80::', 10, 'ipv6')
-LINK_LOCAL.addAddress('fd00:ec2::254', 'ipv6')
-
-function isLinkLocal(hostname: string): boolean {
+function isForbidden(hostname: string): boolean {
   const address = hostname.replace(/^\[(.*)\]$/, '$1')
-  const family = isIP(address)
-  return family !== 0 && LINK_LOCAL.check(address, family === 6 ? 'ipv6' : 'ipv4')
+  return isIP(address) !== 0 && kindOfAddress(address) === 'forbidden'
 }
