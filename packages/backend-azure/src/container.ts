@@ -10,6 +10,7 @@ import {
 } from '@azure/storage-blob'
 import { S3loError } from '@s3lo/core/plugin'
 import type { AzureAccount } from './account.ts'
+import { InjectorPolicyFactory } from './answer-check.ts'
 
 /** What a signature allows: to read, to create and write, or to delete one blob. */
 export type SignedRight = 'r' | 'cw' | 'd'
@@ -75,10 +76,12 @@ export class Container {
 
 /** One attempt only: `Requests` repeats, since it has to know which attempts there were. */
 function pipelineFor(credential: AzureAccount['credential']): ReturnType<typeof newPipeline> {
-  return newPipeline(credential, {
+  const pipeline = newPipeline(credential, {
     retryOptions: { maxTries: 1 },
     userAgentOptions: { userAgentPrefix: 's3lo' },
   })
+  pipeline.factories.push(new InjectorPolicyFactory())
+  return pipeline
 }
 
 /** A URL resolves `.` and `..`, so such a key would lead to another blob, or out of the container. */

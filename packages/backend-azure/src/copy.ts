@@ -1,6 +1,6 @@
-import type { BlobClient } from '@azure/storage-blob'
+import { type BlobClient, RestError } from '@azure/storage-blob'
 import { S3loError } from '@s3lo/core/plugin'
-import { bareEtag, type CallSettings, type Requests } from '@s3lo/core/transfer'
+import { bareEtag, type CallSettings, type Requests, toThrown } from '@s3lo/core/transfer'
 import { type BlobFacts, quoted } from './object-info.ts'
 
 const FIRST_POLL_MS = 500
@@ -18,19 +18,60 @@ export async function copyBlob(
   source: string,
   settings: CallSettings,
 ): Promise<BlobFacts> {
-  const copyId = await requests.send(settings, async ({ signal }) => {
-    // The first answer says all for most copies. The poller is left alone, as it heeds no signal
-    // between two looks.
-    const poller = await target.beginCopyFromURL(source, { abortSignal: signal })
-    const state = poller.getOperationState()
-    return 'copyId' in state && typeof state.copyId === 'string' ? state.copyId : undefined
-  })
+  const copyId = await beginCopy(requests, target, source, settings)
   try {
     return await waitForCopy(requests, target, settings)
   } catch (error) {
     await removeRemains(target, copyId)
     throw error
   }
+}
+
+/** The id of the copy. One whose first answer was lost is under way, and is waited for all the same. */
+async function beginCopy(
+  requests: Requests,
+  target: BlobClient,
+  source: string,
+  settings: CallSettings,
+): Promise<string | undefined> {
+  let isUnsure = false
+  const onRetry = (): void => {
+    isUnsure = true
+  }
+  try {
+    return await requests.trySend({ ...settings, onRetry }, async ({ signal }) => {
+      // The first answer says all for most copies. The poller is left alone, as it heeds no signal
+      // between two looks.
+      const poller = await target
+        .beginCopyFromURL(source, { abortSignal: signal })
+        .catch((error: unknown) => giveUpAtPending(error, isUnsure))
+      const state = poller.getOperationState()
+      return 'copyId' in state && typeof state.copyId === 'string' ? state.copyId : undefined
+    })
+  } catch (error) {
+    const thrown = toThrown(error)
+    if (!(thrown instanceof PendingCopy)) throw thrown
+  }
+  const facts = await requests.send(settings, ({ signal }) =>
+    target.getProperties({ abortSignal: signal }),
+  )
+  if (withoutQuery(facts.copySource) === withoutQuery(source)) return facts.copyId
+  throw new S3loError('CONFLICT', `${settings.what} is being written by another client`)
+}
+
+/** Where a copy to the same blob is under way. */
+class PendingCopy extends S3loError {}
+
+function giveUpAtPending(error: unknown, isUnsure: boolean): never {
+  const reason = error instanceof RestError && error.response?.headers.get('x-ms-error-code')
+  if (reason === 'PendingCopyOperation' && isUnsure)
+    throw new PendingCopy('CONFLICT', 'a copy is under way')
+  throw error
+}
+
+/** A signature of limited access is shown by the service without its secrets. */
+function withoutQuery(url: string | undefined): string | undefined {
+  return url?.split('?')[0]
 }
 
 async function waitForCopy(

@@ -4,6 +4,8 @@ import {
   clockSkewMinutes,
   type Failure,
   failureOf,
+  ForeignAnswerError,
+  foreignAnswer,
   MEANING,
   type Meaning,
   networkFailure,
@@ -93,8 +95,6 @@ const REASONS: Readonly<Record<string, Meaning>> = {
   InvalidUri: { code: 'INVALID_REFERENCE', text: 'has a name that Azure does not allow' },
   // A version of the protocol, a kind of account or a kind of blob that lacks what is asked for.
   InvalidBlobType: { code: 'UNSUPPORTED', text: 'is not a block blob' },
-  // The SDK's own codes.
-  PARSE_ERROR: { ...MEANING.busy, text: 'the answer is not what a blob service sends' },
 }
 
 /** What a status means where its error code does not say more. */
@@ -140,16 +140,24 @@ export function isIdentityAbsent(error: unknown): boolean {
   return error.name === 'CredentialUnavailableError' || error.name === 'AuthenticationRequiredError'
 }
 
+const SERVICE = 'a blob service'
+
 /** Says what an error of the SDK means; `what` names the object. Judges by codes and status only. */
 export function toFailure(error: unknown, what: string): Failure {
   if (isS3loError(error)) return { error, retryable: false }
   if (!(error instanceof Error)) return { error, retryable: false }
+  if (error instanceof ForeignAnswerError) return foreignAnswer(what, SERVICE, error)
   if (IDENTITY_ERRORS.has(error.name)) return ofIdentity(error, what)
   const status = error instanceof RestError ? error.statusCode : undefined
+  // The SDK did not expect it: another status of success than the request has, or a torn document.
+  if (status !== undefined && status < 300) {
+    return foreignAnswer(what, SERVICE, new Error(`HTTP ${status}`))
+  }
   if (error instanceof RestError && status !== undefined) return ofAnswer(error, status, what)
   const network = networkFailure(error, what)
   if (network) return network
   const code = 'code' in error && typeof error.code === 'string' ? error.code : ''
+  if (code === 'PARSE_ERROR') return foreignAnswer(what, SERVICE, new Error(code))
   const meaning = code === 'REQUEST_SEND_ERROR' ? BROKEN_CONNECTION : REASONS[code]
   if (!meaning) return { error, retryable: false }
   return failureOf(meaning, what, new Error(`${code}: ${error.message}`))

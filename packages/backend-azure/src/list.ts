@@ -1,6 +1,6 @@
 import type { BlobItem, BlobPrefix, ContainerClient } from '@azure/storage-blob'
 import { type ObjectInfo, S3loError } from '@s3lo/core/plugin'
-import type { CallSettings, Requests } from '@s3lo/core/transfer'
+import { type CallSettings, followPages, type Requests } from '@s3lo/core/transfer'
 import { isWhole, toObjectInfo } from './object-info.ts'
 
 /** The most that the service gives. */
@@ -18,16 +18,16 @@ export async function* listBlobs(
   client: ContainerClient,
   { prefix, startAfter, ...settings }: ListSettings,
 ): AsyncGenerator<ObjectInfo, void> {
-  const pages = readPages<BlobItem>(requests, settings, async (token, abortSignal) => {
-    const options = { prefix, abortSignal, includeCopy: true }
-    const { value } = await client
-      .listBlobsFlat(options)
-      .byPage({ maxPageSize: PAGE_SIZE, ...(token !== undefined && { continuationToken: token }) })
-      .next()
-    return { token: value?.continuationToken, items: value?.segment.blobItems ?? [] }
-  })
-  for await (const { name, properties } of inKeyOrder(pages, (item) => item.name)) {
+  const blobs = followPages<BlobItem>(settings, (token) =>
+    requests.send(settings, async ({ signal: abortSignal }) => {
+      const options = { prefix, abortSignal, includeCopy: true }
+      const { value } = await client.listBlobsFlat(options).byPage(pageSettings(token)).next()
+      return { next: value?.continuationToken, items: value?.segment.blobItems ?? [] }
+    }),
+  )
+  for await (const { name, properties } of inKeyOrder(blobs, (item) => item.name)) {
     settings.signal?.throwIfAborted()
+    assertBelow(prefix, name)
     if (startAfter !== undefined && byUtf8(name, startAfter) <= 0) continue
     if (isWhole(properties)) yield toObjectInfo(name, properties)
   }
@@ -39,42 +39,22 @@ export async function* listFolders(
   client: ContainerClient,
   { prefix, ...settings }: ListSettings,
 ): AsyncGenerator<string, void> {
-  const pages = readPages<BlobPrefix>(requests, settings, async (token, abortSignal) => {
-    const { value } = await client
-      .listBlobsByHierarchy('/', { prefix, abortSignal })
-      .byPage({ maxPageSize: PAGE_SIZE, ...(token !== undefined && { continuationToken: token }) })
-      .next()
-    return { token: value?.continuationToken, items: value?.segment.blobPrefixes ?? [] }
-  })
+  const folders = followPages<BlobPrefix>(settings, (token) =>
+    requests.send(settings, async ({ signal: abortSignal }) => {
+      const options = { prefix, abortSignal }
+      const pages = client.listBlobsByHierarchy('/', options).byPage(pageSettings(token))
+      const { value } = await pages.next()
+      return { next: value?.continuationToken, items: value?.segment.blobPrefixes ?? [] }
+    }),
+  )
   let last: string | undefined
-  for await (const { name } of inKeyOrder(pages, (folder) => folder.name)) {
+  for await (const { name } of inKeyOrder(folders, (folder) => folder.name)) {
     settings.signal?.throwIfAborted()
+    assertBelow(prefix, name)
     // A folder at the end of one page may be at the start of the next one too.
     if (name !== last) yield name
     last = name
   }
-}
-
-interface Page<T> {
-  readonly items: readonly T[]
-  readonly token: string | undefined
-}
-
-async function* readPages<T>(
-  requests: Requests,
-  settings: CallSettings,
-  readPage: (token: string | undefined, signal: AbortSignal) => Promise<Page<T>>,
-): AsyncGenerator<T, void> {
-  let token: string | undefined
-  do {
-    settings.signal?.throwIfAborted()
-    const page = await requests.send(settings, ({ signal }) => readPage(token, signal))
-    yield* page.items
-    if (page.token && page.token === token) {
-      throw new S3loError('UNAVAILABLE', `${settings.what}: the listing does not go on`)
-    }
-    token = page.token
-  } while (token)
 }
 
 /**
@@ -110,6 +90,21 @@ function outOfOrder(name: string, last: string): S3loError {
   return new S3loError('UNSUPPORTED', `the service lists ${name} after ${last}`, {
     hint: 'use a storage account without a hierarchical namespace',
   })
+}
+
+/** A service that ignores the prefix would have a neighbour's blobs taken for these. */
+function assertBelow(prefix: string, name: string): void {
+  if (name.startsWith(prefix)) return
+  throw new S3loError('UNSUPPORTED', `the service lists ${name}, which is not below ${prefix}`, {
+    hint: 'check the endpoint',
+  })
+}
+
+function pageSettings(token: string | undefined): {
+  readonly maxPageSize: number
+  readonly continuationToken?: string
+} {
+  return { maxPageSize: PAGE_SIZE, ...(token !== undefined && { continuationToken: token }) }
 }
 
 /** What stands before the first character above U+FFFF. */

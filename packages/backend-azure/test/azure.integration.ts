@@ -57,10 +57,10 @@ function testAgainst(server: AzureServer): void {
     open: async (through, bucket) =>
       new AzureBackend(bucket, resolveAccount({ env: withKey, endpoint: through }), {
         partBytes: 100_000,
-        retry: { delay: async () => {}, stallMs: 100, attempts: 3 },
+        retry: { delay: async () => {}, stallMs: 2000, attempts: 3 },
       }),
     destroy: (bucket) => destroy({ bucket }),
-    kinds: ['503', 'reset-after', 'truncated', 'bit-flip-up'],
+    kinds: ['503', 'reset-after', 'truncated', 'bit-flip-up', 'page', 'nothing', 'cut'],
   })
 
   describe('a container', () => {

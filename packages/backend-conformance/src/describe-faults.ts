@@ -1,8 +1,10 @@
 import type { StorageBackend } from '@s3lo/core'
 import { type FaultKind, FaultProxy } from '@s3lo/core/testing'
 import { describe, it } from 'vitest'
+import { ANSWER_VERBS, runAnswerMatrix } from './answer-matrix.ts'
 import {
   FAULT_OPERATIONS,
+  type FaultMatrixOptions,
   type FaultMatrixRow,
   type FaultOperation,
   runFaultMatrix,
@@ -22,6 +24,11 @@ export interface FaultsUnderTest {
   destroy(bucket: string): Promise<void>
   /** Default: all of them. */
   readonly kinds?: readonly FaultKind[] | undefined
+  /**
+   * Objects that are listed where answers are spoiled; default 3. More than a page of the service
+   * has, so that its later pages are spoiled too.
+   */
+  readonly listed?: number | undefined
 }
 
 /** More requests than this make a fixture that takes too long; fewer are no bound on real images. */
@@ -49,13 +56,43 @@ export function describeFaults(name: string, underTest: FaultsUnderTest): void {
       )
     }
   })
+  describe(`${name}, when another answers for the service`, () => {
+    for (const verb of ANSWER_VERBS) {
+      it(
+        `${verb} is right or fails clearly, whatever calls itself its answer`,
+        async ({ skip }) => {
+          const row = await withProxy(underTest, (places) =>
+            runAnswerMatrix(verb, { ...places, listed: underTest.listed ?? 3 }),
+          )
+          if (row === undefined) return skip('the backend does not have it')
+          const { requests, runs, succeeded } = row
+          process.stderr.write(
+            `${name}: ${verb} of ${requests} requests, answered by another ${runs} times, ` +
+              `${succeeded} went well all the same\n`,
+          )
+        },
+        TIMEOUT_MS,
+      )
+    }
+  })
 }
 
 async function runOnce(
   operation: FaultOperation,
   underTest: FaultsUnderTest,
 ): Promise<FaultMatrixRow> {
-  const { endpoint, kinds } = underTest
+  const { kinds } = underTest
+  return withProxy(underTest, (places) => runFaultMatrix(operation, { ...places, kinds }))
+}
+
+type Places = Pick<FaultMatrixOptions, 'proxy' | 'through' | 'direct'>
+
+/** An empty bucket, through a proxy and without it. */
+async function withProxy<T>(
+  underTest: FaultsUnderTest,
+  run: (places: Places) => Promise<T>,
+): Promise<T> {
+  const { endpoint } = underTest
   const proxy = await FaultProxy.start(endpoint)
   const bucket = await underTest.makeBucket()
   const direct = await underTest.open(endpoint, bucket)
@@ -63,7 +100,7 @@ async function runOnce(
   try {
     // What a bucket guarantees is found out once, and no part of the operation.
     await through.proveGuarantees?.()
-    return await runFaultMatrix(operation, { proxy, through, direct, kinds })
+    return await run({ proxy, through, direct })
   } finally {
     await proxy.close()
     await through.close?.()

@@ -77,7 +77,7 @@ interface Run {
 export type FaultOperation = (typeof FAULT_OPERATIONS)[number]
 
 /** What the matrix is run for. */
-export const FAULT_OPERATIONS = ['push', 'pull', 'copy', 'delete'] as const
+export const FAULT_OPERATIONS = ['push', 'pull', 'copy', 'delete', 'list'] as const
 
 const OPERATIONS: Readonly<Record<FaultOperation, Operation>> = {
   push: {
@@ -121,6 +121,16 @@ const OPERATIONS: Readonly<Record<FaultOperation, Operation>> = {
     },
     published: () => [],
     removed: ({ from }) => [from],
+  },
+  list: {
+    name: 'list',
+    prepare: (direct, run) => pushTo(direct, run, run.from),
+    act: async (store, { from }) => {
+      const tags = await Array.fromAsync(store.tags(from.name))
+      if (!tags.some((tag) => tag === from.tag)) throw new Error(`${from.tag} is not listed`)
+    },
+    published: ({ from }) => [from],
+    removed: () => [],
   },
 }
 

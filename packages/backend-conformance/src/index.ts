@@ -1,4 +1,11 @@
 export {
+  ANSWER_VERBS,
+  type AnswerMatrixOptions,
+  type AnswerMatrixRow,
+  type AnswerVerb,
+  runAnswerMatrix,
+} from './answer-matrix.ts'
+export {
   type BackendUnderTest,
   type CaseContext,
   type ConformanceCase,

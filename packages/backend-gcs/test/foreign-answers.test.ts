@@ -1,9 +1,11 @@
+import { clean, ImageStore } from '@s3lo/core'
+import { ANSWER_VERBS, runAnswerMatrix } from '@s3lo/backend-conformance'
+import { FaultProxy, imageFixture, putImage } from '@s3lo/core/testing'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import type { GcsBackend } from '../src/index.ts'
 import { ACCOUNTS, backendOn, failureOf, keysOf, textOf } from './double-backend.ts'
 import { type Fault, GcsDouble } from './gcs-double.ts'
 
-const tomorrow = new Date(Date.now() + 86_400_000)
 /** A listing of it has a page for each of its objects. */
 const KEYS = ['a/1', 'a/2', 'b/1']
 
@@ -21,56 +23,18 @@ beforeEach(async () => {
   double.spoil()
 })
 
-const VERBS: Readonly<Record<string, () => Promise<unknown>>> = {
-  head: async () => (await backend.head('a/1'))?.size,
-  'head of what is missing': () => backend.head('c'),
-  get: () => textOf(backend, 'a/1'),
-  put: async () => {
-    await backend.put('new', Buffer.from('new'), { condition: { kind: 'absent' } })
-    return textOf(backend, 'new')
-  },
-  'put in time': async () => {
-    await backend.put('new', Buffer.from('new'), { notAfter: tomorrow })
-    return textOf(backend, 'new')
-  },
-  'put in chunks': async () => {
-    await backend.put('new', Buffer.alloc(600_000, 'n'))
-    return (await backend.head('new'))?.size
-  },
-  list: () => keysOf(backend.list('')),
-  listPrefixes: () => Array.fromAsync(backend.listPrefixes('')),
-  copyFrom: async () => {
-    await backend.copyFrom(backend, 'a/1', 'copy')
-    return textOf(backend, 'copy')
-  },
-  touch: async () => (await backend.touch('a/1')).key,
-  delete: async () => [await backend.delete(['a/1']), await backend.head('a/1')],
-  'delete in time': async () => [
-    await backend.delete(['a/1'], { notAfter: tomorrow }),
-    await backend.head('a/1'),
-  ],
-  diagnose: () => Array.fromAsync(backend.diagnose()),
-}
-
-const ENDS_WITH_CONTENT = new Set(['get', 'put', 'put in time', 'copyFrom'])
-
 const FOREIGN: readonly Fault[] = [{ kind: 'page' }, { kind: 'nothing' }, { kind: 'cut' }]
 
-describe.each(FOREIGN)('an answer of status 200 that is a $kind', (fault) => {
-  it.each(Object.entries(VERBS))('leaves %s right, or fails it clearly', async (verb, run) => {
-    const expected = await run()
-    const count = double.requests.length
-    for (let nth = 1; nth <= count; nth += 1) {
-      double.makeBucket('bucket')
-      for (const key of KEYS) await backend.put(key, Buffer.from(key))
-      double.spoil([nth, fault])
-      const outcome = await run().catch((error: unknown) => error)
-      if (outcome instanceof Error) {
-        expect(outcome).toMatchObject({ code: expect.stringMatching(/^(UNAVAILABLE|INTEGRITY)$/) })
-      } else if (!(fault.kind === 'cut' && ENDS_WITH_CONTENT.has(verb) && nth === count)) {
-        // Half of a content is for its digest to find out.
-        expect(outcome).toEqual(expected)
-      }
+describe('an answer that is none, for any request', () => {
+  it.each(ANSWER_VERBS)('leaves %s right, or fails it clearly', async (verb) => {
+    const proxy = await FaultProxy.start(double.url)
+    const options = { partBytes: 256 * 1024, retry: { attempts: 3 } }
+    const through = backendOn({ url: proxy.url }, 'bucket', options)
+    try {
+      await runAnswerMatrix(verb, { proxy, through, direct: backend, listed: 3 })
+    } finally {
+      await through.close()
+      await proxy.close()
     }
   })
 })
@@ -92,6 +56,41 @@ describe('the same answer again and again', () => {
     for (const call of [() => backend.head('a/1'), () => backend.get('a/1')]) {
       double.spoil(...Array.from({ length: 20 }, (_, i) => [1 + i, missing] as const))
       expect((await failureOf(call())).code).toBe('UNAVAILABLE')
+    }
+  })
+})
+
+describe('a clean without grace', () => {
+  const image = imageFixture({ layers: ['a layer of a living image'] })
+  const reference = { name: 'app', tag: 'v1' }
+
+  it.each(FOREIGN)('keeps a living image, whichever answer is a $kind', async (fault) => {
+    const prepare = async (): Promise<ImageStore> => {
+      double.spoil()
+      double.makeBucket('bucket')
+      const store = new ImageStore(backend)
+      await putImage(backend, reference, image)
+      await backend.put(`blobs/sha256/${'0'.repeat(64)}`, Buffer.from('garbage'))
+      double.spoil()
+      return store
+    }
+    const options = { confirm: true, graceMs: 0 }
+    await clean(await prepare(), '', options)
+    const count = double.requests.length
+    for (let nth = 1; nth <= count; nth += 1) {
+      for (const length of [1, 50]) {
+        const store = await prepare()
+        double.spoil(...Array.from({ length }, (_, i) => [nth + i, fault] as const))
+        await clean(store, '', options).catch((error: unknown) => {
+          expect(error).toMatchObject({ code: expect.stringMatching(/^(UNAVAILABLE|INTEGRITY)$/) })
+        })
+        double.spoil()
+        const { descriptor } = (await store.find(reference)) ?? {}
+        expect(descriptor?.digest).toBe(image.root.descriptor.digest)
+        for (const digest of image.content.keys()) {
+          expect(await backend.head(`blobs/${digest.replace(':', '/')}`)).toBeDefined()
+        }
+      }
     }
   })
 })
