@@ -10,11 +10,15 @@ import { Command, Option } from 'clipanion'
 import type { S3loContext } from './context.ts'
 import type { Deadline } from './deadline.ts'
 import { orAbandon } from './interrupt.ts'
+import { isReaderGone } from './print.ts'
 import { type Format, parseFormat } from './render/document.ts'
 import { quoteWord } from './render/text.ts'
 import { Reporter } from './reporter.ts'
 
 export type { CommandOutput as Output } from '@s3lo/core'
+
+/** The exit status of a program whose reader has left, as if SIGPIPE had ended it. */
+const READER_GONE = 141
 
 /**
  * The base of every command: the global options, and the one place that opens the host, passes on
@@ -79,6 +83,11 @@ export abstract class S3loCommand extends Command<S3loContext> {
     return this.activity
   }
 
+  /** True where the work itself writes to standard output: results then go to standard error. */
+  protected async writesStandardOutput(): Promise<boolean> {
+    return false
+  }
+
   #reporter: Reporter | undefined
 
   /** Says a line to people while the command runs: not with `--quiet`, not beside a document. */
@@ -87,7 +96,8 @@ export abstract class S3loCommand extends Command<S3loContext> {
   }
 
   override async execute(): Promise<number> {
-    const reporter = this.#openReporter()
+    const isTaken = await this.writesStandardOutput()
+    const reporter = this.#openReporter(isTaken)
     await this.#checkOptions()
     const { interruption } = this.context
     const deadline = await this.#startDeadline()
@@ -101,6 +111,7 @@ export abstract class S3loCommand extends Command<S3loContext> {
       return interruption.exitStatus ?? status
     } catch (error) {
       reporter.endProgress()
+      if (isTaken && isReaderGone(error)) return READER_GONE
       const cause = signal.aborted ? this.#resumable(signal.reason) : error
       const status = await reporter.failure(cause)
       return interruption.exitStatus ?? status
@@ -123,8 +134,9 @@ export abstract class S3loCommand extends Command<S3loContext> {
     return this.run(host, { signal, onProgress })
   }
 
-  #openReporter(): Reporter {
-    const { stdout, stderr, env } = this.context
+  #openReporter(isTaken: boolean): Reporter {
+    const { stderr, env } = this.context
+    const stdout = isTaken ? stderr : this.context.stdout
     const format = this.format()
     this.#reporter = new Reporter({
       stdout,

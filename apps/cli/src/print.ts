@@ -31,7 +31,9 @@ function write(stream: Writable, text: string | Buffer): Promise<void> {
   })
 }
 
-function isReaderGone(error: unknown): boolean {
-  const code = error instanceof Error && 'code' in error ? error.code : undefined
-  return code === 'EPIPE' || code === 'ERR_STREAM_DESTROYED'
+/** True where whoever read a pipe of ours has left, also as the cause of an error. */
+export function isReaderGone(error: unknown): boolean {
+  if (!(error instanceof Error)) return false
+  const code = 'code' in error ? error.code : undefined
+  return code === 'EPIPE' || code === 'ERR_STREAM_DESTROYED' || isReaderGone(error.cause)
 }

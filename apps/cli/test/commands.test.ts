@@ -80,12 +80,14 @@ describe('inspect', () => {
     expect(stdout).toBe(
       [
         'Reference: mem://b/app:v1',
+        `Digest:    ${imageFixture({ layers: ['a', 'bc'], label: '' }).root.descriptor.digest}`,
         'Type:      single-arch image',
         'Layers:    2',
-        'Total:     0.00 MB',
+        'Total:     3 B',
+        'Label:     label=',
         '',
-        '  [1] sha256:ca978112ca1b... (0.00 MB)',
-        `  [2] ${digestOf(Buffer.from('bc')).slice(0, 19)}... (0.00 MB)`,
+        `  [1] ${digestOf(Buffer.from('a'))} (1 B)`,
+        `  [2] ${digestOf(Buffer.from('bc'))} (2 B)`,
         '',
       ].join('\n'),
     )
@@ -100,17 +102,51 @@ describe('inspect', () => {
     await putImage(world.bucket('b'), { name: 'app', tag: 'v1' }, index)
     const { stdout } = await world.run(['inspect', 'mem://b/app:v1'])
     const lines = stdout.split('\n')
-    expect(lines[1]).toBe('Type:      multi-arch image index (2 platform(s), 2 attestation(s))')
-    expect(lines.slice(2, 9)).toEqual([
+    expect(lines[2]).toBe('Type:      multi-arch image index (2 platform(s), 2 attestation(s))')
+    expect(lines.slice(3, 11)).toEqual([
       '',
       '  Platform: linux/amd64',
-      expect.stringMatching(/^ {2}Digest: {3}sha256:[0-9a-f]{12}\.\.\.$/),
+      expect.stringMatching(/^ {2}Digest: {3}sha256:[0-9a-f]{64}$/),
       '  Layers:   1',
-      '  Size:     0.00 MB',
-      expect.stringMatching(/^ {4}\[1\] sha256:[0-9a-f]{12}\.\.\. \(0\.00 MB\)$/),
-      expect.stringMatching(/^ {4}Attestation: sha256:[0-9a-f]{12}\.\.\. \(\d+ B\)$/),
+      '  Size:     1 B',
+      '  Label:    label=',
+      expect.stringMatching(/^ {4}\[1\] sha256:[0-9a-f]{64} \(1 B\)$/),
+      expect.stringMatching(/^ {4}Attestation: sha256:[0-9a-f]{64} \(\d+ B\)$/),
     ])
     expect(lines.filter((line) => line.includes('Platform:'))).toHaveLength(2)
+  })
+
+  it('shows when an image was made and how it is run, escaped', async () => {
+    const config = {
+      user: 'app',
+      entrypoint: ['/bin/app', '--x'],
+      cmd: ['\u001b[2J'],
+      env: ['PATH=/bin', 'A=\u001b'],
+      ports: ['80/tcp', '443/tcp'],
+      labels: { 'org.example': 'v\u202e' },
+    }
+    const base = { reference: 'r', digest: 'sha256:00', media_type: 'm', is_index: false }
+    const created = '2026-01-02T03:04:05Z'
+    const inspect = () => Promise.resolve({ ...base, created, config })
+    const { stdout } = await world.run(['inspect', 'mem://b/app:v1'], { host: { inspect } })
+    expect(stdout.split('\n').slice(5, 13)).toEqual([
+      'Created:   2026-01-02T03:04:05Z',
+      'User:      app',
+      'Entrypoint: ["/bin/app","--x"]',
+      String.raw`Cmd:       ["\u001b[2J"]`,
+      'Ports:     80/tcp, 443/tcp',
+      'Env:       PATH=/bin',
+      String.raw`Env:       A=\x1b`,
+      String.raw`Label:     org.example=v\u{202e}`,
+    ])
+  })
+
+  it('prints the manifest byte for byte with --raw', async () => {
+    await put('app', 'v1')
+    const { content } = imageFixture({ layers: ['a', 'bc'], label: '' }).root
+    const raw = await world.run(['inspect', 'mem://b/app:v1', '--raw'])
+    expect(raw).toEqual({ status: 0, stdout: Buffer.from(content).toString(), stderr: '' })
+    expect((await world.run(['inspect', 'mem://b/app:v1', '--raw', '-o', 'json'])).status).toBe(64)
   })
 
   it('shows signatures and attachments, escaped', async () => {
@@ -129,7 +165,7 @@ describe('inspect', () => {
     expect(stdout).toContain(
       '\nSignatures:\n  k\\x1b  (key: cosign.key, signed: 2026-01-02T03:04:05Z)\n',
     )
-    expect(stdout).toContain('\nAttachments:\n  sha256:111111111111...  sbom  (2.0 KB)\n')
+    expect(stdout).toContain(`\nAttachments:\n  sha256:${'1'.repeat(64)}  sbom  (2.0 kB)\n`)
   })
 })
 
@@ -151,7 +187,7 @@ describe('history', () => {
       [
         'REPOSITORY            TAGS   LAST PUSHED           TOTAL SIZE',
         '-'.repeat(66),
-        `app                   5      ${time}   58.7 MB`,
+        `app                   5      ${time}   61.6 MB`,
         '',
       ].join('\n'),
     )
@@ -171,8 +207,8 @@ describe('history', () => {
       [
         'TAG                   PUSHED                SIZE        DIGEST',
         '-'.repeat(80),
-        'v1                    no time               12 B        sha256:111111111111... (forced)',
-        'v1 (overridden)       no time               12 B        sha256:111111111111...',
+        `v1                    no time               12 B        ${row.digest} (forced)`,
+        `v1 (overridden)       no time               12 B        ${row.digest}`,
         '',
       ].join('\n'),
     )
@@ -188,16 +224,17 @@ describe('history', () => {
     expect(missing.stderr).toContain('hint: s3lo history mem://b/app ')
   })
 
-  it('passes the limit on and refuses what is none', async () => {
-    let limit: number | undefined
-    const storeHistory = (_store: string, options: { limit?: number | undefined } = {}) => {
-      limit = options.limit
-      return Promise.resolve([])
+  it('shows ten rows and says that there are more, unless it is told how many', async () => {
+    const row = { tags: 1, last_pushed_at: '2026-04-12T14:30:00Z', total_size_bytes: 1 }
+    const rows = Array.from({ length: 12 }, (_, i) => ({ name: `app${i}`, ...row }))
+    const host = { storeHistory: () => Promise.resolve(rows) }
+    const count = async (...argv: readonly string[]) => {
+      const { stdout, stderr } = await world.run(['history', 'mem://b/', ...argv], { host })
+      return [stdout.split('\n').filter((line) => line.startsWith('app')).length, stderr]
     }
-    const { stdout } = await world.run(['history', 'mem://b/', '--limit', '0'], {
-      host: { storeHistory },
-    })
-    expect([limit, stdout]).toEqual([0, 'No push history recorded.\n'])
+    expect(await count()).toEqual([10, 'note: 10 of 12 rows are shown: --limit 0 shows all\n'])
+    expect(await count('--limit', '5')).toEqual([5, ''])
+    expect(await count('--limit', '0')).toEqual([12, ''])
     expect((await world.run(['history', 'mem://b/', '--limit', 'many'])).status).toBe(64)
   })
 })
@@ -276,23 +313,56 @@ describe('push, pull and copy', () => {
     world.images['app:v1'] = imageFixture({ layers: ['one', 'two'] })
   })
 
-  it('say on standard error what they do, and nothing on standard output', async () => {
-    expect(await world.run(['push', 'fix:app:v1', 'mem://b/app:v1'])).toEqual({
-      status: 0,
-      stdout: '',
-      stderr: 'Pushing fix:app:v1 to mem://b/app:v1\nDone.\n',
-    })
-    expect(await world.run(['pull', 'mem://b/app:v1'])).toEqual({
-      status: 0,
-      stdout: '',
-      stderr: 'Pulling mem://b/app:v1\nDone. Image imported into Docker.\n',
-    })
-    expect(await world.run(['copy', 'mem://b/app:v1', 'mem://c/app:v1'])).toEqual({
-      status: 0,
-      stdout: '',
-      stderr:
-        'Copying mem://b/app:v1 to mem://c/app:v1\nDone. 3 blob(s) copied, 0 skipped (already exist).\n',
-    })
+  it('print the digest alone on standard output, and what was done on standard error', async () => {
+    const { digest } = world.images['app:v1']!.root.descriptor
+    const stdout = `${digest}\n`
+    const size = String.raw`\d+ B in \d\.\ds`
+    const pushed = await world.run(['push', 'fix:app:v1', 'mem://b/app:v1'])
+    expect(pushed).toMatchObject({ status: 0, stdout })
+    expect(pushed.stderr).toMatch(
+      new RegExp(
+        `^Pushing fix:app:v1 to mem://b/app:v1\nDone\\. ${digest}: ${size}, 3 blob\\(s\\) sent \\(\\d+ B\\), 0 already there\\.\n$`,
+      ),
+    )
+    const again = await world.run(['push', 'fix:app:v1', 'mem://b/app:v1'])
+    expect(again.stdout).toBe(stdout)
+    expect(again.stderr).toMatch(/, 0 blob\(s\) sent \(0 B\), 3 already there \(\d+ B\)\.\n$/)
+    const pulled = await world.run(['pull', 'mem://b/app:v1'])
+    expect(pulled).toMatchObject({ status: 0, stdout })
+    expect(pulled.stderr).toMatch(/, 3 blob\(s\) sent .*\nImage imported into Docker\.\n$/)
+    const copied = await world.run(['copy', 'mem://b/app:v1', 'mem://c/app:v1'])
+    expect(copied).toMatchObject({ status: 0, stdout })
+    expect(copied.stderr).toMatch(
+      new RegExp(
+        `\nDone\\. ${digest}: ${size}, 3 blob\\(s\\) copied \\(\\d+ B\\), 0 skipped \\(already exist\\)\\.\n$`,
+      ),
+    )
+  })
+
+  it('say nothing on standard output when that carries an archive', async () => {
+    const result = { ref: 'r', image_tag: 't', digest: 'sha256:00', bytes: 1 }
+    const moved = { blobs_copied: 1, blobs_skipped: 0, bytes_copied: 1 }
+    const host = { pull: () => Promise.resolve({ ...result, ...moved }) }
+    for (const path of ['-', '-:app:v1', '/dev/stdout', '/dev/fd/1:app:v1']) {
+      const argv = ['pull', 'mem://b/app:v1', `docker-archive:${path}`]
+      const text = await world.run(argv, { host })
+      expect(text.stdout).toBe('')
+      expect(text.stderr).toContain('\nsha256:00\n')
+      const json = await world.run([...argv, '-o', 'json'], { host })
+      expect(json.stdout).toBe('')
+      expect(JSON.parse(json.stderr)).toMatchObject(result)
+    }
+    const file = await world.run(['pull', 'mem://b/app:v1', 'oci-archive:./-'], { host })
+    expect(file.stdout).toBe('sha256:00\n')
+  })
+
+  it('end in silence when the reader of an archive has left', async () => {
+    const cause = Object.assign(new Error('write EPIPE'), { code: 'EPIPE' })
+    const host = { copy: () => Promise.reject(new S3loError('IO', 'broken pipe', { cause })) }
+    const left = await world.run(['copy', 'mem://b/a:1', 'oci-archive:-', '--quiet'], { host })
+    expect(left).toEqual({ status: 141, stdout: '', stderr: '' })
+    const other = await world.run(['copy', 'mem://b/a:1', 'oci-archive:x', '--quiet'], { host })
+    expect(other.status).toBe(74)
   })
 
   it('print the result alone as a document', async () => {
@@ -307,9 +377,10 @@ describe('push, pull and copy', () => {
     expect(JSON.parse(stdout)).toMatchObject({ ref: 'mem://b/app:v1', blobs_uploaded: 3 })
   })
 
-  it('are silent with --quiet', async () => {
+  it('say nothing but the digest with --quiet', async () => {
+    const { digest } = world.images['app:v1']!.root.descriptor
     const result = await world.run(['push', 'fix:app:v1', 'mem://b/app:v1', '--quiet'])
-    expect(result).toEqual({ status: 0, stdout: '', stderr: '' })
+    expect(result).toEqual({ status: 0, stdout: `${digest}\n`, stderr: '' })
   })
 
   it('print notices as a line each, except with --quiet', async () => {
@@ -333,6 +404,7 @@ describe('push, pull and copy', () => {
     const copy = () =>
       Promise.resolve({
         digest: 'sha256:00',
+        bytes: 12,
         blobs_copied: 4,
         blobs_skipped: 1,
         bytes_copied: 9,
@@ -343,8 +415,8 @@ describe('push, pull and copy', () => {
         signatures_dropped: 1,
       })
     const { stderr } = await world.run(['copy', 'mem://b/a:1', 'mem://c/a:2'], { host: { copy } })
-    expect(stderr).toContain(
-      'Done. 2 platform(s) copied, 4 blob(s) copied, 1 skipped (already exist).\n',
+    expect(stderr).toMatch(
+      /Done\. sha256:00: 12 B in \d\.\ds, 2 platform\(s\) copied, 4 blob\(s\) copied \(9 B\), 1 skipped \(already exist\)\.\n/,
     )
     expect(stderr).toContain('s3lo sign mem://c/a:2 --key KEY')
   })
@@ -396,7 +468,7 @@ describe('copy of several tags', () => {
     ])
     expect({ status, stderr }).toEqual({ status: 0, stderr: '' })
     expect(stdout).toMatch(
-      /^v1\.0 {2}unchanged {2}sha256:\w{12}\.\.\.\nv1\.1 {2}copy {7}sha256:\w{12}\.\.\.\n$/,
+      /^v1\.0 {2}unchanged {2}sha256:\w{64}\nv1\.1 {2}copy {7}sha256:\w{64}\n$/,
     )
     expect(await world.bucket('c').head('manifests/app/v1.1/manifest.json')).toBeUndefined()
   })
@@ -405,8 +477,11 @@ describe('copy of several tags', () => {
     await world.bucket('b').put('manifests/app/v1.1/manifest.json', Buffer.from('{}'))
     const argv = ['copy', '--all-tags', 'mem://b/app', 'mem://c/app']
     const { stdout, stderr, status } = await world.run(argv)
-    expect({ status, stdout }).toEqual({ status: 65, stdout: '' })
-    expect(stderr).toContain('\nv1.0: copied, 2 blob(s) copied, 0 skipped (already exist)\n')
+    expect(status).toBe(65)
+    expect(stdout).toMatch(/^v1\.0 {2}copy {7}sha256:\w{64}\nv1\.1 {2}failed .*\nv2\.0 .*\n$/)
+    expect(stderr).toMatch(
+      /\nv1\.0: copied, 2 blob\(s\) copied \(\d+ B\), 0 skipped \(already exist\)\n/,
+    )
     expect(stderr).toContain('\nv1.1: failed: ')
     expect(stderr).toContain('error: 1 of 3 tags were not copied; the first, v1.1: ')
     const again = await world.run([...argv, '-o', 'json'])

@@ -156,7 +156,7 @@ describe('config set and remove', () => {
     await put('app', 'v1')
     await world.run(['config', 'set', 'memory://b/app', 'immutable=true'])
     expect((await world.run(['delete', 'memory://b/app:v1'])).status).toBe(73)
-    world.images['app'] = imageFixture({ layers: ['new'] })
+    world.images['app:latest'] = imageFixture({ layers: ['new'] })
     expect((await world.run(['push', 'fix:app', 'memory://b/app:v1'])).status).toBe(73)
   })
 })

@@ -6,7 +6,7 @@ import { ProgressState } from '../src/render/progress-state.ts'
 import { textWidth, truncate } from '../src/render/width.ts'
 import { CapturedStream } from './run-cli.ts'
 
-const MIB = 1024 ** 2
+const MB = 1_000_000
 
 function blob(letter: string, size: number): Descriptor {
   return { mediaType: 'layer', digest: `sha256:${letter.repeat(64)}`, size }
@@ -152,10 +152,10 @@ describe('the bar', () => {
   }
 
   function half(bar: ProgressBar): void {
-    bar.update({ type: 'plan', blobs: 2, bytes: 10 * MIB })
-    bar.update(start(blob('a', 8 * MIB), 'linux/amd64'))
+    bar.update({ type: 'plan', blobs: 2, bytes: 10 * MB })
+    bar.update(start(blob('a', 8 * MB), 'linux/amd64'))
     vi.advanceTimersByTime(1000)
-    bar.update(bytes(blob('a', 8 * MIB), 5 * MIB))
+    bar.update(bytes(blob('a', 8 * MB), 5 * MB))
     vi.advanceTimersByTime(100)
   }
 
@@ -183,9 +183,9 @@ describe('the bar', () => {
 
   it('has no percentage as long as the total is unknown', () => {
     const { terminal, bar } = begin(80)
-    bar.update(bytes({ mediaType: 'layer', digest: '', size: MIB }, 2048))
+    bar.update(bytes({ mediaType: 'layer', digest: '', size: MB }, 2000))
     vi.advanceTimersByTime(100)
-    expect(terminal.lines[0]).toMatch(/^Pushing 2\.0 KB .*0 blobs$/)
+    expect(terminal.lines[0]).toMatch(/^Pushing 2\.0 kB .*0 blobs$/)
     expect(terminal.text).not.toContain('%')
     bar.close()
   })
@@ -213,7 +213,7 @@ describe('the bar', () => {
 
   it('redraws at most twenty times a second', () => {
     const { terminal, bar } = begin(80)
-    const a = blob('a', 100 * MIB)
+    const a = blob('a', 100 * MB)
     bar.update({ type: 'plan', blobs: 1, bytes: a.size })
     const write = vi.spyOn(terminal, 'write')
     for (let i = 0; i < 1000; i++) {
@@ -249,12 +249,12 @@ describe('progress in a log', () => {
   it('is a line every ten seconds', () => {
     const stream = new CapturedStream()
     const lines = new ProgressLines(stream, 'Pushing')
-    const a = blob('a', 100 * MIB)
+    const a = blob('a', 100 * MB)
     lines.update({ type: 'plan', blobs: 1, bytes: a.size })
     lines.update(start(a))
     for (let second = 0; second < 25; second++) {
       vi.advanceTimersByTime(1000)
-      lines.update(bytes(a, MIB))
+      lines.update(bytes(a, MB))
     }
     lines.close()
     vi.advanceTimersByTime(60_000)

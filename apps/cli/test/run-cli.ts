@@ -177,6 +177,7 @@ function fakeHost(operations: Partial<Host>): Host {
     copyTags: unexpected,
     list: unexpected,
     inspect: unexpected,
+    manifest: unexpected,
     cat: unexpected,
     clean: unexpected,
     files: unexpected,

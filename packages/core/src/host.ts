@@ -6,6 +6,7 @@ import type { ScannerChoice, ValidationChoice } from './host/examinations.ts'
 import type { Maintenance } from './host/maintenance.ts'
 import { type HostOptions, Opener } from './host/opener.ts'
 import type { VerificationChoice } from './host/verification.ts'
+import type { ManifestDocument } from './oci/document.ts'
 import type { CatResult, TakeContent } from './operations/cat.ts'
 import type { CopyOptions, CopyResult } from './operations/copy.ts'
 import type { CopyTagsOptions, CopyTagsResult } from './operations/copy-tags.ts'
@@ -64,6 +65,8 @@ export interface Host extends Maintenance {
   /** The images of a store; a path after the bucket narrows them by name. */
   list(store: string, options?: CallOptions): Promise<readonly ListedImage[]>
   inspect(reference: string, options?: CallOptions): Promise<InspectResult>
+  /** The manifest or index of an image, byte for byte. */
+  manifest(reference: string, options?: CallOptions): Promise<ManifestDocument>
   delete(reference: string, options?: DeleteOptions): Promise<DeleteResult>
   /** Deletes every tag of an image; its nested images are not touched. */
   deleteAllTags(image: string, options?: DeleteAllOptions): Promise<readonly DeleteResult[]>
@@ -121,6 +124,7 @@ export function createHost(options: HostOptions = {}): Host {
     copyTags: async (...args) => (await transfers()).copyImageTags(opener, ...args),
     list: async (...args) => (await contents()).listImages(opener, ...args),
     inspect: async (...args) => (await contents()).inspectImage(opener, ...args),
+    manifest: async (...args) => (await contents()).readImageManifest(opener, ...args),
     delete: async (...args) => (await contents()).deleteImage(opener, ...args),
     deleteAllTags: async (...args) => (await contents()).deleteImageTags(opener, ...args),
     storeHistory: async (...args) => (await contents()).readStoreHistory(opener, ...args),

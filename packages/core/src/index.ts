@@ -31,6 +31,7 @@ export {
   type StoreScope,
 } from './layout/store-reference.ts'
 export { ANNOTATION } from './oci/annotations.ts'
+export type { ConfigSummary } from './oci/config-summary.ts'
 export { isFallbackTag } from './oci/fallback-tag.ts'
 export { type ImageConfig, MAX_CONFIG_BYTES, parseImageConfig } from './oci/config.ts'
 export { type Descriptor, totalSize, uniqueByDigest } from './oci/descriptor.ts'

@@ -359,6 +359,7 @@ describe('inspect', () => {
         expect.objectContaining({ digest: digestOf(encode('amd')), size: 3 }),
       ],
       total_size: 7,
+      config: { labels: { label: '' } },
       signatures: [
         { key_ref: 'k.pub', key_id: '0123456789abcdef', signed_at: '2026-01-01T00:00:00Z' },
       ],

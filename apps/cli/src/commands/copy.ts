@@ -3,6 +3,7 @@ import type { CopyTagsResult, OperationOptions } from '@s3lo/core'
 import { S3loError } from '@s3lo/core/plugin'
 import { Command, Option } from 'clipanion'
 import { type Output, parseEndpoint, S3loCommand } from '../command.ts'
+import { isArchiveOnStandardOutput } from '../standard-output.ts'
 
 export default class CopyCommand extends S3loCommand {
   static override readonly paths = [['copy']]
@@ -66,6 +67,10 @@ export default class CopyCommand extends S3loCommand {
     }
   }
 
+  protected override writesStandardOutput(): Promise<boolean> {
+    return isArchiveOnStandardOutput(this.destination)
+  }
+
   protected override async run(host: Host, given: OperationOptions): Promise<Output> {
     const { platforms, force, validate, dryRun, verifyKey, allowCosign, allowSchema1 } = this
     const referrers = parseReferrers(this.referrers)
@@ -89,13 +94,15 @@ export default class CopyCommand extends S3loCommand {
 
   async #copyOne(host: Host, options: CopyOptions): Promise<Output<CopyResult>> {
     if (!this.dryRun) this.status(`Copying ${this.source} to ${this.destination}`)
+    const begun = performance.now()
     const result = await host.copy(this.source, this.destination, options)
     const { verified_digest: verified } = result
     if (verified !== undefined) this.status(`Verified ${verified} with ${this.verifyKey}`)
     const { renderPlannedCopy, summariseCopy } = await import('../render/copy.ts')
-    return this.dryRun
-      ? { result, render: renderPlannedCopy }
-      : { result, render: () => '', status: summariseCopy(result, this.destination) }
+    if (this.dryRun) return { result, render: renderPlannedCopy }
+    const { renderDigest } = await import('../render/transfer.ts')
+    const status = summariseCopy(result, this.destination, performance.now() - begun)
+    return { result, render: renderDigest, status }
   }
 
   async #copyTags(
@@ -108,7 +115,7 @@ export default class CopyCommand extends S3loCommand {
         hint: 'leave --all-tags out to copy the tags that the pattern selects',
       })
     }
-    const { copyTagsError, renderPlannedTags, summariseTag, summariseTags } =
+    const { copyTagsError, renderTags, summariseTag, summariseTags } =
       await import('../render/copy.ts')
     const { dryRun } = this
     if (!dryRun) this.status(`Copying tags of ${this.source} to ${this.destination}`)
@@ -117,7 +124,7 @@ export default class CopyCommand extends S3loCommand {
     const error = copyTagsError(result)
     return {
       result,
-      render: dryRun ? renderPlannedTags : () => '',
+      render: renderTags,
       ...(dryRun ? {} : { status: summariseTags(result) }),
       ...(error ? { error } : {}),
     }

@@ -40,32 +40,48 @@ export default class HistoryCommand extends S3loCommand {
     const limit = parseLimit(this.limit)
     const { image } = parseConfigReference(this.reference)
     if (image === '') {
-      const result = await host.storeHistory(this.reference, { signal, onProgress, limit })
-      return table(result, renderStoreHistory, 'No push history recorded.')
+      const result = await host.storeHistory(this.reference, { signal, onProgress })
+      const rows = this.#cut(result, limit, onProgress)
+      return table(rows, renderStoreHistory, 'No push history recorded.')
     }
     const { all } = this
-    const result = await this.#imageHistory(host, image, { signal, onProgress, limit, all })
-    return table(result, renderImageHistory, `No push history recorded for ${escapeText(image)}.`)
+    const result = await this.#imageHistory(host, image, { signal, onProgress, all })
+    const rows = this.#cut(result, limit, onProgress)
+    return table(rows, renderImageHistory, `No push history recorded for ${escapeText(image)}.`)
+  }
+
+  /** The first rows; a note says what is left out, where nobody has asked for so many. */
+  #cut<T>(
+    rows: readonly T[],
+    limit: number,
+    onProgress: OperationOptions['onProgress'],
+  ): readonly T[] {
+    if (limit === 0 || rows.length <= limit) return rows
+    if (this.limit === undefined) {
+      const message = `${limit} of ${rows.length} rows are shown: --limit 0 shows all`
+      onProgress?.({ type: 'notice', code: 'rows-left-out', message })
+    }
+    return rows.slice(0, limit)
   }
 
   /** A colon begins a tag: an image's name has none. */
   async #imageHistory(
     host: Host,
     image: string,
-    { limit, ...options }: HistoryOptions & { readonly limit: number },
+    options: HistoryOptions,
   ): Promise<readonly TagHistory[]> {
     const colon = image.lastIndexOf(':')
-    if (colon < 0) return host.imageHistory(this.reference, { ...options, limit })
+    if (colon < 0) return host.imageHistory(this.reference, options)
     const tag = image.slice(colon + 1)
     const reference = this.reference.slice(0, this.reference.lastIndexOf(':'))
-    const rows = await host.imageHistory(reference, { ...options, limit: 0 })
+    const rows = await host.imageHistory(reference, options)
     const ofTag = rows.filter((row) => row.tag === tag)
     if (ofTag.length === 0) {
       throw new S3loError('NOT_FOUND', `${this.reference} does not exist`, {
         hint: `s3lo history ${reference} shows the tags of the image`,
       })
     }
-    return limit > 0 ? ofTag.slice(0, limit) : ofTag
+    return ofTag
   }
 }
 

@@ -1,4 +1,5 @@
 import type { Host, OperationOptions } from '@s3lo/core'
+import { S3loError } from '@s3lo/core/plugin'
 import { Command, Option } from 'clipanion'
 import { type Output, S3loCommand } from '../command.ts'
 import { renderInspection } from '../render/inspection.ts'
@@ -8,14 +9,28 @@ export default class InspectCommand extends S3loCommand {
   static override readonly usage = Command.Usage({
     examples: [
       ['Show layers, sizes, platforms and signatures', 's3lo inspect s3://my-bucket/app:v1'],
-      ['Show an image by its content', 's3lo inspect s3://my-bucket/app@sha256:4bcf…'],
       ['Get the digest for a program', 's3lo inspect s3://my-bucket/app:v1 -o json'],
+      ['Get the manifest as it is stored', 's3lo inspect s3://my-bucket/app:v1 --raw'],
     ],
   })
 
   reference = Option.String({ name: 'ref' })
+  raw = Option.Boolean('--raw', false, {
+    description: 'print the manifest or index byte for byte',
+  })
 
   protected override async run(host: Host, options: OperationOptions): Promise<Output> {
+    if (this.raw) return this.#printRaw(host, options)
     return { result: await host.inspect(this.reference, options), render: renderInspection }
+  }
+
+  async #printRaw(host: Host, options: OperationOptions): Promise<Output> {
+    if (this.format() !== 'text') {
+      throw new S3loError('USAGE', '--raw and -o exclude each other', {
+        hint: 'a manifest is JSON as it is',
+      })
+    }
+    const { content } = await host.manifest(this.reference, options)
+    return { result: undefined, render: () => Buffer.from(content).toString('utf8') }
   }
 }

@@ -1,6 +1,7 @@
 import type { Host, OperationOptions } from '@s3lo/core'
 import { Command, Option } from 'clipanion'
 import { type Output, S3loCommand } from '../command.ts'
+import { isArchiveOnStandardOutput } from '../standard-output.ts'
 
 export default class PullCommand extends S3loCommand {
   static override readonly paths = [['pull']]
@@ -9,8 +10,8 @@ export default class PullCommand extends S3loCommand {
       ['Pull an image into the Docker engine', 's3lo pull s3://my-bucket/app:v1'],
       ['Pull only what a key signed', 's3lo pull s3://my-bucket/app:v1 --verify-key cosign.pub'],
       [
-        'Pull another platform into a layout folder',
-        's3lo pull az://my-container/app:v1 oci:./app --platform linux/arm64',
+        'Pull it into the engine of another machine',
+        's3lo pull s3://my-bucket/app:v1 docker-archive:-:app:v1 | ssh host docker load',
       ],
     ],
   })
@@ -32,15 +33,22 @@ export default class PullCommand extends S3loCommand {
 
   protected override readonly activity = 'Pulling'
 
+  protected override writesStandardOutput(): Promise<boolean> {
+    return isArchiveOnStandardOutput(this.target)
+  }
+
   protected override async run(host: Host, options: OperationOptions): Promise<Output> {
     this.status(`Pulling ${this.reference}`)
+    const begun = performance.now()
     const { platform, verifyKey, allowCosign, allowSchema1 } = this
     const given = { ...options, platform, verifyKey, allowCosign, allowSchema1 }
     const result = await host.pull(this.reference, this.target, given)
     const { verified_digest: verified } = result
     if (verified !== undefined) this.status(`Verified ${verified} with ${verifyKey}`)
-    const status = isEngine(this.target) ? 'Done. Image imported into Docker.' : 'Done.'
-    return { result, render: () => '', status }
+    const { renderDigest, summarisePull } = await import('../render/transfer.ts')
+    const summary = summarisePull(result, performance.now() - begun)
+    const status = isEngine(this.target) ? [summary, 'Image imported into Docker.'] : [summary]
+    return { result, render: () => renderDigest(result), status }
   }
 }
 

@@ -8,8 +8,8 @@ export default class PushCommand extends S3loCommand {
     examples: [
       ['Push an image of the Docker engine', 's3lo push app:v1 s3://my-bucket/app:v1'],
       [
-        'Push one platform of several',
-        's3lo push app:v1 gs://my-bucket/app:v1 --platform linux/arm64',
+        'Push what another program writes, and keep the digest',
+        'D=$(docker save app:v1 | s3lo push docker-archive:- s3://my-bucket/app:v1)',
       ],
       [
         'Push everything that an archive holds',
@@ -37,6 +37,7 @@ export default class PushCommand extends S3loCommand {
 
   protected override async run(host: Host, options: OperationOptions): Promise<Output> {
     this.status(`Pushing ${this.image} to ${this.destination}`)
+    const begun = performance.now()
     const { platform, allPlatforms, force, validate } = this
     const result = await host.push(this.image, this.destination, {
       ...options,
@@ -45,6 +46,8 @@ export default class PushCommand extends S3loCommand {
       force,
       validate,
     })
-    return { result, render: () => '', status: 'Done.' }
+    const { renderDigest, summarisePush } = await import('../render/transfer.ts')
+    const status = summarisePush(result, performance.now() - begun)
+    return { result, render: () => renderDigest(result), status }
   }
 }

@@ -1,18 +1,21 @@
 import type { CopiedTag, CopyResult, CopyTagsResult } from '@s3lo/core'
 import { S3loError } from '@s3lo/core/plugin'
-import { escapeText, formatSize, shortDigest } from './text.ts'
+import { escapeText, formatSize } from './text.ts'
+import { formatElapsed } from './transfer.ts'
 
 /** What a copy of one image did, as lines for people. */
 export function summariseCopy(
-  { platforms, ...moved }: CopyResult,
+  { digest, bytes, platforms, ...moved }: CopyResult,
   destination: string,
+  milliseconds: number,
 ): readonly string[] {
   const parts = [
+    `${formatSize(bytes)} in ${formatElapsed(milliseconds)}`,
     ...(platforms > 1 ? [`${platforms} platform(s) copied`] : []),
     ...blobs(moved),
     ...(moved.referrers_copied > 0 ? [`${moved.referrers_copied} attachment(s)`] : []),
   ]
-  const done = `Done. ${parts.join(', ')}.`
+  const done = `Done. ${digest}: ${parts.join(', ')}.`
   const dropped = moved.signatures_dropped
   if (dropped === 0) return [done]
   return [
@@ -58,12 +61,12 @@ export function summariseTags(result: CopyTagsResult): string {
   return `Done. ${parts.join(', ')}.`
 }
 
-/** What would become of each tag: a line each, `TAG ACTION DIGEST`. */
-export function renderPlannedTags({ tags }: CopyTagsResult): string {
+/** What became, or would become, of each tag: a line each, `TAG ACTION DIGEST`. */
+export function renderTags({ tags }: CopyTagsResult): string {
   const width = Math.max(...tags.map(({ tag }) => tag.length))
   return tags
     .map(({ tag, action, digest, error }) => {
-      const detail = error ? escapeText(error.message) : shortDigest(digest ?? '')
+      const detail = escapeText(error ? error.message : (digest ?? ''))
       return `${escapeText(tag).padEnd(width)}  ${action.padEnd('unchanged'.length)}  ${detail}\n`
     })
     .join('')
@@ -81,6 +84,9 @@ export function copyTagsError({
   return new S3loError(code, `${many}: ${message}`, { hint })
 }
 
-function blobs(moved: Pick<CopyResult, 'blobs_copied' | 'blobs_skipped'>): readonly string[] {
-  return [`${moved.blobs_copied} blob(s) copied`, `${moved.blobs_skipped} skipped (already exist)`]
+function blobs(
+  moved: Pick<CopyResult, 'blobs_copied' | 'blobs_skipped' | 'bytes_copied'>,
+): readonly string[] {
+  const copied = `${moved.blobs_copied} blob(s) copied (${formatSize(moved.bytes_copied)})`
+  return [copied, `${moved.blobs_skipped} skipped (already exist)`]
 }

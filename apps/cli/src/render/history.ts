@@ -1,5 +1,5 @@
 import type { ImageHistory, TagHistory } from '@s3lo/core'
-import { escapeText, formatSize, formatTime, shortDigest } from './text.ts'
+import { escapeText, formatSize, formatTime } from './text.ts'
 import { padEnd } from './width.ts'
 
 /** The images of a store as a table, in the order given. */
@@ -25,7 +25,7 @@ export function renderImageHistory(rows: readonly TagHistory[]): string {
       `${escapeText(tag)}${superseded ? ' (overridden)' : ''}`,
       formatTime(pushed_at),
       formatSize(size_bytes),
-      `${shortDigest(digest)}${forced ? ' (forced)' : ''}`,
+      `${escapeText(digest)}${forced ? ' (forced)' : ''}`,
     ]),
   )
 }

@@ -1,5 +1,5 @@
 import type { InspectedLayer, InspectedPlatform, InspectResult } from '@s3lo/core'
-import { escapeText, formatMegabytes, formatSize, shortDigest } from './text.ts'
+import { escapeText, formatSize } from './text.ts'
 
 /** How an attestation is named among platforms. */
 const ATTESTATION = '(attestation)'
@@ -10,6 +10,7 @@ export function renderInspection(image: InspectResult): string {
   const body = platforms ? renderIndex(platforms) : renderSingle(image)
   const lines = [
     `Reference: ${escapeText(image.reference)}`,
+    `Digest:    ${escapeText(image.digest)}`,
     ...body,
     ...renderSignatures(image),
     ...renderAttachments(image),
@@ -17,12 +18,14 @@ export function renderInspection(image: InspectResult): string {
   return `${lines.join('\n')}\n`
 }
 
-function renderSingle({ is_index, layers = [], total_size = 0 }: InspectResult): readonly string[] {
+function renderSingle(image: InspectResult): readonly string[] {
+  const { is_index, layers = [], total_size = 0 } = image
   if (is_index) return ['Type:      multi-arch image index (0 platform(s))']
   return [
     'Type:      single-arch image',
     `Layers:    ${layers.length}`,
-    `Total:     ${formatMegabytes(total_size)}`,
+    `Total:     ${formatSize(total_size)}`,
+    ...renderConfig(image, ''),
     '',
     ...renderLayers(layers, '  '),
   ]
@@ -46,14 +49,16 @@ function renderIndex(entries: readonly InspectedPlatform[]): readonly string[] {
 }
 
 function renderPlatform(
-  { platform, digest, layers = [], total_size }: InspectedPlatform,
+  image: InspectedPlatform,
   attestations: readonly InspectedPlatform[],
 ): readonly string[] {
+  const { platform, digest, layers = [], total_size } = image
   return [
     `  Platform: ${escapeText(platform)}`,
-    `  Digest:   ${shortDigest(digest)}`,
+    `  Digest:   ${escapeText(digest)}`,
     `  Layers:   ${layers.length}`,
-    `  Size:     ${formatMegabytes(total_size)}`,
+    `  Size:     ${formatSize(total_size)}`,
+    ...renderConfig(image, '  '),
     ...renderLayers(layers, '    '),
     ...attestations
       .filter(({ attestation_for: subject }) => subject === digest)
@@ -62,14 +67,38 @@ function renderPlatform(
   ]
 }
 
+/** When the image was made and how it is run, a line each for what the config says. */
+function renderConfig(
+  { created, config = {} }: InspectedPlatform | InspectResult,
+  indent: string,
+): readonly string[] {
+  const { labels = {}, env = [], ...rest } = config
+  const width = indent === '' ? 'Reference:'.length : 'Platform:'.length
+  const rows: readonly (readonly [title: string, value: string | undefined])[] = [
+    ['Created', created],
+    ['User', rest.user],
+    ['Workdir', rest.working_dir],
+    ['Entrypoint', rest.entrypoint && JSON.stringify(rest.entrypoint)],
+    ['Cmd', rest.cmd && JSON.stringify(rest.cmd)],
+    ['Ports', rest.ports?.join(', ')],
+    ['Volumes', rest.volumes?.join(', ')],
+    ['Signal', rest.stop_signal],
+    ...env.map((variable) => ['Env', variable] as const),
+    ...Object.entries(labels).map(([name, value]) => ['Label', `${name}=${value}`] as const),
+  ]
+  return rows.flatMap(([title, value]) =>
+    value === undefined ? [] : [`${indent}${`${title}:`.padEnd(width)} ${escapeText(value)}`],
+  )
+}
+
 function attestationLine({ digest, total_size }: InspectedPlatform): string {
-  return `Attestation: ${shortDigest(digest)} (${formatSize(total_size)})`
+  return `Attestation: ${escapeText(digest)} (${formatSize(total_size)})`
 }
 
 function renderLayers(layers: readonly InspectedLayer[], indent: string): readonly string[] {
   return layers.map(({ digest, size, stored_as }, i) => {
     const chunked = stored_as === undefined ? '' : ', stored as chunks'
-    return `${indent}[${i + 1}] ${shortDigest(digest)} (${formatMegabytes(size)}${chunked})`
+    return `${indent}[${i + 1}] ${escapeText(digest)} (${formatSize(size)}${chunked})`
   })
 }
 
@@ -85,7 +114,7 @@ function renderAttachments({ attachments = [] }: InspectResult): readonly string
   if (attachments.length === 0) return []
   const lines = attachments.map(
     ({ digest, artifact_type, size }) =>
-      `  ${shortDigest(digest)}  ${escapeText(artifact_type)}  (${formatSize(size)})`,
+      `  ${escapeText(digest)}  ${escapeText(artifact_type)}  (${formatSize(size)})`,
   )
   return ['', 'Attachments:', ...lines]
 }

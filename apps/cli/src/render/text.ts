@@ -2,19 +2,15 @@ import { escapeText } from '@s3lo/core/plugin'
 
 export { escapeLines, escapeText } from '@s3lo/core/plugin'
 
-const KIB = 1024
+const UNITS = ['kB', 'MB', 'GB', 'TB', 'PB'] as const
 
-/** `512 B`, `1.5 KB`, `58.7 MB`, `1.2 GB`: in powers of 1024. */
+/** `512 B`, `1.5 kB`, `58.7 MB`, `1.2 GB`: in powers of 1000, as docker has them. */
 export function formatSize(bytes: number): string {
-  if (bytes < KIB) return `${Math.round(bytes)} B`
-  if (bytes < KIB ** 2) return `${(bytes / KIB).toFixed(1)} KB`
-  if (bytes < KIB ** 3) return `${(bytes / KIB ** 2).toFixed(1)} MB`
-  return `${(bytes / KIB ** 3).toFixed(1)} GB`
-}
-
-/** `58.70 MB`: the one size of `inspect`, as the Go program shows it. */
-export function formatMegabytes(bytes: number): string {
-  return `${(bytes / KIB ** 2).toFixed(2)} MB`
+  if (bytes < 999.5) return `${Math.round(bytes)} B`
+  let [value, unit] = [bytes / 1000, 0]
+  // What would be rounded to 1000.0 is one of the next unit.
+  for (; value >= 999.95 && unit < UNITS.length - 1; unit++) value /= 1000
+  return `${value.toFixed(1)} ${UNITS[unit] ?? ''}`
 }
 
 /** `YYYY-MM-DD HH:MM:SS` in local time; a text that is no time is shown as it is. */
@@ -41,11 +37,6 @@ export function formatSeconds(seconds: number): string {
 
 function twoDigits(part: number): string {
   return String(part).padStart(2, '0')
-}
-
-/** The first 19 characters of a digest and an ellipsis. */
-export function shortDigest(digest: string): string {
-  return `${escapeText(digest.slice(0, 19))}...`
 }
 
 /** A word as a POSIX shell reads it back. */

@@ -3,15 +3,15 @@ import type { Descriptor } from '../oci/descriptor.ts'
 /**
  * What an operation reports while it runs. Facts only: how they look is the caller's choice.
  *
- * Of each image comes one `plan`, before its first blob; only where the source is a pipe or a
- * compressed archive does none come. Each blob is then ended by one `blob` event, of the phase
+ * Of each image comes one `plan`, before its first blob; only where the source cannot tell (a pipe, a
+ * compressed archive, an old engine) does none come. Each blob is then ended by one `blob` event, of the phase
  * `done`, `skip` or `mount`. The `bytes` of a blob come between its `start` and its end, and add up
  * to at most its size: what is sent again after a failure is reported once.
  */
 export type ProgressEvent =
   /**
-   * All there is to do, content that will be skipped included. Bytes; of an image that an engine
-   * saves they are the engine's own figure, which can be a few percent off.
+   * All there is to do, content that will be skipped included. Bytes. Of an image that an engine
+   * saves both are as the engine tells them beforehand, which can be a few percent off.
    */
   | { readonly type: 'plan'; readonly blobs: number; readonly bytes: number }
   /**

@@ -58,6 +58,11 @@ export async function planGraph(
   }
 }
 
+/** Configs and layers of an image, each digest once: what it takes in a store (bytes). */
+export function contentSize({ blobs }: Pick<GraphPlan, 'blobs'>): number {
+  return totalSize(blobs.map(({ descriptor }) => descriptor))
+}
+
 class Walk {
   readonly levels: ManifestDocument[][] = []
   readonly blobs = new Map<string, PlannedBlob>()

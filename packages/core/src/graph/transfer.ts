@@ -10,7 +10,7 @@ import type { Platform } from '../oci/platform.ts'
 import type { Reference } from '../oci/reference.ts'
 import { reportPresent } from '../progress/blob-report.ts'
 import { copyGraph, type CopyGraphStats, digestsOf } from './copy-graph.ts'
-import { type GraphPlan, planGraph } from './plan.ts'
+import { contentSize, type GraphPlan, planGraph } from './plan.ts'
 import { presentRoot, readable } from './present.ts'
 import { readManifest } from './read-manifest.ts'
 import { isUnreadable } from './refusal.ts'
@@ -359,7 +359,7 @@ function readerOf(target: ImageTarget): ImageSource {
 }
 
 function tagging(plan: GraphPlan, { tagOptions, signal, onProgress }: TransferRequest): TagOptions {
-  return { imageSize: plan.logicalSize, ...tagOptions?.(plan), signal, onProgress }
+  return { imageSize: contentSize(plan), ...tagOptions?.(plan), signal, onProgress }
 }
 
 function singlePlatform(selection: Selection): Platform | undefined {

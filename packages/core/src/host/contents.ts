@@ -8,6 +8,7 @@ import type { DeleteAllOptions, DeleteOptions, DeleteResult } from '../operation
 import type { HistoryOptions, ImageHistory, TagHistory } from '../operations/history.ts'
 import type { InspectResult } from '../operations/inspect.ts'
 import type { ListedImage } from '../operations/list.ts'
+import type { ManifestDocument } from '../oci/document.ts'
 import type { Opener } from './opener.ts'
 
 /** See `Host.list`. */
@@ -30,6 +31,16 @@ export async function inspectImage(
   const parsed = parseExplicitReference(reference)
   const { inspect } = await import('../operations/inspect.ts')
   return opener.withStore(parsed, options, (store) => inspect(store, parsed, options))
+}
+
+/** See `Host.manifest`. */
+export async function readImageManifest(
+  opener: Opener,
+  reference: string,
+  options: CallOptions = {},
+): Promise<ManifestDocument> {
+  const parsed = parseExplicitReference(reference)
+  return opener.withStore(parsed, options, (store) => store.read(parsed, options))
 }
 
 /** See `Host.delete`. */

@@ -2,7 +2,7 @@ import type { ImageSource } from '../contract/image-source.ts'
 import type { ImageTarget } from '../contract/image-target.ts'
 import { isImmutable } from '../config/effective-config.ts'
 import { copyReferrers } from '../graph/copy-referrers.ts'
-import { type GraphPlan, planGraph } from '../graph/plan.ts'
+import { contentSize, type GraphPlan, planGraph } from '../graph/plan.ts'
 import { readable } from '../graph/present.ts'
 import { readManifest } from '../graph/read-manifest.ts'
 import { ReferrerFinder } from '../graph/referrers.ts'
@@ -17,6 +17,7 @@ import {
 import type { Descriptor } from '../oci/descriptor.ts'
 import { parsePlatform } from '../oci/platform.ts'
 import type { Reference } from '../oci/reference.ts'
+import { reportPresent } from '../progress/blob-report.ts'
 import { ImageStore } from '../store/image-store.ts'
 import { copySignatures, signatureKeys } from '../store/signature-records.ts'
 import type { ForceOptions, OperationOptions, PublishOptions, VerifyOptions } from './options.ts'
@@ -39,6 +40,8 @@ export interface CopyOptions extends OperationOptions, ForceOptions, PublishOpti
 export interface CopyResult {
   /** Of the manifest or index that was published. */
   readonly digest: string
+  /** Configs and layers of the image, each digest once. */
+  readonly bytes: number
   readonly blobs_copied: number
   readonly blobs_skipped: number
   readonly bytes_copied: number
@@ -95,6 +98,7 @@ export async function copy(
   const { plan } = transfer
   return {
     digest: plan.root.descriptor.digest,
+    bytes: contentSize(plan),
     blobs_copied: transfer.blobsCopied,
     blobs_skipped: transfer.blobsSkipped,
     bytes_copied: transfer.bytesCopied,
@@ -123,8 +127,10 @@ export async function syncReferrers(
   const read = reader && (await readManifest(reader, root, options))
   await verifyPresent(from, root, options)
   const plan = read && (await planGraph(reader, read.document, options))
+  if (plan) reportPresent(plan.blobs, options)
   return {
     digest: root.digest,
+    bytes: plan ? contentSize(plan) : 0,
     blobs_copied: 0,
     blobs_skipped: plan?.blobs.length ?? 0,
     bytes_copied: 0,

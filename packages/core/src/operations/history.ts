@@ -11,7 +11,7 @@ import { planGraph } from '../graph/plan.ts'
 import { formatStore } from '../layout/format-store.ts'
 
 export interface HistoryOptions extends CallOptions, ProgressOptions {
-  /** At most so many rows; 0 means all (default 10). */
+  /** At most so many rows; 0 means all (default). */
   readonly limit?: number | undefined
   /** Writes that were overwritten since as well. */
   readonly all?: boolean | undefined
@@ -39,7 +39,7 @@ export interface TagHistory {
 export async function storeHistory(
   store: ImageStore,
   filter = '',
-  { limit = 10, signal, onProgress }: HistoryOptions = {},
+  { limit = 0, signal, onProgress }: HistoryOptions = {},
 ): Promise<readonly ImageHistory[]> {
   const images = new Map<string, ImageHistory>()
   for await (const entry of readTagEntries(store.backend, filter, { signal })) {
@@ -64,7 +64,7 @@ export async function storeHistory(
 export async function imageHistory(
   store: ImageStore,
   image: string,
-  { limit = 10, all = false, signal, onProgress }: HistoryOptions = {},
+  { limit = 0, all = false, signal, onProgress }: HistoryOptions = {},
 ): Promise<readonly TagHistory[]> {
   const rows: TagHistory[] = []
   let found = false
@@ -100,7 +100,7 @@ async function tagHistory(
   if (!document) return [] // Deleted while it was being listed.
   const { digest } = document.descriptor
   if (recorded[0]?.digest === digest) {
-    return recorded.map((entry, i) => toRow(tag, entry, i > 0))
+    return withoutRepeats(recorded).map((entry, i) => toRow(tag, entry, i > 0))
   }
   const { blobs } = await planGraph(store, document, options)
   const current: HistoryEntry = {
@@ -108,7 +108,12 @@ async function tagHistory(
     digest,
     size_bytes: totalSize(blobs.map(({ descriptor }) => descriptor)),
   }
-  return [toRow(tag, current, false), ...recorded.map((entry) => toRow(tag, entry, true))]
+  return withoutRepeats([current, ...recorded]).map((entry, i) => toRow(tag, entry, i > 0))
+}
+
+/** Of writes of one digest in a row, the newest: the others changed nothing. */
+function withoutRepeats(entries: readonly HistoryEntry[]): readonly HistoryEntry[] {
+  return entries.filter(({ digest }, i) => digest !== entries[i - 1]?.digest)
 }
 
 /** What a tag's file records. One that cannot be read says so and counts as empty: the others are still shown. */

@@ -2,12 +2,15 @@ import type { CallOptions } from '../contract/call-options.ts'
 import { attestationSubject } from '../graph/select.ts'
 import { readManifest } from '../graph/read-manifest.ts'
 import { forEachConcurrent } from '../concurrency/for-each-concurrent.ts'
+import { isS3loError } from '../errors.ts'
 import { formatReference, type StoreReference } from '../layout/store-reference.ts'
+import { type DescribedConfig, describeConfig } from '../oci/config-summary.ts'
 import { type Descriptor, totalSize } from '../oci/descriptor.ts'
-import { type Manifest, parseManifest } from '../oci/document.ts'
+import { type ImageManifest, type Manifest, parseManifest } from '../oci/document.ts'
 import { isManifestMediaType, MEDIA_TYPE } from '../oci/media-type.ts'
 import { formatPlatform } from '../oci/platform.ts'
 import type { ImageStore } from '../store/image-store.ts'
+import { readAll } from '../stream/read-all.ts'
 import { readSignatures, type SignatureInfo } from '../store/signature-records.ts'
 
 export interface InspectedLayer {
@@ -19,7 +22,7 @@ export interface InspectedLayer {
 }
 
 /** One entry of an index, in the index's order. */
-export interface InspectedPlatform {
+export interface InspectedPlatform extends DescribedConfig {
   /** `os/arch[/variant]`, or `(attestation)`. */
   readonly platform: string
   readonly digest: string
@@ -38,7 +41,7 @@ export interface InspectedAttachment {
 }
 
 /** What is known of an image; field names are those of `--output json`, and empty ones are absent. */
-export interface InspectResult {
+export interface InspectResult extends DescribedConfig {
   readonly reference: string
   readonly digest: string
   readonly media_type: string
@@ -52,7 +55,13 @@ export interface InspectResult {
 
 const READS_AT_ONCE = 10
 
-/** Describes an image from its manifests alone; no layer is read. */
+/** The largest config that is described (bytes). */
+const MAX_DESCRIBED = 4 * 1024 * 1024
+
+/**
+ * Describes an image from its manifests and configs; no layer is read. A config that cannot be read
+ * is left out: `doctor` says what is wrong with it.
+ */
 export async function inspect(
   store: ImageStore,
   reference: StoreReference,
@@ -67,7 +76,7 @@ export async function inspect(
     is_index: manifest.kind === 'index',
     ...(manifest.kind === 'index'
       ? filled('platforms', await inspectChildren(store, manifest.manifests, options))
-      : await inspectLayers(store, manifest, options)),
+      : await inspectImage(store, manifest, options)),
     ...filled('signatures', await readSignatures(store.backend, reference, options)),
     ...filled('attachments', await readAttachments(store, root.descriptor, options)),
   }
@@ -102,15 +111,42 @@ async function inspectChild(
     return { ...common, total_size: entry.size, ...about }
   }
   const { manifest } = await readManifest(store, entry, options)
-  return { ...common, total_size: 0, ...(await inspectLayers(store, manifest, options)), ...about }
+  return { ...common, total_size: 0, ...(await inspectImage(store, manifest, options)), ...about }
+}
+
+type InspectedImage = Pick<InspectResult, 'layers' | 'total_size' | 'created' | 'config'>
+
+async function inspectImage(
+  store: ImageStore,
+  manifest: Manifest,
+  options: CallOptions,
+): Promise<InspectedImage> {
+  if (manifest.kind === 'index') return {}
+  const described = await readDescription(store, manifest.config, options)
+  return { ...described, ...(await inspectLayers(store, manifest, options)) }
+}
+
+async function readDescription(
+  store: ImageStore,
+  config: Descriptor,
+  options: CallOptions,
+): Promise<DescribedConfig> {
+  const { digest, size, mediaType } = config
+  const isImage = mediaType === MEDIA_TYPE.ociConfig || mediaType === MEDIA_TYPE.dockerConfig
+  if (!isImage || size > MAX_DESCRIBED) return {}
+  try {
+    return describeConfig(await readAll(await store.fetch(config, options), size, digest), digest)
+  } catch (error) {
+    if (isS3loError(error, 'NOT_FOUND') || isS3loError(error, 'INTEGRITY')) return {}
+    throw error
+  }
 }
 
 async function inspectLayers(
   store: ImageStore,
-  manifest: Manifest,
+  manifest: ImageManifest,
   options: CallOptions,
-): Promise<{ readonly layers?: readonly InspectedLayer[]; readonly total_size?: number }> {
-  if (manifest.kind === 'index') return {}
+): Promise<InspectedImage> {
   const layers: InspectedLayer[] = []
   for (const { digest, size, mediaType } of manifest.layers) {
     const layer = { digest, size, media_type: mediaType }

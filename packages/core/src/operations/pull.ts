@@ -23,6 +23,10 @@ export interface PullResult {
   readonly bytes: number
   /** Of the manifest that was verified, whatever the tag stands for since; there with `verifySource`. */
   readonly verified_digest?: string
+  readonly blobs_copied: number
+  /** Blobs that were there already. */
+  readonly blobs_skipped: number
+  readonly bytes_copied: number
 }
 
 /** Brings one platform of an image from a store to an engine, archive or layout. */
@@ -34,7 +38,7 @@ export async function pull(
 ): Promise<PullResult> {
   const platform = options.platform === undefined ? undefined : parsePlatform(options.platform)
   const source = { source: store, reference: from }
-  const { plan, sourceRoot } = await transferImage(source, to, {
+  const { plan, sourceRoot, ...moved } = await transferImage(source, to, {
     ...options,
     ...verification(source, options),
     selection: { kind: 'run', platform },
@@ -46,5 +50,8 @@ export async function pull(
     digest: descriptor.digest,
     bytes: totalSize(successors(parseManifest(content, descriptor.digest))),
     ...verifiedDigest(sourceRoot.descriptor, options),
+    blobs_copied: moved.blobsCopied,
+    blobs_skipped: moved.blobsSkipped,
+    bytes_copied: moved.bytesCopied,
   }
 }

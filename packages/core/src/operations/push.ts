@@ -1,7 +1,7 @@
+import { contentSize } from '../graph/plan.ts'
 import { type SourceEnd, transferImage } from '../graph/transfer.ts'
 import { formatReference, type StoreReference } from '../layout/store-reference.ts'
 import { parsePlatform } from '../oci/platform.ts'
-import { totalSize } from '../oci/descriptor.ts'
 import type { ImageStore } from '../store/image-store.ts'
 import type { ForceOptions, OperationOptions, PublishOptions } from './options.ts'
 import { assertTagged, tagPolicy } from './tag-policy.ts'
@@ -45,16 +45,13 @@ export async function push(
       selection: options.allPlatforms ? { kind: 'all' } : { kind: 'choose', platform },
       admit: policy.admit,
       beforeTag: async ({ root }) => options.beforePublish?.(root, to),
-      tagOptions: (planned) => ({
-        ...policy.options,
-        imageSize: totalSize(planned.blobs.map(({ descriptor }) => descriptor)),
-      }),
+      tagOptions: () => policy.options,
     },
   )
   return {
     ref: formatReference(to),
     digest: plan.root.descriptor.digest,
-    bytes: totalSize(plan.blobs.map(({ descriptor }) => descriptor)),
+    bytes: contentSize(plan),
     chunks: 0,
     chunks_uploaded: 0,
     bytes_uploaded: moved.bytesCopied,

@@ -77,6 +77,7 @@ export class EngineSource implements StreamingSource {
     const { id, diffIds } = image
     requirePlatform(image, engineName(reference), options.platform)
     const { signal } = options
+    reportSize(image, image.size, 1, options)
     const save = await this.#save(reference, undefined, sink, { signal, format: 'docker', diffIds })
     return finishDockerSave(save, sink, { configDigest: id, platform: options.platform })
   }
@@ -90,6 +91,7 @@ export class EngineSource implements StreamingSource {
     if (options.allPlatforms) requireVariants(image, engineName(reference))
     const variant = options.allPlatforms ? undefined : chooseVariant(image, options)
     const { signal } = options
+    reportContent(image, variant ? [variant] : image.variants, options)
     const save = await this.#save(reference, variant?.platform, sink, { signal, format: 'layout' })
     const root = variant?.descriptor ?? rootOf(save, image, reference)
     return finishLayoutSave(save, root, sink, options)
@@ -112,6 +114,30 @@ export class EngineSource implements StreamingSource {
       await bytes.return() // Frees the connection when not everything was read.
     }
   }
+}
+
+/** Reports what the engine says that it will save; an engine that does not say is followed all the same. */
+function reportSize(
+  { diffIds }: EngineImage,
+  bytes: number | undefined,
+  images: number,
+  { onProgress }: TransferOptions,
+): void {
+  if (bytes === undefined) return
+  onProgress?.({ type: 'plan', blobs: (diffIds.length + 1) * images, bytes })
+}
+
+function reportContent(
+  image: EngineImage,
+  variants: readonly ImageVariant[] = [],
+  options: TransferOptions,
+): void {
+  const present = variants.filter(({ available }) => available)
+  const images = present.filter(({ platform }) => platform !== undefined)
+  const sizes = present.map(({ contentSize }) => contentSize)
+  if (images.length === 0 || sizes.includes(undefined)) return
+  const bytes = sizes.reduce<number>((sum, size = 0) => sum + size, 0)
+  reportSize(image, bytes, images.length, options)
 }
 
 /** True when the manifest that a save gives has just these bytes. */

@@ -30,6 +30,8 @@ export interface ImageVariant {
   readonly descriptor: Descriptor
   /** True when the engine has its content. */
   readonly available: boolean
+  /** Of its manifest, config and layers, as they are stored (bytes). */
+  readonly contentSize?: number
   /** Absent for attestations. */
   readonly platform?: Platform
 }
@@ -41,6 +43,8 @@ export interface EngineImage {
   readonly platform: Platform
   /** The digests of the uncompressed layers, bottom first. */
   readonly diffIds: readonly string[]
+  /** Of its uncompressed layers; in a containerd store, of what is stored and unpacked (bytes). */
+  readonly size?: number
   /** Only from containerd stores since API 1.48. */
   readonly variants?: readonly ImageVariant[]
 }
@@ -202,6 +206,7 @@ function parseImage(value: unknown, name: string): EngineImage {
     id: isDigest(id) ? id : `sha256:${id}`, // Podman leaves the algorithm out.
     platform: toPlatform(image['Os'], image['Architecture'], image['Variant']),
     diffIds: layers.map((layer, i) => asString(layer, `${path}.RootFS.Layers[${i}]`)),
+    ...sized('size', image['Size']),
     ...(manifests
       ? { variants: manifests.map((entry, i) => parseVariant(entry, `${path}.Manifests[${i}]`)) }
       : {}),
@@ -215,10 +220,17 @@ function parseVariant(value: unknown, path: string): ImageVariant {
   return {
     descriptor: asDescriptor(entry['Descriptor'], `${path}.Descriptor`),
     available: entry['Available'] === true,
+    ...sized('contentSize', optional(entry, 'Size', path, asObject)?.['Content']),
     ...(entry['Kind'] === 'image' && platform
       ? { platform: toPlatform(platform['os'], platform['architecture'], platform['variant']) }
       : {}),
   }
+}
+
+/** A size for what shows progress: one that makes no sense is as good as none. */
+function sized<K extends string>(key: K, size: unknown): { readonly [P in K]?: number } {
+  const known = typeof size === 'number' && Number.isSafeInteger(size) && size >= 0
+  return known ? ({ [key]: size } as { readonly [P in K]?: number }) : {}
 }
 
 function toPlatform(os: unknown, architecture: unknown, variant: unknown): Platform {
