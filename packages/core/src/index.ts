@@ -118,6 +118,7 @@ export type {
   GuaranteeReport,
   GuaranteeState,
 } from './operations/doctor-endpoint.ts'
+export type { FileIssue } from './operations/doctor-files.ts'
 export type { BlobProblem, ManifestIssue } from './operations/doctor-images.ts'
 export { formatStore } from './layout/format-store.ts'
 export { files, type ListedFile } from './operations/files.ts'

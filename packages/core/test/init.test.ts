@@ -3,7 +3,7 @@ import { parseBucketConfig } from '../src/config/bucket-config.ts'
 import { type ErrorCode, S3loError } from '../src/errors.ts'
 import { BUCKET_CONFIG_KEY } from '../src/layout/keys.ts'
 import { CONFIG_TEMPLATE, init } from '../src/operations/init.ts'
-import { readObject } from '../src/store/manifests.ts'
+import { readObject } from '../src/store/read-object.ts'
 import { FaultyBackend, MemoryBackend } from '../src/testing/index.ts'
 
 const code = (expected: ErrorCode) => expect.objectContaining({ code: expected })

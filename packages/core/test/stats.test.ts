@@ -168,7 +168,8 @@ describe('stats', () => {
     // 53 tags; two platforms and two attestations.
     expect(count('get')).toBe(53 + 4)
     expect(count('list')).toBe(3)
-    expect(counting.calls).toHaveLength(53 + 4 + 3)
+    // And one look for folders of layout v1.0.0.
+    expect(counting.calls).toHaveLength(53 + 4 + 3 + 1)
   })
 })
 

@@ -14,6 +14,7 @@ import {
   MemoryBackend,
   putImage,
   referrerFixture,
+  throwAt,
 } from '../src/testing/index.ts'
 
 const image = imageFixture({ layers: ['one', 'two'] })
@@ -204,15 +205,39 @@ describe('writing a store', () => {
   })
 
   it('publishes although the history cannot be recorded, and says so', async () => {
-    const backend = new MemoryBackend()
-    await backend.put('manifests/app/v1/history.json', encode('{ torn'))
+    const key = 'manifests/app/v1/history.json'
+    const backend = new FaultyBackend(new MemoryBackend(), {
+      before: throwAt(1, new S3loError('FORBIDDEN', 'no'), (call) => call.key === key),
+    })
     const notices: string[] = []
     await new ImageStore(backend).tag(image.root, tag, {
       onProgress: (event) => event.type === 'notice' && notices.push(event.code),
     })
     expect(notices).toEqual(['history-not-recorded'])
+    expect(await backend.head(key)).toBeUndefined()
+  })
+
+  it.each([
+    ['is no JSON', '{ torn', []],
+    ['is no list', '{"pushed_at":1}', []],
+    [
+      'has an entry that is none',
+      '[{"pushed_at":"2026-01-01T00:00:00Z","digest":"sha256:x","size_bytes":3,"by":"me"},{"at":1}]',
+      [{ pushed_at: '2026-01-01T00:00:00Z', digest: 'sha256:x', size_bytes: 3, by: 'me' }],
+    ],
+  ])('mends a history that %s, and says so', async (_, damaged, kept) => {
+    const backend = new MemoryBackend()
+    await backend.put('manifests/app/v1/history.json', encode(damaged))
+    const notices: string[] = []
+    await new ImageStore(backend).tag(image.root, tag, {
+      onProgress: (event) => event.type === 'notice' && notices.push(event.code),
+    })
+    expect(notices).toEqual(['history-mended'])
     const { body } = await backend.get('manifests/app/v1/history.json')
-    expect(await text(body)).toBe('{ torn')
+    expect(JSON.parse(await text(body))).toEqual([
+      expect.objectContaining({ digest: image.root.descriptor.digest }),
+      ...kept,
+    ])
   })
 })
 

@@ -28,7 +28,12 @@ export function* cleanNotes(
 
 function* keptNotes(result: CleanResult): Generator<string, void> {
   const { skipped_recent: recent, skipped_pinned: pinned, images_immutable: immutable } = result
+  const { undated = [] } = result
   if (immutable > 0) yield `${count(immutable, 'immutable image')} passed over.`
+  for (const { image, message } of undated) {
+    yield `${escapeText(image)} kept: its date is not known: ${escapeText(message)}`
+    yield 'Its next push mends that.'
+  }
   if (recent > 0) {
     yield `${count(recent, 'unreferenced object')} kept: unreferenced for too short a time.`
     yield 'A push of another program may be using them; they go in a later run (see --grace).'

@@ -8,7 +8,7 @@ export function renderStats(store: string, stats: StatsResult): string {
     [`Bucket: ${escapeText(store)}`],
     [
       `Images:       ${stats.images}`,
-      `Tags:         ${stats.tags}`,
+      `Tags:         ${stats.tags}${renderLegacy(stats)}`,
       `Storage:      ${renderStorage(stats)}`,
       ...renderSavings(stats),
     ],
@@ -19,6 +19,10 @@ export function renderStats(store: string, stats: StatsResult): string {
     .filter((lines) => lines.length > 0)
     .map((lines) => lines.join('\n'))
     .join('\n\n')}\n`
+}
+
+function renderLegacy({ legacy_tags: legacy = 0 }: StatsResult): string {
+  return legacy > 0 ? ` (${legacy} in the old layout 1.0.0, which shares nothing)` : ''
 }
 
 function renderStorage({ blob_bytes, unique_blobs, chunks, chunk_bytes }: StatsResult): string {

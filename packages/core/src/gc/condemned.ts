@@ -1,7 +1,7 @@
 import type { CallOptions } from '../contract/call-options.ts'
 import type { StorageBackend } from '../contract/storage-backend.ts'
 import { isS3loError } from '../errors.ts'
-import { readObject } from '../store/manifests.ts'
+import { readObject } from '../store/read-object.ts'
 import { CONDEMNED_PREFIX, condemnedKey, parseCondemnedKey } from './control-key.ts'
 import { DigestSet } from './digest-set.ts'
 

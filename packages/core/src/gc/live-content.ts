@@ -1,14 +1,15 @@
 import { forEachConcurrent } from '../concurrency/for-each-concurrent.ts'
 import type { CallOptions } from '../contract/call-options.ts'
 import type { ObjectInfo, StorageBackend } from '../contract/storage-backend.ts'
-import { type ErrorCode, isS3loError, S3loError } from '../errors.ts'
+import { S3loError } from '../errors.ts'
 import { blobKey } from '../layout/keys.ts'
 import type { TagName } from '../layout/parse-key.ts'
 import type { Descriptor } from '../oci/descriptor.ts'
 import { digestOf, parseDigest } from '../oci/digest.ts'
 import { type Manifest, MAX_MANIFEST_BYTES, parseManifest, successors } from '../oci/document.ts'
 import { isManifestMediaType } from '../oci/media-type.ts'
-import { readObject, readVersion } from '../store/manifests.ts'
+import { isImageFault, orImageFault } from '../store/image-fault.ts'
+import { readObject, readVersion } from '../store/read-object.ts'
 import { readTagEntries } from '../store/tags.ts'
 import { type Collectable, listReferrers } from './collectable.ts'
 import { DigestSet } from './digest-set.ts'
@@ -39,14 +40,6 @@ export interface ScanOptions extends CallOptions {
 
 const READS_AT_ONCE = 20
 const MAX_DEPTH = 8
-
-/** What is wrong with one manifest while the store as a whole answers. */
-const MANIFEST_FAULTS: ReadonlySet<ErrorCode> = new Set([
-  'NOT_FOUND',
-  'INTEGRITY',
-  'UNSUPPORTED',
-  'FORBIDDEN',
-])
 
 /**
  * Every name that a published manifest needs. {@link scan} may be called again: what was read once
@@ -96,11 +89,15 @@ export class LiveContent {
     await forEachConcurrent(
       readTagEntries(this.#backend, '', options),
       READS_AT_ONCE,
-      async ({ image, tag, info }, signal) => {
+      async ({ image, tag, info, layout }, signal) => {
         const name = `${image}:${tag}`
         this.#tags++
         if (this.#options.without?.({ image, tag })) return
-        await this.#readOnce(name, info, (content) => this.#addRoot(content, name, signal), signal)
+        const add = (content: Uint8Array): Promise<void> =>
+          layout === '1.0.0'
+            ? this.#addLegacyRoot(content, name)
+            : this.#addRoot(content, name, signal)
+        await this.#readOnce(name, info, add, signal)
       },
       options.signal,
     )
@@ -145,7 +142,7 @@ export class LiveContent {
         this.#read.add(versionOf(read.info))
         return
       } catch (error) {
-        if (!isS3loError(error) || !MANIFEST_FAULTS.has(error.code)) throw error
+        if (!isImageFault(error)) throw error
         // A tag that was deleted or moved meanwhile may miss what another collector has deleted.
         const now: ObjectInfo | undefined = await this.#backend.head(info.key, { signal })
         if (now?.etag === info.etag) {
@@ -160,6 +157,17 @@ export class LiveContent {
   async #addRoot(content: Uint8Array, name: string, signal: AbortSignal): Promise<void> {
     await this.#addManifest(parseManifest(content, name), 1, signal)
     this.#manifests.add(nameOf(digestOf(content)))
+  }
+
+  /** What it needs is in its own folder, which no collector touches: only referrers live by it. */
+  async #addLegacyRoot(content: Uint8Array, name: string): Promise<void> {
+    this.#manifests.add(nameOf(digestOf(content)))
+    const manifest = await orImageFault(() => Promise.resolve(parseManifest(content, name)))
+    if (manifest instanceof S3loError) return
+    for (const { digest, mediaType } of successors(manifest)) {
+      this.#names.add(nameOf(digest))
+      if (isManifestMediaType(mediaType)) this.#manifests.add(nameOf(digest))
+    }
   }
 
   async #addManifest(manifest: Manifest, depth: number, signal: AbortSignal): Promise<void> {
@@ -197,7 +205,7 @@ export class LiveContent {
       verify(content, digest)
       return parseManifest(content, digest)
     } catch (error) {
-      if (!isManifest && isS3loError(error) && MANIFEST_FAULTS.has(error.code)) return undefined
+      if (!isManifest && isImageFault(error)) return undefined
       throw error
     }
   }

@@ -2,6 +2,7 @@ import type { CallOptions } from '../contract/call-options.ts'
 import type { ObjectInfo, StorageBackend } from '../contract/storage-backend.ts'
 import { S3loError } from '../errors.ts'
 import { formatStore } from '../layout/format-store.ts'
+import { readLegacyNames } from '../store/legacy-tags.ts'
 import { readTagNames } from '../store/tags.ts'
 import { listCollectable } from './collectable.ts'
 import { CENSUS_PREFIX, censusKey, parseCensusKey } from './control-key.ts'
@@ -36,6 +37,7 @@ export async function takeCensus(
 ): Promise<TakenCensus> {
   let tags = 0
   for await (const _ of readTagNames(backend, '', { signal })) tags++
+  for await (const _ of readLegacyNames(backend, '', { signal })) tags++
   const recorded = await Array.fromAsync(listCensuses(backend, { signal }))
   const taken = { tags, earlier: recorded.map(({ info }) => info.key) }
   if (expectFewer) return taken

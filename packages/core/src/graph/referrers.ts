@@ -134,7 +134,9 @@ export class ReferrerFinder {
   async #passOver(error: unknown, subject: Descriptor, call: CallOptions): Promise<void> {
     call.signal?.throwIfAborted()
     if (isS3loError(error, 'NOT_FOUND')) return
-    if (!isRefusal(error)) throw withWayOut(error)
+    // Of a store, one damaged record says nothing about the image, which is copied without it.
+    const isDamaged = this.#source instanceof ImageStore && isS3loError(error, 'INTEGRITY')
+    if (!isDamaged && !isRefusal(error)) throw withWayOut(error)
     this.#assertLenient(error)
     const { digest } = subject
     try {
@@ -146,7 +148,7 @@ export class ReferrerFinder {
     this.#hasToldRefusal = true
     this.#tell(
       'referrers-refused',
-      `${this.#source.name} refuses to show what refers to the image: signatures and SBOMs may have stayed behind (${error.message})`,
+      `${this.#source.name} does not show all that refers to the image: signatures and SBOMs may have stayed behind (${error.message})`,
     )
   }
 

@@ -10,7 +10,7 @@ const ROLES = ['config', 'layer', 'blob'] as const
 type BlobRole = (typeof ROLES)[number]
 
 /** What can be wrong with a blob. */
-type BlobFault = 'missing' | 'damaged' | 'unreadable'
+export type BlobFault = 'missing' | 'damaged' | 'unreadable'
 
 /** Content that a manifest names. */
 interface BlobUse {

@@ -89,6 +89,11 @@ export interface CleanResult {
   readonly uploads_aborted: number
   /** Dead pins and rounds, and what crashed writers left. */
   readonly leftovers_removed: number
+  /**
+   * Tags that stay because a file of theirs cannot be read, so that their date is not known; absent
+   * where there is none.
+   */
+  readonly undated?: readonly { readonly image: string; readonly message: string }[]
   /** Manifests that cannot be read: while there is one, no blob is deleted. */
   readonly unreadable: readonly { readonly image: string; readonly message: string }[]
   readonly failed: readonly { readonly key: string; readonly message: string }[]
@@ -121,6 +126,7 @@ export async function clean(
     notify(options, 'tag-rewritten', `${image}:${tag} was pushed meanwhile and stays`)
   }
   const census = { tags: before.tags - (gone?.deleted.length ?? 0) }
+  const undated = undatedTags(plan)
   const doomed = new Set(dropped.map(({ image, tag }) => `${image}:${tag}`))
   const collected =
     only === 'tags'
@@ -142,6 +148,7 @@ export async function clean(
     tags_evaluated: plan.evaluated,
     tags_deleted: gone ? gone.deleted.length : dropped.length,
     images_immutable: plan.skippedImmutable,
+    ...(undated.length > 0 ? { undated } : {}),
     ...figuresOf(collected, options),
     failed: failures.map(({ key, error }) => ({ key, message: error.message })),
     ...(explain ? { tags: explained(plan), objects } : {}),
@@ -198,7 +205,7 @@ function figuresOf(
   { prices = LIST_PRICES }: CleanOptions,
 ): Omit<
   CleanResult,
-  'ref' | 'dry_run' | 'tags_evaluated' | 'tags_deleted' | 'images_immutable' | 'failed'
+  'ref' | 'dry_run' | 'tags_evaluated' | 'tags_deleted' | 'images_immutable' | 'undated' | 'failed'
 > {
   const deleted = result?.deleted ?? 0
   const freed = result?.freedBytes ?? 0
@@ -219,6 +226,14 @@ function figuresOf(
       message: error.message,
     })),
   }
+}
+
+function undatedTags({ images }: RetentionPlan): NonNullable<CleanResult['undated']> {
+  return images.flatMap(({ verdicts }) =>
+    verdicts.flatMap(({ tag: { image, tag, undated } }) =>
+      undated ? [{ image: `${image}:${tag}`, message: undated.message }] : [],
+    ),
+  )
 }
 
 function explained({ images }: RetentionPlan): readonly CleanedTag[] {

@@ -1,13 +1,13 @@
 import type { CallOptions } from '../contract/call-options.ts'
-import type { DeleteFailure } from '../contract/storage-backend.ts'
+import type { DeleteFailure, StorageBackend } from '../contract/storage-backend.ts'
 import { isImmutable } from '../config/effective-config.ts'
 import { S3loError } from '../errors.ts'
 import { deleteInTime } from '../gc/delete-in-time.ts'
-import { manifestKey, sidecarKeys } from '../layout/keys.ts'
+import { manifestKey } from '../layout/keys.ts'
 import { formatReference, type StoreReference } from '../layout/store-reference.ts'
 import { formatImageName, type Reference } from '../oci/reference.ts'
 import type { ImageStore } from '../store/image-store.ts'
-import { signatureKeys } from '../store/signature-records.ts'
+import { companionKeys, readLegacyFiles } from '../store/tag-files.ts'
 import type { ForceOptions } from './options.ts'
 import { assertTagged } from './tag-policy.ts'
 import { formatStore } from '../layout/format-store.ts'
@@ -21,9 +21,9 @@ export interface DeleteResult {
 }
 
 /**
- * Removes a tag: its manifest first, so that it is gone at once, then the files that belong to it
- * by exact name. Blobs stay for the collector; a nested image (`team/app` beside `team:app`) is
- * never touched. Throws `NOT_FOUND`, and `CONFLICT` for an immutable image unless forced.
+ * Removes a tag, of either layout: its manifest first, so that it is gone at once, then the files
+ * that belong to it by exact name. Blobs stay for the collector, but for those in the own folder of
+ * a tag of layout v1.0.0. A nested image (`team/app` beside `team:app`) is never touched. Throws `NOT_FOUND`, and `CONFLICT` for an immutable image unless forced.
  */
 export async function deleteTag(
   store: ImageStore,
@@ -49,26 +49,30 @@ async function removeTag(
       hint: 'pass --force to delete the tag all the same',
     })
   }
-  const sidecars = await ownFiles(store, reference, signal)
-  const exists = await store.backend.head(manifestKey(reference), { signal })
-  if (!exists && sidecars.length === 0) return undefined
+  const { backend } = store
+  const companions = await presentCompanions(backend, reference, { signal })
+  const legacy = await readLegacyFiles(backend, reference, { signal })
+  const exists = await backend.head(manifestKey(reference), { signal })
+  if (!exists && !legacy && companions.length === 0) return undefined
+  // Both layouts: what one of them hid would be there again under the same name.
+  const manifests = [...(legacy ? [legacy.manifest.key] : []), manifestKey(reference)]
   // In time: should this be held up for long, it must not take a tag that was pushed since.
-  assertAllDeleted(await deleteInTime(store.backend, [manifestKey(reference)], { signal }))
-  assertAllDeleted(await store.backend.delete(sidecars, { signal }))
+  assertAllDeleted(await deleteInTime(backend, manifests, { signal }))
+  const others = legacy?.others.map(({ key }) => key) ?? []
+  assertAllDeleted(await backend.delete([...companions, ...others], { signal }))
   return { ref: formatReference(reference), deleted: true }
 }
 
 /** The tag's files beside its manifest that are really there. */
-async function ownFiles(
-  store: ImageStore,
+async function presentCompanions(
+  backend: StorageBackend,
   reference: Reference,
-  signal: AbortSignal | undefined,
+  options: CallOptions,
 ): Promise<readonly string[]> {
   const keys: string[] = []
-  for (const key of sidecarKeys(reference)) {
-    if (await store.backend.head(key, { signal })) keys.push(key)
+  for (const key of await companionKeys(backend, reference, options)) {
+    if (await backend.head(key, options)) keys.push(key)
   }
-  for await (const key of signatureKeys(store.backend, reference, { signal })) keys.push(key)
   return keys
 }
 

@@ -10,6 +10,8 @@ import { MEDIA_TYPE } from '../oci/media-type.ts'
 import { BlobReport } from '../progress/blob-report.ts'
 import type { ImageStore } from '../store/image-store.ts'
 import { BlobUses, Contents } from './blob-uses.ts'
+import { checkChunks } from './doctor-chunks.ts'
+import { checkLegacyTags } from './doctor-legacy.ts'
 import { formatTag } from '../layout/format-store.ts'
 import { type GraphTag, reachable, readStoreGraph, type StoreGraph } from './store-graph.ts'
 import { listStored } from './stored-content.ts'
@@ -43,8 +45,10 @@ export interface ImagesReport {
   readonly blobs: number
   /** Blobs and recipes that no readable manifest names. */
   readonly orphans: { readonly count: number; readonly bytes: number }
-  /** Layers in pieces, whose chunks are not looked at. */
-  readonly chunked: number
+  /** Whole tags (`image:tag`) with a layer in pieces, which this version cannot pull. */
+  readonly chunkedTags: readonly string[]
+  /** Tags (`image:tag`) of layout v1.0.0. */
+  readonly legacyTags: readonly string[]
   /** What was hashed again, when asked for. */
   readonly verified?: { readonly count: number; readonly bytes: number }
   /** Manifests of any image that cannot be read: what they name counts among the orphans. */
@@ -87,28 +91,53 @@ export async function checkImages(
   const graph = await readStoreGraph(store, '', (manifest) => new BlobUses(manifest, contents), {
     signal,
   })
-  const tags = graph.tags.filter(({ image }) => matchesFilter(image, filter))
+  const selected = graph.tags.filter(({ image }) => matchesFilter(image, filter))
+  const legacy = selected.filter(({ layout }) => layout === '1.0.0')
+  const tags = selected.filter(({ layout }) => layout !== '1.0.0')
   addChildren(contents, graph)
   const stored = await readStored(store, contents, { signal })
   const wanted = collectWanted(graph, tags)
   await findMissing(store, wanted, contents, signal)
+  const inPieces = [...wanted.keys()].filter((content) => isInPieces(contents, content))
+  await checkChunks(store.backend, inPieces, contents, { signal })
   const verified = deep
     ? await hashAgain(store, wanted, contents, { signal, onProgress })
     : undefined
   const issues: ManifestIssue[] = []
+  const chunkedTags: string[] = []
   for (const tag of tags) {
     const issue = judgeTag(store, graph, tag, contents)
     if (issue && (await isStillPublished(store, tag, { signal }))) issues.push(issue)
+    if (!issue && hasPieces(graph, tag, contents)) chunkedTags.push(nameOf(tag))
   }
+  issues.push(...(await checkLegacyTags(store, legacy, { deep, signal })))
   return {
-    tags: tags.length,
+    tags: selected.length,
     issues,
+    chunkedTags,
+    legacyTags: legacy.map(nameOf),
     blobs: stored.blobs,
     orphans: stored.orphans,
-    chunked: stored.chunked,
     unreadable: countUnreadable(graph),
     ...(verified ? { verified, layers: wholeLayers(graph, tags, contents) } : {}),
   }
+}
+
+function nameOf({ image, tag }: GraphTag<unknown>): string {
+  return `${image}:${tag}`
+}
+
+/** True for a layer that is there in pieces only. */
+function isInPieces(contents: Contents, content: number): boolean {
+  return contents.chunked.has(content) && contents.size(content) === undefined
+}
+
+function hasPieces(graph: Graph, tag: GraphTag<BlobUses>, contents: Contents): boolean {
+  for (const { node } of reachable(graph, tag)) {
+    if (isS3loError(node)) continue
+    for (const { content } of node.summary) if (isInPieces(contents, content)) return true
+  }
+  return false
 }
 
 /** An index names manifests as well, which are blobs and no orphans. */
@@ -130,8 +159,6 @@ function countUnreadable({ tags, manifests }: Graph): number {
 /** What a listing found beside what manifests name. */
 interface Stored {
   readonly blobs: number
-  /** Layers in pieces. */
-  readonly chunked: number
   readonly orphans: { readonly count: number; readonly bytes: number }
 }
 
@@ -142,7 +169,6 @@ async function readStored(
 ): Promise<Stored> {
   const orphans = { count: 0, bytes: 0 }
   let blobs = 0
-  let chunked = 0
   for (const kind of ['blobs', 'recipes'] as const) {
     for await (const { digest, info } of listStored(store.backend, kind, options)) {
       if (kind === 'blobs') blobs++
@@ -151,13 +177,10 @@ async function readStored(
         orphans.count++
         orphans.bytes += info.size
       } else if (kind === 'blobs') contents.setSize(content, info.size)
-      else {
-        contents.chunked.add(content)
-        chunked++
-      }
+      else contents.chunked.add(content)
     }
   }
-  return { blobs, chunked, orphans }
+  return { blobs, orphans }
 }
 
 /** The sizes of what the tags name, by the number of the content. */
@@ -278,7 +301,7 @@ function judgeTag(
   tag: GraphTag<BlobUses>,
   contents: Contents,
 ): ManifestIssue | undefined {
-  const image = `${tag.image}:${tag.tag}`
+  const image = nameOf(tag)
   const hint = `push or copy it again, or remove it: s3lo delete ${formatTag(store.backend, tag.image, tag.tag)}`
   if (isS3loError(tag.root)) return { image, message: tag.root.message, hint }
   const blobs: BlobProblem[] = []

@@ -21,9 +21,10 @@ import {
   type ImagesReport,
   type ManifestIssue,
 } from './doctor-images.ts'
+import { checkFiles, type FileIssue } from './doctor-files.ts'
 import { checkLayerIndexes } from './doctor-indexes.ts'
 import type { NamedLayerReader } from './image-files.ts'
-import { formatStore } from '../layout/format-store.ts'
+import { formatStore, formatTag } from '../layout/format-store.ts'
 import { diagnose, findInterruptedUploads, type InterruptedUploads } from './provider-findings.ts'
 
 export interface DoctorOptions extends CheckOptions, ProbeOptions {
@@ -44,6 +45,12 @@ export interface DoctorResult {
   readonly config_ok: boolean
   readonly config_present: boolean
   readonly manifest_issues?: readonly ManifestIssue[]
+  /** Histories, signature records and referrers that cannot be used. */
+  readonly file_issues?: readonly FileIssue[]
+  /** Whole tags (`image:tag`) that this version cannot pull, because a layer is stored in chunks. */
+  readonly chunked_tags?: readonly string[]
+  /** Tags (`image:tag`) of layout v1.0.0. */
+  readonly legacy_tags?: readonly string[]
   /** Blobs that no tag needs, of the whole bucket. */
   readonly orphaned_blobs: number
   readonly orphaned_bytes: number
@@ -65,7 +72,7 @@ export interface DoctorResult {
   readonly findings: readonly Finding[]
   /** An image is broken. */
   readonly broken: boolean
-  /** No image is broken, no index is wrong, there is a store, and its configuration is valid. */
+  /** No image is broken, no index is wrong, no file beside one is damaged, there is a store, and its configuration is valid. */
   readonly ok: boolean
 }
 
@@ -86,6 +93,8 @@ export async function doctor(
   const indexes =
     layers && (await checkLayerIndexes(backend, layers, reader, { signal, onProgress }))
   const wrong = indexes?.wrong ?? []
+  const files = await checkFiles(backend, filter, { signal })
+  const { chunkedTags, legacyTags } = images
   const uploads = await findInterruptedUploads(backend, { now, signal })
   const endpoint = probe ? await probeEndpoint(backend, { now, signal }) : UNTESTED_ENDPOINT
   const provider = await diagnose(backend, { signal })
@@ -99,6 +108,9 @@ export async function doctor(
     config_ok: config.ok,
     config_present: config.present,
     ...(broken ? { manifest_issues: images.issues } : {}),
+    ...(files.length > 0 ? { file_issues: files } : {}),
+    ...(chunkedTags.length > 0 ? { chunked_tags: chunkedTags } : {}),
+    ...(legacyTags.length > 0 ? { legacy_tags: legacyTags } : {}),
     orphaned_blobs: images.orphans.count,
     orphaned_bytes: images.orphans.bytes,
     ...(uploads.found ? { interrupted_uploads: uploads.found } : {}),
@@ -116,12 +128,13 @@ export async function doctor(
       ...judgeConfig(backend, config.config, endpoint.guarantees),
       ...judgeImages(backend, images),
       ...(indexes?.findings ?? []),
+      ...files.map(({ message, hint }): Finding => ({ severity: 'problem', message, hint })),
       ...uploads.findings,
       ...endpoint.findings,
       ...provider.map(toDocument),
     ],
     broken,
-    ok: layoutOk && config.ok && !broken && wrong.length === 0,
+    ok: layoutOk && config.ok && !broken && wrong.length === 0 && files.length === 0,
   }
 }
 
@@ -175,6 +188,9 @@ function judgeUnknown(keys: readonly string[]): readonly Finding[] {
 /** How many unknown keys are named. */
 const MAX_UNKNOWN = 5
 
+/** How many tags are named one by one. */
+const MAX_NAMED = 20
+
 const RACE = 's3lo looks before it writes, but two writers at the same moment both succeed'
 
 /** How far an immutable tag is safe from s3lo itself, by what became of create-only writes. */
@@ -218,13 +234,16 @@ function judgeLayout(backend: StorageBackend, layoutOk: boolean): readonly Findi
 }
 
 function judgeImages(backend: StorageBackend, report: ImagesReport): readonly Finding[] {
-  const { tags, issues, orphans, chunked, unreadable } = report
+  const { tags, issues, orphans, chunkedTags, legacyTags, unreadable } = report
   const findings: Finding[] = issues.map(({ image, message, hint }) => ({
     severity: 'problem',
     message: `${image}: ${message}`,
     hint,
   }))
-  if (issues.length === 0) findings.push({ severity: 'ok', message: `${tags} tags are whole` })
+  if (issues.length === 0) {
+    const whole = tags - chunkedTags.length
+    findings.push({ severity: 'ok', message: `${whole} tags are whole` })
+  }
   if (orphans.count > 0) {
     const doubt = unreadable > 0 ? ' (what unreadable manifests name among them)' : ''
     findings.push({
@@ -233,9 +252,22 @@ function judgeImages(backend: StorageBackend, report: ImagesReport): readonly Fi
       hint: `s3lo clean ${formatStore(backend)} --blobs shows them, with --confirm removes those that no push still needs`,
     })
   }
-  if (chunked > 0) {
-    const message = `${chunked} layers are stored in chunks, which this version does not check`
+  for (const image of chunkedTags.slice(0, MAX_NAMED)) {
+    const message = `${image} cannot be pulled by this version: it has layers that are stored in chunks`
+    const hint = 'push it again with s3lo, or pull it with the program that chunked it'
+    findings.push({ severity: 'notice', message, hint })
+  }
+  if (chunkedTags.length > MAX_NAMED) {
+    const message = `${chunkedTags.length - MAX_NAMED} more tags have layers that are stored in chunks`
     findings.push({ severity: 'notice', message })
+  }
+  const [old] = legacyTags
+  if (old !== undefined) {
+    const colon = old.lastIndexOf(':')
+    const ref = formatTag(backend, old.slice(0, colon), old.slice(colon + 1))
+    const message = `${legacyTags.length} tags are in the old layout 1.0.0, which shares nothing between tags: ${old}`
+    const hint = `a copy onto itself brings one to the present layout: s3lo copy ${ref} ${ref}`
+    findings.push({ severity: 'notice', message, hint })
   }
   return findings
 }

@@ -4,8 +4,9 @@ import { historyKey } from '../layout/keys.ts'
 import { isS3loError, S3loError } from '../errors.ts'
 import { totalSize } from '../oci/descriptor.ts'
 import { type HistoryEntry, readHistory } from '../store/history.ts'
+import { orImageFault } from '../store/image-fault.ts'
 import type { ImageStore } from '../store/image-store.ts'
-import { readTagManifest } from '../store/manifests.ts'
+import { readEntryManifest } from '../store/manifests.ts'
 import { readTagEntries, type TagEntry } from '../store/tags.ts'
 import { planGraph } from '../graph/plan.ts'
 import { formatStore } from '../layout/format-store.ts'
@@ -85,30 +86,45 @@ export async function imageHistory(
   )
 }
 
+const UNREADABLE = Symbol('unreadable')
+
 /**
  * A tag's writes, the current one first. Where the newest record is not of the current manifest
- * (a writer that keeps no history came after it), the manifest's object time stands for it.
+ * (a writer that keeps no history came after it), the manifest's object time stands for it. What
+ * cannot be read of a tag is told, and the others are still shown.
  */
 async function tagHistory(
   store: ImageStore,
-  { image, tag, info }: TagEntry,
+  entry: TagEntry,
   options: CallOptions & ProgressOptions,
 ): Promise<readonly TagHistory[]> {
+  const { image, tag, info } = entry
   const reference = { name: image, tag }
-  const recorded = await readRecorded(store, historyKey(reference), options)
-  const document = await readTagManifest(store.backend, reference, options)
+  const recorded = await tolerant(`the history of ${image}:${tag}`, [], options, () =>
+    readHistory(store.backend, historyKey(reference), options),
+  )
+  const document = await tolerant(`${image}:${tag}`, UNREADABLE, options, () =>
+    // Of a tag of layout v1.0.0, the store has to know the folder as well.
+    entry.layout === '1.0.0'
+      ? store.find(reference, options)
+      : readEntryManifest(store.backend, entry, options),
+  )
   if (!document) return [] // Deleted while it was being listed.
+  if (document === UNREADABLE) return recorded.map((row, i) => toRow(tag, row, i > 0))
   const { digest } = document.descriptor
   if (recorded[0]?.digest === digest) {
-    return withoutRepeats(recorded).map((entry, i) => toRow(tag, entry, i > 0))
+    return withoutRepeats(recorded).map((row, i) => toRow(tag, row, i > 0))
   }
-  const { blobs } = await planGraph(store, document, options)
+  const size = await tolerant(`the size of ${image}:${tag}`, 0, options, async () => {
+    const { blobs } = await planGraph(store, document, options)
+    return totalSize(blobs.map(({ descriptor }) => descriptor))
+  })
   const current: HistoryEntry = {
     pushed_at: `${info.lastModified.toISOString().slice(0, 19)}Z`,
     digest,
-    size_bytes: totalSize(blobs.map(({ descriptor }) => descriptor)),
+    size_bytes: size,
   }
-  return withoutRepeats([current, ...recorded]).map((entry, i) => toRow(tag, entry, i > 0))
+  return withoutRepeats([current, ...recorded]).map((row, i) => toRow(tag, row, i > 0))
 }
 
 /** Of writes of one digest in a row, the newest: the others changed nothing. */
@@ -116,19 +132,18 @@ function withoutRepeats(entries: readonly HistoryEntry[]): readonly HistoryEntry
   return entries.filter(({ digest }, i) => digest !== entries[i - 1]?.digest)
 }
 
-/** What a tag's file records. One that cannot be read says so and counts as empty: the others are still shown. */
-async function readRecorded(
-  store: ImageStore,
-  key: string,
-  { signal, onProgress }: CallOptions & ProgressOptions,
-): Promise<readonly HistoryEntry[]> {
-  try {
-    return await readHistory(store.backend, key, { signal })
-  } catch (error) {
-    if (!isS3loError(error, 'INTEGRITY')) throw error
-    onProgress?.({ type: 'notice', code: 'history-unreadable', message: error.message })
-    return []
-  }
+/** What is read, or `instead` with a notice where that is one image's own fault. */
+async function tolerant<T, U>(
+  what: string,
+  instead: U,
+  { onProgress }: ProgressOptions,
+  read: () => Promise<T>,
+): Promise<T | U> {
+  const result = await orImageFault(read)
+  if (!isS3loError(result)) return result
+  const message = `${what} cannot be read: ${result.message}`
+  onProgress?.({ type: 'notice', code: 'history-unreadable', message })
+  return instead
 }
 
 function toRow(tag: string, entry: HistoryEntry, superseded: boolean): TagHistory {

@@ -9,6 +9,7 @@ import { type Descriptor, totalSize } from '../oci/descriptor.ts'
 import { type ImageManifest, type Manifest, parseManifest } from '../oci/document.ts'
 import { isManifestMediaType, MEDIA_TYPE } from '../oci/media-type.ts'
 import { formatPlatform } from '../oci/platform.ts'
+import { orImageFault } from '../store/image-fault.ts'
 import type { ImageStore } from '../store/image-store.ts'
 import { readAll } from '../stream/read-all.ts'
 import { readSignatures, type SignatureInfo } from '../store/signature-records.ts'
@@ -164,9 +165,12 @@ async function readAttachments(
   options: CallOptions,
 ): Promise<readonly InspectedAttachment[]> {
   const attachments: InspectedAttachment[] = []
-  for await (const { digest, artifactType = '', size } of store.referrers(subject, options)) {
-    attachments.push({ digest, artifact_type: artifactType, size })
-  }
+  // One that is damaged is left out; `doctor` names it.
+  await orImageFault(async () => {
+    for await (const { digest, artifactType = '', size } of store.referrers(subject, options)) {
+      attachments.push({ digest, artifact_type: artifactType, size })
+    }
+  })
   return attachments
 }
 

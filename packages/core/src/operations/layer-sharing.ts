@@ -32,7 +32,8 @@ export interface LayerSharingResult {
 
 /**
  * Which tags below an image-name filter (empty, or ending in `/`) share which layers. A layer that
- * several platforms of one tag have counts once; layers of attestations do not count.
+ * several platforms of one tag have counts once; layers of attestations do not count, nor do tags of
+ * layout v1.0.0, which share nothing.
  */
 export async function layerSharing(
   store: ImageStore,
@@ -46,6 +47,8 @@ export async function layerSharing(
   const uses = new Map<string, Use>()
   let unreadable = 0
   for (const tag of graph.tags) {
+    // Layout v1.0.0 keeps a copy of each layer for every tag.
+    if (tag.layout === '1.0.0') continue
     const layers = layersOfTag(graph, tag)
     if (isS3loError(layers)) {
       unreadable++
@@ -59,7 +62,8 @@ export async function layerSharing(
       else uses.set(digest, { size, tags: [`${tag.image}:${tag.tag}`] })
     }
   }
-  return toResult(graph.tags, uses, unreadable)
+  const sharing = graph.tags.filter(({ layout }) => layout !== '1.0.0')
+  return toResult(sharing, uses, unreadable)
 }
 
 interface Use {

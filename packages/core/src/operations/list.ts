@@ -1,7 +1,7 @@
 import type { CallOptions } from '../contract/call-options.ts'
-import { matchesFilter } from '../layout/store-reference.ts'
 import type { StorageBackend } from '../contract/storage-backend.ts'
-import { readLegacyTags, readTagNames } from '../store/tags.ts'
+import { readLegacyNames } from '../store/legacy-tags.ts'
+import { readTagNames } from '../store/tags.ts'
 
 /** An image and its tags, both sorted by bytes; field names are those of `--output json`. */
 export interface ListedImage {
@@ -25,9 +25,7 @@ export async function list(
     else images.set(image, new Set([tag]))
   }
   for await (const { image, tag } of readTagNames(backend, filter, options)) add(image, tag)
-  for await (const { image, tag } of readLegacyTags(backend, filter, options)) {
-    if (matchesFilter(image, filter)) add(image, tag)
-  }
+  for await (const { image, tag } of readLegacyNames(backend, filter, options)) add(image, tag)
   return [...images]
     .map(([name, tags]) => ({ name, tags: [...tags].toSorted(byBytes) }))
     .toSorted((a, b) => byBytes(a.name, b.name))

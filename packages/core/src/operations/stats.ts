@@ -1,14 +1,17 @@
 import type { CallOptions } from '../contract/call-options.ts'
 import type { ProgressOptions } from '../contract/progress.ts'
-import type { StorageBackend } from '../contract/storage-backend.ts'
+import type { ObjectInfo, StorageBackend } from '../contract/storage-backend.ts'
 import { isS3loError, type S3loError } from '../errors.ts'
+import { parseLegacyKey, type TagName } from '../layout/parse-key.ts'
 import type { Manifest } from '../oci/document.ts'
 import { totalSize } from '../oci/descriptor.ts'
 import { isManifestMediaType } from '../oci/media-type.ts'
 import type { ImageStore } from '../store/image-store.ts'
+import { readLegacyEntries } from '../store/legacy-tags.ts'
+import { readLegacyFiles } from '../store/tag-files.ts'
 import { LIST_PRICES, type Prices } from './prices.ts'
 import { type GraphTag, reachable, readStoreGraph, type StoreGraph } from './store-graph.ts'
-import { listStored } from './stored-content.ts'
+import { listStored, type StoredContent } from './stored-content.ts'
 
 export interface StatsOptions extends CallOptions, ProgressOptions {
   /** Default: {@link LIST_PRICES}. */
@@ -42,6 +45,8 @@ export interface StatsResult {
   readonly storage_by_class: Readonly<Record<string, number>>
   readonly cost: CostEstimate
   readonly prices: Prices
+  /** Tags of layout v1.0.0, whose blobs are copies of their own; absent where there is none. */
+  readonly legacy_tags?: number
   /** Tags that count with nothing because a manifest of theirs cannot be read. */
   readonly unreadable_tags: number
 }
@@ -57,7 +62,10 @@ export async function stats(
 ): Promise<StatsResult> {
   const graph = await readStoreGraph(store, filter, measure, { signal })
   const logical = sumTags(graph, onProgress)
-  const stored = await measureStored(store.backend, { signal })
+  const legacy = graph.tags.filter(({ layout }) => layout === '1.0.0')
+  // The graph has them all unless it was narrowed.
+  const all = filter === '' ? legacy : readLegacyEntries(store.backend, '', { signal })
+  const stored = await measureStored(store.backend, all, { signal })
   const savings = Math.max(0, logical.bytes - stored.bytes)
   return {
     images: new Set(graph.tags.map(({ image }) => image)).size,
@@ -72,6 +80,7 @@ export async function stats(
     storage_by_class: Object.fromEntries(stored.byClass),
     cost: estimate(logical, stored.byClass, prices),
     prices,
+    ...(legacy.length > 0 ? { legacy_tags: legacy.length } : {}),
     unreadable_tags: logical.unreadable,
   }
 }
@@ -135,23 +144,44 @@ interface Stored {
   readonly byClass: ReadonlyMap<string, number>
 }
 
-async function measureStored(backend: StorageBackend, options: CallOptions): Promise<Stored> {
+async function measureStored(
+  backend: StorageBackend,
+  legacy: Iterable<TagName> | AsyncIterable<TagName>,
+  options: CallOptions,
+): Promise<Stored> {
   const byClass = new Map<string, number>()
-  async function measureKind(kind: 'blobs' | 'chunks'): Promise<readonly [number, number]> {
+  async function sum(objects: AsyncIterable<ObjectInfo>): Promise<readonly [number, number]> {
     let count = 0
     let bytes = 0
-    for await (const { info } of listStored(backend, kind, options)) {
+    for await (const { size, storageClass = 'STANDARD' } of objects) {
       count++
-      bytes += info.size
+      bytes += size
       // As S3 lists it: what has no class is of the standard one.
-      const storageClass = info.storageClass ?? 'STANDARD'
-      byClass.set(storageClass, (byClass.get(storageClass) ?? 0) + info.size)
+      byClass.set(storageClass, (byClass.get(storageClass) ?? 0) + size)
     }
     return [count, bytes]
   }
-  const [blobs, blobBytes] = await measureKind('blobs')
-  const [chunks, chunkBytes] = await measureKind('chunks')
-  return { blobs, chunks, chunkBytes, bytes: blobBytes + chunkBytes, byClass }
+  const [blobs, blobBytes] = await sum(infosOf(listStored(backend, 'blobs', options)))
+  const [copies, copyBytes] = await sum(listLegacyBlobs(backend, legacy, options))
+  const [chunks, chunkBytes] = await sum(infosOf(listStored(backend, 'chunks', options)))
+  const bytes = blobBytes + copyBytes + chunkBytes
+  return { blobs: blobs + copies, chunks, chunkBytes, bytes, byClass }
+}
+
+async function* infosOf(stored: AsyncIterable<StoredContent>): AsyncGenerator<ObjectInfo, void> {
+  for await (const { info } of stored) yield info
+}
+
+/** The blobs of tags of layout v1.0.0, each tag's own. */
+async function* listLegacyBlobs(
+  backend: StorageBackend,
+  tags: Iterable<TagName> | AsyncIterable<TagName>,
+  options: CallOptions,
+): AsyncGenerator<ObjectInfo, void> {
+  for await (const { image, tag } of tags) {
+    const files = await readLegacyFiles(backend, { name: image, tag }, options)
+    yield* files?.others.filter(({ key }) => parseLegacyKey(key)?.kind === 'blob') ?? []
+  }
 }
 
 function estimate(

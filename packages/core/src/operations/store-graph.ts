@@ -1,13 +1,15 @@
 import { forEachConcurrent } from '../concurrency/for-each-concurrent.ts'
 import type { CallOptions } from '../contract/call-options.ts'
-import { type ErrorCode, isS3loError, S3loError } from '../errors.ts'
+import { isS3loError, S3loError } from '../errors.ts'
 import { readManifest } from '../graph/read-manifest.ts'
+import { legacyPrefix } from '../layout/keys.ts'
 import type { Descriptor } from '../oci/descriptor.ts'
 import { type Manifest, parseManifest } from '../oci/document.ts'
 import { isManifestMediaType } from '../oci/media-type.ts'
 import { formatPlatform } from '../oci/platform.ts'
+import { orImageFault } from '../store/image-fault.ts'
 import type { ImageStore } from '../store/image-store.ts'
-import { readTagManifest } from '../store/manifests.ts'
+import { readEntryManifest } from '../store/manifests.ts'
 import { readTagEntries, type TagEntry } from '../store/tags.ts'
 
 /** What a caller keeps of each manifest: of a large store no more than that fits in memory. */
@@ -29,6 +31,7 @@ interface GraphChild {
 export interface GraphTag<T> {
   readonly image: string
   readonly tag: string
+  readonly layout: TagEntry['layout']
   /** Of the object that publishes it. */
   readonly etag: string
   readonly root: GraphNode<T> | S3loError
@@ -60,14 +63,6 @@ const READS_AT_ONCE = 20
 
 /** Nested indexes deeper than this are refused. */
 const MAX_DEPTH = 8
-
-/** What can be wrong with one image while the store as a whole answers. */
-const IMAGE_FAULTS: ReadonlySet<ErrorCode> = new Set([
-  'NOT_FOUND',
-  'INTEGRITY',
-  'UNSUPPORTED',
-  'FORBIDDEN',
-])
 
 /**
  * Reads every manifest below an image-name filter (empty, or ending in `/`) once, 20 at a time: one
@@ -149,14 +144,19 @@ class GraphReader<T> {
     }
   }
 
-  async #readTag({ image, tag, info }: TagEntry, signal: AbortSignal): Promise<void> {
-    const root = await imageFault(async () => {
-      const reference = { name: image, tag }
-      const document = await readTagManifest(this.#store.backend, reference, { signal })
-      return document && this.#toNode(parseManifest(document.content, `${image}:${tag}`))
+  async #readTag(entry: TagEntry, signal: AbortSignal): Promise<void> {
+    const { image, tag, info, layout } = entry
+    const root = await orImageFault(async () => {
+      const document = await readEntryManifest(this.#store.backend, entry, { signal })
+      if (!document) return undefined
+      const manifest = parseManifest(document.content, `${image}:${tag}`)
+      const prefix = layout === '1.0.0' ? legacyPrefix({ name: image, tag }) : undefined
+      // Only children are read through the store.
+      if (prefix && manifest.kind === 'index') this.#store.blobs.addLegacyPrefix(prefix)
+      return this.#toNode(manifest)
     })
     // Deleted while it was being listed: it is not there, and nothing is wrong with it.
-    if (root) this.tags.push({ image, tag, etag: info.etag, root })
+    if (root) this.tags.push({ image, tag, layout, etag: info.etag, root })
   }
 
   async #readChild(
@@ -164,7 +164,7 @@ class GraphReader<T> {
     depth: number,
     signal: AbortSignal,
   ): Promise<GraphNode<T> | S3loError> {
-    return imageFault(async () => {
+    return orImageFault(async () => {
       if (depth > MAX_DEPTH) {
         throw new S3loError('INTEGRITY', `the image nests indexes deeper than ${MAX_DEPTH}`)
       }
@@ -198,16 +198,6 @@ function childrenOf(
   return manifest.manifests.filter(
     (entry) => isManifestMediaType(entry.mediaType) && (follow?.(entry) ?? true),
   )
-}
-
-/** The result, or the error when it is one image's own. */
-async function imageFault<R>(read: () => Promise<R>): Promise<R | S3loError> {
-  try {
-    return await read()
-  } catch (error) {
-    if (isS3loError(error) && IMAGE_FAULTS.has(error.code)) return error
-    throw error
-  }
 }
 
 function compare(a: string, b: string): number {

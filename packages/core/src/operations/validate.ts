@@ -5,8 +5,9 @@ import { formatReference, type StoreReference } from '../layout/store-reference.
 import type { ManifestDocument } from '../oci/document.ts'
 import type { Reference } from '../oci/reference.ts'
 import { readHistory } from '../store/history.ts'
+import { orImageFault } from '../store/image-fault.ts'
 import type { ImageStore } from '../store/image-store.ts'
-import { S3loError } from '../errors.ts'
+import { isS3loError, S3loError } from '../errors.ts'
 import type { OperationOptions } from './options.ts'
 
 /** What a validation needs beside the image. */
@@ -116,7 +117,7 @@ function concerns({ images }: PolicyRule, { name }: Reference): boolean {
   return images?.some((pattern) => pattern === name || matchesGlob(pattern, name)) ?? true
 }
 
-/** By the history; by the tag's object where the newest entry is of another image. */
+/** By the history; by the tag's object where the newest entry is of another image, or none can be read. */
 async function lastWritten(
   store: ImageStore,
   reference: StoreReference,
@@ -124,8 +125,11 @@ async function lastWritten(
   { signal }: ValidateOptions,
 ): Promise<Date | undefined> {
   if (reference.tag === undefined) return undefined
-  const [newest] = await readHistory(store.backend, historyKey(reference), { signal })
-  if (!newest) return undefined
-  if (newest.digest === descriptor.digest) return new Date(newest.pushed_at)
+  const history = await orImageFault(() =>
+    readHistory(store.backend, historyKey(reference), { signal }),
+  )
+  const [newest] = isS3loError(history) ? [] : history
+  if (!newest && !isS3loError(history)) return undefined
+  if (newest?.digest === descriptor.digest) return new Date(newest.pushed_at)
   return (await store.backend.head(manifestKey(reference), { signal }))?.lastModified
 }

@@ -2,9 +2,9 @@ import { forEachConcurrent } from '../concurrency/for-each-concurrent.ts'
 import type { CallOptions } from '../contract/call-options.ts'
 import type { DeleteFailure, StorageBackend } from '../contract/storage-backend.ts'
 import { deleteInTime } from '../gc/delete-in-time.ts'
-import { manifestKey, sidecarKeys } from '../layout/keys.ts'
+import { manifestKey } from '../layout/keys.ts'
 import type { Reference } from '../oci/reference.ts'
-import { signatureKeys } from '../store/signature-records.ts'
+import { companionKeys, readLegacyFiles } from '../store/tag-files.ts'
 import type { DatedTag } from './rule.ts'
 
 /** What became of tags that were to be deleted. */
@@ -33,24 +33,31 @@ export async function deleteDropped(
   const failures: DeleteFailure[] = []
   for (let start = 0; start < tags.length; start += TAGS_PER_REQUEST) {
     const batch = tags.slice(start, start + TAGS_PER_REQUEST)
-    const { unchanged, sidecars, changed } = await look(backend, batch, { signal })
-    const keys = unchanged.map((tag) => manifestKey(referenceOf(tag)))
+    const { unchanged, changed } = await look(backend, batch, { signal })
+    const keys = unchanged.flatMap(({ manifests }) => manifests)
     const failed = keys.length === 0 ? [] : await deleteInTime(backend, keys, { signal })
     const kept = new Set(failed.map(({ key }) => key))
     failures.push(...failed)
     rewritten.push(...changed)
-    deleted.push(...unchanged.filter((tag) => !kept.has(manifestKey(referenceOf(tag)))))
-    const orphaned = [...sidecars].flatMap(([manifest, own]) => (kept.has(manifest) ? [] : own))
+    const gone = unchanged.filter(({ manifests }) => !manifests.some((key) => kept.has(key)))
+    deleted.push(...gone.map(({ tag }) => tag))
+    const orphaned = gone.flatMap(({ others }) => others)
     if (orphaned.length > 0) failures.push(...(await backend.delete(orphaned, { signal })))
   }
   return { deleted, rewritten, failures }
 }
 
+/** A tag with the keys of all its files. */
+interface WholeTag {
+  readonly tag: DatedTag
+  /** What publishes it. */
+  readonly manifests: readonly string[]
+  readonly others: readonly string[]
+}
+
 interface Looked {
-  readonly unchanged: readonly DatedTag[]
+  readonly unchanged: readonly WholeTag[]
   readonly changed: readonly DatedTag[]
-  /** By the key of the manifest. */
-  readonly sidecars: ReadonlyMap<string, readonly string[]>
 }
 
 async function look(
@@ -58,26 +65,31 @@ async function look(
   tags: readonly DatedTag[],
   { signal }: CallOptions,
 ): Promise<Looked> {
-  const unchanged: DatedTag[] = []
+  const unchanged: WholeTag[] = []
   const changed: DatedTag[] = []
-  const sidecars = new Map<string, readonly string[]>()
   await forEachConcurrent(
     tags,
     LOOKUPS_AT_ONCE,
     async (tag, taskSignal) => {
+      const call = { signal: taskSignal }
       const reference = referenceOf(tag)
-      const key = manifestKey(reference)
-      const signatures = signatureKeys(backend, reference, { signal: taskSignal })
-      sidecars.set(key, [...sidecarKeys(reference), ...(await Array.fromAsync(signatures))])
-      const info = await backend.head(key, { signal: taskSignal })
+      const companions = await companionKeys(backend, reference, call)
+      const legacy = tag.legacy ? await readLegacyFiles(backend, reference, call) : undefined
+      const info = await backend.head(manifestKey(reference), call)
       // Dated by its object or by something later, so a later object is another write.
       const isRewritten = info !== undefined && info.lastModified > tag.time
-      if (isRewritten) sidecars.delete(key)
-      ;(isRewritten ? changed : unchanged).push(tag)
+      if (isRewritten) changed.push(tag)
+      else {
+        unchanged.push({
+          tag,
+          manifests: [manifestKey(reference), ...(legacy ? [legacy.manifest.key] : [])],
+          others: [...companions, ...(legacy?.others ?? []).map(({ key }) => key)],
+        })
+      }
     },
     signal,
   )
-  return { unchanged, changed, sidecars }
+  return { unchanged, changed }
 }
 
 function referenceOf({ image, tag }: DatedTag): Reference {

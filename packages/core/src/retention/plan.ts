@@ -11,10 +11,10 @@ import type { DatedTag, RetentionRule, RuleContext, RuleName, RuleVerdict } from
 export interface TagVerdict extends RuleVerdict {
   readonly tag: DatedTag
   /**
-   * `immutable` and `none`: nothing was judged, the tag stays. `subject`: it is about another image
-   * and goes with it.
+   * `immutable`, `undated` and `none`: nothing was judged, the tag stays. `subject`: it is about
+   * another image and goes with it.
    */
-  readonly rule: RuleName | 'subject' | 'immutable' | 'none'
+  readonly rule: RuleName | 'subject' | 'immutable' | 'undated' | 'none'
 }
 
 /** The verdicts on the tags of one image, newest first. */
@@ -89,7 +89,7 @@ function planImage(
     }
     const verdict = judge(tag, config, { now, newerKept })
     verdicts.push(verdict)
-    if (verdict.keep && verdict.rule !== 'keep_tags') newerKept++
+    if (verdict.keep && verdict.rule !== 'keep_tags' && verdict.rule !== 'undated') newerKept++
   }
   return { image, kind, verdicts }
 }
@@ -101,6 +101,10 @@ function kindOf(config: EffectiveConfig): ImagePlan['kind'] {
 }
 
 function judge(tag: DatedTag, config: EffectiveConfig, context: RuleContext): TagVerdict {
+  if (tag.undated) {
+    const reason = `its date is not known: ${tag.undated.message}`
+    return { tag, rule: 'undated', keep: true, reason }
+  }
   const names = keepTags(config.keepTags?.value ?? [])
   const byName = names.judge(tag, context)
   if (byName) return { tag, rule: names.name, ...byName }

@@ -1,9 +1,15 @@
+import type { S3loError } from '../errors.ts'
+
 /** A tag as retention sees it. */
 export interface DatedTag {
   readonly image: string
   readonly tag: string
   /** When it was last written: see `tagTime`. */
   readonly time: Date
+  /** Layout v1.0.0 has files of it, alone or beside v1.1.0. */
+  readonly legacy?: true
+  /** Why its date is not known: it stays, and counts as one of the newest. */
+  readonly undated?: S3loError
 }
 
 /** What a rule goes by beside the tag itself. */

@@ -4,6 +4,8 @@ import type { ObjectInfo, StorageBackend } from '../contract/storage-backend.ts'
 import { historyKey, MANIFESTS_PREFIX, tagPrefix } from '../layout/keys.ts'
 import { parseTagKey, type TagName } from '../layout/parse-key.ts'
 import { type HistoryEntry, readHistory } from '../store/history.ts'
+import { orImageFault } from '../store/image-fault.ts'
+import { readLegacyEntries } from '../store/legacy-tags.ts'
 import { readTagManifest } from '../store/manifests.ts'
 import type { DatedTag } from './rule.ts'
 
@@ -47,8 +49,8 @@ const READS_AT_ONCE = 20
 /**
  * Every tag below an image-name filter (empty, or ending in `/`) with its date, in no order. Only
  * tags that have a history cost a request beyond the listing, and a second one those whose newest
- * entry is later than their object. Throws `INTEGRITY` for a history
- * or manifest that cannot be read: nothing is dropped on a guess.
+ * entry is later than their object. A tag whose history or manifest cannot be read is undated, and
+ * so is not dropped on a guess.
  */
 export async function readDatedTags(
   backend: StorageBackend,
@@ -59,25 +61,53 @@ export async function readDatedTags(
   await forEachConcurrent(
     listTags(backend, filter, { signal }),
     READS_AT_ONCE,
-    async ({ image, tag, info, hasHistory }, taskSignal) => {
-      const facts = { lastModified: info.lastModified, now }
-      const reference = { name: image, tag }
-      const [newest] =
-        hasHistory && isWanted({ image, tag })
-          ? await readHistory(backend, historyKey(reference), { signal: taskSignal })
-          : []
-      const manifest =
-        laterPush({ ...facts, newest }) &&
-        (await readTagManifest(backend, reference, { signal: taskSignal }))
-      tags.push({
-        image,
-        tag,
-        time: tagTime({ ...facts, newest, digest: manifest?.descriptor.digest }),
-      })
+    async (listed, taskSignal) => {
+      const { image, tag } = listed
+      const isDated = listed.hasHistory && isWanted({ image, tag })
+      const time = isDated
+        ? await orImageFault(() => readTime(backend, listed, { now, signal: taskSignal }))
+        : listed.info.lastModified
+      tags.push(
+        time instanceof Date
+          ? { image, tag, time }
+          : { image, tag, time: listed.info.lastModified, undated: time },
+      )
     },
     signal,
   )
-  return tags
+  return withLegacy(backend, filter, tags, { signal })
+}
+
+async function readTime(
+  backend: StorageBackend,
+  { image, tag, info: { lastModified } }: ListedTag,
+  { now, signal }: DatedTagsOptions,
+): Promise<Date> {
+  const reference = { name: image, tag }
+  const [newest] = await readHistory(backend, historyKey(reference), { signal })
+  const manifest =
+    laterPush({ lastModified, now, newest }) &&
+    (await readTagManifest(backend, reference, { signal }))
+  return tagTime({ lastModified, now, newest, digest: manifest?.descriptor.digest })
+}
+
+/** Layout v1.0.0 has no histories: a tag is as old as its manifest, unless v1.1.0 has it as well. */
+async function withLegacy(
+  backend: StorageBackend,
+  filter: string,
+  tags: readonly DatedTag[],
+  options: CallOptions,
+): Promise<readonly DatedTag[]> {
+  const legacy = new Map<string, DatedTag>()
+  for await (const { image, tag, info } of readLegacyEntries(backend, filter, options)) {
+    legacy.set(`${image}:${tag}`, { image, tag, time: info.lastModified, legacy: true })
+  }
+  if (legacy.size === 0) return tags
+  const known = tags.map((tag): DatedTag => {
+    const isInBoth = legacy.delete(`${tag.image}:${tag.tag}`)
+    return isInBoth ? { ...tag, legacy: true } : tag
+  })
+  return [...known, ...legacy.values()]
 }
 
 interface ListedTag {

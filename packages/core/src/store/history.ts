@@ -8,8 +8,8 @@ import { isS3loError, S3loError } from '../errors.ts'
 import { historyKey } from '../layout/keys.ts'
 import { asArray, asObject, asSize, asString, parseJson } from '../oci/json.ts'
 import type { Reference } from '../oci/reference.ts'
-import { readAll } from '../stream/read-all.ts'
 import { provenGuarantees } from './guarantees.ts'
+import { readVersion } from './read-object.ts'
 
 /** One write of a tag, as `history.json` records it: the field names are the file's. */
 export interface HistoryEntry {
@@ -33,27 +33,33 @@ export async function readHistory(
   key: string,
   options?: CallOptions,
 ): Promise<readonly HistoryEntry[]> {
-  return (await load(backend, key, options)).entries
+  const file = await readVersion(backend, key, MAX_HISTORY_BYTES, options)
+  return file ? parseFile(file.content, key).map((value, i) => toEntry(value, `${key}[${i}]`)) : []
 }
 
 /**
- * Puts an entry on top of a tag's history. A file that cannot be parsed is left as it is and the
- * error thrown; a concurrent writer's entry is kept wherever the store can compare and swap.
+ * Puts an entry on top of a tag's history; a concurrent writer's entry is kept wherever the store
+ * can compare and swap. Of a damaged file the entries that can be read are kept. Returns true when
+ * others were lost by that. Throws `INTEGRITY` for a file that is too large to be read.
  */
 export async function appendHistory(
   backend: StorageBackend,
   reference: Reference,
   entry: HistoryEntry,
   options?: CallOptions,
-): Promise<void> {
+): Promise<boolean> {
   const key = historyKey(reference)
   const guarantees = await provenGuarantees(backend, options)
   for (let attempt = 1; ; attempt++) {
-    const { raw, etag } = await load(backend, key, options)
+    const file = await readVersion(backend, key, MAX_HISTORY_BYTES, options)
+    const { raw, isDamaged } = file ? salvage(file.content, key) : NOTHING
     const content = new TextEncoder().encode(JSON.stringify([entry, ...raw]))
     try {
-      await backend.put(key, content, { ...options, ...conditionFor(guarantees, etag) })
-      return
+      await backend.put(key, content, {
+        ...options,
+        ...conditionFor(guarantees, file?.info.etag),
+      })
+      return isDamaged
     } catch (error) {
       if (!isS3loError(error, 'CONFLICT') || attempt === MAX_ATTEMPTS) throw error
     }
@@ -80,30 +86,41 @@ function conditionFor(
   return guarantees.compareAndSwap ? { condition: { kind: 'unchanged', etag } } : {}
 }
 
-interface LoadedHistory {
+interface Salvaged {
   /** As parsed from the file, members that we do not know included: they are written back. */
   readonly raw: readonly unknown[]
-  readonly entries: readonly HistoryEntry[]
-  readonly etag?: string
+  /** There was more, which is no entry. */
+  readonly isDamaged: boolean
 }
 
-async function load(
-  backend: StorageBackend,
-  key: string,
-  options?: CallOptions,
-): Promise<LoadedHistory> {
+const NOTHING: Salvaged = { raw: [], isDamaged: false }
+
+function salvage(content: Uint8Array, key: string): Salvaged {
   try {
-    const { info, body } = await backend.get(key, options)
-    const raw = asArray(parseJson(await readAll(body, MAX_HISTORY_BYTES, key), key), key)
-    const entries = raw.map((value, i) => asHistoryEntry(value, `${key}[${i}]`))
-    return { raw, entries, etag: info.etag }
+    const raw = parseFile(content, key)
+    const sound = raw.filter((value) => isEntry(value, key))
+    return { raw: sound, isDamaged: sound.length < raw.length }
   } catch (error) {
-    if (isS3loError(error, 'NOT_FOUND')) return { raw: [], entries: [] }
+    if (!isS3loError(error, 'INTEGRITY')) throw error
+    return { raw: [], isDamaged: true }
+  }
+}
+
+function parseFile(content: Uint8Array, key: string): readonly unknown[] {
+  return asArray(parseJson(content, key), key)
+}
+
+function isEntry(value: unknown, path: string): boolean {
+  try {
+    toEntry(value, path)
+    return true
+  } catch (error) {
+    if (isS3loError(error, 'INTEGRITY')) return false
     throw error
   }
 }
 
-function asHistoryEntry(value: unknown, path: string): HistoryEntry {
+function toEntry(value: unknown, path: string): HistoryEntry {
   const object = asObject(value, path)
   const pushedAt = asString(object['pushed_at'], `${path}.pushed_at`)
   if (Number.isNaN(Date.parse(pushedAt))) {

@@ -18,7 +18,8 @@ import { formatImageName, type Reference } from '../oci/reference.ts'
 import { verified } from '../stream/verify-digest.ts'
 import { BlobStore } from './blobs.ts'
 import { appendHistory, historyEntry } from './history.ts'
-import { findManifest, readLegacyManifest, readObject, readTagManifest } from './manifests.ts'
+import { findManifest, readLegacyManifest, readTagManifest } from './manifests.ts'
+import { readObject } from './read-object.ts'
 import { putTag } from './put-tag.ts'
 import { ReferrerStore } from './referrers.ts'
 import { StoreWriter } from './store-writer.ts'
@@ -216,7 +217,9 @@ export class ImageStore implements ImageSource, ImageTarget {
     const entry = historyEntry(now, root.descriptor.digest, imageSize, forced)
     const released = this.#release()
     try {
-      await appendHistory(this.backend, reference, entry, { signal })
+      const isMended = await appendHistory(this.backend, reference, entry, { signal })
+      const message = `the history of ${formatImageName(reference)} was damaged: what could not be read is gone from it`
+      if (isMended) onProgress?.({ type: 'notice', code: 'history-mended', message })
     } catch (error) {
       // The tag is published: that its record failed is worth a line, not a failed push.
       const reason = error instanceof Error ? error.message : String(error)

@@ -11,7 +11,8 @@ import {
 } from '../oci/document.ts'
 import { formatImageName, type Reference } from '../oci/reference.ts'
 import { readAll } from '../stream/read-all.ts'
-import { readImageTags } from './tags.ts'
+import { readObject } from './read-object.ts'
+import { readImageTags, type TagEntry } from './tags.ts'
 
 /** Reads the manifest of a tag of layout v1.1.0; `undefined` when there is none. Throws `INTEGRITY`. */
 export async function readTagManifest(
@@ -20,6 +21,15 @@ export async function readTagManifest(
   options?: CallOptions,
 ): Promise<ManifestDocument | undefined> {
   return readDocument(backend, manifestKey(reference), formatImageName(reference), options)
+}
+
+/** Reads the manifest of a tag of either layout; `undefined` when it is gone. Throws `INTEGRITY`. */
+export async function readEntryManifest(
+  backend: StorageBackend,
+  { image, tag, info }: TagEntry,
+  options?: CallOptions,
+): Promise<ManifestDocument | undefined> {
+  return readDocument(backend, info.key, `${image}:${tag}`, options)
 }
 
 /** What a tag publishes, a manifest or not. */
@@ -119,45 +129,4 @@ async function readDocument(
 ): Promise<ManifestDocument | undefined> {
   const content = await readObject(backend, key, MAX_MANIFEST_BYTES, options)
   return content && toDocument(content, mediaTypeOf(content, name))
-}
-
-/** A small object's bytes, or `undefined` when there is none. Throws `INTEGRITY` past `limit` bytes. */
-export async function readObject(
-  backend: StorageBackend,
-  key: string,
-  limit: number,
-  options?: CallOptions,
-): Promise<Uint8Array | undefined> {
-  return (await readVersion(backend, key, limit, options))?.content
-}
-
-/** An object's bytes and the facts of the very version that they are. */
-export interface ObjectVersion {
-  readonly info: ObjectInfo
-  readonly content: Uint8Array
-}
-
-/** Reads of an object that is overwritten all the time. */
-const MAX_READS = 5
-
-/** As {@link readObject}, with the facts. One that is overwritten while it is read is read again. */
-export async function readVersion(
-  backend: StorageBackend,
-  key: string,
-  limit: number,
-  options?: CallOptions,
-): Promise<ObjectVersion | undefined> {
-  for (let reads = 1; ; reads++) {
-    try {
-      const { info, body } = await backend.get(key, options)
-      if (info.size > limit) {
-        body.destroy()
-        throw new S3loError('INTEGRITY', `${key} has ${info.size} bytes, more than ${limit}`)
-      }
-      return { info, content: await readAll(body, limit, key) }
-    } catch (error) {
-      if (isS3loError(error, 'NOT_FOUND')) return undefined
-      if (!isS3loError(error, 'CONFLICT') || reads === MAX_READS) throw error
-    }
-  }
 }

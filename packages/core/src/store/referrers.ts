@@ -1,12 +1,13 @@
 import type { CallOptions } from '../contract/call-options.ts'
 import type { DeleteFailure, StorageBackend } from '../contract/storage-backend.ts'
-import { S3loError } from '../errors.ts'
+import { isS3loError, S3loError } from '../errors.ts'
 import { referrerKey, referrersPrefix } from '../layout/keys.ts'
 import { parseContentKey } from '../layout/parse-key.ts'
 import type { Descriptor } from '../oci/descriptor.ts'
 import { digestOf, parseDigest } from '../oci/digest.ts'
 import { type ManifestDocument, MAX_MANIFEST_BYTES, parseManifest } from '../oci/document.ts'
-import { readObject } from './manifests.ts'
+import { orImageFault } from './image-fault.ts'
+import { readObject } from './read-object.ts'
 
 /**
  * What refers to a manifest: signatures, SBOMs, attestations. Each referrer is one object below its
@@ -19,14 +20,20 @@ export class ReferrerStore {
     this.#backend = backend
   }
 
-  /** The referrers of a subject, in digest order, each with its artifact type and annotations. */
+  /**
+   * The referrers of a subject, in digest order, each with its artifact type and annotations. Throws
+   * what is wrong with the first one that cannot be read, after all others.
+   */
   async *list(subject: Descriptor, options?: CallOptions): AsyncGenerator<ManifestDocument> {
+    let fault: S3loError | undefined
     for await (const { key } of this.#backend.list(referrersPrefix(subject.digest), options)) {
       const parsed = parseContentKey(key)
       if (parsed?.kind !== 'referrer') continue
-      const document = await this.#read(key, parsed.digest, options)
-      if (document) yield document
+      const document = await orImageFault(() => this.#read(key, parsed.digest, options))
+      if (isS3loError(document)) fault ??= document
+      else if (document) yield document
     }
+    if (fault) throw fault
   }
 
   /** Removes a referrer; its blobs are left to the collector. */

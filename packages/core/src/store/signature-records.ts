@@ -6,7 +6,8 @@ import { signerOf } from '../layout/parse-key.ts'
 import { asObject, asString, parseStrictJson } from '../oci/json.ts'
 import type { Reference } from '../oci/reference.ts'
 import { provenGuarantees } from './guarantees.ts'
-import { readObject } from './manifests.ts'
+import { orImageFault } from './image-fault.ts'
+import { readObject } from './read-object.ts'
 
 /** What a signature record says of itself; none of it is proven by being there. */
 export interface SignatureInfo {
@@ -15,7 +16,8 @@ export interface SignatureInfo {
   readonly signed_at: string
 }
 
-const MAX_RECORD_BYTES = 256 * 1024
+/** What is larger is no record (bytes). */
+export const MAX_RECORD_BYTES = 256 * 1024
 
 /** The keys of a tag's signature records; files of an image that is named like their folder are not among them. */
 export async function* signatureKeys(
@@ -37,7 +39,7 @@ async function* listRecords(
   }
 }
 
-/** The tag's records, whatever they are; what is too large for one is passed over. */
+/** The tag's records, whatever they are; what is too large for one, or not to be read, is passed over. */
 async function* readRecords(
   backend: StorageBackend,
   reference: Reference,
@@ -45,8 +47,8 @@ async function* readRecords(
 ): AsyncGenerator<{ readonly key: string; readonly content: Uint8Array }> {
   for await (const { key, size } of listRecords(backend, reference, options)) {
     if (size > MAX_RECORD_BYTES) continue
-    const content = await readObject(backend, key, MAX_RECORD_BYTES, options)
-    if (content) yield { key, content }
+    const content = await orImageFault(() => readObject(backend, key, MAX_RECORD_BYTES, options))
+    if (content && !isS3loError(content)) yield { key, content }
   }
 }
 
@@ -90,7 +92,8 @@ export async function readSignatures(
   return signatures
 }
 
-function parseSignatureInfo(content: Uint8Array, key: string): SignatureInfo | undefined {
+/** What a record says of itself; `undefined` for what is none. */
+export function parseSignatureInfo(content: Uint8Array, key: string): SignatureInfo | undefined {
   try {
     const record = asObject(parseStrictJson(content, key), key)
     return {

@@ -1,16 +1,23 @@
 import type { CallOptions } from '../contract/call-options.ts'
 import type { ObjectInfo, StorageBackend } from '../contract/storage-backend.ts'
-import { isReservedName, manifestKey, MANIFESTS_PREFIX } from '../layout/keys.ts'
-import { parseLegacyKey, parseManifestKey, type TagName } from '../layout/parse-key.ts'
+import { manifestKey, MANIFESTS_PREFIX } from '../layout/keys.ts'
+import { parseManifestKey, type TagName } from '../layout/parse-key.ts'
 import { FALLBACK_TAG_START, isFallbackTag } from '../oci/fallback-tag.ts'
+import { readLegacyEntries } from './legacy-tags.ts'
 import { listKeys } from './list-keys.ts'
 
 /** A tag and the object that publishes it. */
 export interface TagEntry extends TagName {
+  /** Of the manifest. */
   readonly info: ObjectInfo
+  /** v1.0.0 keeps everything of a tag in the tag's own folder. */
+  readonly layout: '1.0.0' | '1.1.0'
 }
 
-/** Every tag of layout v1.1.0 below an image-name filter (empty, or ending in `/`), in key order. */
+/**
+ * Every tag of both layouts below an image-name filter (empty, or ending in `/`): those of v1.1.0 in
+ * key order, then those of v1.0.0 that none of v1.1.0 hides.
+ */
 export async function* readTagEntries(
   backend: StorageBackend,
   filter: string,
@@ -18,11 +25,22 @@ export async function* readTagEntries(
 ): AsyncGenerator<TagEntry> {
   for await (const info of backend.list(MANIFESTS_PREFIX + filter, options)) {
     const name = parseManifestKey(info.key)
-    if (name) yield { ...name, info }
+    if (name) yield { ...name, info, layout: '1.1.0' }
+  }
+  for await (const entry of readLegacyEntries(backend, filter, options)) {
+    if (!(await isHidden(backend, entry, options))) yield entry
   }
 }
 
-/** The names of {@link readTagEntries}. */
+function isHidden(
+  backend: StorageBackend,
+  { image, tag }: TagName,
+  options?: CallOptions,
+): Promise<boolean> {
+  return backend.head(manifestKey({ name: image, tag }), options).then((info) => info !== undefined)
+}
+
+/** The names of the tags of layout v1.1.0 alone, as {@link readTagEntries} has them. */
 export async function* readTagNames(
   backend: StorageBackend,
   filter: string,
@@ -34,7 +52,7 @@ export async function* readTagNames(
   }
 }
 
-/** The tags of one image; a nested image's tags are not among them. */
+/** The tags of one image, of both layouts; a nested image's tags are not among them. */
 export async function* readTags(
   backend: StorageBackend,
   image: string,
@@ -53,7 +71,10 @@ export async function* readImageTags(
   for await (const folder of backend.listPrefixes(prefix, options)) {
     const tag = folder.slice(prefix.length, -1)
     const info = await backend.head(manifestKey({ name: image, tag }), options)
-    if (info) yield { image, tag, info }
+    if (info) yield { image, tag, info, layout: '1.1.0' }
+  }
+  for await (const entry of readLegacyEntries(backend, `${image}/`, options)) {
+    if (entry.image === image && !(await isHidden(backend, entry, options))) yield entry
   }
 }
 
@@ -67,36 +88,5 @@ export async function* readFallbackTags(
   for await (const { key } of backend.list(prefix, options)) {
     const name = parseManifestKey(key)
     if (name?.image === image && isFallbackTag(name.tag)) yield name.tag
-  }
-}
-
-/**
- * Every tag of the v1.0.0 layout below an image-name filter (empty, or ending in `/`). Only folders
- * that can hold one are listed: a bucket's blobs and chunks are not walked for it, and neither is
- * what else a directory holds that is no store.
- */
-export async function* readLegacyTags(
-  backend: StorageBackend,
-  filter: string,
-  options?: CallOptions,
-): AsyncGenerator<TagName> {
-  if (filter !== '') {
-    if (isReservedName(filter)) return
-    yield* readLegacyFolder(backend, filter, options)
-    return
-  }
-  for await (const folder of backend.listPrefixes('', options)) {
-    if (!isReservedName(folder)) yield* readLegacyFolder(backend, folder, options)
-  }
-}
-
-async function* readLegacyFolder(
-  backend: StorageBackend,
-  folder: string,
-  options?: CallOptions,
-): AsyncGenerator<TagName> {
-  for await (const key of listKeys(backend, folder, options)) {
-    const parsed = parseLegacyKey(key)
-    if (parsed?.kind === 'manifest') yield { image: parsed.image, tag: parsed.tag }
   }
 }

@@ -5,7 +5,7 @@ import type { Protection } from '../../src/gc/writer.ts'
 import type { StorageBackend } from '../../src/contract/storage-backend.ts'
 import { manifestKey } from '../../src/layout/keys.ts'
 import { parseManifest, successors } from '../../src/oci/document.ts'
-import { readObject } from '../../src/store/manifests.ts'
+import { readObject } from '../../src/store/read-object.ts'
 import { layered, TimedStore } from './world.ts'
 
 const image = layered('one')

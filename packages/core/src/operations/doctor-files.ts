@@ -1,0 +1,106 @@
+import { forEachConcurrent } from '../concurrency/for-each-concurrent.ts'
+import type { CallOptions } from '../contract/call-options.ts'
+import type { StorageBackend } from '../contract/storage-backend.ts'
+import { isS3loError, S3loError } from '../errors.ts'
+import { MANIFESTS_PREFIX, REFERRERS_PREFIX, SOCI_ARTIFACTS_PREFIX } from '../layout/keys.ts'
+import { parseContentKey, parseTagKey } from '../layout/parse-key.ts'
+import { digestOf, parseDigest } from '../oci/digest.ts'
+import { MAX_MANIFEST_BYTES, parseManifest } from '../oci/document.ts'
+import { asObject, parseJson } from '../oci/json.ts'
+import { readHistory } from '../store/history.ts'
+import { orImageFault } from '../store/image-fault.ts'
+import { readObject } from '../store/read-object.ts'
+import { MAX_RECORD_BYTES, parseSignatureInfo } from '../store/signature-records.ts'
+
+/** A file beside images that cannot be used; field names are those of `--output json`. */
+export interface FileIssue {
+  readonly key: string
+  readonly message: string
+  readonly hint: string
+}
+
+const READS_AT_ONCE = 20
+
+/**
+ * Reads what lies beside images: histories and signature records of the tags below an image-name
+ * filter (empty, or ending in `/`), and, without one, referrers and records of SOCI indexes.
+ */
+export async function checkFiles(
+  backend: StorageBackend,
+  filter: string,
+  { signal: outer }: CallOptions,
+): Promise<readonly FileIssue[]> {
+  const issues: FileIssue[] = []
+  await forEachConcurrent(
+    listFiles(backend, filter, { signal: outer }),
+    READS_AT_ONCE,
+    async ({ key, hint, read }, signal) => {
+      const fault = await orImageFault(() => read(backend, key, { signal }))
+      if (isS3loError(fault)) issues.push({ key, message: `${key}: ${fault.message}`, hint })
+    },
+    outer,
+  )
+  return issues.toSorted((a, b) => (a.key < b.key ? -1 : 1))
+}
+
+/** Throws what is wrong with the object; one that is gone is not wrong. */
+type Read = (backend: StorageBackend, key: string, options: CallOptions) => Promise<unknown>
+
+interface CheckedFile {
+  readonly key: string
+  readonly hint: string
+  readonly read: Read
+}
+
+async function* listFiles(
+  backend: StorageBackend,
+  filter: string,
+  options: CallOptions,
+): AsyncGenerator<CheckedFile, void> {
+  const prefixes = [MANIFESTS_PREFIX + filter]
+  if (filter === '') prefixes.push(REFERRERS_PREFIX, SOCI_ARTIFACTS_PREFIX)
+  for (const prefix of prefixes) {
+    for await (const info of backend.list(prefix, options)) {
+      const file = toFile(info.key)
+      if (file) yield file
+    }
+  }
+}
+
+function toFile(key: string): CheckedFile | undefined {
+  const hint = `make it again, or remove the object ${key}`
+  const tagged = parseTagKey(key)
+  if (tagged?.kind === 'history') {
+    const next = `the next push of ${tagged.image}:${tagged.tag} mends it`
+    return { key, hint: next, read: readHistory }
+  }
+  if (tagged?.kind === 'signature') return { key, hint, read: readSignature }
+  const content = parseContentKey(key)
+  if (content?.kind === 'record') return { key, hint, read: readRecord }
+  if (content?.kind !== 'referrer') return undefined
+  return { key, hint, read: (...call) => readReferrer(content.digest, ...call) }
+}
+
+const readSignature: Read = async (backend, key, options) => {
+  const content = await readObject(backend, key, MAX_RECORD_BYTES, options)
+  if (!content || parseSignatureInfo(content, key)) return
+  throw new S3loError('INTEGRITY', 'it is not a signature record')
+}
+
+const readRecord: Read = async (backend, key, options) => {
+  const content = await readObject(backend, key, MAX_RECORD_BYTES, options)
+  return content && asObject(parseJson(content, key), key)
+}
+
+async function readReferrer(
+  digest: string,
+  backend: StorageBackend,
+  key: string,
+  options: CallOptions,
+): Promise<void> {
+  const content = await readObject(backend, key, MAX_MANIFEST_BYTES, options)
+  if (!content) return
+  const actual = digestOf(content, parseDigest(digest).algorithm)
+  if (actual !== digest) throw new S3loError('INTEGRITY', `expected ${digest}, got ${actual}`)
+  parseManifest(content, digest)
+}
