@@ -47,6 +47,52 @@ function inspectOf({ configDigest, layers }: TestImage, more: object = {}): obje
   return { Id: configDigest, Os: 'linux', Architecture: 'amd64', RootFS, ...more }
 }
 
+/** The plans of a transfer into an empty sink, and what else was heard before the first blob. */
+async function plansOf(fake: FakeEngine, allPlatforms = false): Promise<readonly object[]> {
+  const plans: ProgressEvent[] = []
+  const onProgress = (event: ProgressEvent): void => {
+    if (event.type === 'plan') plans.push(event)
+  }
+  const { source, reference } = await open(fake.host)
+  await source.transfer(reference, new MemorySink(), { allPlatforms, onProgress })
+  return plans
+}
+
+describe('what an engine tells of an image before it saves it', () => {
+  it('is the plan, with a graph driver the size of its layers', async () => {
+    const image = await threeLayers()
+    const fake = await start({ api: '1.45', kind: 'graphdriver' })
+    fake.bytes('GET /v1.45/images/app:v1/get', await overlaySave(image, 'app:v1'))
+    fake.json('GET /v1.45/images/app:v1/json', inspectOf(image, { Size: 12_345 }))
+    expect(await plansOf(fake)).toEqual([{ type: 'plan', blobs: 4, bytes: 12_345 }])
+    fake.json('GET /v1.45/images/app:v1/json', inspectOf(image, { Size: -1 }))
+    expect(await plansOf(fake)).toEqual([])
+  })
+
+  it('is the plan, with a containerd store the content of the platforms that are pushed', async () => {
+    const multi = await makeMultiPlatform()
+    const fake = await start({ api: '1.48', kind: 'containerd' })
+    const name = 'docker.io/library/app:v1'
+    fake.bytes(
+      'GET /v1.48/images/app:v1/get',
+      await containerdSave([multi.index.descriptor], multi.blobs, name),
+    )
+    const Manifests = Object.values(multi.children).map(({ descriptor }, i) => ({
+      Descriptor: descriptor,
+      Available: true,
+      Kind: 'image',
+      Size: { Content: 100 * (i + 1) },
+      ImageData: { Platform: { os: 'linux', architecture: i === 0 ? 'amd64' : 'arm64' } },
+    }))
+    const RootFS = { Layers: [`sha256:${'0'.repeat(64)}`] }
+    const Id = multi.index.descriptor.digest
+    fake.json('GET /v1.48/images/app:v1/json', { Id, Os: 'linux', RootFS, Manifests })
+    const total = Manifests.reduce((sum, { Size }) => sum + Size.Content, 0)
+    const blobs = 2 * Manifests.length
+    expect(await plansOf(fake, true)).toEqual([{ type: 'plan', blobs, bytes: total }])
+  })
+})
+
 describe('an engine with a graph driver', () => {
   it.each([
     ['docker before 25', legacySave, '1.41', 'graphdriver'],
