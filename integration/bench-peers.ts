@@ -12,7 +12,7 @@ import { writeBigArchive } from './big-archive.ts'
 import { LoopbackProxy } from './loopback-proxy.ts'
 import { writeOciLayout } from './oci-layout.ts'
 
-const BIN = join(import.meta.dirname, '../apps/cli/dist/main.js')
+const BIN = join(import.meta.dirname, '../apps/cli/dist/main.cjs')
 const PROBE = join(import.meta.dirname, 'bench-probe.mjs')
 const MIB = 1024 * 1024
 /** The kernel counts the processor time of children in these. */

@@ -16,7 +16,7 @@ import { benchPeers, type PeerRow } from './bench-peers.ts'
 import { benchStore, type StoreRow } from './bench-store.ts'
 import { type BigArchive, writeBigArchive } from './big-archive.ts'
 
-const BIN = join(import.meta.dirname, '../apps/cli/dist/main.js')
+const BIN = join(import.meta.dirname, '../apps/cli/dist/main.cjs')
 const PROBE = join(import.meta.dirname, 'bench-probe.mjs')
 const ROUNDS = Number(process.env['S3LO_BENCH_ROUNDS'] ?? 3)
 const MIB = 1024 * 1024

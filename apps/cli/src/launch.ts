@@ -16,24 +16,12 @@ setFlagsFromString('--semi-space-growth-factor=1')
 const cache = cacheFolder(process.env)
 if (cache !== undefined) enableCompileCache(cache)
 
-const [first, ...rest] = process.argv.slice(2)
-const isVersion = rest.length === 0 && (first === '--version' || first === 'version')
-if (!isVersion || !(await printVersion())) {
+void run()
+
+/** Loads the commands only now, so that what is compiled of them is kept. */
+async function run(): Promise<void> {
   const { runProcess } = await import('./process.ts')
   await runProcess()
-}
-
-/** The version without loading commands; false when it cannot be written, to be told as any error. */
-async function printVersion(): Promise<boolean> {
-  const { versionLine } = await import('./version.ts')
-  const { print } = await import('./print.ts')
-  try {
-    await print(process.stdout, `${versionLine()}\n`)
-    process.exitCode = 0
-    return true
-  } catch {
-    return false
-  }
 }
 
 function cacheFolder(env: NodeJS.ProcessEnv): string | undefined {

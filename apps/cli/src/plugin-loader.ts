@@ -156,10 +156,10 @@ async function loadPlugin(name: string, env: Environment): Promise<LoadedPlugin 
 }
 
 /** Adds where the plugin that failed can be repaired, unless the error knows better. */
-function withHint(error: unknown, { name, origin, url }: ResolvedPlugin): unknown {
+function withHint(error: unknown, { name, origin, place }: ResolvedPlugin): unknown {
   if (!isS3loError(error) || error.hint !== undefined) return error
   const hint =
-    origin === 'user' ? `install it again: s3lo plugin add ${name}` : `it was loaded from ${url}`
+    origin === 'user' ? `install it again: s3lo plugin add ${name}` : `it was loaded from ${place}`
   return new S3loError(error.code, error.message, { hint, cause: error.cause })
 }
 

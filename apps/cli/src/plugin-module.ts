@@ -5,8 +5,9 @@ import type { ResolvedPlugin } from './plugin-resolver.ts'
  * Loads a plugin's entry module and checks it. Throws `PLUGIN_INCOMPATIBLE`, with the cause, when
  * it cannot be loaded, was made for another plugin API, or has not the shape of a plugin.
  */
-export async function loadPluginModule({ name, url }: ResolvedPlugin): Promise<Plugin> {
-  const module = await importModule(name, url)
+export async function loadPluginModule(resolved: ResolvedPlugin): Promise<Plugin> {
+  const { name } = resolved
+  const module = await importModule(resolved)
   const plugin = isMap(module) ? module['default'] : undefined
   if (!isMap(plugin)) throw malformed(name, 'its ./plugin has no default export that is a plugin')
   assertHead(name, plugin)
@@ -16,12 +17,12 @@ export async function loadPluginModule({ name, url }: ResolvedPlugin): Promise<P
   return plugin
 }
 
-async function importModule(name: string, url: string): Promise<unknown> {
+async function importModule(resolved: ResolvedPlugin): Promise<unknown> {
   try {
-    return await import(url)
+    return await resolved.load()
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message : String(cause)
-    const message = `${name} is installed but failed to load: ${reason}`
+    const message = `${resolved.name} is installed but failed to load: ${reason}`
     throw new S3loError('PLUGIN_INCOMPATIBLE', message, { cause })
   }
 }

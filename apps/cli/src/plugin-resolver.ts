@@ -1,6 +1,7 @@
-import { delimiter, isAbsolute, join, resolve, sep } from 'node:path'
-import { pathToFileURL } from 'node:url'
+import { delimiter, dirname, isAbsolute, join, resolve, sep } from 'node:path'
+import { fileURLToPath, pathToFileURL } from 'node:url'
 import { asObject, parseJson, readOptionalFile, S3loError } from '@s3lo/core/plugin'
+import { BUNDLED_PLUGINS } from './bundled-plugins.ts'
 import { exportedPath } from './package-exports.ts'
 import { isPackageName } from './plugin-list.ts'
 import { type Environment, userFolder } from './user-folder.ts'
@@ -13,8 +14,13 @@ export type PluginOrigin = 'built-in' | 'user' | 'path'
 /** A plugin's entry module, found but not loaded. */
 export interface ResolvedPlugin {
   readonly name: string
-  readonly url: string
   readonly origin: PluginOrigin
+  /** Where it is, for people. */
+  readonly place: string
+  /** Loads the entry module. */
+  load(): Promise<unknown>
+  /** The version of its package; empty where it says none. */
+  version(): Promise<string>
 }
 
 /**
@@ -46,15 +52,27 @@ export async function resolvePlugin(
   return undefined
 }
 
-/** Node's own resolution, from this module. Throws as {@link resolvePlugin} does. */
-export function resolveBuiltIn(name: string): ResolvedPlugin | undefined {
-  try {
-    return { name, url: import.meta.resolve(`${name}/plugin`), origin: 'built-in' }
-  } catch (cause) {
-    const code = codeOf(cause)
-    if (code === 'ERR_MODULE_NOT_FOUND') return undefined
-    if (code === 'ERR_PACKAGE_PATH_NOT_EXPORTED') throw noEntry(name, cause)
-    throw new S3loError('PLUGIN_INCOMPATIBLE', `${name} is installed but cannot be read`, { cause })
+/** A plugin that is a part of the command line itself. */
+function resolveBundled(name: string): ResolvedPlugin | undefined {
+  const bundled = Object.hasOwn(BUNDLED_PLUGINS, name) ? BUNDLED_PLUGINS[name] : undefined
+  if (!bundled) return undefined
+  const version = async (): Promise<string> => (await bundled.describe()).default.version
+  return { name, origin: 'built-in', place: 's3lo itself', load: () => bundled.load(), version }
+}
+
+/**
+ * A plugin that is a part of the command line, or a package that was installed beside it, as Node
+ * looks for it: in each folder from this module's up. Throws as {@link resolvePlugin} does.
+ */
+export async function resolveBuiltIn(name: string): Promise<ResolvedPlugin | undefined> {
+  const bundled = resolveBundled(name)
+  if (bundled) return bundled
+  let folder = dirname(fileURLToPath(import.meta.url))
+  for (;;) {
+    const found = await resolveIn(folder, name, 'built-in')
+    const parent = dirname(folder)
+    if (found || parent === folder) return found
+    folder = parent
   }
 }
 
@@ -78,11 +96,20 @@ export async function resolveIn(
   if (!path.startsWith(root + sep)) {
     throw new S3loError('PLUGIN_INCOMPATIBLE', `${name} exports ./plugin from outside itself`)
   }
-  return { name, url: pathToFileURL(path).href, origin }
+  return moduleAt(name, origin, pathToFileURL(path))
 }
 
-/** The version of a plugin's package; empty where it says none. */
-export async function readVersion({ name, url }: ResolvedPlugin): Promise<string> {
+function moduleAt(name: string, origin: PluginOrigin, url: URL): ResolvedPlugin {
+  return {
+    name,
+    origin,
+    place: url.href,
+    load: () => import(url.href) as Promise<unknown>,
+    version: () => readVersion(name, url),
+  }
+}
+
+async function readVersion(name: string, url: URL): Promise<string> {
   let folder = new URL('.', url)
   for (;;) {
     const description = await readPackage(new URL('package.json', folder), name)
@@ -123,13 +150,9 @@ function noMark(name: string): S3loError {
   return new S3loError('PLUGIN_INCOMPATIBLE', message)
 }
 
-function noEntry(name: string, cause?: unknown): S3loError {
+function noEntry(name: string): S3loError {
   const message = `${name} is no s3lo plugin: it exports no ./plugin`
-  return new S3loError('PLUGIN_INCOMPATIBLE', message, { cause })
-}
-
-function codeOf(error: unknown): unknown {
-  return error instanceof Error && 'code' in error ? error.code : undefined
+  return new S3loError('PLUGIN_INCOMPATIBLE', message)
 }
 
 /** The absolute folders of `S3LO_PLUGIN_PATH`; a relative one would depend on the working directory. */

@@ -7,7 +7,7 @@ import { isPackageName } from './plugin-list.ts'
 export type PluginSpecifier = RegistrySpecifier | FileSpecifier
 
 /** A package of npm's registry. */
-export interface RegistrySpecifier {
+interface RegistrySpecifier {
   readonly kind: 'registry'
   readonly name: string
   readonly version?: string

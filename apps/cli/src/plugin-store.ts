@@ -18,7 +18,6 @@ import { createPluginLoader, type PackageLoader } from './plugin-loader.ts'
 import { loadPluginModule } from './plugin-module.ts'
 import {
   type PluginOrigin,
-  readVersion,
   resolveBuiltIn,
   type ResolvedPlugin,
   resolveIn,
@@ -81,7 +80,7 @@ export async function addPlugin(text: string, options: AddPluginOptions): Promis
   const specifier = parseSpecifier(text)
   if (specifier.kind === 'file') await assertPackageFile(specifier)
   else {
-    const builtIn = resolveBuiltIn(specifier.name)
+    const builtIn = await resolveBuiltIn(specifier.name)
     if (builtIn) return keepBuiltIn(builtIn, specifier.version)
   }
   const folder = userFolder(env)
@@ -92,7 +91,7 @@ export async function addPlugin(text: string, options: AddPluginOptions): Promis
       folder,
     })
     const name = specifier.kind === 'file' ? await nameOf(specifier, folder) : specifier.name
-    if (specifier.kind === 'file' && resolveBuiltIn(name)) throw isBuiltIn(name)
+    if (specifier.kind === 'file' && (await resolveBuiltIn(name))) throw isBuiltIn(name)
     const resolved = await resolveIn(folder, name, 'user')
     if (!resolved) throw new S3loError('INTERNAL', `npm installed no ${name} in ${folder}`)
     const added = await describePlugin(await loadPluginModule(resolved), resolved)
@@ -170,7 +169,7 @@ async function describePlugin(
 ): Promise<InstalledPlugin> {
   return {
     name: resolved.name,
-    version: await readVersion(resolved),
+    version: await resolved.version(),
     from: resolved.origin,
     schemes: Object.keys(backends ?? {}),
     transports: Object.keys(sources ?? {}),

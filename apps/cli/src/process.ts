@@ -35,11 +35,14 @@ async function exitWith(error: unknown): Promise<never> {
 }
 
 function createContext(interruption: Interruption): S3loContext {
-  const { env, stdin, stdout, stderr } = process
+  const { env, stdout, stderr } = process
   const plugins = createPluginLoader({ env })
   return {
     env,
-    stdin,
+    // Made when it is read: most commands never do, and making it costs time.
+    get stdin() {
+      return process.stdin
+    },
     stdout,
     stderr,
     colorDepth: 1,

@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs'
+import { readFileSync, writeSync } from 'node:fs'
 
 /** What this build is. */
 export interface Version {
@@ -17,4 +17,19 @@ export function readVersion(): Version {
 /** `s3lo <version> (<commit>)`. */
 export function versionLine({ version, commit }: Version = readVersion()): string {
   return `s3lo ${version} (${commit})`
+}
+
+/**
+ * Answers a command line that asks for the version alone, without loading anything else. False for
+ * any other, and when the answer cannot be written: then it is an error, told as any other.
+ */
+export function printVersion(argv: readonly string[]): boolean {
+  if (argv.length !== 1 || (argv[0] !== '--version' && argv[0] !== 'version')) return false
+  try {
+    writeSync(1, `${versionLine()}\n`)
+    process.exitCode = 0
+    return true
+  } catch {
+    return false
+  }
 }

@@ -1,7 +1,7 @@
 import type { CommandDescription, OptionDescription } from '../../describe-command.ts'
 
 /** A word that may follow, and what it is for. */
-export interface Word {
+interface Word {
   readonly word: string
   readonly summary: string
 }

@@ -1,0 +1,66 @@
+/** Makes `dist`, the command line as it is published: see ARCHITECTURE.md, "What a command loads". */
+import { rm, writeFile } from 'node:fs/promises'
+import { createRequire } from 'node:module'
+import { dirname, join } from 'node:path'
+import { type OutputChunk, type Plugin, rolldown } from 'rolldown'
+import { chunkGroups } from './chunk-groups.ts'
+import { licensesOf } from './licenses.ts'
+
+const ROOT = join(import.meta.dirname, '..')
+const DIST = join(ROOT, process.argv[2] ?? 'dist')
+
+/** What only the users of one key service install: beside the command line. */
+const NOT_BUNDLED = ['@aws-sdk/client-kms', '@azure/identity', 'google-auth-library']
+
+const bundle = await rolldown({
+  cwd: ROOT,
+  input: { main: 'src/main.ts' },
+  platform: 'node',
+  external: NOT_BUNDLED,
+  resolve: {
+    conditionNames: ['s3lo-source', 'node', 'import', 'default'],
+    alias: { clipanion: clipanionModules() },
+  },
+  plugins: [lazyStandardInput()],
+  // Types of its rules overlap on purpose: what is loaded with the first use stays so in the bundle.
+  checks: { ineffectiveDynamicImport: false },
+})
+
+await rm(DIST, { recursive: true, force: true })
+const { output } = await bundle.write({
+  dir: DIST,
+  // Node starts modules of this kind in less time, and makes no streams that nobody reads for them.
+  format: 'cjs',
+  entryFileNames: '[name].cjs',
+  chunkFileNames: '[name].cjs',
+  sourcemap: true,
+  codeSplitting: { groups: [...chunkGroups(join(ROOT, '../..'))] },
+})
+await bundle.close()
+
+const chunks = output.filter((each): each is OutputChunk => each.type === 'chunk')
+await writeFile(
+  join(DIST, 'LICENSES.txt'),
+  await licensesOf(chunks.flatMap(({ modules }) => Object.keys(modules))),
+)
+
+/** Its main entry is CommonJS, which cannot be bundled in parts. */
+function clipanionModules(): string {
+  const main = createRequire(import.meta.url).resolve('clipanion')
+  return join(dirname(main), 'index.mjs')
+}
+
+/** Clipanion makes a stream of standard input when it is loaded, which takes 8 ms; no command of ours needs that. */
+function lazyStandardInput(): Plugin {
+  const eager = 'stdin: process.stdin,'
+  return {
+    name: 'lazy-standard-input',
+    transform: {
+      filter: { id: /clipanion\/lib\/advanced\/Cli\.mjs$/ },
+      handler(code) {
+        if (!code.includes(eager)) throw new Error(`clipanion has no ${eager} any more`)
+        return { code: code.replace(eager, 'get stdin() { return process.stdin },'), map: null }
+      },
+    },
+  }
+}
