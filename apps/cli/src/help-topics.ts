@@ -41,7 +41,7 @@ export const ENVIRONMENT: readonly Listed[] = [
   { words: 'COSIGN_PASSWORD', summary: 'the password of the key that signs' },
   { words: 'HTTPS_PROXY, HTTP_PROXY, NO_PROXY', summary: 'the way to the network' },
   { words: 'NO_COLOR, FORCE_COLOR', summary: 'whether errors are coloured' },
-  { words: 'XDG_CACHE_HOME', summary: 'where compiled code is kept (~/.cache)' },
+  { words: 'XDG_CACHE_HOME', summary: 'where s3lo keeps what it may lose (~/.cache)' },
 ]
 
 /** What the status of a command says to a script. */

@@ -85,6 +85,7 @@ export {
 } from './errors.ts'
 export { escapeLines, escapeText } from './escape-text.ts'
 export { isRefusal } from './graph/refusal.ts'
+export { CacheFile } from './files/cache-file.ts'
 export { makeFolder } from './files/make-folder.ts'
 export {
   asArray,

@@ -1,5 +1,11 @@
-import { type OpenedSource, type OpenedTarget, type TransportOptions } from '@s3lo/core/plugin'
+import {
+  CacheFile,
+  type OpenedSource,
+  type OpenedTarget,
+  type TransportOptions,
+} from '@s3lo/core/plugin'
 import { Authenticator } from './auth/authenticator.ts'
+import { BlobPlaces, MAX_PLACES_BYTES } from './blob-places.ts'
 import { readCertificates } from './certificates.ts'
 import { RegistryClient } from './registry-client.ts'
 import { isPlainHttpHost, parseRegistryName } from './registry-name.ts'
@@ -34,5 +40,18 @@ async function openRepository(text: string, access: RepositoryAccess, options: T
     tlsCa: await readCertificates(tlsCa),
     onNotice: (message) => onProgress?.({ type: 'notice', code: 'registry', message }),
   })
-  return { repository: new RegistryRepository(client, reference.name, { access }), reference }
+  const places = placesOf(env)
+  const repository = new RegistryRepository(client, reference.name, { access, places })
+  return { repository, reference }
+}
+
+/** One for each environment, so that what one repository has shown serves the next. */
+const PLACES = new WeakMap<object, BlobPlaces>()
+
+function placesOf(env: TransportOptions['env']): BlobPlaces {
+  const known = PLACES.get(env)
+  if (known) return known
+  const places = new BlobPlaces(new CacheFile(env, 'registry-blobs.json', MAX_PLACES_BYTES))
+  PLACES.set(env, places)
+  return places
 }

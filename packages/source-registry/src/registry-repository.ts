@@ -16,11 +16,13 @@ import {
   type FetchOptions,
   type ImageSource,
   type ImageTarget,
+  isRefusal,
   isS3loError,
   S3loError,
   type TagOptions,
 } from '@s3lo/core/plugin'
 import { openBlob } from './blob-download.ts'
+import { BlobPlaces } from './blob-places.ts'
 import { BlobUploader, type BlobUploaderOptions } from './blob-upload.ts'
 import { parseContentLength } from './content-range.ts'
 import { Manifests } from './manifests.ts'
@@ -35,10 +37,12 @@ import { UploadSession } from './upload-session.ts'
 export interface RegistryRepositoryOptions extends BlobUploaderOptions {
   /** What tokens are asked to allow. Default `push`, which includes reading. */
   readonly access?: RepositoryAccess | undefined
+  /** What is known of where blobs are. Without it, only what this repository is asked to mount. */
+  readonly places?: BlobPlaces | undefined
 }
 
 /** Answers that say: the blob cannot be mounted, send it. */
-const NO_MOUNT = [400, 401, 403, 404, 405]
+const NO_MOUNT = [400, 401, 403, 404, 405, 406, 409, 411, 413, 415, 416, 422, 500, 501]
 
 /** One repository of a registry, to read from and to write to. */
 export class RegistryRepository implements ImageSource, ImageTarget {
@@ -53,6 +57,11 @@ export class RegistryRepository implements ImageSource, ImageTarget {
   readonly #absent = new Set<string>()
   /** Uploads that the registry opened instead of a mount, by digest. */
   readonly #opened = new Map<string, UploadSession>()
+  readonly #places: BlobPlaces
+  /** Blobs that could not be mounted: the push need not ask again. */
+  readonly #unmounted = new Set<string>()
+  /** False once the registry has refused a mount that names no repository. */
+  #mountsFromAnywhere = true
 
   /** Throws `INVALID_REFERENCE` for what cannot be a repository. */
   constructor(client: RegistryClient, repository: string, options: RegistryRepositoryOptions = {}) {
@@ -65,6 +74,7 @@ export class RegistryRepository implements ImageSource, ImageTarget {
     this.#manifests = new Manifests(this.#api)
     this.#referrers = new Referrers(this.#api, this.#manifests)
     this.#uploader = new BlobUploader(this.#api, options)
+    this.#places = options.places ?? new BlobPlaces()
   }
 
   async resolve(reference: Reference, options?: CallOptions): Promise<Descriptor> {
@@ -73,7 +83,11 @@ export class RegistryRepository implements ImageSource, ImageTarget {
 
   async fetch(descriptor: Descriptor, options: FetchOptions = {}): Promise<Readable> {
     const { mediaType, digest, size } = descriptor
-    if (!isManifestMediaType(mediaType)) return openBlob(this.#api, descriptor, options)
+    if (!isManifestMediaType(mediaType)) {
+      const content = await openBlob(this.#api, descriptor, options)
+      this.#noteHere(digest)
+      return content
+    }
     const { document } = await this.#manifests.get({ digest }, options)
     const { content } = document
     if (content.byteLength !== size) {
@@ -98,7 +112,7 @@ export class RegistryRepository implements ImageSource, ImageTarget {
     })
     const length = parseContentLength(headers.get('content-length')) ?? size
     const isThere = status === 200 && length === size
-    if (isThere) this.#absent.delete(digest)
+    if (isThere) this.#noteHere(digest)
     else this.#absent.add(digest)
     return isThere
   }
@@ -115,12 +129,18 @@ export class RegistryRepository implements ImageSource, ImageTarget {
       await this.#put({ descriptor, content: bytes }, { name: '', digest }, options)
       return
     }
+    const isAbsent = this.#opened.has(digest) || this.#absent.delete(digest)
+    if (!isAbsent && (await this.exists(descriptor, options))) return
+    if (!this.#unmounted.has(digest) && (await this.#mountFrom(undefined, digest, options))) return
     const opened = this.#opened.get(digest)
     this.#opened.delete(digest)
-    const isAbsent = opened !== undefined || this.#absent.delete(digest)
-    if (!isAbsent && (await this.exists(descriptor, options))) return
-    await this.#uploader.push(descriptor, open, options, opened)
-    this.#absent.delete(digest)
+    try {
+      await this.#uploader.push(descriptor, open, options, opened)
+    } catch (error) {
+      await opened?.cancel()
+      throw error
+    }
+    this.#noteHere(digest)
   }
 
   /** Publishes under the tag; `createOnly` is atomic only where the registry knows conditions. */
@@ -136,19 +156,11 @@ export class RegistryRepository implements ImageSource, ImageTarget {
     { signal }: CallOptions = {},
   ): Promise<boolean> {
     const { mediaType, digest } = descriptor
-    const from = source instanceof RegistryRepository ? source.#api : undefined
-    if (
-      isManifestMediaType(mediaType) ||
-      from?.client.origin.href !== this.#api.client.origin.href
-    ) {
-      return false
-    }
-    if (from.repository === this.#api.repository) return false
-    const answer = await this.#askToMount(digest, from, signal)
-    if (answer?.status === 202) this.#opened.set(digest, new UploadSession(this.#api, answer))
-    if (answer?.status !== 201) return false
-    this.#absent.delete(digest)
-    return true
+    if (isManifestMediaType(mediaType)) return false
+    const from =
+      this.#siblingOf(source) ??
+      (await this.#places.find(this.#registry, digest, this.#api.repository))
+    return from !== undefined && this.#mountFrom(from, digest, { signal })
   }
 
   async ingest(
@@ -195,28 +207,70 @@ export class RegistryRepository implements ImageSource, ImageTarget {
   async close(): Promise<void> {
     for (const session of this.#opened.values()) await session.cancel()
     this.#opened.clear()
+    await this.#places.save()
     await this.#api.client.close()
   }
 
-  /** `undefined` when there is no token for both repositories: the push will say what is missing. */
+  get #registry(): string {
+    return this.#api.client.origin.host
+  }
+
+  /** The repository of a source that is another one of the same registry. */
+  #siblingOf(source: ImageSource): string | undefined {
+    if (!(source instanceof RegistryRepository)) return undefined
+    const { client, repository } = source.#api
+    const isHere = client.origin.href === this.#api.client.origin.href
+    return isHere && repository !== this.#api.repository ? repository : undefined
+  }
+
+  #noteHere(digest: string): void {
+    this.#absent.delete(digest)
+    this.#places.note(this.#registry, digest, this.#api.repository)
+  }
+
+  /**
+   * Mounts a blob from a repository, or from wherever the registry has it. What it opens instead is
+   * kept for the push. A refusal is no failure.
+   */
+  async #mountFrom(
+    from: string | undefined,
+    digest: string,
+    { signal }: CallOptions,
+  ): Promise<boolean> {
+    if (from === undefined && !this.#mountsFromAnywhere) return false
+    this.#unmounted.add(digest)
+    const answer = await this.#askToMount(digest, from, signal)
+    if (answer?.status === 201) {
+      this.#unmounted.delete(digest)
+      this.#noteHere(digest)
+      return true
+    }
+    if (from !== undefined) this.#places.forget(this.#registry, digest, from)
+    if (answer?.status === 202) this.#opened.set(digest, new UploadSession(this.#api, answer))
+    else if (from === undefined) this.#mountsFromAnywhere = false
+    return false
+  }
+
+  /** `undefined` when the registry gives no answer to it: the push will say what is missing. */
   async #askToMount(
     digest: string,
-    from: RepositoryApi,
+    from: string | undefined,
     signal: AbortSignal | undefined,
   ): Promise<RegistryAnswer | undefined> {
-    const query = `mount=${encodeURIComponent(digest)}&from=${encodeURIComponent(from.repository)}`
+    const query = new URLSearchParams({ mount: digest, ...(from === undefined ? {} : { from }) })
+    const others = from === undefined ? [] : [`repository:${from}:pull`]
     try {
       return await this.#api.client.ask({
         method: 'POST',
-        to: this.#api.path(`blobs/uploads/?${query}`),
+        to: this.#api.path(`blobs/uploads/?${query.toString()}`),
         what: this.#api.nameOf({ digest }),
-        scopes: [...this.#api.scopes('push'), ...from.scopes('pull')],
+        scopes: [...this.#api.scopes('push'), ...others],
         expect: [201, 202, ...NO_MOUNT],
         body: new Uint8Array(),
         signal,
       })
     } catch (error) {
-      if (isS3loError(error, 'UNAUTHORIZED') || isS3loError(error, 'FORBIDDEN')) return undefined
+      if (isRefusal(error)) return undefined
       throw error
     }
   }

@@ -16,6 +16,10 @@ export interface MemoryRegistryOptions {
   /** Whether it gives entity tags and obeys conditions. */
   readonly conditions?: boolean
   readonly minChunkBytes?: number
+  /** From where it mounts blobs; `any` includes mounts that name no repository. The default. */
+  readonly mounts?: 'any' | 'named' | 'refused'
+  /** Whether each repository shows its own blobs only. */
+  readonly isolated?: boolean
   /** Whether it takes chunks. */
   readonly chunks?: boolean
   /** What it answers to a chunk that it took, in place of 202, a location and a range. */
@@ -30,9 +34,13 @@ interface Stored {
 /** A registry on loopback that keeps everything in memory; a script may answer in its place. */
 export class MemoryRegistry {
   readonly blobs = new Map<string, Uint8Array>()
+  /** `repository/digest` of each blob that was sent to a repository or mounted there. */
+  readonly owned = new Set<string>()
   /** By `repository/tag` and `repository/digest`. */
   readonly manifests = new Map<string, Stored>()
   readonly uploads = new Map<string, Uint8Array>()
+  /** Bytes of the bodies of all requests. */
+  received = 0
   /** `METHOD path` of each request. */
   readonly requests: string[] = []
   /** The `Authorization` of each request. */
@@ -80,6 +88,7 @@ export class MemoryRegistry {
       const chunks: Uint8Array[] = []
       for await (const chunk of request) chunks.push(chunk as Uint8Array)
       const body = Buffer.concat(chunks)
+      this.received += body.byteLength
       if (await this.script(request, response, body)) return
       this.#answer(request, response, body)
     } catch {
@@ -94,7 +103,7 @@ export class MemoryRegistry {
     )
     const [, repository = '', kind = '', rest = ''] = found ?? []
     const method = request.method ?? 'GET'
-    if (kind === 'blobs') this.#blob(method, rest, request, response)
+    if (kind === 'blobs') this.#blob(method, repository, rest, request, response)
     else if (kind === 'blobs/uploads')
       this.#upload(method, repository, rest, request, response, body)
     else if (kind === 'manifests') this.#manifest(method, repository, rest, request, response, body)
@@ -103,9 +112,15 @@ export class MemoryRegistry {
     else refuse(response, 404, 'UNSUPPORTED')
   }
 
-  #blob(method: string, digest: string, request: IncomingMessage, response: ServerResponse): void {
+  #blob(
+    method: string,
+    repository: string,
+    digest: string,
+    request: IncomingMessage,
+    response: ServerResponse,
+  ): void {
     const content = this.blobs.get(digest)
-    if (!content) return refuse(response, 404, 'BLOB_UNKNOWN')
+    if (!content || !this.#isIn(repository, digest)) return refuse(response, 404, 'BLOB_UNKNOWN')
     const range = /^bytes=(\d+)-(\d*)$/.exec(request.headers.range ?? '')
     const start = Number(range?.[1] ?? 0)
     const end = range?.[2] ? Math.min(Number(range[2]) + 1, content.byteLength) : content.byteLength
@@ -129,7 +144,14 @@ export class MemoryRegistry {
     const { searchParams } = new URL(request.url ?? '/', 'http://registry')
     if (method === 'POST') {
       const mount = searchParams.get('mount')
-      if (mount !== null && this.blobs.has(mount)) return void response.writeHead(201).end()
+      const { mounts = 'any' } = this.#options
+      if (mount !== null && mounts === 'refused') return refuse(response, 400, 'UNSUPPORTED')
+      const from = searchParams.get('from')
+      const isThere = from === null ? mounts === 'any' : this.#isIn(from, mount ?? '')
+      if (mount !== null && isThere && this.blobs.has(mount)) {
+        this.owned.add(`${repository}/${mount}`)
+        return void response.writeHead(201).end()
+      }
       const fresh = randomUUID()
       this.uploads.set(fresh, new Uint8Array())
       return this.#accept(response, repository, fresh, 202)
@@ -156,7 +178,12 @@ export class MemoryRegistry {
     const algorithm = digest.startsWith('sha512:') ? 'sha512' : 'sha256'
     if (digestOf(content, algorithm) !== digest) return refuse(response, 400, 'DIGEST_INVALID')
     this.blobs.set(digest, content)
+    this.owned.add(`${repository}/${digest}`)
     response.writeHead(201, { 'docker-content-digest': digest }).end()
+  }
+
+  #isIn(repository: string, digest: string): boolean {
+    return !this.#options.isolated || this.owned.has(`${repository}/${digest}`)
   }
 
   #accept(response: ServerResponse, repository: string, id: string, status: number): void {

@@ -1,11 +1,11 @@
 import { RegistryClient, type RegistryClientOptions, RegistryRepository } from '../src/index.ts'
-import type { BlobUploaderOptions } from '../src/blob-upload.ts'
+import type { RegistryRepositoryOptions } from '../src/registry-repository.ts'
 
 /** A repository of a registry on loopback, whose waits end at once. */
 export function openRepository(
   host: string,
   repository: string,
-  options: Partial<RegistryClientOptions> & BlobUploaderOptions = {},
+  options: Partial<RegistryClientOptions> & RegistryRepositoryOptions = {},
 ): RegistryRepository {
   const { retry, ...others } = options
   const client = new RegistryClient({
