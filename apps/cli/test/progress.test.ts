@@ -190,6 +190,14 @@ describe('the bar', () => {
     bar.close()
   })
 
+  it('shows nothing before the first event: a question may be waiting', () => {
+    const { terminal, bar } = begin(80)
+    vi.advanceTimersByTime(5000)
+    expect(terminal.text).toBe('')
+    bar.close()
+    expect(terminal.text).toBe('')
+  })
+
   it('keeps lines that are printed meanwhile above it', () => {
     const { terminal, bar } = begin(80)
     half(bar)

@@ -7,6 +7,7 @@ import { planGraph } from '../src/graph/plan.ts'
 import { transferImage } from '../src/graph/transfer.ts'
 import { totalSize } from '../src/oci/descriptor.ts'
 import { parsePlatform } from '../src/oci/platform.ts'
+import { doctor } from '../src/operations/doctor.ts'
 import { withImageLayout } from '../src/operations/image-layout.ts'
 import { push } from '../src/operations/push.ts'
 import { ImageStore } from '../src/store/image-store.ts'
@@ -192,6 +193,22 @@ describe('the progress of a transfer', () => {
     expect(blobs.map(({ phase }) => phase)).toEqual(plan.blobs.flatMap(() => ['start', 'done']))
     expect(blobs.filter(({ phase }) => phase === 'done').map((b) => b.descriptor.digest)).toEqual(
       plan.blobs.map(({ descriptor }) => descriptor.digest),
+    )
+  })
+})
+
+describe('the progress of a look at every image', () => {
+  it('is each manifest as it is read', async () => {
+    const { source } = await planOf(both)
+    const target = store()
+    const request = { selection: { kind: 'all' } } as const
+    await transferImage({ source, reference: tag }, { target, reference: tag }, request)
+    const heard = listen()
+    await doctor(target, '', { probe: false, onProgress: heard.onProgress })
+    const { plan } = await planOf(both)
+    expect(heard.phases()).toHaveLength(plan.documents.length + 1)
+    expect(heard.moved()).toBe(
+      totalSize([plan.root, ...plan.documents].map(({ descriptor }) => descriptor)),
     )
   })
 })

@@ -18,9 +18,8 @@ export default class DoctorCommand extends S3loCommand {
     description: 'read all content and compare it with its digests',
   })
 
-  /** Only content has a length that is known before. */
-  protected override progressTitle(): string | undefined {
-    return this.deep ? 'Checking' : undefined
+  protected override progressTitle(): string {
+    return 'Checking'
   }
 
   protected override async run(

@@ -20,7 +20,9 @@ export class ProgressBar implements ProgressView {
   readonly #activity: string
   readonly #timer: NodeJS.Timeout
   #shown: readonly string[] = []
-  #hasNews = true
+  /** Nothing is shown before the first event: a question may be waiting for its answer. */
+  #hasBegun = false
+  #hasNews = false
   #idle = 0
 
   constructor(stream: Writable, activity: string) {
@@ -33,6 +35,7 @@ export class ProgressBar implements ProgressView {
 
   update(event: ProgressEvent): void {
     this.#state.apply(event)
+    this.#hasBegun = true
     this.#hasNews = true
   }
 
@@ -53,6 +56,7 @@ export class ProgressBar implements ProgressView {
   }
 
   readonly #redraw = (): void => {
+    if (!this.#hasBegun) return
     this.#hasNews = false
     this.#idle = 0
     const { columns, rows } = sizeOf(this.#stream)

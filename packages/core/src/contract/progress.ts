@@ -4,7 +4,7 @@ import type { Descriptor } from '../oci/descriptor.ts'
  * What an operation reports while it runs. Facts only: how they look is the caller's choice.
  *
  * Of each image comes one `plan`, before its first blob; only where the source cannot tell (a pipe, a
- * compressed archive, an old engine) does none come. Each blob is then ended by one `blob` event, of the phase
+ * compressed archive, an old engine) does none come, and for a look at every image of a store. Each blob is then ended by one `blob` event, of the phase
  * `done`, `skip` or `mount`. The `bytes` of a blob come between its `start` and its end, and add up
  * to at most its size: what is sent again after a failure is reported once.
  */

@@ -90,6 +90,8 @@ export async function checkImages(
   // Manifests first: what they name is then listed after it was published.
   const graph = await readStoreGraph(store, '', (manifest) => new BlobUses(manifest, contents), {
     signal,
+    // The plan of a deep look is of content.
+    ...(deep ? {} : { onProgress }),
   })
   const selected = graph.tags.filter(({ image }) => matchesFilter(image, filter))
   const legacy = selected.filter(({ layout }) => layout === '1.0.0')

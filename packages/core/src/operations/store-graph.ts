@@ -1,5 +1,6 @@
 import { forEachConcurrent } from '../concurrency/for-each-concurrent.ts'
 import type { CallOptions } from '../contract/call-options.ts'
+import type { ProgressOptions } from '../contract/progress.ts'
 import { isS3loError, S3loError } from '../errors.ts'
 import { readManifest } from '../graph/read-manifest.ts'
 import { legacyPrefix } from '../layout/keys.ts'
@@ -7,6 +8,7 @@ import type { Descriptor } from '../oci/descriptor.ts'
 import { type Manifest, parseManifest } from '../oci/document.ts'
 import { isManifestMediaType } from '../oci/media-type.ts'
 import { formatPlatform } from '../oci/platform.ts'
+import { BlobReport } from '../progress/blob-report.ts'
 import { orImageFault } from '../store/image-fault.ts'
 import type { ImageStore } from '../store/image-store.ts'
 import { readEntryManifest } from '../store/manifests.ts'
@@ -54,7 +56,7 @@ export interface Reached<T> {
   readonly node: GraphNode<T> | S3loError
 }
 
-export interface StoreGraphOptions extends CallOptions {
+export interface StoreGraphOptions extends CallOptions, ProgressOptions {
   /** False leaves an entry of an index out. */
   readonly follow?: ((entry: Descriptor) => boolean) | undefined
 }
@@ -149,6 +151,7 @@ class GraphReader<T> {
     const root = await orImageFault(async () => {
       const document = await readEntryManifest(this.#store.backend, entry, { signal })
       if (!document) return undefined
+      this.#report(document.descriptor)
       const manifest = parseManifest(document.content, `${image}:${tag}`)
       const prefix = layout === '1.0.0' ? legacyPrefix({ name: image, tag }) : undefined
       // Only children are read through the store.
@@ -169,8 +172,18 @@ class GraphReader<T> {
         throw new S3loError('INTEGRITY', `the image nests indexes deeper than ${MAX_DEPTH}`)
       }
       const { manifest } = await readManifest(this.#store, descriptor, { signal })
+      this.#report(descriptor)
       return this.#toNode(manifest)
     })
+  }
+
+  /** Without a plan: how many manifests there are, only their reading tells. */
+  #report(descriptor: Descriptor): void {
+    const platform = descriptor.platform ? formatPlatform(descriptor.platform) : 'single'
+    const report = new BlobReport({ descriptor, platform }, this.#options)
+    report.start()
+    report.reach(descriptor.size)
+    report.end('done')
   }
 
   #toNode(manifest: Manifest): GraphNode<T> {

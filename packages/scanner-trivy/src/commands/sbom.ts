@@ -1,6 +1,6 @@
 import { replaceFile } from '@s3lo/core/command'
 import { Command, Option } from 'clipanion'
-import { TrivyCommand } from './trivy-command.ts'
+import { ACTIVITY, TrivyCommand } from './trivy-command.ts'
 
 /** `s3lo sbom`. */
 export default class SbomCommand extends TrivyCommand {
@@ -31,6 +31,6 @@ export default class SbomCommand extends TrivyCommand {
       }
       await replaceFile(file, [Buffer.from(result.sbom)])
       return { result, render: () => '', status: [...status, `SBOM written to ${file}`] }
-    })
+    }, ACTIVITY)
   }
 }

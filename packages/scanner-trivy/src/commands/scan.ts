@@ -1,6 +1,6 @@
 import { S3loError, SEVERITIES, type Severity } from '@s3lo/core/plugin'
 import { Command, Option } from 'clipanion'
-import { TrivyCommand } from './trivy-command.ts'
+import { ACTIVITY, TrivyCommand } from './trivy-command.ts'
 
 /** `s3lo scan`: exits 1 when there is something. */
 export default class ScanCommand extends TrivyCommand {
@@ -34,7 +34,7 @@ export default class ScanCommand extends TrivyCommand {
       const exitCode = result.findings ? 1 : 0
       const render = (): string => wholeLines(this.shown(result.report, format))
       return { result, render, status, exitCode }
-    })
+    }, ACTIVITY)
   }
 }
 

@@ -2,6 +2,9 @@ import type { CommandContext } from '@s3lo/core'
 import { escapeLines, S3loError } from '@s3lo/core/plugin'
 import { Command, Option } from 'clipanion'
 
+/** What is shown of the image's way to Trivy. */
+export const ACTIVITY = { activity: 'Scanning' } as const
+
 /** What the commands that run Trivy have in common. */
 export abstract class TrivyCommand extends Command<CommandContext> {
   ref = Option.String({ name: 'ref' })
