@@ -1,10 +1,10 @@
 import { close, closeSync, read, readSync } from 'node:fs'
 import { Readable } from 'node:stream'
 import { promisify } from 'node:util'
-import { S3loError } from '@s3lo/core/plugin'
+import { ChunkPool, S3loError } from '@s3lo/core/plugin'
 import { toLocalError } from './errors.ts'
 
-const CHUNK_BYTES = 128 * 1024
+const CHUNK_BYTES = 256 * 1024
 
 /** So much is read at once when the body is opened: a manifest, a config, a history. */
 const SMALL_BYTES = 64 * 1024
@@ -51,6 +51,7 @@ class FileBody extends Readable {
   readonly #fd: number
   readonly #name: string
   readonly #end: number
+  readonly #chunks = new ChunkPool(CHUNK_BYTES)
   #position: number
   #reading: Promise<void> | undefined
 
@@ -91,7 +92,8 @@ class FileBody extends Readable {
       this.push(null)
       return
     }
-    const buffer = Buffer.allocUnsafeSlow(length)
+    const isWhole = length === CHUNK_BYTES
+    const buffer = isWhole ? this.#chunks.take() : Buffer.allocUnsafeSlow(length)
     const { bytesRead } = await readAsync(this.#fd, buffer, 0, length, this.#position)
     if (bytesRead === 0) {
       throw shortened(this.#name)

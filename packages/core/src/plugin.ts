@@ -105,3 +105,4 @@ export {
   readBoundedFileSync,
   readOptionalFile,
 } from './stream/bounded-file.ts'
+export { ChunkPool, recycle } from './stream/recycle.ts'

@@ -5,6 +5,7 @@ import { S3loError } from '../errors.ts'
 import type { ContentReader } from '../graph/read-manifest.ts'
 import type { Descriptor } from '../oci/descriptor.ts'
 import { compressionOf, decompress } from '../stream/decompress.ts'
+import { recycle } from '../stream/recycle.ts'
 import { TarToc } from '../tar/tar-toc.ts'
 import type { TocEntry } from '../tar/toc-entry.ts'
 
@@ -35,6 +36,7 @@ export async function streamLayer(
     toc.push(chunk)
     kept.take(chunk, position)
     position += chunk.byteLength
+    recycle(chunk)
   }
   toc.finish()
   return {

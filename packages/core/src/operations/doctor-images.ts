@@ -9,6 +9,7 @@ import { Digester, parseDigest } from '../oci/digest.ts'
 import { MEDIA_TYPE } from '../oci/media-type.ts'
 import { BlobReport } from '../progress/blob-report.ts'
 import type { ImageStore } from '../store/image-store.ts'
+import { recycle } from '../stream/recycle.ts'
 import { BlobUses, Contents } from './blob-uses.ts'
 import { checkChunks } from './doctor-chunks.ts'
 import { checkLegacyTags } from './doctor-legacy.ts'
@@ -286,6 +287,7 @@ async function hashBlob(
       digester.update(chunk)
       received += chunk.byteLength
       report.reach(received)
+      recycle(chunk)
     }
     const whole = received === descriptor.size && digester.digest() === descriptor.digest
     return whole ? undefined : 'damaged'

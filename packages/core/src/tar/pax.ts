@@ -81,9 +81,20 @@ export function parsePaxTime(value: ByteText): TarTime {
 /** RFC 3339 in UTC as Go writes it: no trailing zeros of a fraction; empty outside the years 0 to 9999. */
 export function formatTarTime({ seconds, nanoseconds }: TarTime): string {
   if (seconds < -62_167_219_200n || seconds > 253_402_300_799n) return ''
-  const whole = new Date(Number(seconds) * 1000).toISOString().slice(0, 19)
+  const whole = formatSecond(Number(seconds))
+  if (nanoseconds === 0) return `${whole}Z`
   const fraction = String(nanoseconds).padStart(9, '0').replace(/0+$/, '')
-  return fraction === '' ? `${whole}Z` : `${whole}.${fraction}Z`
+  return `${whole}.${fraction}Z`
+}
+
+/** Most files of a layer have the time of the one before. */
+let last = { second: 0, text: '1970-01-01T00:00:00' }
+
+function formatSecond(second: number): string {
+  if (last.second !== second) {
+    last = { second, text: new Date(second * 1000).toISOString().slice(0, 19) }
+  }
+  return last.text
 }
 
 function invalidPax(): Error {

@@ -23,7 +23,9 @@ export interface TarHeader {
 const EMPTY = byteText(new Uint8Array())
 
 /** Reads a header block. Throws `INTEGRITY` where Go says "invalid tar header". */
-export function parseTarHeader(block: Uint8Array): TarHeader {
+export function parseTarHeader(bytes: Uint8Array): TarHeader {
+  // One view of it: a layer has a hundred thousand of them, and each view costs as much as a field.
+  const block = Buffer.from(bytes.buffer, bytes.byteOffset, BLOCK_SIZE)
   const format = formatOf(block)
   const base = {
     flag: String.fromCodePoint(block[156] ?? 0),
@@ -60,26 +62,28 @@ export function cString(bytes: Uint8Array): ByteText {
 
 type Format = 'v7' | 'ustar' | 'star' | 'gnu'
 
-function formatOf(block: Uint8Array): Format {
+function formatOf(block: Buffer): Format {
   const stored = octal(block, 148, 8)
-  let unsigned = 0
-  let signed = 0
+  // Of bytes as they are; and with those over 127 counted as negative, as some writers did.
+  let unsigned = 8 * 0x20
+  let high = 0
   for (let i = 0; i < BLOCK_SIZE; i++) {
-    const byte = i >= 148 && i < 156 ? 0x20 : (block[i] ?? 0)
+    if (i === 148) i = 156
+    const byte = block[i] as number
     unsigned += byte
-    signed += byte < 0x80 ? byte : byte - 0x100
+    high += byte >> 7
   }
-  if (stored !== BigInt(unsigned) && stored !== BigInt(signed)) {
+  const checksum = Number(stored)
+  if (checksum !== unsigned && checksum !== unsigned - high * 0x100) {
     throw invalidHeader('a header has a wrong checksum')
   }
-  const magic = byteText(block.subarray(257, 265))
-  if (magic.startsWith('ustar\0')) {
-    return byteText(block.subarray(508, 512)) === 'tar\0' ? 'star' : 'ustar'
-  }
+  const magic = block.toString('latin1', 257, 265)
+  if (magic.startsWith('ustar\0'))
+    return block.toString('latin1', 508, 512) === 'tar\0' ? 'star' : 'ustar'
   return magic === 'ustar  \0' ? 'gnu' : 'v7'
 }
 
-function prefixOf(block: Uint8Array, format: Format): ByteText {
+function prefixOf(block: Buffer, format: Format): ByteText {
   if (format === 'ustar') return text(block, 345, 155)
   if (format === 'star') {
     numeric(block, 476, 12) // The access and change times must be numbers, though nothing uses them.
@@ -96,8 +100,10 @@ function isNumericOrUnset(block: Uint8Array, at: number): boolean {
   return block[at] === 0 || tryNumeric(block, at, 12) !== undefined
 }
 
-function text(block: Uint8Array, at: number, length: number): ByteText {
-  return cString(block.subarray(at, at + length))
+function text(block: Buffer, at: number, length: number): ByteText {
+  const nul = block.indexOf(0, at)
+  const end = nul < 0 || nul > at + length ? at + length : nul
+  return (end === at ? '' : block.toString('latin1', at, end)) as ByteText
 }
 
 function numeric(block: Uint8Array, at: number, length: number): bigint {

@@ -1,5 +1,5 @@
 import { S3loError } from '../errors.ts'
-import { type ByteText, byteText, decodeText } from './byte-text.ts'
+import { type ByteText, decodeText } from './byte-text.ts'
 import { formatTarTime, parsePax, parsePaxInteger, parsePaxTime, type TarTime } from './pax.ts'
 import { BLOCK_SIZE, cString, invalidHeader, parseTarHeader, type TarHeader } from './tar-header.ts'
 import type { EntryType, TocEntry } from './toc-entry.ts'
@@ -29,6 +29,8 @@ const LINK_FLAG = /^[1-6]$/
 
 /** More metadata than this is refused, so that no layer can exhaust memory (bytes). */
 const MAX_TOC_BYTES = 256 * 1024 * 1024
+
+const NO_RECORDS: ReadonlyMap<ByteText, ByteText> = new Map()
 
 /** What an entry costs beside its texts. */
 const ENTRY_BYTES = 256
@@ -67,7 +69,7 @@ export class TarToc {
   #padding = 0
   #bodyFlag = ''
   #body = new Uint8Array()
-  #pax: ReadonlyMap<ByteText, ByteText> = new Map()
+  #pax: ReadonlyMap<ByteText, ByteText> = NO_RECORDS
   #longName: ByteText | undefined
   #longLink: ByteText | undefined
   #tocBytes = 0
@@ -87,7 +89,15 @@ export class TarToc {
 
   push(chunk: Uint8Array): void {
     let at = 0
-    while (at < chunk.length && this.#state !== 'end') at += this.#consume(chunk.subarray(at))
+    while (at < chunk.length && this.#state !== 'end') {
+      const waiting = WAITING.has(this.#state)
+      const wanted = waiting ? BLOCK_SIZE - this.#filled : this.#left
+      const length = Math.min(wanted, chunk.length - at)
+      this.#position += length
+      if (waiting) this.#fill(chunk.subarray(at, at + length))
+      else this.#pass(chunk, at, length)
+      at += length
+    }
   }
 
   /** Says that no more comes. Throws `INTEGRITY` when the tar breaks off where it must not. */
@@ -97,37 +107,42 @@ export class TarToc {
     this.#state = 'end'
   }
 
-  #consume(chunk: Uint8Array): number {
-    const waiting = WAITING.has(this.#state)
-    const wanted = waiting ? BLOCK_SIZE - this.#filled : this.#left
-    const length = Math.min(wanted, chunk.length)
-    this.#position += length
-    if (waiting) this.#fill(chunk.subarray(0, length))
-    else this.#pass(chunk.subarray(0, length))
-    return length
-  }
-
   #fill(bytes: Uint8Array): void {
+    // A block that lies in one piece is read where it lies.
+    if (bytes.length === BLOCK_SIZE) {
+      this.#take(bytes)
+      return
+    }
     this.#block.set(bytes, this.#filled)
     this.#filled += bytes.length
     if (this.#filled < BLOCK_SIZE) return
     this.#filled = 0
+    this.#take(this.#block)
+  }
+
+  #take(block: Uint8Array): void {
     if (this.#state === 'sparse') {
-      this.#sparseMap(SPARSE_MAP_CONTINUES)
+      this.#sparseMap(block, SPARSE_MAP_CONTINUES)
       return
     }
-    if (this.#block.every((byte) => byte === 0)) {
+    if (isZero(block)) {
       this.#state = this.#state === 'header' ? 'second-zero' : 'end'
       return
     }
     if (this.#state === 'second-zero') throw invalidHeader('something follows a zero block')
-    this.#header(parseTarHeader(this.#block))
+    this.#header(parseTarHeader(block), block)
   }
 
-  #pass(bytes: Uint8Array): void {
-    if (this.#state === 'body') this.#body.set(bytes, this.#body.length - this.#left)
-    this.#left -= bytes.length
-    if (this.#left > 0) return
+  #pass(chunk: Uint8Array, at: number, length: number): void {
+    if (this.#state === 'body') {
+      this.#body.set(chunk.subarray(at, at + length), this.#body.length - this.#left)
+    }
+    this.#left -= length
+    if (this.#left === 0) this.#passed()
+  }
+
+  /** All that was expected has passed. */
+  #passed(): void {
     if (this.#state === 'body') this.#special()
     if (this.#state !== 'padding' && this.#padding > 0) {
       this.#state = 'padding'
@@ -137,7 +152,7 @@ export class TarToc {
     }
   }
 
-  #header(header: TarHeader): void {
+  #header(header: TarHeader, block: Uint8Array): void {
     switch (header.flag) {
       case 'x':
       case 'L':
@@ -151,7 +166,7 @@ export class TarToc {
       case 'S':
         if (!this.#isTolerant) throw unsupported(`a sparse file (${decodeText(header.name)})`)
         this.#sparse = header
-        this.#sparseMap(SPARSE_HEADER_CONTINUES)
+        this.#sparseMap(block, SPARSE_HEADER_CONTINUES)
         break
       default:
         this.#entry(header)
@@ -159,9 +174,9 @@ export class TarToc {
   }
 
   /** `at` is where a block of GNU's old form says whether another one of the map follows. */
-  #sparseMap(at: number): void {
+  #sparseMap(block: Uint8Array, at: number): void {
     this.#state = 'sparse'
-    if (this.#block[at] !== 0 || !this.#sparse) return
+    if (block[at] !== 0 || !this.#sparse) return
     const header = this.#sparse
     this.#sparse = undefined
     this.#entry(header)
@@ -222,7 +237,7 @@ export class TarToc {
         paxRecords: pax,
         ...(isSparse ? { isSparse } : {}),
       })
-    this.#pax = new Map()
+    this.#pax = NO_RECORDS
     this.#longName = undefined
     this.#longLink = undefined
     this.#expect('content', content)
@@ -239,13 +254,17 @@ export class TarToc {
     this.#state = state
     this.#left = length
     this.#padding = (BLOCK_SIZE - (length % BLOCK_SIZE)) % BLOCK_SIZE
-    if (length === 0) this.#pass(new Uint8Array())
+    if (length === 0) this.#passed()
   }
 }
 
-/** An empty value leaves the header's in force. */
+function isZero(block: Uint8Array): boolean {
+  return block[0] === 0 && block.every((byte) => byte === 0)
+}
+
+/** An empty value leaves the header's in force. `key` is ASCII. */
 function value(pax: ReadonlyMap<ByteText, ByteText>, key: string): ByteText | undefined {
-  return pax.get(byteText(Buffer.from(key))) || undefined
+  return pax.get(key as ByteText) || undefined
 }
 
 function integer(pax: ReadonlyMap<ByteText, ByteText>, key: string): bigint | undefined {
@@ -255,6 +274,7 @@ function integer(pax: ReadonlyMap<ByteText, ByteText>, key: string): bigint | un
 
 /** The modification time; the other two only must be well-formed, as in Go. */
 function timesOf(pax: ReadonlyMap<ByteText, ByteText>): TarTime | undefined {
+  if (pax.size === 0) return undefined
   const [mtime] = ['mtime', 'atime', 'ctime'].map((key) => {
     const text = value(pax, key)
     return text === undefined ? undefined : parsePaxTime(text)
@@ -264,6 +284,7 @@ function timesOf(pax: ReadonlyMap<ByteText, ByteText>): TarTime | undefined {
 
 /** The original records a size that is not the stored one, and every later entry is then refused. */
 function isSparsePax(pax: ReadonlyMap<ByteText, ByteText>): boolean {
+  if (pax.size === 0) return false
   return ['GNU.sparse.major', 'GNU.sparse.minor', 'GNU.sparse.map'].some(
     (key) => value(pax, key) !== undefined,
   )

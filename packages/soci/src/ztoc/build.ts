@@ -1,7 +1,13 @@
 import type { Readable } from 'node:stream'
 import { Worker } from 'node:worker_threads'
-import { type CallOptions, type ErrorCode, S3loError } from '@s3lo/core/plugin'
-import type { BuiltZtoc, ZtocOptions } from './ztoc-builder.ts'
+import { type CallOptions, type ErrorCode, recycle, S3loError } from '@s3lo/core/plugin'
+import {
+  ALGORITHM_BYTES,
+  algorithmOf,
+  type BuiltZtoc,
+  ZtocBuilder,
+  type ZtocOptions,
+} from './ztoc-builder.ts'
 
 /** What the worker is sent. */
 export type ToWorker =
@@ -36,37 +42,86 @@ export interface BuildZtocOptions extends ZtocOptions, CallOptions {
 }
 
 /**
- * Builds the zTOC of a layer in one pass over its content, in a thread of its own. Throws
- * `INTEGRITY` for a layer that is not a whole tar (in gzip or plain), `UNSUPPORTED` for one that
- * no zTOC can describe, and what the content fails with. The content is destroyed on failure.
+ * Builds the zTOC of a layer in one pass over its content: of gzip in a thread of its own, of a
+ * plain tar on this one, where it takes less than handing the content over. Throws `INTEGRITY` for
+ * a layer that is not a whole tar (in gzip or plain), `UNSUPPORTED` for one that no zTOC can
+ * describe, and what the content fails with. The content is destroyed on failure.
  */
 export async function buildZtoc(
   content: Readable,
   { signal, onRead, ...options }: BuildZtocOptions = {},
 ): Promise<BuiltZtoc> {
-  const thread = new BuilderThread(options)
-  const abort = (): void => thread.fail(signal?.reason)
+  const abort = (): void => void content.destroy(signal?.reason)
   signal?.addEventListener('abort', abort, { once: true })
   try {
     signal?.throwIfAborted()
-    await Promise.race([feed(content, thread, onRead), thread.result])
-    return await thread.result
+    const parts = content[Symbol.asyncIterator]()
+    const { algorithm = 'auto' } = options
+    const head = algorithm === 'auto' ? await readHead(parts) : new Uint8Array()
+    const known = algorithm === 'auto' ? algorithmOf(head) : algorithm
+    const build = known === 'gzip' ? buildInThread : buildHere
+    return await build(prepend(head, parts, onRead), { ...options, algorithm: known })
   } finally {
     signal?.removeEventListener('abort', abort)
     content.destroy()
+  }
+}
+
+/** The first chunks, up to what tells the algorithm. */
+async function readHead(parts: AsyncIterator<Uint8Array>): Promise<Uint8Array> {
+  let head: Uint8Array = new Uint8Array()
+  while (head.length < ALGORITHM_BYTES) {
+    const { done, value } = await parts.next()
+    if (done) break
+    head = head.length === 0 ? value : Buffer.concat([head, value])
+  }
+  return head
+}
+
+async function* prepend(
+  head: Uint8Array,
+  rest: AsyncIterator<Uint8Array>,
+  onRead: BuildZtocOptions['onRead'],
+): AsyncGenerator<Uint8Array> {
+  if (head.length > 0) {
+    onRead?.(head.length)
+    yield head
+  }
+  for (let next = await rest.next(); !next.done; next = await rest.next()) {
+    onRead?.(next.value.length)
+    yield next.value
+  }
+}
+
+async function buildHere(
+  parts: AsyncIterable<Uint8Array>,
+  options: ZtocOptions,
+): Promise<BuiltZtoc> {
+  const builder = new ZtocBuilder(options)
+  for await (const part of parts) {
+    builder.push(part)
+    recycle(part)
+  }
+  return builder.finish()
+}
+
+async function buildInThread(
+  parts: AsyncIterable<Uint8Array>,
+  options: ZtocOptions,
+): Promise<BuiltZtoc> {
+  const thread = new BuilderThread(options)
+  try {
+    await Promise.race([feed(parts, thread), thread.result])
+    return await thread.result
+  } finally {
     await thread.close()
   }
 }
 
-async function feed(
-  content: Readable,
-  thread: BuilderThread,
-  onRead: BuildZtocOptions['onRead'],
-): Promise<void> {
+async function feed(parts: AsyncIterable<Uint8Array>, thread: BuilderThread): Promise<void> {
   let chunk = new Uint8Array(await thread.take())
   let filled = 0
-  for await (const part of content as AsyncIterable<Uint8Array>) {
-    onRead?.(part.byteLength)
+  for await (const part of parts) {
     for (let at = 0; at < part.byteLength;) {
       const piece = part.subarray(at, at + chunk.length - filled)
       chunk.set(piece, filled)
@@ -77,6 +132,7 @@ async function feed(
       chunk = new Uint8Array(await thread.take())
       filled = 0
     }
+    recycle(part)
   }
   if (filled > 0) thread.send(chunk.buffer, filled)
   thread.end()

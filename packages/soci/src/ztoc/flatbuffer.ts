@@ -75,11 +75,11 @@ function addToc(builder: Builder, entries: readonly TocEntry[]): number {
 
 function addEntry(builder: Builder, entry: TocEntry): number {
   const name = addText(builder, entry.name)
-  const type = builder.createString(entry.type)
+  const type = addRepeated(builder, entry.type)
   const linkname = addText(builder, entry.linkname)
-  const uname = addText(builder, entry.uname)
-  const gname = addText(builder, entry.gname)
-  const modTime = builder.createString(entry.modTime)
+  const uname = addRepeated(builder, entry.uname)
+  const gname = addRepeated(builder, entry.gname)
+  const modTime = addRepeated(builder, entry.modTime)
   const keys = [...entry.paxRecords.keys()].toSorted((a, b) => (a < b ? -1 : 1))
   const xattrs = addOffsets(
     builder,
@@ -124,6 +124,21 @@ function addCompression(builder: Builder, ztoc: Ztoc): number {
   builder.addFieldOffset(3, checkpoints, 0)
   builder.addFieldInt8(0, ALGORITHM_CODE[ztoc.algorithm], ALGORITHM_CODE.gzip)
   return builder.endObject()
+}
+
+/** The bytes of texts that most entries share: encoding them costs more than copying them. */
+const repeated = new Map<string, Uint8Array>()
+const MAX_REPEATED = 256
+const MAX_REPEATED_LENGTH = 64
+
+function addRepeated(builder: Builder, text: string): number {
+  if (text.length > MAX_REPEATED_LENGTH) return builder.createString(Buffer.from(text, 'latin1'))
+  const known = repeated.get(text)
+  if (known) return builder.createString(known)
+  if (repeated.size >= MAX_REPEATED) repeated.clear()
+  const bytes = Buffer.from(text, 'latin1')
+  repeated.set(text, bytes)
+  return builder.createString(bytes)
 }
 
 function addText(builder: Builder, text: ByteText): number {

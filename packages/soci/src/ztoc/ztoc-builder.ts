@@ -13,6 +13,14 @@ export const DEFAULT_BUILD_TOOL_IDENTIFIER = 's3lo soci v1'
 /** What the original says of itself, for bytes that equal its own. */
 export const UPSTREAM_BUILD_TOOL_IDENTIFIER = 'AWS SOCI CLI v0.2'
 
+/** What tells the algorithm of a layer (bytes). */
+export const ALGORITHM_BYTES = 2
+
+/** The algorithm of a layer, by its first bytes. */
+export function algorithmOf(head: Uint8Array): CompressionAlgorithm {
+  return head[0] === 0x1f && head[1] === 0x8b ? 'gzip' : 'uncompressed'
+}
+
 /** How a zTOC is built. The same options and the same layer give the same bytes. */
 export interface ZtocOptions {
   /** Uncompressed bytes between places where reading can start; 0 is every deflate block. */
@@ -74,11 +82,11 @@ export class ZtocBuilder {
       return
     }
     const head = this.#held ? Buffer.concat([this.#held, chunk]) : chunk
-    if (head.length < 2) {
+    if (head.length < ALGORITHM_BYTES) {
       this.#held = Uint8Array.from(head)
       return
     }
-    this.#start(head[0] === 0x1f && head[1] === 0x8b ? 'gzip' : 'uncompressed')
+    this.#start(algorithmOf(head))
     this.#feed(head)
   }
 
