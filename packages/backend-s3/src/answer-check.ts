@@ -43,6 +43,8 @@ const MAX_ERROR_BYTES = 1024 * 1024
 /** What the SDK makes of an error that comes with a status of success: one that may be tried again. */
 const STATUS_OF_LATE_ERROR = 503
 
+const STATUS_OF_UNKNOWN_REQUEST = 501
+
 /** As the SDK's transport gives it. */
 interface Response {
   statusCode: number
@@ -88,6 +90,11 @@ async function checkAnswer(command: string, response: Response): Promise<void> {
     response.statusCode = STATUS_OF_LATE_ERROR
     return
   }
+  if (roots && isListing(text) && !command.startsWith('ListObjects')) {
+    response.statusCode = STATUS_OF_UNKNOWN_REQUEST
+    response.body = Buffer.alloc(0)
+    return
+  }
   if (roots) assertXmlRoot(text, roots)
   assertHeaders(command, response)
 }
@@ -109,8 +116,17 @@ function assertError(response: Response, text: string): void {
 }
 
 function isError(text: string): boolean {
+  return hasRoot(text, ['Error', 'ErrorResponse'])
+}
+
+/** Services that do not know a setting of a bucket list its objects instead. */
+function isListing(text: string): boolean {
+  return hasRoot(text, ['ListBucketResult'])
+}
+
+function hasRoot(text: string, roots: readonly string[]): boolean {
   try {
-    assertXmlRoot(text, ['Error', 'ErrorResponse'])
+    assertXmlRoot(text, roots)
     return true
   } catch {
     return false

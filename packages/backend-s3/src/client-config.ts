@@ -35,6 +35,8 @@ export function clientConfig(
     // Every blob is verified by its digest, which says more.
     responseChecksumValidation: 'WHEN_REQUIRED',
     expectContinueHeader: false,
+    // The endpoint is decided before: the SDK would take any service that a profile names for AWS.
+    ignoreConfiguredEndpointUrls: true,
     customUserAgent: 's3lo',
     requestHandler: httpHandler(env),
   }

@@ -7,6 +7,7 @@ import {
 import { type Attempt, DEFAULT_RETRY_POLICY, Requests } from '@s3lo/core/transfer'
 import { httpHandler, identityConfig } from './client-config.ts'
 import { areCredentialsAbsent, toFailure } from './errors.ts'
+import { readProfile } from './profile.ts'
 
 type Environment = RegistryCredentialOptions['env']
 
@@ -40,6 +41,7 @@ export async function getRegistryCredential(
   signal?.throwIfAborted()
   const registry = parseHost(host)
   if (!registry) return undefined
+  if (!registry.isPublic) await readProfile(env)
   const requests = new Requests(DEFAULT_RETRY_POLICY, toFailure)
   let isAbsent = false
   const ask = async (attempt: Attempt): Promise<Authorization | undefined> => {

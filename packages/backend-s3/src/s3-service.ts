@@ -72,7 +72,7 @@ export class S3Service {
     settings: SendSettings,
     call: (client: S3Client, attempt: Attempt) => Promise<T>,
   ): Promise<T> {
-    await this.#prepareClient(settings)
+    await this.#prepareClient()
     const sender = this.#client
     try {
       return await this.#sendBy(sender, settings, call)
@@ -119,7 +119,7 @@ export class S3Service {
 
   /** What `sign` makes, in the bucket's own region. Throws as {@link send} does. */
   async sign<T>(settings: CallSettings, sign: (client: S3Client) => Promise<T>): Promise<T> {
-    await this.#prepareClient(settings)
+    await this.#prepareClient()
     // A signature cannot move to another region later, so AWS has to be asked where the bucket is.
     if (this.endpoint.isAws) await this.assertBucket(settings)
     return this.#withoutRequest(settings, () => sign(this.#client))
@@ -161,11 +161,8 @@ export class S3Service {
   }
 
   /** Without a region in the settings or the profile, AWS tells the right one to whoever asks in a wrong one. */
-  async #prepareClient(settings: CallSettings): Promise<void> {
+  async #prepareClient(): Promise<void> {
     if (this.#isPrepared) return
-    if (this.endpoint.url === undefined) {
-      await this.#withoutRequest(settings, () => assertNoOtherEndpoint(this.#client))
-    }
     try {
       await this.#client.config.region()
     } catch {
@@ -255,21 +252,6 @@ function newClient(config: S3ClientConfig): S3Client {
   addDate(client)
   addAnswerCheck(client)
   return client
-}
-
-/** The SDK would follow it, and take any service for AWS. Throws `USAGE`. */
-async function assertNoOtherEndpoint({ config }: S3Client): Promise<void> {
-  const find: unknown =
-    'serviceConfiguredEndpoint' in config ? config.serviceConfiguredEndpoint : undefined
-  const endpoint: unknown = typeof find === 'function' ? await find() : undefined
-  if (endpoint === undefined) return
-  throw new S3loError(
-    'USAGE',
-    'the AWS profile names an endpoint, which s3lo does not read there',
-    {
-      hint: 'name it with --endpoint or AWS_ENDPOINT_URL_S3',
-    },
-  )
 }
 
 function isWrongRegion({ status, reason = '' }: Failure): boolean {

@@ -82,6 +82,13 @@ describe('diagnose', () => {
     ).toEqual([])
   })
 
+  it('has nothing to say of a setting for which the service lists the bucket', async () => {
+    const tiers = xml('<ListBucketResult><Name>bucket</Name></ListBucketResult>')
+    expect((await findings({ tiers })).at(-1)?.message).toBe(
+      'Intelligent-Tiering: the service does not have it',
+    )
+  })
+
   it('tells Object Lock and the archive tiers of Intelligent-Tiering', async () => {
     const lock = xml(
       '<ObjectLockConfiguration><Rule><DefaultRetention><Mode>COMPLIANCE</Mode><Days>7</Days></DefaultRetention></Rule></ObjectLockConfiguration>',

@@ -1,6 +1,4 @@
 import { execFile } from 'node:child_process'
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { assertCompatible } from '@s3lo/core/plugin'
@@ -13,14 +11,11 @@ import { ACCESS_KEY, facts, failureOf, FakeS3, resolveToLoopback, SECRET_KEY } f
 const KEYS = { AWS_ACCESS_KEY_ID: ACCESS_KEY, AWS_SECRET_ACCESS_KEY: SECRET_KEY }
 
 let service: FakeS3
-let home: string
 beforeAll(async () => {
   service = await FakeS3.start()
-  home = await mkdtemp(join(tmpdir(), 's3lo-aws-'))
 })
 afterAll(async () => {
   await service.close()
-  await rm(home, { recursive: true })
 })
 beforeEach(() => resolveToLoopback())
 afterEach(() => {
@@ -105,22 +100,6 @@ describe('the endpoint', () => {
       `127.0.0.1:${service.port}/bucket/key`,
       `bucket.s3.amazonaws.com:${service.port}/key`,
     ])
-  })
-
-  it('of a profile is not taken for AWS', async () => {
-    const file = join(home, 'config')
-    await writeFile(file, `[profile minio]\nregion=us-east-1\nendpoint_url=${service.url}\n`)
-    vi.stubEnv('AWS_CONFIG_FILE', file)
-    vi.stubEnv('AWS_PROFILE', 'minio')
-    service.script()
-    const env = { ...KEYS, AWS_PROFILE: 'minio' }
-    const backend = await openBackend({ scheme: 's3', bucket: 'bucket' }, { env })
-    const error = await failureOf(backend.head('key'))
-    expect([error.code, error.hint]).toEqual([
-      'USAGE',
-      'name it with --endpoint or AWS_ENDPOINT_URL_S3',
-    ])
-    expect(service.requests).toEqual([])
   })
 })
 
