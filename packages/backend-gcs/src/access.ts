@@ -29,7 +29,10 @@ export interface Access {
   readonly expiresAt?: (() => Promise<Date | undefined>) | undefined
 }
 
-const SERVICE_ACCOUNTS = 'https://iamcredentials.googleapis.com/v1/projects/-/serviceAccounts'
+/** Where service accounts sign. */
+function serviceAccounts({ universe }: Endpoint): string {
+  return `https://iamcredentials.${universe}/v1/projects/-/serviceAccounts`
+}
 
 /**
  * Application Default Credentials of `env`: a credential file (a service account's key, a user's
@@ -43,7 +46,7 @@ export async function findAccess(
 ): Promise<Access> {
   const userProject = env['GOOGLE_CLOUD_QUOTA_PROJECT']?.trim() || undefined
   const access = await accessOf(env, credentials, endpoint)
-  const signer = access.signer ?? iamSigner(env, access)
+  const signer = access.signer ?? iamSigner(env, access, endpoint)
   const { identity, headers, expiresAt } = access
   return { identity, headers, signer, userProject, expiresAt }
 }
@@ -131,6 +134,7 @@ async function machineClient(): Promise<TokenClient> {
 function iamSigner(
   env: BackendOptions['env'],
   { client, account }: FoundAccess,
+  endpoint: Endpoint,
 ): Signer | undefined {
   const email = env['S3LO_GCS_SIGNER']?.trim() || account?.email
   if (!email || client === undefined) return undefined
@@ -138,7 +142,9 @@ function iamSigner(
     throw new S3loError('USAGE', 'S3LO_GCS_SIGNER is not the address of a service account')
   }
   const isImpersonated = email === account?.email
-  const base = isImpersonated ? account.url : `${SERVICE_ACCOUNTS}/${encodeURIComponent(email)}`
+  const base = isImpersonated
+    ? account.url
+    : `${serviceAccounts(endpoint)}/${encodeURIComponent(email)}`
   const url = `${base}:signBlob`
   const sign = async (text: string, signal: AbortSignal | undefined): Promise<Uint8Array> => {
     const payload = Buffer.from(text).toString('base64')

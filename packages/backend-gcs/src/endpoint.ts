@@ -1,4 +1,5 @@
 import { type BackendOptions, S3loError } from '@s3lo/core/plugin'
+import { GOOGLE_UNIVERSE } from './universe.ts'
 
 /** Where the service is, and what may be sent there. */
 export interface Endpoint {
@@ -6,27 +7,29 @@ export interface Endpoint {
   readonly origin: string
   /** Google itself: what it promises need not be proven. */
   readonly isGoogle: boolean
+  /** The domain below which Google's other services are. */
+  readonly universe: string
   /** True for an emulator, which is sent no token: in the clear anybody could read it. */
   readonly isAnonymous: boolean
 }
 
-const GOOGLE = 'https://storage.googleapis.com'
-
 /**
- * The endpoint that is given, else the emulator that STORAGE_EMULATOR_HOST names, else Google.
- * Throws `USAGE` for what is no origin.
+ * The endpoint that is given, else the emulator that STORAGE_EMULATOR_HOST names, else Google in
+ * the `universe` of the credentials. Throws `USAGE` for what is no origin.
  */
-export function resolveEndpoint({
-  env,
-  endpoint,
-}: Pick<BackendOptions, 'env' | 'endpoint'>): Endpoint {
+export function resolveEndpoint(
+  { env, endpoint }: Pick<BackendOptions, 'env' | 'endpoint'>,
+  universe: string = GOOGLE_UNIVERSE,
+): Endpoint {
   // An empty variable is one that was meant to be unset.
   const emulator = env['STORAGE_EMULATOR_HOST']?.trim() || undefined
   const given = endpoint ?? emulator
-  const url = parseOrigin(given ?? GOOGLE)
+  const url = parseOrigin(given ?? `https://storage.${universe}`)
+  const isBelow = url.hostname === universe || url.hostname.endsWith(`.${universe}`)
   return {
     origin: url.origin,
-    isGoogle: url.protocol === 'https:' && /(^|\.)googleapis\.com$/.test(url.hostname),
+    isGoogle: url.protocol === 'https:' && isBelow,
+    universe,
     isAnonymous: url.protocol === 'http:' || (endpoint === undefined && emulator !== undefined),
   }
 }

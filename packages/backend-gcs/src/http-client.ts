@@ -4,8 +4,8 @@ import {
   type IncomingMessage,
   request as httpRequest,
 } from 'node:http'
-import { Agent as HttpsAgent, request as httpsRequest } from 'node:https'
-import { type Attempt, ForeignAnswerError } from '@s3lo/core/transfer'
+import { request as httpsRequest } from 'node:https'
+import { type Attempt, ForeignAnswerError, httpsAgent } from '@s3lo/core/transfer'
 
 /** One request to a host that is known already. */
 export interface HttpRequest {
@@ -34,10 +34,8 @@ export class HttpClient {
   constructor(origin: string, env: Environment) {
     this.#origin = new URL(origin)
     const options = { keepAlive: true, scheduling: 'lifo' } as const
-    // Where Node knows `proxyEnv`, HTTPS_PROXY and NO_PROXY of this environment hold.
-    const proxied = { ...options, proxyEnv: { ...env } }
     this.#agent =
-      this.#origin.protocol === 'https:' ? new HttpsAgent(proxied) : new HttpAgent(options)
+      this.#origin.protocol === 'https:' ? httpsAgent(env, options) : new HttpAgent(options)
   }
 
   /** The answer's head, whatever its status; its body is on its way. Aborting closes the connection. */

@@ -1,6 +1,7 @@
 import { type BackendOptions, S3loError, type StoreLocation } from '@s3lo/core/plugin'
 import { findAccess } from './access.ts'
 import { resolveEndpoint } from './endpoint.ts'
+import { findUniverse, GOOGLE_UNIVERSE } from './universe.ts'
 import { GcsBackend, type GcsBackendOptions } from './gcs-backend.ts'
 
 /**
@@ -14,7 +15,10 @@ export async function openBackend(
 ): Promise<GcsBackend> {
   options.signal?.throwIfAborted()
   assertBucketName(bucket)
-  const endpoint = resolveEndpoint(options)
+  // An emulator is sent no token, so nothing depends on whose it would be.
+  const { isAnonymous } = resolveEndpoint(options)
+  const universe = isAnonymous ? GOOGLE_UNIVERSE : await findUniverse(options)
+  const endpoint = resolveEndpoint(options, universe)
   const access = await findAccess(options, endpoint)
   return new GcsBackend(bucket, endpoint, access, { env: options.env, ...backendOptions })
 }

@@ -111,6 +111,7 @@ async function serviceAccountClient(file: JsonObject): Promise<RequestClient> {
     ...given('key', text(file, 'private_key')),
     ...given('keyId', text(file, 'private_key_id')),
     ...given('quotaProjectId', text(file, 'quota_project_id')),
+    ...given('universeDomain', text(file, 'universe_domain')),
   })
 }
 
@@ -121,6 +122,7 @@ async function userClient(file: JsonObject): Promise<RequestClient> {
     ...given('clientSecret', text(file, 'client_secret')),
     ...given('refreshToken', text(file, 'refresh_token')),
     ...given('quotaProjectId', text(file, 'quota_project_id')),
+    ...given('universeDomain', text(file, 'universe_domain')),
   })
 }
 

@@ -15,7 +15,12 @@ export function backendOn(
   bucket: string,
   options: GcsBackendOptions & { readonly access?: Partial<Access> } = {},
 ): GcsBackend {
-  const endpoint = { origin: double.url, isGoogle: true, isAnonymous: false }
+  const endpoint = {
+    origin: double.url,
+    isGoogle: true,
+    isAnonymous: false,
+    universe: 'googleapis.com',
+  }
   const access: Access = {
     identity: 'tester',
     headers: async () => ({ authorization: 'Bearer good' }),

@@ -58,11 +58,36 @@ describe('the endpoint', () => {
       resolveEndpoint({ env, endpoint: 'http://127.0.0.1:9000/' }),
       resolveEndpoint({ env: { STORAGE_EMULATOR_HOST: '' } }).origin,
     ]).toEqual([
-      { origin: 'https://storage.googleapis.com', isGoogle: true, isAnonymous: false },
-      { origin: 'http://localhost:4443', isGoogle: false, isAnonymous: true },
-      { origin: 'https://emulator.example:1', isGoogle: false, isAnonymous: true },
-      { origin: 'https://storage-psc.p.googleapis.com', isGoogle: true, isAnonymous: false },
-      { origin: 'http://127.0.0.1:9000', isGoogle: false, isAnonymous: true },
+      {
+        origin: 'https://storage.googleapis.com',
+        isGoogle: true,
+        isAnonymous: false,
+        universe: 'googleapis.com',
+      },
+      {
+        origin: 'http://localhost:4443',
+        isGoogle: false,
+        isAnonymous: true,
+        universe: 'googleapis.com',
+      },
+      {
+        origin: 'https://emulator.example:1',
+        isGoogle: false,
+        isAnonymous: true,
+        universe: 'googleapis.com',
+      },
+      {
+        origin: 'https://storage-psc.p.googleapis.com',
+        isGoogle: true,
+        isAnonymous: false,
+        universe: 'googleapis.com',
+      },
+      {
+        origin: 'http://127.0.0.1:9000',
+        isGoogle: false,
+        isAnonymous: true,
+        universe: 'googleapis.com',
+      },
       'https://storage.googleapis.com',
     ])
   })

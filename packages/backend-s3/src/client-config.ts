@@ -1,7 +1,7 @@
 import { Agent as HttpAgent } from 'node:http'
-import { Agent as HttpsAgent } from 'node:https'
 import type { S3ClientConfig } from '@aws-sdk/client-s3'
 import { type BackendOptions, readBoundedFileSync, S3loError } from '@s3lo/core/plugin'
+import { httpsAgent } from '@s3lo/core/transfer'
 import { NodeHttpHandler } from '@smithy/node-http-handler'
 import type { S3Endpoint } from './endpoint.ts'
 
@@ -59,15 +59,10 @@ export function identityConfig(env: BackendOptions['env']): {
 export function httpHandler(env: BackendOptions['env']): NodeHttpHandler {
   const caFile = env['AWS_CA_BUNDLE']
   const agent = { keepAlive: true, maxSockets: MOST_SOCKETS }
-  // Node has known it since 22.21 and 24.5.
-  const proxied = { ...agent, proxyEnv: { ...env } }
   return new NodeHttpHandler({
     connectionTimeout: CONNECT_MS,
     httpAgent: new HttpAgent(agent),
-    httpsAgent: new HttpsAgent({
-      ...proxied,
-      ...(caFile && { ca: readCa(caFile) }),
-    }),
+    httpsAgent: httpsAgent(env, { ...agent, ...(caFile && { ca: readCa(caFile) }) }),
   })
 }
 

@@ -26,6 +26,7 @@ export {
   type OpenObjectOptions,
   type PieceRequest,
 } from './open-object.ts'
+export { httpsAgent } from './proxy-agent.ts'
 export { followPages, type Page } from './pages.ts'
 export { BufferPool, type Part, type PartOptions, readParts } from './parts.ts'
 export {

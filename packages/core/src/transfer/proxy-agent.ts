@@ -1,0 +1,112 @@
+import { once } from 'node:events'
+import { type IncomingMessage, request } from 'node:http'
+import { Agent, type AgentOptions } from 'node:https'
+import { BlockList, isIP, type Socket } from 'node:net'
+import type { Duplex } from 'node:stream'
+import { connect as connectTls, type ConnectionOptions } from 'node:tls'
+
+type Environment = Readonly<Record<string, string | undefined>>
+
+/**
+ * Connections to https that go through the proxy of HTTPS_PROXY, except to the hosts of NO_PROXY;
+ * both in either case, of `env` and not of the process. A proxy that makes no connection fails a
+ * request with `ERR_PROXY_TUNNEL`.
+ */
+export function httpsAgent(env: Environment, options: AgentOptions): Agent {
+  // The oldest Node has no such option, so its types have none either.
+  const proxied = { ...options, proxyEnv: { ...env } }
+  if (knowsProxies(process.versions.node)) return new Agent(proxied)
+  const proxy = proxyOf(env)
+  return proxy === undefined ? new Agent(options) : new TunnelAgent(proxy, env, options)
+}
+
+/** Node's own agents know proxies since 22.21 and 24.5. */
+export function knowsProxies(version: string): boolean {
+  const [major = 0, minor = 0] = version.split('.').map(Number)
+  return major > 24 || (major === 24 && minor >= 5) || (major === 22 && minor >= 21)
+}
+
+function proxyOf(env: Environment): URL | undefined {
+  const text = env['https_proxy'] || env['HTTPS_PROXY']
+  const url = text && URL.canParse(text) ? new URL(text) : undefined
+  return url && /^https?:$/.test(url.protocol) ? url : undefined
+}
+
+type Connected = (error: Error | null, stream: Duplex) => void
+
+/** The same for a Node that does not know proxies: a tunnel (RFC 9110, 9.3.6) for each connection. */
+export class TunnelAgent extends Agent {
+  readonly #proxy: URL
+  readonly #env: Environment
+
+  constructor(proxy: URL, env: Environment, options: AgentOptions) {
+    super(options)
+    this.#proxy = proxy
+    this.#env = env
+  }
+
+  override createConnection(options: ConnectionOptions, done?: Connected): Duplex | undefined {
+    const { host = 'localhost', port = 443 } = options
+    if (done === undefined || isExcluded(this.#env, host, port)) {
+      return super.createConnection(options as AgentOptions, done) ?? undefined
+    }
+    this.#tunnel(host, port).then(
+      (socket) => done(null, connectTls({ ...options, socket })),
+      (error: Error) => done(error, undefined as unknown as Duplex),
+    )
+    return undefined
+  }
+
+  async #tunnel(host: string, port: number): Promise<Socket> {
+    const target = `${host.includes(':') ? `[${host}]` : host}:${port}`
+    const { hostname, port: proxyPort, username, password, protocol } = this.#proxy
+    const credentials = `${decodeURIComponent(username)}:${decodeURIComponent(password)}`
+    const isTls = protocol === 'https:'
+    const asking = request({
+      method: 'CONNECT',
+      host: hostname.replace(/^\[|\]$/g, ''),
+      port: proxyPort || (isTls ? 443 : 80),
+      path: target,
+      agent: false,
+      headers: {
+        host: target,
+        ...(username && {
+          'proxy-authorization': `Basic ${Buffer.from(credentials).toString('base64')}`,
+        }),
+      },
+      ...(isTls && {
+        createConnection: (own: object) =>
+          connectTls({ ...(own as ConnectionOptions), servername: isIP(hostname) ? '' : hostname }),
+      }),
+    })
+    asking.end()
+    const [answer, socket] = (await once(asking, 'connect')) as [IncomingMessage, Socket]
+    if (answer.statusCode === 200) return socket
+    socket.destroy()
+    const error = new Error(`the proxy answers HTTP ${answer.statusCode} for ${target}`)
+    throw Object.assign(error, { code: 'ERR_PROXY_TUNNEL' })
+  }
+}
+
+/** As Node reads NO_PROXY: `*`, hosts and their subdomains, a port, addresses and ranges of them. */
+function isExcluded(env: Environment, host: string, port: number): boolean {
+  const list = (env['no_proxy'] || env['NO_PROXY'] || '').toLowerCase().split(/[\s,]+/)
+  return list.some((entry) => entry !== '' && matches(entry, host.toLowerCase(), port))
+}
+
+function matches(entry: string, host: string, port: number): boolean {
+  if (entry === '*') return true
+  const [, first, last] = /^([\d.]+)-([\d.]+)$/.exec(entry) ?? []
+  if (first && last) return isIP(host) === 4 && inRange(first, last, host)
+  const [, name = entry, wantedPort] = /^([^:]+|\[.+\]):(\d+)$/.exec(entry) ?? []
+  if (wantedPort !== undefined && Number(wantedPort) !== port) return false
+  const bare = name.replace(/^\[|\]$/g, '').replace(/^\*?\./, '')
+  return host === bare || host.endsWith(`.${bare}`)
+}
+
+function inRange(first: string, last: string, host: string): boolean {
+  if (isIP(first) !== 4 || isIP(last) !== 4) return false
+  const range = new BlockList()
+  range.addRange(first, last)
+  return range.check(host)
+}
