@@ -172,6 +172,26 @@ describe('a push or copy that validates', () => {
     expect(await host.list('mem://b/')).toEqual([{ name: 'team/app', tags: ['v1', 'v2', 'v3'] }])
   })
 
+  it.each([
+    ['there is none', []],
+    ['none is about the image', ['  - {check: size, max_bytes: 1000000, images: [other]}']],
+  ])('fails before it moves anything where %s, unless that is allowed', async (_, rules) => {
+    await configure(...rules)
+    const before = await host.stats('mem://b/')
+    const options = { validate: true }
+    expect(await failure(host.push('fix:app:v1', 'mem://b/new/app:v2', options))).toMatch(
+      /^FORBIDDEN/,
+    )
+    const to = 'mem://b/new/app:v2'
+    expect(await failure(host.copy('fix:app:v1', to, options))).toMatch(/^FORBIDDEN/)
+    expect(await failure(host.copyTags('mem://b/team/app', 'mem://b/new/app', options))).toMatch(
+      /^FORBIDDEN/,
+    )
+    expect(await host.stats('mem://b/')).toEqual(before)
+    await host.push('fix:app:v1', to, { ...options, allowNoPolicies: true })
+    expect(await host.list('mem://b/new')).toEqual([{ name: 'new/app', tags: ['v2'] }])
+  })
+
   it('writes no tag for what fails', async () => {
     await configure('  - {name: tiny, check: size, max_bytes: 1}')
     expect(

@@ -38,6 +38,9 @@ export default class CopyCommand extends S3loCommand {
   validate = Option.Boolean('--validate', false, {
     description: 'publish only what passes the policies of the bucket',
   })
+  allowNoPolicies = Option.Boolean('--allow-no-policies', false, {
+    description: 'go on with --validate where no policy is about the image',
+  })
   referrers = Option.String('--referrers', {
     description: 'copy `WHICH` attachments of the image: all or none',
   })
@@ -72,13 +75,23 @@ export default class CopyCommand extends S3loCommand {
   }
 
   protected override async run(host: Host, given: OperationOptions): Promise<Output> {
-    const { platforms, force, validate, dryRun, verifyKey, allowCosign, allowSchema1 } = this
+    const {
+      allowNoPolicies,
+      platforms,
+      force,
+      validate,
+      dryRun,
+      verifyKey,
+      allowCosign,
+      allowSchema1,
+    } = this
     const referrers = parseReferrers(this.referrers)
     const options = {
       ...given,
       platforms,
       force,
       validate,
+      allowNoPolicies,
       verifyKey,
       allowCosign,
       allowSchema1,

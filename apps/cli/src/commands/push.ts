@@ -32,19 +32,23 @@ export default class PushCommand extends S3loCommand {
   validate = Option.Boolean('--validate', false, {
     description: 'publish only what passes the policies of the bucket',
   })
+  allowNoPolicies = Option.Boolean('--allow-no-policies', false, {
+    description: 'go on with --validate where no policy is about the image',
+  })
 
   protected override readonly activity = 'Pushing'
 
   protected override async run(host: Host, options: OperationOptions): Promise<Output> {
     this.status(`Pushing ${this.image} to ${this.destination}`)
     const begun = performance.now()
-    const { platform, allPlatforms, force, validate } = this
+    const { platform, allPlatforms, force, validate, allowNoPolicies } = this
     const result = await host.push(this.image, this.destination, {
       ...options,
       platform,
       allPlatforms,
       force,
       validate,
+      allowNoPolicies,
     })
     const { renderDigest, summarisePush } = await import('../render/transfer.ts')
     const status = summarisePush(result, performance.now() - begun)

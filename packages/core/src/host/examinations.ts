@@ -27,6 +27,8 @@ export interface ScannerChoice {
 export interface ValidationChoice {
   /** Publish only what passes the `policies:` of the bucket; else throw `FORBIDDEN`. */
   readonly validate?: boolean | undefined
+  /** Go on with `validate` where no policy is about the image; else that is `FORBIDDEN`, too. */
+  readonly allowNoPolicies?: boolean | undefined
   /** What the checks are told, such as `trivyPath`. */
   readonly settings?: Readonly<Record<string, unknown>> | undefined
 }
@@ -68,16 +70,23 @@ export async function validateImage(
   )
 }
 
-/** The hook that holds an image against the policies of a store before it is published there. */
-export function publishValidation(
+/**
+ * The hook that holds an image against the policies of a store before it is published there. Throws
+ * `FORBIDDEN`, before anything is transferred, where no policy is about the image.
+ */
+export async function publishValidation(
   opener: Opener,
-  location: StoreLocation,
+  { location, image }: { readonly location: StoreLocation; readonly image: string },
   target: TargetEnd['target'],
-  { validate = false, ...options }: ValidationChoice & ValidateOptions,
-): PublishOptions {
+  { validate = false, allowNoPolicies = false, ...options }: ValidationChoice & ValidateOptions,
+): Promise<PublishOptions> {
   if (!validate) return {}
   if (!isStore(target)) {
     throw new S3loError('USAGE', 'only a store has policies to validate against')
+  }
+  if (!allowNoPolicies) {
+    const { assertPolicies } = await import('../operations/validate.ts')
+    await assertPolicies(target, image, options)
   }
   return {
     beforePublish: async (root, reference) => {

@@ -33,9 +33,11 @@ export async function pushImage(
   const from = opener.parseEnd(image, ENGINE)
   const { push } = await import('../operations/push.ts')
   return opener.withSource(from, options, (source) =>
-    opener.withStore(to, options, (store) =>
-      push(source, store, to, { ...options, ...publishValidation(opener, to, store, options) }),
-    ),
+    opener.withStore(to, options, async (store) => {
+      const place = { location: to, image: to.name }
+      const checked = await publishValidation(opener, place, store, options)
+      return push(source, store, to, { ...options, ...checked })
+    }),
   )
 }
 
@@ -77,10 +79,10 @@ export async function copyImage(
   const options = { ...given, ...sourceVerification(opener, from, given) }
   const { copy } = await import('../operations/copy.ts')
   return opener.withSource(from, { ...options, endpoint: sourceEndpoint }, (sourceEnd) =>
-    opener.withTarget(to, { ...options, endpoint: destEndpoint }, (targetEnd) => {
+    opener.withTarget(to, { ...options, endpoint: destEndpoint }, async (targetEnd) => {
       const bothStream =
         sourceEnd.source.kind === 'streaming' && targetEnd.target.kind === 'streaming'
-      const checked = { ...options, ...validation(opener, to, targetEnd, options) }
+      const checked = { ...options, ...(await validation(opener, to, targetEnd, options)) }
       return bothStream
         ? copyThroughLayout(opener, sourceEnd, targetEnd, checked)
         : copy(sourceEnd, targetEnd, checked)
@@ -106,12 +108,10 @@ export async function copyImageTags(
   const options = { ...given, ...sourceVerification(opener, from, given) }
   const { copyTags } = await import('../operations/copy-tags.ts')
   return opener.withSource(from, { ...options, endpoint: sourceEndpoint }, (sourceEnd) =>
-    opener.withTarget(to, { ...options, endpoint: destEndpoint }, (targetEnd) =>
-      copyTags(sourceEnd, targetEnd, pattern, {
-        ...options,
-        ...validation(opener, to, targetEnd, options),
-      }),
-    ),
+    opener.withTarget(to, { ...options, endpoint: destEndpoint }, async (targetEnd) => {
+      const checked = await validation(opener, to, targetEnd, options)
+      return copyTags(sourceEnd, targetEnd, pattern, { ...options, ...checked })
+    }),
   )
 }
 
@@ -119,16 +119,16 @@ export async function copyImageTags(
 function validation(
   opener: Opener,
   to: ImageEnd,
-  { target }: TargetEnd,
+  { target, reference }: TargetEnd,
   options: CopyOptions & ValidationChoice,
-): PublishOptions {
+): Promise<PublishOptions> {
   if (options.validate && options.dryRun) {
     throw new S3loError('USAGE', 'a dry run publishes nothing that could be validated', {
       hint: 'policies judge an image in its store: leave --validate or --dry-run out',
     })
   }
   const location = to.kind === 'store' ? parseStoreReference(to.text) : { scheme: '', bucket: '' }
-  return publishValidation(opener, location, target, options)
+  return publishValidation(opener, { location, image: reference.name }, target, options)
 }
 
 /** Between two ends that both stream, a layout folder holds the image: neither waits for the other. */

@@ -81,6 +81,20 @@ export async function assertValid(
   })
 }
 
+/** Throws `FORBIDDEN` where no policy of the bucket is about the image: nothing would be judged. */
+export async function assertPolicies(
+  store: ImageStore,
+  image: string,
+  { signal }: ValidateOptions = {},
+): Promise<void> {
+  const { policies = [] } = await store.config({ signal })
+  if (policies.some((rule) => concerns(rule, { name: image }))) return
+  const what = policies.length > 0 ? `no policy about ${image}` : 'no policies'
+  throw new S3loError('FORBIDDEN', `s3lo.yaml of ${store.name} has ${what} to validate against`, {
+    hint: `if there was one, find out what took it away; to publish without: --allow-no-policies`,
+  })
+}
+
 async function validateRoot(
   store: ImageStore,
   reference: StoreReference,
