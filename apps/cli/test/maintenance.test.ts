@@ -113,7 +113,10 @@ describe('config set and remove', () => {
     expect(set).toEqual({ status: 0, stdout: '', stderr: 'Config updated for memory://b/\n' })
     expect(await configured()).toBe(CONFIG.replace('immutable: false', 'immutable: true'))
     const removed = await world.run(['config', 'remove', 'memory://b/dev/app'])
-    expect(removed.stderr).toBe('Removed all config overrides for memory://b/dev/app\n')
+    expect(removed.stderr).toBe(
+      'Removed all config overrides for memory://b/dev/app\n' +
+        'note: lifecycle.max_age is now 7d for memory://b/dev/app, and was not set\n',
+    )
     expect(await configured()).not.toContain('dev/app')
     expect(await configured()).toContain('# for now')
   })

@@ -139,6 +139,7 @@ export type {
   RecommendOptions,
   RecommendResult,
 } from './operations/recommend.ts'
+export type { ConfigEffect } from './config/config-effects.ts'
 export type { SetConfigResult } from './operations/set-config.ts'
 export type { CostEstimate, StatsOptions, StatsResult } from './operations/stats.ts'
 export type { Maintenance } from './host/maintenance.ts'

@@ -9,6 +9,28 @@ const config = (
 
 const patterns = (...names: string[]) => config(Object.fromEntries(names.map((name) => [name, {}])))
 
+describe('immutability', () => {
+  const [on, off] = [{ immutable: true }, { immutable: false }]
+  const rules = { lifecycle: { keepLast: 5 } }
+  it.each<[string, Record<string, ImageSettings>, ImageSettings, boolean]>([
+    ['is inherited by an entry of its name', { 'team/*': on, 'team/app': rules }, {}, true],
+    ['is inherited by a narrower glob', { 'team/*': on, 'team/a*': rules }, {}, true],
+    ['holds over a narrower glob that says no', { 'team/*': on, 'team/a*': off }, {}, true],
+    [
+      'ends where its own entry says so',
+      { 'team/*': on, 'team/a*': on, 'team/app': off },
+      {},
+      false,
+    ],
+    ['of the defaults ends where the glob says so', { 'team/*': off }, on, false],
+    ['of the defaults holds where nothing says no', { 'team/*': rules }, on, true],
+    ['of a glob that does not match is nothing', { 'dev/*': on }, {}, false],
+    ['of a glob that is not well formed is nothing', { 'team/[': on }, {}, false],
+  ])('%s', (_, images, defaults, expected) => {
+    expect(isImmutable(config(images, defaults), 'team/app')).toBe(expected)
+  })
+})
+
 describe('matchingPattern', () => {
   it.each([
     [['*', 'app'], 'app', 'app'],
@@ -90,7 +112,7 @@ describe('effectiveConfig', () => {
 
   it('applies the first pattern only', () => {
     const images = { app: { lifecycle: { keepLast: 1 } }, '*': { immutable: true } }
-    expect(effectiveConfig(config(images), 'app').immutable).toBeUndefined()
+    expect(effectiveConfig(config(images), 'app').keepLast?.value).toBe(1)
   })
 
   it('tells a pattern called "default" from the defaults', () => {

@@ -56,6 +56,66 @@ it('settings of a store that is not there are not found, not empty', async () =>
   expect(nothing.changed).toBe(false)
 })
 
+describe('a change that would hide or loosen what holds', () => {
+  const RULES =
+    'default: {lifecycle: {keep_last: 3}}\nimages: {"team/*": {immutable: true, lifecycle: {keep_last: 50, max_age: 90d}}}\n'
+
+  it('copies what a new, narrower entry would hide, and says so', async () => {
+    const backend = await storeWith(RULES)
+    const result = await setConfig(backend, 'team/app', ['lifecycle.max_age=10d'])
+    expect(result).toMatchObject({
+      copied: ['lifecycle.keep_last'],
+      settings: { lifecycle: { keep_last: 50, max_age: '10d' } },
+    })
+    expect(result.effects).toBeUndefined()
+    expect(await getImageConfig(backend, 'team/app')).toMatchObject({
+      immutable: true,
+      sources: { immutable: 'images["team/*"]' },
+    })
+    const again = await setConfig(backend, 'team/app', ['lifecycle.max_age=20d'])
+    expect(again.copied).toBeUndefined()
+  })
+
+  it('copies into a narrower glob, and keeps what it is told to unset unset', async () => {
+    const backend = await storeWith(RULES)
+    const result = await setConfig(backend, 'team/a*', ['lifecycle.max_age='])
+    expect(result.copied).toBeUndefined()
+    expect(await setConfig(backend, 'team/b*', ['lifecycle.keep_last=1'])).toMatchObject({
+      copied: ['lifecycle.max_age'],
+    })
+  })
+
+  it('copies nothing for an entry that hides none', async () => {
+    const backend = await storeWith(RULES)
+    const result = await setConfig(backend, 'other', ['lifecycle.max_age=10d'])
+    expect([result.copied, result.effects]).toEqual([undefined, undefined])
+  })
+
+  it('says what a removal takes away', async () => {
+    const backend = await storeWith(RULES)
+    await setConfig(backend, 'team/app', ['lifecycle.keep_last=100'])
+    expect(await removeConfig(backend, 'team/app', undefined)).toMatchObject({
+      effects: [{ key: 'lifecycle.keep_last', before: 100, after: 50 }],
+    })
+    expect((await removeConfig(backend, 'team/*', 'lifecycle.max_age')).effects).toBeUndefined()
+    expect(await removeConfig(backend, 'team/*', undefined)).toMatchObject({
+      effects: [
+        { key: 'immutable', before: true },
+        { key: 'lifecycle.keep_last', before: 50, after: 3 },
+      ],
+    })
+  })
+
+  it('says that a glob cannot take immutability back', async () => {
+    const backend = await storeWith(RULES)
+    expect(await setConfig(backend, 'team/a*', ['immutable=false'])).toMatchObject({
+      immutable_by: 'team/*',
+    })
+    const own = await setConfig(backend, 'team/app', ['immutable=false'])
+    expect(own.immutable_by).toBeUndefined()
+  })
+})
+
 describe('setConfig', () => {
   it('creates the file, in one create-only write', async () => {
     const backend = new MemoryBackend()

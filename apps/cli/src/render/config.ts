@@ -50,8 +50,24 @@ export function renderImageConfig(image: string, result: ImageConfigResult): str
 }
 
 /** What is worth knowing about how a change was written. */
-export function describeWrite({ changed, guard, merged }: SetConfigResult): readonly string[] {
+export function describeWrite(result: SetConfigResult): readonly string[] {
+  const { ref, changed, guard, merged, copied = [], effects = [], immutable_by: by } = result
   const notes: string[] = []
+  if (by !== undefined) {
+    notes.push(
+      `note: ${escapeText(by)} keeps these images immutable: only an entry of an image's own name can say otherwise`,
+    )
+  }
+  if (copied.length > 0) {
+    notes.push(
+      `note: an image takes its settings from one entry, so ${copied.join(', ')} of the entry that held before were copied to ${ref}`,
+    )
+  }
+  for (const { key, before, after } of effects) {
+    const was = before === undefined ? 'not set' : toText(before)
+    const is = after === undefined ? 'not set' : toText(after)
+    notes.push(`note: ${key} is now ${is} for ${ref}, and was ${was}`)
+  }
   if (merged) notes.push('note: somebody else changed other settings meanwhile; both are kept')
   if (changed && guard === 'check-write-read-back') {
     notes.push(

@@ -24,21 +24,41 @@ export interface EffectiveConfig {
 
 /**
  * What a bucket's configuration says about an image: the defaults, and over them, value by value,
- * those of the one pattern that {@link matchingPattern} finds.
+ * those of the one pattern that {@link matchingPattern} finds. `immutable: true` alone is inherited:
+ * that of any pattern that matches holds, unless the entry of the image's own name says otherwise.
  */
 export function effectiveConfig(config: BucketConfig, image: string): EffectiveConfig {
-  return effectiveSettings(config, matchingPattern(config, image))
+  return effectiveSettings(config, image, matchingPattern(config, image))
 }
 
-/** What holds for the images that take their settings from a key under `images:`, or from none. */
+/**
+ * What holds for the images that take their settings from a key under `images:`, or from none; as
+ * far as patterns match `image`, which may be that key.
+ */
 export function effectiveSettings(
   config: BucketConfig,
+  image: string,
   pattern: string | undefined,
 ): EffectiveConfig {
   const defaults = settingsFrom(config.default, { kind: 'default' })
-  if (pattern === undefined || !Object.hasOwn(config.images, pattern)) return defaults
+  const immutable = inheritedImmutability(config, image)
+  const inherited = immutable ? { immutable } : {}
+  if (pattern === undefined || !Object.hasOwn(config.images, pattern)) {
+    return { ...defaults, ...inherited }
+  }
   const settings = config.images[pattern] ?? {}
-  return { ...defaults, ...settingsFrom(settings, { kind: 'image', pattern }) }
+  return { ...defaults, ...settingsFrom(settings, { kind: 'image', pattern }), ...inherited }
+}
+
+/** The protection that an image cannot lose to a narrower pattern; `undefined` where there is none. */
+function inheritedImmutability(config: BucketConfig, image: string): Setting<true> | undefined {
+  const isNamed = !hasWildcard(image) && Object.hasOwn(config.images, image)
+  if (isNamed && config.images[image]?.immutable !== undefined) return undefined
+  const patterns = Object.keys(config.images).filter(
+    (pattern) => config.images[pattern]?.immutable === true && matchesGlob(pattern, image),
+  )
+  const [pattern] = patterns.toSorted(comparePatterns)
+  return pattern === undefined ? undefined : { value: true, source: { kind: 'image', pattern } }
 }
 
 /** True when existing tags of an image must not be overwritten. */

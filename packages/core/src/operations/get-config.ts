@@ -81,7 +81,7 @@ export async function getImageConfig(
 ): Promise<ImageConfigResult> {
   const { config } = await readOfStore(backend, options)
   const pattern = patternOf(config, image)
-  const effective = effectiveSettings(config, pattern)
+  const effective = effectiveSettings(config, image, pattern)
   const { immutable, keepLast, maxAge, keepTags, mode } = effective
   const settings = toSettings({
     ...(immutable ? { immutable: immutable.value } : {}),

@@ -7,7 +7,18 @@ import {
   scopePath,
   settingPath,
 } from '../config/config-path.ts'
-import { type ConfigEditOutcome, editConfig, type WriteGuard } from '../config/edit-config.ts'
+import {
+  type ConfigEffect,
+  configEffects,
+  keepHidden,
+  overrulingPattern,
+} from '../config/config-effects.ts'
+import {
+  type ConfigEditOutcome,
+  editConfig,
+  readConfigDocument,
+  type WriteGuard,
+} from '../config/edit-config.ts'
 import { hasWildcard } from '../config/glob.ts'
 import type { CallOptions } from '../contract/call-options.ts'
 import type { StorageBackend } from '../contract/storage-backend.ts'
@@ -27,6 +38,12 @@ export interface SetConfigResult {
   readonly guard: WriteGuard
   /** Present when somebody else changed other keys meanwhile, which were kept. */
   readonly merged?: true
+  /** Settings that a new, narrower entry would have hidden, and that it got as well. */
+  readonly copied?: readonly string[]
+  /** The pattern that keeps these images immutable, although this entry says `false`. */
+  readonly immutable_by?: string
+  /** What else is no longer what it was for the images of this scope. */
+  readonly effects?: readonly ConfigEffect[]
 }
 
 /**
@@ -45,7 +62,25 @@ export async function setConfig(
   }
   const edits = settings.map((setting) => parseSetting(image, setting))
   assertDistinct(edits)
-  return toResult(backend, image, await editConfig(backend, edits, options))
+  const { document } = await readConfigDocument(backend, options)
+  const edited = await document.edit(edits)
+  const kept = keepHidden(document.config, edited.config, image, edits)
+  const outcome = await editConfig(backend, [...edits, ...kept], options)
+  const copied = kept.map(({ path }) => nameOf(path))
+  return {
+    ...toResult(backend, image, outcome),
+    ...(copied.length > 0 ? { copied } : {}),
+    ...overruled(outcome, image),
+    ...effectsOf(outcome, image, [...edits, ...kept]),
+  }
+}
+
+function overruled(
+  { after }: ConfigEditOutcome,
+  image: string,
+): { readonly immutable_by?: string } {
+  const pattern = overrulingPattern(after, image)
+  return pattern === undefined ? {} : { immutable_by: pattern }
 }
 
 /**
@@ -59,7 +94,36 @@ export async function removeConfig(
   options: CallOptions = {},
 ): Promise<SetConfigResult> {
   const path = key === undefined ? scopePath(image) : settingPath(image, key)
-  return toResult(backend, image, await editConfig(backend, [{ path }], options))
+  const outcome = await editConfig(backend, [{ path }], options)
+  // Of a whole scope that is removed, each value that is gone is told.
+  const asked = key === undefined ? [] : [{ path }]
+  return { ...toResult(backend, image, outcome), ...effectsOf(outcome, image, asked) }
+}
+
+/**
+ * What became of the settings of a scope beside what was asked for, which is to set values, or to
+ * have none: a value that was removed may be another entry's now.
+ */
+function effectsOf(
+  { before, after, written }: ConfigEditOutcome,
+  image: string,
+  edits: readonly ConfigEdit[],
+): { readonly effects?: readonly ConfigEffect[] } {
+  if (!written) return {}
+  const asked = edits.map(({ path, value }) => ({
+    name: nameOf(path),
+    isUnset: value === undefined,
+  }))
+  const effects = configEffects(before, after, image).filter(({ key, after: now }) => {
+    const edit = asked.find(({ name }) => name === key || key.startsWith(`${name}.`))
+    return !edit || (edit.isUnset && now !== undefined)
+  })
+  return effects.length > 0 ? { effects } : {}
+}
+
+/** `lifecycle.keep_last` of a path in any scope. */
+function nameOf([first, ...rest]: ConfigPath): string {
+  return first === 'images' ? rest.slice(1).join('.') : rest.join('.')
 }
 
 /** Of two values for one key neither can be what was meant. */
