@@ -50,16 +50,15 @@ export {
 } from './oci/document.ts'
 export { isIndexMediaType, isManifestMediaType, MEDIA_TYPE } from './oci/media-type.ts'
 export {
-  choosePlatform,
   formatPlatform,
   hostPlatform,
   isAttestationPlatform,
-  isCompatiblePlatform,
-  matchesPlatform,
+  isSamePlatform,
+  normalizePlatform,
   parsePlatform,
   type Platform,
-  type PlatformChoice,
 } from './oci/platform.ts'
+export { bestFor, choosePlatform, noSuchPlatform, runsOn } from './oci/platform-choice.ts'
 export { formatImageName, type Reference } from './oci/reference.ts'
 export type { SourceEnd, TargetEnd } from './graph/transfer.ts'
 export { type Compression, compressionOf, decompress } from './stream/decompress.ts'
@@ -85,6 +84,7 @@ export type {
   ScanResult,
 } from './operations/scan.ts'
 export type { PolicyResult, ValidateOptions, ValidateResult } from './operations/validate.ts'
+export { type IndexedImage, readIndexContent } from './graph/index-entries.ts'
 export { planGraph } from './graph/plan.ts'
 export { ReferrerFinder } from './graph/referrers.ts'
 export { BlobReport, type ReportedBlob, reportPlan } from './progress/blob-report.ts'

@@ -1,22 +1,22 @@
 import { describe, expect, it } from 'vitest'
 import { isS3loError } from '../src/errors.ts'
 import {
-  choosePlatform,
+  formatExactPlatform,
   formatPlatform,
   hostPlatform,
   isAttestationPlatform,
-  isCompatiblePlatform,
-  matchesPlatform,
+  normalizePlatform,
   parsePlatform,
 } from '../src/oci/platform.ts'
+import { bestFor, choosePlatform, isWantedPlatform, runsOn } from '../src/oci/platform-choice.ts'
 
-const platforms = (...texts: string[]) => texts.map((text) => parsePlatform(text))
+const platforms = (...texts: string[]) => texts.map((text) => ({ platform: parsePlatform(text) }))
 
 function choice(available: string[], requested: string | undefined, host = 'linux/riscv64') {
   try {
     const wanted = requested === undefined ? undefined : parsePlatform(requested)
     const { chosen, dropped } = choosePlatform(platforms(...available), wanted, parsePlatform(host))
-    return { chosen: chosen && formatPlatform(chosen), dropped }
+    return { chosen: chosen && formatPlatform(chosen.platform), dropped }
   } catch (error) {
     return isS3loError(error) ? error.code : String(error)
   }
@@ -73,34 +73,112 @@ describe('formatPlatform', () => {
   })
 })
 
-describe('matchesPlatform', () => {
+describe('platforms by other names', () => {
   it.each([
-    ['linux/amd64', 'linux/amd64', true],
-    ['linux/arm/v7', 'linux/arm', true],
-    ['linux/arm/v7', 'linux/arm/v7', true],
-    ['linux/arm/v7', 'linux/arm/v6', false],
-    ['linux/arm', 'linux/arm/v7', false],
-    ['linux/arm64', 'linux/amd64', false],
-    ['windows/amd64', 'linux/amd64', false],
-  ])('an entry %s for %s: %s', (entry, wanted, expected) => {
-    expect(matchesPlatform(parsePlatform(entry), parsePlatform(wanted))).toBe(expected)
+    ['linux/x86_64', 'linux/amd64'],
+    ['linux/x86-64', 'linux/amd64'],
+    ['Linux/AMD64', 'linux/amd64'],
+    ['linux/i386', 'linux/386'],
+    ['linux/aarch64', 'linux/arm64'],
+    ['linux/aarch64/v8', 'linux/arm64/v8'],
+    ['linux/armhf', 'linux/arm/v7'],
+    ['linux/armel', 'linux/arm/v6'],
+    ['macos/arm64', 'darwin/arm64'],
+  ])('%s is %s', (text, expected) => {
+    expect(formatPlatform(parsePlatform(text))).toBe(expected)
   })
 
-  it('never takes an entry without a platform', () => {
-    expect(matchesPlatform(undefined, parsePlatform('linux/amd64'))).toBe(false)
+  it.each([
+    ['linux/amd64/v1', 'linux/amd64'],
+    ['linux/amd64/v2', 'linux/amd64/v2'],
+    ['linux/arm64/v8', 'linux/arm64'],
+    ['linux/arm64/8', 'linux/arm64'],
+    ['linux/arm64/v9.0', 'linux/arm64/v9'],
+    ['linux/arm', 'linux/arm/v7'],
+    ['linux/arm/6', 'linux/arm/v6'],
+  ])('%s has the normal form %s', (text, expected) => {
+    expect(formatPlatform(normalizePlatform(parsePlatform(text)))).toBe(expected)
+  })
+
+  it('may name the version of Windows', () => {
+    const platform = parsePlatform('windows(10.0.17763)/amd64')
+    expect(platform).toEqual({ os: 'windows', architecture: 'amd64', 'os.version': '10.0.17763' })
+    expect(formatExactPlatform(platform)).toBe('windows(10.0.17763)/amd64')
+    for (const text of ['windows()/amd64', 'windows(10/amd64', 'windows(10)(11)/amd64']) {
+      expect(() => parsePlatform(text)).toThrow(/not a platform/)
+    }
   })
 })
 
-describe('isCompatiblePlatform', () => {
+describe('the best of several platforms', () => {
   it.each([
-    ['linux/arm64', 'linux/arm64/v8', true],
-    ['linux/arm64/v8', 'linux/arm64', true],
-    ['linux/arm/v7', 'linux/arm/v7', true],
-    ['linux/arm/v7', 'linux/arm/v6', false],
-    ['linux/amd64', 'linux/arm64', false],
-    ['windows/amd64', 'linux/amd64', false],
-  ])('a config of %s for a request of %s: %s', (config, request, expected) => {
-    expect(isCompatiblePlatform(parsePlatform(config), parsePlatform(request))).toBe(expected)
+    ['linux/amd64', ['linux/amd64/v3', 'linux/amd64'], 'linux/amd64'],
+    ['linux/amd64', ['linux/amd64/v3', 'linux/amd64/v1'], 'linux/amd64/v1'],
+    ['linux/amd64', ['linux/amd64/v3', 'linux/amd64/v2'], 'linux/amd64/v2'],
+    ['linux/amd64/v4', ['linux/amd64', 'linux/amd64/v3', 'linux/amd64/v2'], 'linux/amd64/v3'],
+    ['linux/amd64/v2', ['linux/amd64/v3', 'linux/amd64'], 'linux/amd64'],
+    ['linux/amd64/v2', ['linux/amd64/v3'], undefined],
+    ['linux/arm/v7', ['linux/arm/v5', 'linux/arm/v6', 'linux/arm/v8'], 'linux/arm/v6'],
+    ['linux/arm', ['linux/arm/v6', 'linux/arm/v7'], 'linux/arm/v7'],
+    ['linux/arm/v6', ['linux/arm/v7'], undefined],
+    ['linux/arm', ['linux/arm/v8'], 'linux/arm/v8'],
+    ['linux/arm/v7', ['linux/arm'], 'linux/arm'],
+    ['linux/arm64', ['linux/arm/v7', 'linux/arm64/v8'], 'linux/arm64/v8'],
+    [
+      'linux/arm64/v9.2',
+      ['linux/arm64', 'linux/arm64/v8.7', 'linux/arm64/v8.8'],
+      'linux/arm64/v8.7',
+    ],
+    ['linux/arm64/v8.2', ['linux/arm64', 'linux/arm64/v8.1'], 'linux/arm64/v8.1'],
+    ['linux/aarch64', ['linux/amd64', 'linux/arm64'], 'linux/arm64'],
+    ['linux/amd64', ['linux/386'], undefined],
+    ['linux/arm64', ['linux/arm/v7'], undefined],
+    ['linux/amd64', ['windows/amd64'], undefined],
+  ])('for %s of %j is %s', (wanted, offered, expected) => {
+    const best = bestFor(platforms(...offered), parsePlatform(wanted))
+    expect(best && formatPlatform(best.platform)).toBe(expected)
+  })
+
+  it.each([
+    ['linux/amd64', ['linux/386'], 'linux/386'],
+    ['linux/amd64', ['linux/386', 'linux/amd64'], 'linux/amd64'],
+    ['linux/arm64', ['linux/arm/v6', 'linux/arm/v7'], 'linux/arm/v7'],
+    ['linux/arm', ['linux/arm64'], undefined],
+  ])('for a machine of %s, of %j, is %s', (wanted, offered, expected) => {
+    const best = bestFor(platforms(...offered), parsePlatform(wanted), 'machine')
+    expect(best && formatPlatform(best.platform)).toBe(expected)
+  })
+
+  it('of Windows has the build that is asked for, in its last revision', () => {
+    const [old, older] = ['windows(10.0.17763.9)/amd64', 'windows(10.0.17763.1)/amd64']
+    const offered = platforms(older, old, 'windows(10.0.20348.1)/amd64')
+    const best = (wanted: string): string | undefined => {
+      const found = bestFor(offered, parsePlatform(wanted))
+      return found && formatExactPlatform(found.platform)
+    }
+    expect(best('windows(10.0.17763)/amd64')).toBe(old)
+    expect(best('windows(10.0.17763.1)/amd64')).toBe(older)
+    expect(best('windows(10.0.26100)/amd64')).toBeUndefined()
+    expect(() => best('windows/amd64')).toThrow(expect.objectContaining({ code: 'USAGE' }))
+    expect(bestFor(offered.slice(2), parsePlatform('windows/amd64'))).toBe(offered[2])
+  })
+})
+
+describe('what an image of one platform', () => {
+  it.each([
+    ['linux/arm64', 'linux/arm64/v8', true, true],
+    ['linux/arm64/v8', 'linux/arm64', true, true],
+    ['linux/arm/v7', 'linux/arm', true, true],
+    ['linux/arm/v6', 'linux/arm', true, true],
+    ['linux/arm', 'linux/arm/v7', true, true],
+    ['linux/arm/v6', 'linux/arm/v7', true, false],
+    ['linux/arm/v7', 'linux/arm/v6', false, false],
+    ['linux/amd64/v3', 'linux/amd64', true, true],
+    ['linux/amd64', 'linux/arm64', false, false],
+    ['windows/amd64', 'linux/amd64', false, false],
+  ])('%s is where %s is wanted: it runs %s, it is the very one %s', (offered, wanted, runs, is) => {
+    const [a, b] = [parsePlatform(offered), parsePlatform(wanted)]
+    expect({ runs: runsOn(a, b), is: isWantedPlatform(a, b) }).toEqual({ runs, is })
   })
 })
 
@@ -114,12 +192,12 @@ describe('choosePlatform', () => {
     [
       ['linux/arm/v7', 'linux/amd64'],
       'linux/arm',
-      { chosen: 'linux/arm', dropped: ['linux/amd64'] },
+      { chosen: 'linux/arm/v7', dropped: ['linux/amd64'] },
     ],
-    [['linux/arm'], 'linux/arm/v7', { chosen: 'linux/arm/v7', dropped: [] }],
+    [['linux/arm'], 'linux/arm/v7', { chosen: 'linux/arm', dropped: [] }],
     [['linux/amd64', 'linux/arm64'], 'windows/amd64', 'NOT_FOUND'],
     [['linux/amd64'], 'linux/arm64', 'NOT_FOUND'],
-    [[], 'linux/arm64', { chosen: 'linux/arm64', dropped: [] }],
+    [[], 'linux/arm64', { chosen: undefined, dropped: [] }],
     [
       ['linux/s390x', 'linux/arm64', 'linux/amd64', 'linux/arm64'],
       'linux/s390x',
@@ -142,7 +220,7 @@ describe('choosePlatform', () => {
       chosen: 'linux/amd64',
       dropped: ['linux/arm/v7', 'linux/arm64'],
     })
-    expect(choice(available, undefined, 'linux/arm')).toMatchObject({ chosen: 'linux/arm' })
+    expect(choice(available, undefined, 'linux/arm')).toMatchObject({ chosen: 'linux/arm/v7' })
   })
 
   it('asks when none of several is the host’s', () => {

@@ -5,6 +5,7 @@ import { type Descriptor, isForeignLayer, totalSize } from '../oci/descriptor.ts
 import { type Manifest, type ManifestDocument, parseManifest } from '../oci/document.ts'
 import { isManifestMediaType } from '../oci/media-type.ts'
 import { formatPlatform } from '../oci/platform.ts'
+import { MAX_INDEX_DEPTH } from './index-entries.ts'
 import { type ContentReader, readManifest } from './read-manifest.ts'
 
 /** A config or layer, and the first platform that names it: `os/arch[/variant]`, or `single`. */
@@ -28,8 +29,6 @@ export interface GraphPlan {
   readonly logicalSize: number
 }
 
-/** Nested indexes deeper than this are refused. */
-const MAX_DEPTH = 8
 /** Manifests of one image together may not exceed this (bytes): they are held while it is copied. */
 const MAX_DOCUMENT_BYTES = 64 * 1024 * 1024
 const READS_AT_ONCE = 10
@@ -93,8 +92,8 @@ class Walk {
     platform: string,
     depth: number,
   ): Promise<void> {
-    if (depth > MAX_DEPTH) {
-      throw new S3loError('INTEGRITY', `the image nests indexes deeper than ${MAX_DEPTH}`)
+    if (depth > MAX_INDEX_DEPTH) {
+      throw new S3loError('INTEGRITY', `the image nests indexes deeper than ${MAX_INDEX_DEPTH}`)
     }
     ;(this.levels[depth] ??= []).push(document)
     if (manifest.kind === 'manifest') {

@@ -1,24 +1,23 @@
 import type { CallOptions } from '../contract/call-options.ts'
 import type { ProgressOptions } from '../contract/progress.ts'
 import { S3loError } from '../errors.ts'
-import { ANNOTATION } from '../oci/annotations.ts'
 import type { Descriptor } from '../oci/descriptor.ts'
+import { type ManifestDocument, parseManifest, toDocument } from '../oci/document.ts'
+import { asObject, parseJson } from '../oci/json.ts'
 import {
-  type ImageIndex,
-  type ManifestDocument,
-  parseManifest,
-  toDocument,
-} from '../oci/document.ts'
-import { asArray, asObject, parseJson } from '../oci/json.ts'
-import {
+  bestFor,
   choosePlatform,
+  isWantedPlatform,
+  noSuchPlatform,
+  runsOn,
+} from '../oci/platform-choice.ts'
+import {
+  formatExactPlatform,
   formatPlatform,
   hostPlatform,
-  isAttestationPlatform,
-  isCompatiblePlatform,
-  matchesPlatform,
   type Platform,
 } from '../oci/platform.ts'
+import { type IndexContent, type IndexedImage, readIndexContent } from './index-entries.ts'
 import { type ContentReader, readManifest, readPlatform } from './read-manifest.ts'
 
 /** Which of an image's platforms an operation takes. */
@@ -29,10 +28,13 @@ export type Selection =
   | { readonly kind: 'platforms'; readonly platforms: readonly Platform[] }
   /** The one named, else the only one, else the host's, with a notice naming the rest: push. */
   | { readonly kind: 'choose'; readonly platform?: Platform | undefined }
-  /** The first that matches the one named, else the host's: pull. */
+  /** The best for the one named, else for the host: pull. */
   | { readonly kind: 'run'; readonly platform?: Platform | undefined }
 
-/** The manifest that stands for the selected part of an image. Throws `NOT_FOUND` naming what there is. */
+/**
+ * The manifest that stands for the selected part of an image, wherever it is in the indexes. Throws
+ * `NOT_FOUND` naming what there is, `USAGE` where there are several and one must be named.
+ */
 export async function selectRoot(
   source: ContentReader,
   root: ManifestDocument,
@@ -44,87 +46,83 @@ export async function selectRoot(
     await checkSingle(source, manifest.config, selection, options)
     return root
   }
-  switch (selection.kind) {
-    case 'all':
-      return root
-    case 'platforms':
-      return selectPlatforms(source, root, manifest, selection.platforms, options)
-    case 'choose': {
-      const { chosen, dropped } = choosePlatform(platformsOf(manifest), selection.platform)
-      if (dropped.length > 0 && chosen && !selection.platform) {
-        const message = `taking ${formatPlatform(chosen)}; left behind: ${dropped.join(', ')}`
-        options.onProgress?.({ type: 'notice', code: 'platforms-left', message })
-      }
-      return firstMatch(source, manifest, chosen ?? hostPlatform(), options)
-    }
-    case 'run':
-      return firstMatch(source, manifest, selection.platform ?? hostPlatform(), options)
+  if (selection.kind === 'all') return root
+  const content = await readIndexContent(source, root, options)
+  if (selection.kind === 'platforms') {
+    return selectPlatforms(source, root, content, selection.platforms, options)
   }
+  return readImage(source, chooseImage(content, selection, options), options)
 }
 
-/** The platforms that an index offers, attestations left out. */
-function platformsOf(index: ImageIndex): readonly Platform[] {
-  return index.manifests
-    .map(({ platform }) => platform)
-    .filter((platform) => platform !== undefined)
-    .filter((platform) => !isAttestationPlatform(formatPlatform(platform)))
+/** The one image of an index that a selection means. Throws as {@link selectRoot} does. */
+function chooseImage(
+  content: IndexContent,
+  { kind, platform }: Exclude<Selection, { kind: 'all' | 'platforms' }>,
+  { onProgress }: ProgressOptions = {},
+): IndexedImage {
+  const images = runnable(content)
+  if (kind === 'run') {
+    const best = platform ? bestFor(images, platform) : bestFor(images, hostPlatform(), 'machine')
+    if (best) return best
+    throw noSuchPlatform(images, platform ?? hostPlatform())
+  }
+  const { chosen, dropped } = choosePlatform(images, platform)
+  if (!chosen) throw noSuchPlatform(images, platform ?? hostPlatform())
+  if (dropped.length > 0 && !platform) {
+    const message = `taking ${formatPlatform(chosen.platform)}; left behind: ${dropped.join(', ')}`
+    onProgress?.({ type: 'notice', code: 'platforms-left', message })
+  }
+  return chosen
 }
 
-async function firstMatch(
+/** What is listed for a platform beside its image is not run; it counts where there is nothing else. */
+function runnable({ images }: IndexContent): readonly IndexedImage[] {
+  const real = images.filter(({ isArtifact }) => !isArtifact)
+  return real.length > 0 ? real : images
+}
+
+async function readImage(
   source: ContentReader,
-  index: ImageIndex,
-  wanted: Platform,
+  { descriptor }: IndexedImage,
   options: CallOptions,
 ): Promise<ManifestDocument> {
-  const entry =
-    index.manifests.find(({ platform }) => matchesPlatform(platform, wanted)) ??
-    index.manifests.find(({ platform }) => platform && isCompatiblePlatform(platform, wanted))
-  if (!entry) throw noSuchPlatform(index, wanted)
-  return (await readManifest(source, entry, options)).document
+  const { document, manifest } = await readManifest(source, descriptor, options)
+  if (manifest.kind === 'manifest') return document
+  throw new S3loError('INTEGRITY', `${descriptor.digest} is listed as an image and is an index`)
 }
 
 async function selectPlatforms(
   source: ContentReader,
   root: ManifestDocument,
-  index: ImageIndex,
+  content: IndexContent,
   wanted: readonly Platform[],
   options: CallOptions,
 ): Promise<ManifestDocument> {
+  const { images, attestations } = content
   for (const platform of wanted) {
-    if (!index.manifests.some((entry) => matchesPlatform(entry.platform, platform))) {
-      throw noSuchPlatform(index, platform)
-    }
+    if (images.some((image) => isWantedPlatform(image.platform, platform))) continue
+    throw noSuchPlatform(runnable(content), platform)
   }
-  const kept = index.manifests.filter((entry) =>
-    wanted.some((platform) => matchesPlatform(entry.platform, platform)),
+  const kept = images.filter((image) =>
+    wanted.some((platform) => isWantedPlatform(image.platform, platform)),
   )
   const [only] = kept
-  if (only && kept.length === 1) return (await readManifest(source, only, options)).document
-  return narrowIndex(root, index, new Set(kept.map(({ digest }) => digest)))
+  if (only && kept.length === 1) return readImage(source, only, options)
+  const digests = new Set(kept.map(({ descriptor }) => descriptor.digest))
+  const about = attestations.filter(({ subject }) => digests.has(subject))
+  return narrowIndex(root, new Set([...kept, ...about].map(({ raw }) => raw)), content)
 }
 
-/** The index with only the kept children and the attestations about them; unknown members stay. */
+/** The index with only the kept entries, those of nested indexes as its own; unknown members stay. */
 function narrowIndex(
   root: ManifestDocument,
-  index: ImageIndex,
-  kept: ReadonlySet<string>,
+  kept: ReadonlySet<unknown>,
+  { entries }: IndexContent,
 ): ManifestDocument {
   const raw = asObject(parseJson(root.content, 'index'), 'index')
-  const entries = asArray(raw['manifests'], 'index.manifests')
-  const manifests = entries.filter((_, i) => {
-    const entry = index.manifests[i]
-    const subject = entry && attestationSubject(entry)
-    return entry && (kept.has(entry.digest) || (subject !== undefined && kept.has(subject)))
-  })
+  const manifests = entries.filter((entry) => kept.has(entry))
   const content = new TextEncoder().encode(JSON.stringify({ ...raw, manifests }))
   return toDocument(content, root.descriptor.mediaType)
-}
-
-/** The digest of the manifest that an attestation entry is about (BuildKit's annotation). */
-export function attestationSubject(entry: Descriptor): string | undefined {
-  return isAttestationPlatform(formatPlatform(entry.platform))
-    ? entry.annotations?.[ANNOTATION.attestationSubject]
-    : undefined
 }
 
 async function checkSingle(
@@ -142,16 +140,9 @@ async function checkSingle(
   if (wanted.length === 0) return
   const actual = await readPlatform(source, config, options)
   for (const platform of wanted) {
-    if (isCompatiblePlatform(actual, platform)) continue
+    if (runsOn(actual, platform)) continue
     throw new S3loError('NOT_FOUND', `the image has no platform ${formatPlatform(platform)}`, {
-      hint: `it is a single image for ${formatPlatform(actual)}`,
+      hint: `it is a single image for ${formatExactPlatform(actual)}`,
     })
   }
-}
-
-function noSuchPlatform(index: ImageIndex, wanted: Platform): S3loError {
-  const names = [...new Set(platformsOf(index).map(formatPlatform))]
-  return new S3loError('NOT_FOUND', `the image has no platform ${formatPlatform(wanted)}`, {
-    hint: `it has ${names.join(', ') || 'none that runs'}; pass one with --platform`,
-  })
 }

@@ -23,6 +23,7 @@ export function parseImageConfig(content: Uint8Array, name: string): ImageConfig
   const config = asObject(parseStrictJson(content, path), path)
   refuseLookalikes(config, CONFIG_MEMBERS, path)
   const variant = optional(config, 'variant', path, asString)
+  const version = optional(config, 'os.version', path, asString)
   const rootfs = optional(config, 'rootfs', path, asObject) ?? {}
   refuseLookalikes(rootfs, ROOTFS_MEMBERS, `${path}.rootfs`)
   const listed = optional(rootfs, 'diff_ids', `${path}.rootfs`, asArray) ?? []
@@ -36,6 +37,7 @@ export function parseImageConfig(content: Uint8Array, name: string): ImageConfig
       os: optional(config, 'os', path, asString) ?? '',
       architecture: optional(config, 'architecture', path, asString) ?? '',
       ...(variant ? { variant } : {}),
+      ...(version ? { 'os.version': version } : {}),
     },
     diffIds,
   }

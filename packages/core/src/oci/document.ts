@@ -190,6 +190,7 @@ function asPlatform(value: unknown, path: string): Platform {
     os: optional(object, 'os', path, asString) ?? '',
     architecture: optional(object, 'architecture', path, asString) ?? '',
     ...(variant ? { variant } : {}),
+    ...defined('os.version', optional(object, 'os.version', path, asString)),
   }
 }
 

@@ -23,6 +23,11 @@ const MANIFEST_TYPES: ReadonlySet<string> = new Set([
   MEDIA_TYPE.dockerManifest,
 ])
 
+/** True for the config of an image that runs. */
+export function isImageConfigType(mediaType: string): boolean {
+  return mediaType === MEDIA_TYPE.ociConfig || mediaType === MEDIA_TYPE.dockerConfig
+}
+
 export function isIndexMediaType(mediaType: string): boolean {
   return INDEX_TYPES.has(mediaType)
 }

@@ -1,14 +1,19 @@
 import type { CallOptions } from '../contract/call-options.ts'
-import { attestationSubject } from '../graph/select.ts'
-import { readManifest } from '../graph/read-manifest.ts'
+import { attestationSubject, MAX_INDEX_DEPTH } from '../graph/index-entries.ts'
+import { readManifest, readPlatform } from '../graph/read-manifest.ts'
 import { forEachConcurrent } from '../concurrency/for-each-concurrent.ts'
-import { isS3loError } from '../errors.ts'
+import { isS3loError, S3loError } from '../errors.ts'
 import { formatReference, type StoreReference } from '../layout/store-reference.ts'
 import { type DescribedConfig, describeConfig } from '../oci/config-summary.ts'
 import { type Descriptor, totalSize } from '../oci/descriptor.ts'
-import { type ImageManifest, type Manifest, parseManifest } from '../oci/document.ts'
-import { isManifestMediaType, MEDIA_TYPE } from '../oci/media-type.ts'
-import { formatPlatform } from '../oci/platform.ts'
+import {
+  type ImageIndex,
+  type ImageManifest,
+  type Manifest,
+  parseManifest,
+} from '../oci/document.ts'
+import { isImageConfigType, isManifestMediaType, MEDIA_TYPE } from '../oci/media-type.ts'
+import { formatExactPlatform, formatPlatform } from '../oci/platform.ts'
 import { orImageFault } from '../store/image-fault.ts'
 import type { ImageStore } from '../store/image-store.ts'
 import { readAll } from '../stream/read-all.ts'
@@ -22,7 +27,7 @@ export interface InspectedLayer {
   readonly stored_as?: 'chunks'
 }
 
-/** One entry of an index, in the index's order. */
+/** One image of an index, in the index's order; of an index inside of it, those of that one. */
 export interface InspectedPlatform extends DescribedConfig {
   /** `os/arch[/variant]`, or `(attestation)`. */
   readonly platform: string
@@ -83,12 +88,17 @@ export async function inspect(
   }
 }
 
+/** The images of an index, and in its place those of each index inside of it. */
 async function inspectChildren(
   store: ImageStore,
   entries: readonly Descriptor[],
   options: CallOptions,
+  depth = 0,
 ): Promise<readonly InspectedPlatform[]> {
-  const found: InspectedPlatform[] = []
+  if (depth > MAX_INDEX_DEPTH) {
+    throw new S3loError('INTEGRITY', `the image nests indexes deeper than ${MAX_INDEX_DEPTH}`)
+  }
+  const found: (InspectedPlatform | ImageIndex)[] = []
   await forEachConcurrent(
     entries.entries(),
     READS_AT_ONCE,
@@ -97,22 +107,51 @@ async function inspectChildren(
     },
     options.signal,
   )
-  return found
+  const platforms: InspectedPlatform[] = []
+  for (const child of found) {
+    if ('kind' in child) {
+      platforms.push(...(await inspectChildren(store, child.manifests, options, depth + 1)))
+    } else platforms.push(child)
+  }
+  return platforms
 }
 
 async function inspectChild(
   store: ImageStore,
   entry: Descriptor,
   options: CallOptions,
-): Promise<InspectedPlatform> {
+): Promise<InspectedPlatform | ImageIndex> {
   const subject = attestationSubject(entry)
-  const common = { platform: formatPlatform(entry.platform), digest: entry.digest }
+  const common = { platform: nameOf(entry), digest: entry.digest }
   const about = subject === undefined ? {} : { attestation_for: subject }
   if (!isManifestMediaType(entry.mediaType)) {
     return { ...common, total_size: entry.size, ...about }
   }
   const { manifest } = await readManifest(store, entry, options)
-  return { ...common, total_size: 0, ...(await inspectImage(store, manifest, options)), ...about }
+  if (manifest.kind === 'index') return manifest
+  const named = entry.platform
+    ? common
+    : { ...common, platform: await ownPlatform(store, manifest, options) }
+  return { ...named, total_size: 0, ...(await inspectImage(store, manifest, options)), ...about }
+}
+
+function nameOf({ platform }: Descriptor): string {
+  return platform ? formatExactPlatform(platform) : formatPlatform(platform)
+}
+
+/** Of an image whose entry does not say it. */
+async function ownPlatform(
+  store: ImageStore,
+  { config }: ImageManifest,
+  options: CallOptions,
+): Promise<string> {
+  if (!isImageConfigType(config.mediaType)) return formatPlatform(undefined)
+  try {
+    return formatExactPlatform(await readPlatform(store, config, options))
+  } catch (error) {
+    if (!isS3loError(error, 'NOT_FOUND') && !isS3loError(error, 'INTEGRITY')) throw error
+    return formatPlatform(undefined)
+  }
 }
 
 type InspectedImage = Pick<InspectResult, 'layers' | 'total_size' | 'created' | 'config'>
@@ -133,8 +172,7 @@ async function readDescription(
   options: CallOptions,
 ): Promise<DescribedConfig> {
   const { digest, size, mediaType } = config
-  const isImage = mediaType === MEDIA_TYPE.ociConfig || mediaType === MEDIA_TYPE.dockerConfig
-  if (!isImage || size > MAX_DESCRIBED) return {}
+  if (!isImageConfigType(mediaType) || size > MAX_DESCRIBED) return {}
   try {
     return describeConfig(await readAll(await store.fetch(config, options), size, digest), digest)
   } catch (error) {

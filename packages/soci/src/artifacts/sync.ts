@@ -7,7 +7,7 @@ import {
   readAll,
 } from '@s3lo/core'
 import type { SociBlobStore } from '../index/build-contract.ts'
-import { isImage, manifestPlatform, readDocument } from '../index/image-platforms.ts'
+import { indexImages, manifestPlatform, readDocument } from '../index/image-platforms.ts'
 import {
   type Index,
   indexAnnotationBuildToolIdentifier,
@@ -126,9 +126,11 @@ async function* indexesOf(
     const manifestDigest = entry.annotations?.[indexAnnotationImageManifestDigest]
     if (isSociIndexType(entry.artifactType) && manifestDigest) {
       yield { descriptor: entry, manifestDigest, imageDigest: image.digest, platform }
-    } else if (isImage(entry)) {
-      yield* referringIndexes(store, entry, image.digest, platform, options)
     }
+  }
+  for (const { descriptor, platform } of await indexImages(store, document, options)) {
+    const name = formatPlatform(platform)
+    yield* referringIndexes(store, descriptor, image.digest, name, options)
   }
 }
 

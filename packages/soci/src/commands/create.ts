@@ -1,4 +1,11 @@
-import { formatPlatform, hostPlatform, parseManifest } from '@s3lo/core'
+import {
+  formatPlatform,
+  hostPlatform,
+  noSuchPlatform,
+  parseManifest,
+  type Platform,
+  runsOn,
+} from '@s3lo/core'
 import { Command } from 'clipanion'
 import { IndexBuilder } from '../index/build.ts'
 import { indexPlatforms, manifestPlatform } from '../index/image-platforms.ts'
@@ -30,10 +37,10 @@ export default class SociCreateCommand extends BuildCommand {
         manifest.kind === 'manifest'
           ? [await manifestPlatform(artifacts, root, { signal })]
           : undefined
-      const all = manifest.kind === 'index' ? indexPlatforms(manifest) : []
-      const chosen = this.allPlatforms ? all : (this.chosenPlatforms() ?? [hostPlatform()])
+      const all = single ?? (await indexPlatforms(artifacts, root, { signal }))
+      const chosen = this.allPlatforms ? all : this.#chosen(single)
       const indexes: BuiltIndex[] = []
-      for (const platform of single ?? chosen) {
+      for (const platform of chosen) {
         const built = await builder.build(root.descriptor, { platform, version: 'v1', signal })
         if (this.force) {
           await artifacts.detachOthers(built.document.descriptor, built.manifest, { signal })
@@ -47,5 +54,15 @@ export default class SociCreateCommand extends BuildCommand {
         status: indexes.flatMap(describeBuilt),
       }
     })
+  }
+
+  /** A single image is taken for what it is, unless another platform was asked for. */
+  #chosen(single: readonly Platform[] | undefined): readonly Platform[] {
+    const named = this.chosenPlatforms()
+    if (!single) return named ?? [hostPlatform()]
+    const [own] = single
+    const wrong = named?.find((platform) => own && !runsOn(own, platform))
+    if (own && wrong) throw noSuchPlatform([{ platform: own }], wrong)
+    return single
   }
 }

@@ -6,6 +6,7 @@ import {
   digestOf,
   formatPlatform,
   hostPlatform,
+  isSamePlatform,
   ImageStore,
   type ManifestDocument,
   parseManifest,
@@ -96,10 +97,13 @@ export class IndexBuilder {
    */
   async build(
     image: Descriptor,
-    { platform = hostPlatform(), version = 'v1', signal }: BuildOptions = {},
+    { platform: wanted = hostPlatform(), version = 'v1', signal }: BuildOptions = {},
   ): Promise<IndexWithMetadata> {
     const { contentStore } = this
-    const manifest = await getImageManifestDescriptor(contentStore, image, platform, { signal })
+    const manifest = await getImageManifestDescriptor(contentStore, image, wanted, { signal })
+    // The nearest that there is may be another one than was asked for.
+    const { platform: found = wanted } = manifest
+    const platform = isSamePlatform(found, wanted) ? wanted : found
     const { content } = await readDocument(contentStore, manifest, { signal })
     const parsed = parseManifest(content, manifest.digest)
     const layers = parsed.kind === 'manifest' ? parsed.layers : []

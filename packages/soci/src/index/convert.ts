@@ -13,10 +13,13 @@ import {
   type Descriptor,
   formatPlatform,
   hostPlatform,
+  isIndexMediaType,
+  isSamePlatform,
   type ManifestDocument,
   MEDIA_TYPE,
   parseManifest,
   type Platform,
+  readIndexContent,
   toDocument,
 } from '@s3lo/core'
 import type { IndexBuilder } from './build.ts'
@@ -25,7 +28,6 @@ import { encodeIndex, encodeManifest } from './canonical-json.ts'
 import {
   indexPlatforms,
   isImage,
-  isSamePlatform,
   manifestPlatform,
   readDocument,
   uniquePlatforms,
@@ -108,12 +110,15 @@ async function readBase(
   const manifest = parseManifest(document.content, image.digest)
   if (manifest.kind === 'index') {
     const parsed = asObject(parseJson(document.content, image.digest), image.digest)
-    const entries = asArray(parsed['manifests'] ?? [], image.digest)
+    const { entries: flat } = await readIndexContent(contentStore, document, options)
+    const isNested = manifest.manifests.some(({ mediaType }) => isIndexMediaType(mediaType))
+    // An image is rewritten where it is listed, and there is one list only.
+    const entries = isNested ? flat : asArray(parsed['manifests'] ?? [], image.digest)
     return {
       target: image,
       document: parsed,
       entries: entries.map((entry) => asObject(entry, image.digest)),
-      platforms: indexPlatforms(manifest),
+      platforms: await indexPlatforms(contentStore, document, options),
       defaultPlatform: hostPlatform(),
     }
   }

@@ -1,16 +1,21 @@
 import { type CallOptions, type ImageSource, S3loError } from '@s3lo/core/plugin'
 import {
+  bestFor,
   type Descriptor,
-  formatPlatform,
   hostPlatform,
-  type ImageIndex,
+  type IndexedImage,
+  isSamePlatform,
   MAX_CONFIG_BYTES,
   MAX_MANIFEST_BYTES,
   type ManifestDocument,
+  normalizePlatform,
+  noSuchPlatform,
   parseImageConfig,
   parseManifest,
   type Platform,
   readAll,
+  readIndexContent,
+  runsOn,
 } from '@s3lo/core'
 import { isSociIndexType } from './soci-index.ts'
 
@@ -25,43 +30,6 @@ export async function readDocument(
   return { descriptor, content }
 }
 
-/** One spelling for each platform, as containerd normalises them. */
-function normalizePlatform({ os, architecture, variant = '' }: Platform): Platform {
-  const system = os.toLowerCase() || hostPlatform().os
-  const [arch, kind] = normalizeArchitecture(architecture.toLowerCase(), variant.toLowerCase())
-  const base = { os: system === 'macos' ? 'darwin' : system, architecture: arch }
-  return kind === '' ? base : { ...base, variant: kind }
-}
-
-function normalizeArchitecture(architecture: string, variant: string): readonly [string, string] {
-  switch (architecture) {
-    case 'i386':
-      return ['386', variant]
-    case 'x86_64':
-    case 'x86-64':
-    case 'amd64':
-      return ['amd64', variant === 'v1' ? '' : variant]
-    case 'aarch64':
-    case 'arm64':
-      if (['8', 'v8', 'v8.0'].includes(variant)) return ['arm64', '']
-      return ['arm64', ['9', '9.0', 'v9.0'].includes(variant) ? 'v9' : variant]
-    case 'armhf':
-      return ['arm', 'v7']
-    case 'armel':
-      return ['arm', 'v6']
-    case 'arm':
-      if (variant === '' || variant === '7') return ['arm', 'v7']
-      return ['arm', ['5', '6', '8'].includes(variant) ? `v${variant}` : variant]
-    default:
-      return [architecture, variant]
-  }
-}
-
-/** True when both normalise to one platform. */
-export function isSamePlatform(a: Platform, b: Platform): boolean {
-  return formatPlatform(normalizePlatform(a)) === formatPlatform(normalizePlatform(b))
-}
-
 /** The first of each platform, by its normal form. */
 export function uniquePlatforms(platforms: Iterable<Platform>): readonly Platform[] {
   const found: Platform[] = []
@@ -71,12 +39,24 @@ export function uniquePlatforms(platforms: Iterable<Platform>): readonly Platfor
   return found
 }
 
-/** The platforms of the images in an index: no attestations, no SOCI indexes. */
-export function indexPlatforms({ manifests }: ImageIndex): readonly Platform[] {
-  const platforms = manifests
-    .filter(isImage)
-    .flatMap(({ platform }) => (platform ? [platform] : []))
-  return uniquePlatforms(platforms)
+/** The images of an index and of the indexes inside of it: no attestations, no SOCI indexes. */
+export async function indexImages(
+  source: ImageSource,
+  index: ManifestDocument,
+  options?: CallOptions,
+): Promise<readonly IndexedImage[]> {
+  const { images } = await readIndexContent(source, index, options)
+  return images.filter(({ isArtifact }) => !isArtifact)
+}
+
+/** The platforms of those images. */
+export async function indexPlatforms(
+  source: ImageSource,
+  index: ManifestDocument,
+  options?: CallOptions,
+): Promise<readonly Platform[]> {
+  const images = await indexImages(source, index, options)
+  return uniquePlatforms(images.map(({ platform }) => platform))
 }
 
 /** True for an entry that is an image someone could run. */
@@ -111,27 +91,14 @@ export async function getImageManifestDescriptor(
   platform: Platform = hostPlatform(),
   options?: CallOptions,
 ): Promise<Descriptor> {
-  const { content } = await readDocument(source, image, options)
-  const manifest = parseManifest(content, image.digest)
+  const document = await readDocument(source, image, options)
+  const manifest = parseManifest(document.content, image.digest)
   if (manifest.kind === 'manifest') {
-    if (!image.platform || isSamePlatform(image.platform, platform)) return image
-  } else {
-    const found = findPlatform(manifest, image, platform)
-    if (found) return found
+    if (!image.platform || runsOn(image.platform, platform)) return image
+    throw noSuchPlatform([{ platform: image.platform }], platform)
   }
-  throw new S3loError('NOT_FOUND', `${image.digest} has no image for ${formatPlatform(platform)}`)
-}
-
-function findPlatform(
-  { manifests }: ImageIndex,
-  { digest }: Descriptor,
-  wanted: Platform,
-): Descriptor | undefined {
-  for (const entry of manifests.filter(isImage)) {
-    if (!entry.platform) {
-      throw new S3loError('INTEGRITY', `${digest} lists ${entry.digest} without a platform`)
-    }
-    if (isSamePlatform(entry.platform, wanted)) return entry
-  }
-  return undefined
+  const images = await indexImages(source, document, options)
+  const best = bestFor(images, platform)
+  if (best) return best.descriptor
+  throw noSuchPlatform(images, platform)
 }

@@ -4,7 +4,6 @@ import {
   choosePlatform,
   type Descriptor,
   formatPlatform,
-  isCompatiblePlatform,
   isIndexMediaType,
   isS3loError,
   type ManifestDocument,
@@ -15,6 +14,7 @@ import {
   S3loError,
   type StreamingSource,
   type TransferOptions,
+  runsOn,
 } from '@s3lo/core'
 import { buildManifest } from '../image/build-manifest.ts'
 import { finishDockerSave } from '../image/finish-docker-save.ts'
@@ -49,7 +49,7 @@ export class EngineSource implements StreamingSource {
       if (isIndex && !options.allPlatforms) return false
       return wouldGiveDigest(image, options) === document.descriptor.digest
     }
-    if (options.platform && !isCompatiblePlatform(image.platform, options.platform)) return false
+    if (options.platform && !runsOn(image.platform, options.platform)) return false
     return isManifestOf(image, document)
   }
 
@@ -161,7 +161,7 @@ function wouldGiveDigest(image: EngineImage, options: TransferOptions): string |
   }
   if (!image.variants) {
     const { platform } = options
-    return !platform || isCompatiblePlatform(image.platform, platform) ? image.id : undefined
+    return !platform || runsOn(image.platform, platform) ? image.id : undefined
   }
   try {
     return chooseVariant(image, { platform: options.platform })?.descriptor.digest
@@ -180,14 +180,9 @@ function chooseVariant(
     platform && variant.available ? [{ ...variant, platform }] : [],
   )
   if (variants === undefined) return undefined
-  const { chosen, dropped } = choosePlatform(
-    present.map((variant) => variant.platform),
-    platform,
-  )
+  const { chosen, dropped } = choosePlatform(present, platform)
   if (dropped.length > 0) reportLeft(dropped, { onProgress })
-  return present.find(
-    (variant) => chosen !== undefined && isCompatiblePlatform(variant.platform, chosen),
-  )
+  return chosen
 }
 
 /** Told early, because a save of what is there would only be found wanting at its end. */
@@ -203,7 +198,7 @@ function requireVariants({ variants }: EngineImage, name: string): void {
 }
 
 function requirePlatform(image: EngineImage, name: string, wanted: Platform | undefined): void {
-  if (!wanted || isCompatiblePlatform(image.platform, wanted)) return
+  if (!wanted || runsOn(image.platform, wanted)) return
   throw new S3loError('NOT_FOUND', `image ${name} has no platform ${formatPlatform(wanted)}`, {
     hint: `it has ${formatPlatform(image.platform)}`,
   })

@@ -2,12 +2,12 @@ import {
   type BlobSink,
   digestOf,
   formatPlatform,
-  isCompatiblePlatform,
   type ManifestDocument,
   MEDIA_TYPE,
   parseImageConfig,
   type Platform,
   S3loError,
+  runsOn,
 } from '@s3lo/core'
 import { slice } from '../stream/slice.ts'
 import { followLinks } from '../tar/tar-index.ts'
@@ -65,7 +65,7 @@ function select(
 
 function requirePlatform(config: Uint8Array, wanted: Platform | undefined, archive: string): void {
   const { platform } = parseImageConfig(config, digestOf(config))
-  if (!wanted || isCompatiblePlatform(platform, wanted)) return
+  if (!wanted || runsOn(platform, wanted)) return
   throw new S3loError('NOT_FOUND', `${archive} has no platform ${formatPlatform(wanted)}`, {
     hint: `it has ${formatPlatform(platform)}`,
   })

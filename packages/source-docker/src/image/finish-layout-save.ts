@@ -1,3 +1,4 @@
+import { Readable } from 'node:stream'
 import {
   type BlobSink,
   choosePlatform,
@@ -5,14 +6,17 @@ import {
   formatPlatform,
   type ImageIndex,
   type ImageManifest,
-  isAttestationPlatform,
-  isCompatiblePlatform,
+  type IndexedImage,
+  type ImageSource,
+  isIndexMediaType,
   isManifestMediaType,
   type ManifestDocument,
   MAX_MANIFEST_BYTES,
   parseImageConfig,
   parseManifest,
   type ProgressOptions,
+  readIndexContent,
+  runsOn,
   S3loError,
   successors,
   type TransferOptions,
@@ -38,49 +42,50 @@ export async function finishLayoutSave(
 ): Promise<ManifestDocument> {
   const chosen = options.allPlatforms
     ? requireDocument(save, root)
-    : choose(save, requireDocument(save, root), options)
+    : await choose(save, requireDocument(save, root), options)
   if (!options.allPlatforms) requirePlatform(save, chosen, options)
   await new Publication(save, sink).publish(chosen, 0)
   const { mediaType, digest, size } = chosen.descriptor
   return { descriptor: { mediaType, digest, size }, content: chosen.content }
 }
 
-/** Follows an index to the manifest of one platform. */
-function choose(
+/** Follows an index to the manifest of one platform, of those whose content is there. */
+async function choose(
   save: SavedImage,
   document: ManifestDocument,
-  options: TransferOptions,
-  depth = 0,
-): ManifestDocument {
+  { platform, signal, onProgress }: TransferOptions,
+): Promise<ManifestDocument> {
   const manifest = parseManifest(document.content, document.descriptor.digest)
   if (manifest.kind === 'manifest') return document
-  if (depth > MAX_DEPTH) throw tooDeep(document.descriptor)
-  const child = chooseChild(save, manifest, document.descriptor, options)
-  return choose(save, requireDocument(save, child), options, depth + 1)
-}
-
-function chooseChild(
-  save: SavedImage,
-  { manifests }: ImageIndex,
-  index: Descriptor,
-  { platform, onProgress }: TransferOptions,
-): Descriptor {
-  const images = manifests.filter((child) => !isAttestationPlatform(formatPlatform(child.platform)))
-  const present = images.filter((child) => save.documents.has(blobPath(child.digest)))
-  const { chosen, dropped } = choosePlatform(
-    present.flatMap((child) => child.platform ?? []),
-    platform,
-  )
+  const content = await readIndexContent(readerOf(save), document, { signal })
+  const isPresent = ({ descriptor, isArtifact }: IndexedImage): boolean =>
+    !isArtifact && save.documents.has(blobPath(descriptor.digest))
+  const images = content.images.filter(isPresent)
+  const { chosen, dropped } = choosePlatform(images, platform)
   if (dropped.length > 0) reportLeft(dropped, { onProgress })
-  const child =
-    chosen &&
-    present.find((entry) => entry.platform && isCompatiblePlatform(entry.platform, chosen))
-  const only = images.length === 0 && manifests.length === 1 ? manifests[0] : undefined
-  const found = child ?? only
-  if (found) return found
-  throw new S3loError('NOT_FOUND', `${save.archive} holds no platform of ${index.digest}`, {
+  if (chosen) return requireDocument(save, chosen.descriptor)
+  // An image need not say what it runs on.
+  const [only] = manifest.manifests
+  if (only && content.images.length === 0 && manifest.manifests.length === 1) {
+    const child = requireDocument(save, only)
+    if (!isIndexMediaType(child.descriptor.mediaType)) return child
+  }
+  const { digest } = document.descriptor
+  throw new S3loError('NOT_FOUND', `${save.archive} holds no platform of ${digest}`, {
     hint: 'pull the image again, so that the engine has its content',
   })
+}
+
+/** What a save holds of documents: manifests, indexes and configs. */
+function readerOf(save: SavedImage): Pick<ImageSource, 'name' | 'fetch'> {
+  return {
+    name: save.archive,
+    fetch: async ({ digest }) => {
+      const content = save.documents.get(blobPath(digest))
+      if (content) return Readable.from([content])
+      throw new S3loError('NOT_FOUND', `${save.archive} does not hold ${digest}`)
+    },
+  }
 }
 
 /** Says which platforms a transfer leaves behind. */
@@ -157,7 +162,7 @@ function requirePlatform(
   const config = save.documents.get(blobPath(manifest.config.digest))
   if (!config) return
   const actual = parseImageConfig(config, manifest.config.digest).platform
-  if (isCompatiblePlatform(actual, platform)) return
+  if (runsOn(actual, platform)) return
   throw new S3loError('NOT_FOUND', `${save.archive} has no platform ${formatPlatform(platform)}`, {
     hint: `it has ${formatPlatform(actual)}`,
   })
