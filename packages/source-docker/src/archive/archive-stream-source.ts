@@ -2,6 +2,7 @@ import type { Readable } from 'node:stream'
 import {
   type BlobSink,
   decompress,
+  type Descriptor,
   formatImageName,
   type ManifestDocument,
   type Reference,
@@ -14,7 +15,7 @@ import { finishDockerSave } from '../image/finish-docker-save.ts'
 import { finishLayoutSave } from '../image/finish-layout-save.ts'
 import { readSave, type SavedImage } from '../image/read-save.ts'
 import { LAYOUT_INDEX } from '../layout/layout-files.ts'
-import { parseLayoutIndex, selectEntry } from '../layout/layout-index.ts'
+import { LayoutEntries, parseLayoutIndex } from '../layout/layout-index.ts'
 import { abortable } from '../stream/abortable.ts'
 import { StreamReader } from '../tar/byte-reader.ts'
 
@@ -59,9 +60,10 @@ export class ArchiveStreamSource implements StreamingSource {
     }
   }
 
-  #root(save: SavedImage, reference: Reference): ReturnType<typeof selectEntry> {
+  #root(save: SavedImage, reference: Reference): Descriptor {
     const index = save.documents.get(LAYOUT_INDEX)
-    if (index) return selectEntry(parseLayoutIndex(index, this.name), reference, this.name)
+    const { name } = this
+    if (index) return new LayoutEntries(parseLayoutIndex(index, name), name).select(reference)
     throw new S3loError('INTEGRITY', `${this.name} has no ${LAYOUT_INDEX}`)
   }
 

@@ -73,11 +73,12 @@ export function isSameImageName(a: string, b: string): boolean {
   return a === b || canonical(a) === canonical(b)
 }
 
-function canonical(text: string): string {
+/** One text for all that name an image: the whole name. What is no name is equal only to itself. */
+export function canonical(text: string): string {
   try {
     return fullImageName(parseImageName(text))
   } catch (error) {
-    if (error instanceof S3loError) return text // Not a name: equal only to itself.
+    if (error instanceof S3loError) return text
     throw error
   }
 }

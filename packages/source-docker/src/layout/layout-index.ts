@@ -11,7 +11,7 @@ import {
   type Reference,
   S3loError,
 } from '@s3lo/core'
-import { isSameImageName } from '../image/image-name.ts'
+import { canonical } from '../image/image-name.ts'
 
 /** One image of a layout: an entry of its `index.json`. */
 export interface LayoutEntry {
@@ -46,31 +46,65 @@ function rawEntries(index: JsonObject, name: string): readonly unknown[] {
   return asArray(index['manifests'] ?? [], `${pathOf(name)}.manifests`)
 }
 
-/**
- * The entry that a reference means: by digest, by tag, by containerd's name, or, without any, the
- * only image. Throws `NOT_FOUND`, and `USAGE` listing the tags where a choice is needed.
- */
-export function selectEntry(
-  entries: readonly LayoutEntry[],
-  { tag, digest }: Reference,
-  name: string,
-): Descriptor {
-  const named = entries.flatMap(({ refName, imageName }) => refName ?? imageName ?? [])
-  const hint =
-    named.length === 0 ? 'its images have no names' : `it has ${named.slice(0, 20).join(', ')}`
-  if (digest !== undefined || tag !== undefined) {
-    const found = entries.find((entry) =>
-      digest === undefined ? isNamed(entry, tag ?? '') : entry.descriptor.digest === digest,
-    )
-    if (found) return found.descriptor
-    throw new S3loError('NOT_FOUND', `${name} has no image ${digest ?? tag}`, { hint })
+/** The images of one `index.json`, found by their names without looking at each. */
+export class LayoutEntries {
+  readonly all: readonly LayoutEntry[]
+  readonly #name: string
+  /** The first that each name or digest means. */
+  readonly #byTag = new Map<string, number>()
+  readonly #byImageName = new Map<string, number>()
+  readonly #byDigest = new Map<string, number>()
+
+  /** `name` is the layout's, in messages. */
+  constructor(all: readonly LayoutEntry[], name: string) {
+    this.all = all
+    this.#name = name
+    for (const [i, { refName, imageName, descriptor }] of all.entries()) {
+      if (refName !== undefined) addFirst(this.#byTag, refName, i)
+      if (imageName !== undefined) addFirst(this.#byImageName, canonical(imageName), i)
+      addFirst(this.#byDigest, descriptor.digest, i)
+    }
   }
-  return onlyEntry(entries, name, hint)
+
+  /**
+   * The entry that a reference means: by digest, by tag, by containerd's name, or, without any, the
+   * only image. Throws `NOT_FOUND`, and `USAGE` listing the tags where a choice is needed.
+   */
+  select({ tag, digest }: Reference): Descriptor {
+    if (digest === undefined && tag === undefined) {
+      return onlyEntry(this.all, this.#name, this.#hint())
+    }
+    const found =
+      digest === undefined ? this.#findNamed(tag ?? '') : this.all[this.#byDigest.get(digest) ?? -1]
+    if (found) return found.descriptor
+    throw new S3loError('NOT_FOUND', `${this.#name} has no image ${digest ?? tag}`, {
+      hint: this.#hint(),
+    })
+  }
+
+  #findNamed(tag: string): LayoutEntry | undefined {
+    const ways = [this.#byTag.get(tag)]
+    if (this.#byImageName.size > 0) ways.push(this.#byImageName.get(canonical(tag)))
+    const found = ways.filter((i) => i !== undefined)
+    return found.length === 0 ? undefined : this.all[Math.min(...found)]
+  }
+
+  #hint(): string {
+    const names: string[] = []
+    for (const { refName, imageName } of this.all) {
+      const name = refName ?? imageName
+      if (name !== undefined) names.push(name)
+      if (names.length === MAX_NAMES) break
+    }
+    return names.length === 0 ? 'its images have no names' : `it has ${names.join(', ')}`
+  }
 }
 
-function isNamed({ refName, imageName }: LayoutEntry, tag: string): boolean {
-  if (refName === tag) return true
-  return imageName !== undefined && isSameImageName(imageName, tag)
+/** How many names a hint gives. */
+const MAX_NAMES = 20
+
+function addFirst(places: Map<string, number>, key: string, place: number): void {
+  if (!places.has(key)) places.set(key, place)
 }
 
 /** Entries without a name beside one that has one are referrers, and so are those with a tag of cosign. */

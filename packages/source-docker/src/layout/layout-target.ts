@@ -52,6 +52,8 @@ export class LayoutTarget extends LayoutSource implements ImageTarget {
 
   /** What a write would replace: without a tag that is nothing when there are several images. */
   override async resolve(reference: Reference, options?: CallOptions): Promise<Descriptor> {
+    // Another process may have written since.
+    this.forget()
     try {
       return await super.resolve(reference, options)
     } catch (error) {
@@ -139,6 +141,7 @@ export class LayoutTarget extends LayoutSource implements ImageTarget {
       [withEntry(before, entry, this.name)],
       options,
     )
+    this.forget()
   }
 
   #holds(index: Uint8Array, { refName }: NewEntry): boolean {
