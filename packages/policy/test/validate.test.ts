@@ -101,10 +101,36 @@ describe('the policies of a bucket', () => {
     expect(results.map(({ name }) => name)).toEqual(['ours'])
   })
 
-  it('whose check nobody brings are an error, never a pass, and before any other is asked', async () => {
-    await configure('  - {check: size}', '  - {name: signed, check: signed, key_ref: k}')
-    expect(await failure(host.validate('mem://b/team/app:v1'))).toBe(
-      'PLUGIN_NOT_INSTALLED: no plugin with the policy check signed is installed',
+  it('that cannot answer are errors of their own, never a pass, and end no other', async () => {
+    await configure(
+      '  - {name: ours, check: signed, key_ref: k}',
+      '  - {name: unlimited, check: size}',
+      '  - {name: tiny, check: size, max_bytes: 1}',
+      '  - {name: mine, check: owner, team: team}',
+    )
+    const { results, all_passed: passed } = await host.validate('mem://b/team/app:v1')
+    expect(passed).toBe(false)
+    expect(results).toMatchObject([
+      { name: 'ours', passed: false, error: { code: 'PLUGIN_NOT_INSTALLED' } },
+      { name: 'unlimited', passed: false, error: { code: 'USAGE' } },
+      { name: 'tiny', passed: false },
+      { name: 'mine', passed: true },
+    ])
+    expect(results.map(({ error }) => error !== undefined)).toEqual([true, true, false, false])
+  })
+
+  it('that cannot answer keep an image from being published, with what they say', async () => {
+    await configure('  - {name: ours, check: signed, key_ref: k}')
+    const options = { validate: true }
+    expect(await failure(host.push('fix:app:v1', 'mem://b/team/app:v2', options))).toMatch(
+      /^PLUGIN_NOT_INSTALLED: mem:\/\/b\/team\/app:v2 is not published: there is no answer of ours/,
+    )
+    await configure(
+      '  - {name: ours, check: signed, key_ref: k}',
+      '  - {name: tiny, check: size, max_bytes: 1}',
+    )
+    expect(await failure(host.push('fix:app:v1', 'mem://b/team/app:v2', options))).toMatch(
+      /^FORBIDDEN/,
     )
   })
 
@@ -113,7 +139,8 @@ describe('the policies of a bucket', () => {
     ['{name: a, check: age}', 'USAGE: policy a: the check age needs max_days'],
   ])('that lack a limit (%s) are an error', async (rule, message) => {
     await configure(`  - ${rule}`)
-    expect(await failure(host.validate('mem://b/team/app:v1'))).toBe(message)
+    const { results } = await host.validate('mem://b/team/app:v1')
+    expect(results.map(({ error }) => `${error?.code}: ${error?.message}`)).toEqual([message])
   })
 
   it.each([
@@ -132,7 +159,8 @@ describe('the policies of a bucket', () => {
     await putImage(backend, { name: 'broken', tag: 'v1' }, index)
     await backend.delete([`blobs/sha256/${arm.root.descriptor.digest.slice(7)}`])
     await configure('  - {check: size, max_bytes: 1000000}')
-    expect(await failure(host.validate('mem://b/broken:v1'))).toMatch(/^NOT_FOUND/)
+    const { results } = await host.validate('mem://b/broken:v1')
+    expect(results).toMatchObject([{ passed: false, error: { code: 'NOT_FOUND' } }])
   })
 })
 

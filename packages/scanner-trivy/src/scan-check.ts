@@ -35,7 +35,8 @@ export async function checkPolicy(
   for (const manifest of [root, ...documents].filter(isImage)) {
     const { hasFindings } = await withImageLayout(
       { name: subject.name, manifest, source, backend },
-      (target) => scanner.scan(target, { ...options, severities }),
+      // A document tells whether it is whole; a table does not.
+      (target) => scanner.scan(target, { ...options, severities, format: 'json' }),
       options,
     )
     if (hasFindings) failed.push(manifest.descriptor.digest)

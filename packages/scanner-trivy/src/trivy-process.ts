@@ -4,7 +4,10 @@ import { type CallOptions, S3loError } from '@s3lo/core/plugin'
 
 /** How a run of Trivy ended. */
 export interface TrivyRun {
-  readonly exitCode: number
+  /** `undefined` when a signal ended it. */
+  readonly exitCode: number | undefined
+  /** What ended it, where it did not end by itself. */
+  readonly signal: string | undefined
   readonly output: string
   /** The last lines that it wrote about itself. */
   readonly remarks: string
@@ -35,19 +38,21 @@ export async function runTrivy(
     windowsHide: true,
     ...(signal ? { signal } : {}),
   })
-  const ended = new Promise<number>((resolve, reject) => {
+  const ended = new Promise<Pick<TrivyRun, 'exitCode' | 'signal'>>((resolve, reject) => {
     child.once('error', (cause) => {
       reject(signal?.aborted ? signal.reason : notStarted(executable, cause))
     })
-    child.once('close', (code) => resolve(code ?? 1))
+    child.once('close', (code, killer) => {
+      resolve({ exitCode: code ?? undefined, signal: killer ?? undefined })
+    })
   })
   try {
-    const [exitCode, output, remarks] = await Promise.all([
+    const [end, output, remarks] = await Promise.all([
       ended,
       collect(child.stdout),
       lastOf(child.stderr),
     ])
-    return { exitCode, output, remarks }
+    return { ...end, output, remarks }
   } finally {
     child.kill()
   }

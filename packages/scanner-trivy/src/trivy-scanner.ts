@@ -1,5 +1,8 @@
 import {
+  asObject,
   type CallOptions,
+  isS3loError,
+  parseJson,
   S3loError,
   type SbomOptions,
   type Scanner,
@@ -35,7 +38,7 @@ export class TrivyScanner implements Scanner {
     { severities, format = 'table', signal }: ScanOptions,
   ): Promise<ScanReport> {
     assertFormat(format, SCAN_FORMATS)
-    const { exitCode, output, remarks } = await this.#run(
+    const run = await this.#run(
       [
         `--format=${format}`,
         `--exit-code=${FINDINGS_STATUS}`,
@@ -46,17 +49,18 @@ export class TrivyScanner implements Scanner {
       target,
       { signal },
     )
-    if (exitCode !== 0 && exitCode !== FINDINGS_STATUS) throw failed(target, exitCode, remarks)
+    const { exitCode, output } = run
+    if (exitCode !== 0 && exitCode !== FINDINGS_STATUS) throw failed(target, run)
+    assertReport(target, run, format)
     return { hasFindings: exitCode === FINDINGS_STATUS, report: output }
   }
 
   async sbom(target: ScanTarget, { format, signal }: SbomOptions): Promise<string> {
     assertFormat(format, SBOM_FORMATS)
-    const { exitCode, output, remarks } = await this.#run([`--format=${format}`], target, {
-      signal,
-    })
-    if (exitCode !== 0) throw failed(target, exitCode, remarks)
-    return output
+    const run = await this.#run([`--format=${format}`], target, { signal })
+    if (run.exitCode !== 0) throw failed(target, run)
+    assertReport(target, run, format)
+    return run.output
   }
 
   #run(
@@ -76,18 +80,68 @@ function assertFormat(format: string, known: readonly string[]): void {
   })
 }
 
-/** Trivy's last line is the reason; the ones before tell how it got there. */
-function failed({ name }: ScanTarget, exitCode: number, remarks: string): S3loError {
-  const lines = remarks.split('\n').filter((line) => line.trim() !== '')
-  const reason = lines.at(-1)?.replaceAll(/\p{Cc}/gu, ' ') ?? 'it said nothing'
+/** What a document of each format has at its top; the others are texts. */
+const DOCUMENT_MEMBERS: Readonly<Record<string, string>> = {
+  json: 'SchemaVersion',
+  sarif: 'runs',
+  cyclonedx: 'bomFormat',
+  'spdx-json': 'spdxVersion',
+}
+
+/** A report is believed when it is whole: Trivy may have been cut short and say 0. Throws `INTEGRITY`. */
+function assertReport({ name }: ScanTarget, { output, remarks }: TrivyRun, format: string): void {
+  const member = Object.hasOwn(DOCUMENT_MEMBERS, format) ? DOCUMENT_MEMBERS[format] : undefined
+  const isEmpty = output.trim() === ''
+  // A table of nothing may be empty, but Trivy says then what it looked for.
+  if (isEmpty && format === 'table' && remarks !== '') return
+  const what = `trivy's ${format} of ${name}`
+  const wrong = isEmpty ? `${what} is empty` : member && problemOf(output, member, what)
+  if (wrong) throw new S3loError('INTEGRITY', `${wrong}${said(remarks)}`, { hint: 'run it again' })
+}
+
+function problemOf(output: string, member: string, what: string): string | undefined {
+  try {
+    const document = asObject(parseJson(Buffer.from(output), what), what)
+    return member in document ? undefined : `${what} has no ${member}`
+  } catch (error) {
+    if (isS3loError(error, 'INTEGRITY')) return `${error.message}: it is torn or of another kind`
+    throw error
+  }
+}
+
+/** What ended it, and what it said about itself. */
+function failed({ name }: ScanTarget, { exitCode, signal, remarks }: TrivyRun): S3loError {
   const offline = /database|DB error|download|no such host|connection/i.test(remarks)
+  const end = signal === undefined ? `status ${exitCode}` : `ended by ${signal}`
   return new S3loError(
     'UNAVAILABLE',
-    `trivy could not look into ${name} (status ${exitCode}): ${reason.slice(0, 500)}`,
-    offline
+    `trivy could not look into ${name} (${end})${said(remarks)}`,
+    signal === 'SIGKILL'
       ? {
-          hint: 'trivy needs its vulnerability database: run it once with a network, or trivy image --download-db-only',
+          hint: 'the system ends a program that takes too much memory: give it more, or look into a smaller image',
         }
-      : {},
+      : offline
+        ? {
+            hint: 'trivy needs its vulnerability database: run it once with a network, or trivy image --download-db-only',
+          }
+        : {},
   )
 }
+
+/** Trivy's last lines: the last one is the reason, the ones before tell how it got there. */
+function said(remarks: string): string {
+  const lines = remarks.split('\n').filter((line) => line.trim() !== '')
+  const grave = lines.filter((line) => !/\bINFO\b/.test(line))
+  const text = (grave.length > 0 ? grave : lines)
+    .slice(-REMARK_LINES)
+    .map((line) =>
+      line
+        .replaceAll(/\p{Cc}/gu, ' ')
+        .trim()
+        .slice(0, 500),
+    )
+    .join('; ')
+  return `: ${text || 'it said nothing'}`
+}
+
+const REMARK_LINES = 3

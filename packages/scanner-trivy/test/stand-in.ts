@@ -9,6 +9,8 @@ export interface Behaviour {
   readonly stderr?: string
   /** Ends by no means of its own. */
   readonly hangs?: boolean
+  /** Ends by this. */
+  readonly killedBy?: NodeJS.Signals
 }
 
 /** What a stand-in saw. */
@@ -46,9 +48,12 @@ const platforms = JSON.parse(readFileSync(join(layout, 'index.json'))).manifests
 const seen = { args, env: process.env, layout, platforms, isWhole }
 writeFileSync(join(__dirname, 'seen.part'), JSON.stringify(seen))
 renameSync(join(__dirname, 'seen.part'), join(__dirname, 'seen.json'))
-process.stdout.write(behaviour.stdout ?? '')
+const empty = { json: { SchemaVersion: 2 }, sarif: { runs: [] }, cyclonedx: { bomFormat: 'CycloneDX' } }
+const format = args.find((arg) => arg.startsWith('--format=')).slice(9)
+process.stdout.write(behaviour.stdout ?? (format === 'table' ? 'nothing\\n' : JSON.stringify(empty[format] ?? {})))
 process.stderr.write(behaviour.stderr ?? '')
 process.exitCode = behaviour.status ?? 0
+if (behaviour.killedBy) process.kill(process.pid, behaviour.killedBy)
 if (behaviour.hangs) setInterval(() => {}, 1000)
 `
 

@@ -56,7 +56,7 @@ describe('a scan', () => {
   })
 
   it('asks for a status of its own for findings', async () => {
-    await trivy.behave({ status: 86, stdout: 'CVE' })
+    await trivy.behave({ status: 86, stdout: '{"SchemaVersion":2}' })
     const { findings } = await host.scan('mem://b/app:v1', {
       platform: 'linux/amd64',
       severities: ['HIGH', 'CRITICAL'],
@@ -91,6 +91,47 @@ describe('a scan', () => {
       )
     },
   )
+
+  it.each([
+    ['is killed', { killedBy: 'SIGKILL', stderr: 'scanning\n' }, /^UNAVAILABLE.*SIGKILL.*scanning/],
+    ['crashes', { killedBy: 'SIGABRT' }, /^UNAVAILABLE.*SIGABRT/],
+    ['says nothing', { stdout: '' }, /^INTEGRITY.*empty/],
+    [
+      'says half of it',
+      { stdout: '{"SchemaVersion":2,"Resul', stderr: 'oops\n' },
+      /^INTEGRITY.*oops/,
+    ],
+    ['says something else', { stdout: '{"a":1}' }, /^INTEGRITY.*SchemaVersion/],
+    ['says half of what it found', { status: 86, stdout: '{"Schema' }, /^INTEGRITY/],
+  ] as const)('is an error when trivy %s', async (_, behaviour, expected) => {
+    await trivy.behave(behaviour)
+    const options = { platform: 'linux/amd64', format: 'json' }
+    expect(await codeOf(host.scan('mem://b/app:v1', options))).toMatch(expected)
+    await backend.put('s3lo.yaml', Buffer.from('policies:\n  - {name: safe, check: scan}\n'))
+    const { all_passed: passed, results } = await host.validate('mem://b/app:v1')
+    expect([passed, results[0]?.error?.code]).toEqual([
+      false,
+      expected.source.slice(1).split('.')[0],
+    ])
+  })
+
+  it('attaches nothing that is no document', async () => {
+    const look = { platform: 'linux/amd64', attach: true }
+    await trivy.behave({ stdout: '{"bomFormat":' })
+    expect(await codeOf(host.sbom('mem://b/app:v1', look))).toMatch(/^INTEGRITY/)
+    await trivy.behave({ stdout: '[]' })
+    const sarif = host.scan('mem://b/app:v1', { ...look, format: 'sarif' })
+    expect(await codeOf(sarif)).toMatch(/^INTEGRITY/)
+    expect((await Array.fromAsync(backend.list('.s3lo/referrers/'))).length).toBe(0)
+  })
+
+  it('takes an empty table only with a word about it', async () => {
+    const look = { platform: 'linux/amd64' }
+    await trivy.behave({ stdout: '', stderr: 'INFO Number of language-specific files num=0\n' })
+    expect(await host.scan('mem://b/app:v1', look)).toMatchObject({ findings: false })
+    await trivy.behave({ stdout: '', stderr: '' })
+    expect(await codeOf(host.scan('mem://b/app:v1', look))).toMatch(/^INTEGRITY/)
+  })
 
   it('ends trivy when it is aborted', async () => {
     await trivy.behave({ hangs: true })
@@ -184,6 +225,9 @@ describe('the check scan of a policy', () => {
     const { all_passed: passed, results } = await host.validate('mem://b/app:v1')
     expect([passed, results[0]?.message?.match(/sha256:/g)?.length]).toEqual([false, 2])
     await trivy.behave({ status: 1 })
-    expect(await codeOf(host.validate('mem://b/app:v1'))).toMatch(/^UNAVAILABLE/)
+    expect(await host.validate('mem://b/app:v1')).toMatchObject({
+      all_passed: false,
+      results: [{ name: 'safe', passed: false, error: { code: 'UNAVAILABLE' } }],
+    })
   })
 })

@@ -1,4 +1,9 @@
-import type { PolicyCheckModule, PolicyRule, PolicySubject } from '../contract/policy-check.ts'
+import type {
+  PolicyCheckModule,
+  PolicyCheckOptions,
+  PolicyRule,
+  PolicySubject,
+} from '../contract/policy-check.ts'
 import { matchesGlob } from '../config/glob.ts'
 import { historyKey, manifestKey } from '../layout/keys.ts'
 import { formatReference, type StoreReference } from '../layout/store-reference.ts'
@@ -7,7 +12,7 @@ import type { Reference } from '../oci/reference.ts'
 import { readHistory } from '../store/history.ts'
 import { orImageFault } from '../store/image-fault.ts'
 import type { ImageStore } from '../store/image-store.ts'
-import { isS3loError, S3loError } from '../errors.ts'
+import { type ErrorCode, isS3loError, S3loError } from '../errors.ts'
 import type { OperationOptions } from './options.ts'
 
 /** What a validation needs beside the image. */
@@ -29,7 +34,10 @@ export interface PolicyResult {
   readonly name: string
   readonly check: string
   readonly passed: boolean
+  /** Why, in a few words. */
   readonly message?: string
+  /** Why there is no answer; a policy without one has not passed. */
+  readonly error?: { readonly code: ErrorCode; readonly message: string; readonly hint?: string }
 }
 
 /** What the policies of a bucket say of an image; field names are those of `--output json`. */
@@ -40,8 +48,8 @@ export interface ValidateResult {
 }
 
 /**
- * Holds a published image against the `policies:` of its bucket, in the order of the file. A check
- * that cannot answer is an error, never a pass.
+ * Holds a published image against the `policies:` of its bucket, in the order of the file, and
+ * reports each. A check that cannot answer is that policy's error, never a pass.
  */
 export async function validate(
   store: ImageStore,
@@ -76,9 +84,18 @@ export async function assertValid(
   const failed = results.filter(({ passed }) => !passed)
   if (failed.length === 0) return
   const reasons = failed.map((each) => each.name + (each.message ? ` (${each.message})` : ''))
-  throw new S3loError('FORBIDDEN', `${name} is not published: it fails ${reasons.join(', ')}`, {
-    hint: 'the content is in the store and no tag names it; fix the image and push again',
-  })
+  // Where every policy that did not pass has no answer, the image is not at fault.
+  const unanswered = failed.every(({ error }) => error) ? failed[0]?.error : undefined
+  const verdict = unanswered ? 'there is no answer of' : 'it fails'
+  throw new S3loError(
+    unanswered?.code ?? 'FORBIDDEN',
+    `${name} is not published: ${verdict} ${reasons.join(', ')}`,
+    {
+      hint:
+        unanswered?.hint ??
+        'the content is in the store and no tag names it; fix the image and push again',
+    },
+  )
 }
 
 /** Throws `FORBIDDEN` where no policy of the bucket is about the image: nothing would be judged. */
@@ -112,18 +129,35 @@ async function validateRoot(
     publishedAt,
   }
   const rules = policies.filter((rule) => concerns(rule, reference))
-  // Before any check runs: a pipeline shall not learn of a missing plugin after an hour of scans.
-  const checks = await Promise.all(rules.map(({ check }) => findCheck(check)))
   const results: PolicyResult[] = []
-  for (const [i, rule] of rules.entries()) {
+  for (const rule of rules) {
     const options = { env, now: now(), settings, signal, onProgress }
-    const verdict = await checks[i]?.checkPolicy(rule, subject, options)
-    results.push({ name: rule.name, check: rule.check, passed: false, ...verdict })
+    const verdict = await verdictOf(rule, subject, findCheck, options)
+    results.push({ name: rule.name, check: rule.check, ...verdict })
   }
   return {
     reference: subject.name,
     results,
     all_passed: results.every(({ passed }) => passed),
+  }
+}
+
+async function verdictOf(
+  rule: PolicyRule,
+  subject: PolicySubject,
+  findCheck: ValidationTools['findCheck'],
+  options: PolicyCheckOptions,
+): Promise<Pick<PolicyResult, 'passed' | 'message' | 'error'>> {
+  try {
+    const check = await findCheck(rule.check)
+    const { passed, message } = await check.checkPolicy(rule, subject, options)
+    return { passed, ...(message === undefined ? {} : { message }) }
+  } catch (error) {
+    options.signal?.throwIfAborted()
+    if (!isS3loError(error)) throw error
+    const { code, message, hint } = error
+    const reason = { code, message, ...(hint === undefined ? {} : { hint }) }
+    return { passed: false, message, error: reason }
   }
 }
 

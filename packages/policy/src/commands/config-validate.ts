@@ -1,5 +1,5 @@
 import type { CommandContext, PolicyResult, ValidateResult } from '@s3lo/core'
-import { escapeText } from '@s3lo/core/plugin'
+import { escapeText, EXIT_STATUS } from '@s3lo/core/plugin'
 import { Command, Option } from 'clipanion'
 
 /** `s3lo config validate`. */
@@ -22,20 +22,38 @@ export default class ConfigValidateCommand extends Command<CommandContext> {
     return this.context.runCommand(async ({ host, options }) => {
       const settings = { installTrivy: this.installTrivy, trivyPath: this.trivyPath }
       const result = await host.validate(this.ref, { ...options, settings })
-      return { result, render: renderValidation, exitCode: result.all_passed ? 0 : 1 }
+      return { result, render: renderValidation, exitCode: statusOf(result) }
     })
   }
 }
 
+/** A policy that has no answer says more than one that says no. */
+function statusOf({ results, all_passed: passed }: ValidateResult): number {
+  const unanswered = results.find(({ error }) => error)?.error
+  if (unanswered) return EXIT_STATUS[unanswered.code]
+  return passed ? 0 : 1
+}
+
 function renderValidation({ results }: ValidateResult): string {
   if (results.length === 0) return 'No policies configured.\n'
-  const failed = results.filter(({ passed }) => !passed).length
-  const verdict = failed === 0 ? 'All policies passed.' : `${failed} policy failed.`
-  return `${results.map(line).join('\n')}\n\n${verdict}\n`
+  const failed = results.filter(({ passed, error }) => !passed && !error).length
+  const unanswered = results.filter(({ error }) => error).length
+  const verdict = [
+    ...(failed + unanswered === 0 ? ['All policies passed.'] : []),
+    ...(failed > 0 ? [`${policies(failed)} failed.`] : []),
+    ...(unanswered > 0 ? [`${policies(unanswered)} gave no answer.`] : []),
+  ]
+  return `${results.map(line).join('\n')}\n\n${verdict.join(' ')}\n`
+}
+
+function policies(count: number): string {
+  return count === 1 ? '1 policy' : `${count} policies`
 }
 
 /** Names come from a file in a bucket, messages from what is in an image. */
-function line({ name, passed, message }: PolicyResult): string {
+function line({ name, passed, message, error }: PolicyResult): string {
   const remark = message === undefined ? '' : ` (${escapeText(message)})`
-  return `${passed ? '✓' : '✗'} ${escapeText(name).padEnd(25)} ${passed ? 'passed' : 'FAILED'}${remark}`
+  const hint = error?.hint === undefined ? '' : `\n  hint: ${escapeText(error.hint)}`
+  const outcome = passed ? 'passed' : error ? 'ERROR' : 'FAILED'
+  return `${passed ? '✓' : '✗'} ${escapeText(name).padEnd(25)} ${outcome}${remark}${hint}`
 }

@@ -1,5 +1,12 @@
 import { spawn } from 'node:child_process'
-import { asString, type CallOptions, isS3loError, optional, S3loError } from '@s3lo/core/plugin'
+import {
+  asString,
+  type CallOptions,
+  isS3loError,
+  type JsonObject,
+  optional,
+  S3loError,
+} from '@s3lo/core/plugin'
 import { printable } from '../registry-error.ts'
 import type { Credential } from './credential.ts'
 import { parseSecretJson } from './secret-json.ts'
@@ -16,6 +23,10 @@ type Action = 'get' | 'store' | 'erase' | 'list'
 
 const DEFAULT_TIMEOUT_MS = 60_000
 const MAX_OUTPUT = 1024 * 1024
+/** Of what a helper says on standard error (characters). */
+const MAX_REMARKS = 1024
+/** How long standard error is read after a helper has ended. */
+const REMARKS_MS = 200
 /** No path, and nothing that a shell or an option parser would read. */
 const NAME = /^[a-zA-Z0-9][\w.-]{0,99}$/
 /** What the helper protocol calls absence. */
@@ -49,12 +60,12 @@ export class CredentialHelper {
 
   /** What the helper has for a key; `undefined` when it has nothing. */
   async get(key: string, options: CallOptions = {}): Promise<Credential | undefined> {
-    const { status, output } = await this.#run('get', key, options)
+    const outcome = await this.#run('get', key, options)
+    const { status, output } = outcome
     if (status !== 0 && output.includes(NOT_FOUND)) return undefined
-    // What looks like an answer may have the secret in it.
-    if (status !== 0) throw this.#failure('get', output.includes('{') ? '' : output)
+    if (status !== 0) throw this.#failure('get', outcome)
     const what = `the answer of ${this.program}`
-    const answer = parseSecretJson(output, what)
+    const answer = parseAnswer(outcome, what)
     const username = optional(answer, 'Username', what, asString) ?? ''
     const secret = optional(answer, 'Secret', what, asString) ?? ''
     if (secret === '') return undefined
@@ -70,24 +81,24 @@ export class CredentialHelper {
     options: CallOptions = {},
   ): Promise<void> {
     const input = JSON.stringify({ ServerURL: key, Username: username, Secret: password })
-    const { status, output } = await this.#run('store', input, options)
-    if (status !== 0) throw this.#failure('store', output.replaceAll(password, '***'))
+    const outcome = await this.#run('store', input, options)
+    if (outcome.status !== 0) throw this.#failure('store', outcome, password)
   }
 
   /** Forgets what is kept under a key; false when there was nothing. */
   async erase(key: string, options: CallOptions = {}): Promise<boolean> {
-    const { status, output } = await this.#run('erase', key, options)
-    if (status === 0) return true
-    if (output.includes(NOT_FOUND)) return false
-    throw this.#failure('erase', output)
+    const outcome = await this.#run('erase', key, options)
+    if (outcome.status === 0) return true
+    if (outcome.output.includes(NOT_FOUND)) return false
+    throw this.#failure('erase', outcome)
   }
 
   /** The user name by key of everything that the helper keeps. */
   async list(options: CallOptions = {}): Promise<ReadonlyMap<string, string>> {
-    const { status, output } = await this.#run('list', '', options)
-    if (status !== 0) throw this.#failure('list', output)
+    const outcome = await this.#run('list', '', options)
+    if (outcome.status !== 0) throw this.#failure('list', outcome)
     const what = `the answer of ${this.program}`
-    const entries = Object.entries(parseSecretJson(output === '' ? '{}' : output, what))
+    const entries = Object.entries(outcome.output === '' ? {} : parseAnswer(outcome, what))
     return new Map(entries.map(([key, user]) => [key, asString(user, what)]))
   }
 
@@ -125,16 +136,40 @@ export class CredentialHelper {
     return new S3loError('UNAVAILABLE', `${this.program} cannot be run`, { cause: error })
   }
 
-  #failure(action: Action, output: string): S3loError {
-    const said = printable(output)
-    return new S3loError('UNAVAILABLE', `${this.program} ${action} failed${said && `: ${said}`}`)
+  #failure(action: Action, outcome: Outcome, secret?: string): S3loError {
+    const { killedBy } = outcome
+    const end = killedBy === undefined ? 'failed' : `was ended by ${killedBy}`
+    return new S3loError('UNAVAILABLE', `${this.program} ${action} ${end}${said(outcome, secret)}`)
   }
 }
 
 interface Outcome {
   readonly status: number
+  /** The signal that ended it, where one did. */
+  readonly killedBy: string | undefined
   /** Standard output: helpers tell their failures there, too. */
   readonly output: string
+  /** The end of its standard error. */
+  readonly remarks: string
+}
+
+/** What a helper said of its failure. What looks like an answer may have the secret in it. */
+function said({ output, remarks }: Outcome, secret?: string): string {
+  const texts = [output, remarks]
+    .filter((text) => !text.includes('{'))
+    .map((text) => printable(secret ? text.replaceAll(secret, '***') : text))
+    .filter((text) => text !== '')
+  return texts.length > 0 ? `: ${texts.join('; ')}` : ''
+}
+
+function parseAnswer(outcome: Outcome, what: string): JsonObject {
+  try {
+    return parseSecretJson(outcome.output, what)
+  } catch (error) {
+    if (!isS3loError(error)) throw error
+    const { code, message, hint } = error
+    throw new S3loError(code, `${message}${said({ ...outcome, output: '' })}`, { hint })
+  }
 }
 
 interface RunOptions {
@@ -153,14 +188,20 @@ function runProgram(
     const child = spawn(program, [action], {
       env,
       windowsHide: true,
-      stdio: ['pipe', 'pipe', 'ignore'],
+      stdio: ['pipe', 'pipe', 'pipe'],
     })
-    const { stdin, stdout } = child
+    const { stdin, stdout, stderr } = child
+    let remarks = ''
+    stderr.setEncoding('utf8')
+    stderr.on('data', (text: string) => {
+      remarks = (remarks + text).slice(-MAX_REMARKS)
+    })
     const chunks: Buffer[] = []
     let size = 0
     const fail = (error: unknown): void => {
       child.kill('SIGKILL')
       stdout.destroy()
+      stderr.destroy()
       reject(error)
     }
     const stop = (): void => fail(signal.reason)
@@ -171,9 +212,17 @@ function runProgram(
       else fail(new S3loError('INTEGRITY', `${program} says more than ${MAX_OUTPUT} bytes`))
     })
     child.once('error', fail)
-    child.once('close', (code) => {
+    // What a helper leaves running (an agent, say) may keep its standard error open for ever.
+    let release: NodeJS.Timeout | undefined
+    child.once('exit', () => {
+      release = setTimeout(() => stderr.destroy(), REMARKS_MS)
+    })
+    child.once('close', (code, killedBy) => {
+      clearTimeout(release)
       signal.removeEventListener('abort', stop)
-      resolve({ status: code ?? 1, output: Buffer.concat(chunks).toString('utf8').trim() })
+      const output = Buffer.concat(chunks).toString('utf8').trim()
+      const end = { status: code ?? 1, killedBy: killedBy ?? undefined }
+      resolve({ ...end, output, remarks: remarks.trim() })
     })
     // A helper may end without reading; its exit status tells.
     stdin.on('error', () => undefined)

@@ -43,6 +43,26 @@ describe('CredentialHelper', () => {
     })
   })
 
+  it.each([
+    ['exit 1', /failed: no agent$/],
+    ['kill -9 $$', /was ended by SIGKILL: no agent$/],
+    ['echo not json', /is not JSON: no agent$/],
+    ['sleep 30 >/dev/null & exit 1', /failed: no agent$/],
+  ])('says what the helper said about itself (%s)', async (end, expected) => {
+    const helper = await helperOf(`#!/bin/sh\ncat >/dev/null\necho no agent >&2\n${end}\n`)
+    const error: unknown = await helper.get('ghcr.io').catch((caught) => caught)
+    if (!isS3loError(error)) throw error
+    expect(error.message).toMatch(expected)
+  })
+
+  it('shows no secret that the helper repeats', async () => {
+    const helper = await helperOf(`#!/bin/sh\ncat >/dev/null\necho "no: pass" >&2\nexit 1\n`)
+    const storing = helper.store('ghcr.io', { username: 'alice', password: 'pass' })
+    const error: unknown = await storing.catch((caught) => caught)
+    if (!isS3loError(error, 'UNAVAILABLE')) throw error
+    expect(error.message).toMatch(/failed: no: \*\*\*$/)
+  })
+
   it.each(['', '../evil', 'a/b', 'a b', '-x', 'a\nb', 'a;b', '.', 'x'.repeat(200)])(
     'refuses to run %j',
     (name) => {
