@@ -44,19 +44,22 @@ describe('CredentialHelper', () => {
   })
 
   it.each([
-    ['exit 1', /failed: no agent$/],
-    ['kill -9 $$', /was ended by SIGKILL: no agent$/],
-    ['echo not json', /is not JSON: no agent$/],
-    ['sleep 30 >/dev/null & exit 1', /failed: no agent$/],
+    ['process.exitCode = 1', /failed: no agent$/],
+    ["process.kill(process.pid, 'SIGKILL')", /was ended by SIGKILL: no agent$/],
+    ["process.stdout.write('not json')", /is not JSON: no agent$/],
+    [
+      "require('node:child_process').spawn('sleep', ['9'], { stdio: ['ignore', 'ignore', 'inherit'] }).unref(); process.exitCode = 1",
+      /failed: no agent$/,
+    ],
   ])('says what the helper said about itself (%s)', async (end, expected) => {
-    const helper = await helperOf(`#!/bin/sh\ncat >/dev/null\necho no agent >&2\n${end}\n`)
+    const helper = await helperOf(`require('node:fs').writeSync(2, 'no agent\\n'); ${end}`)
     const error: unknown = await helper.get('ghcr.io').catch((caught) => caught)
     if (!isS3loError(error)) throw error
     expect(error.message).toMatch(expected)
   })
 
   it('shows no secret that the helper repeats', async () => {
-    const helper = await helperOf(`#!/bin/sh\ncat >/dev/null\necho "no: pass" >&2\nexit 1\n`)
+    const helper = await helperOf(`process.stderr.write('no: pass'); process.exitCode = 1`)
     const storing = helper.store('ghcr.io', { username: 'alice', password: 'pass' })
     const error: unknown = await storing.catch((caught) => caught)
     if (!isS3loError(error, 'UNAVAILABLE')) throw error
