@@ -224,6 +224,30 @@ describe('history', () => {
     expect(missing.stderr).toContain('hint: s3lo history mem://b/app ')
   })
 
+  it('narrows to a digest, which may be shortened', async () => {
+    const row = { pushed_at: '2026-04-12T14:30:00Z', size_bytes: 12 }
+    const [one, other] = ['4f2a0', '4f2a1'].map((start) => `sha256:${start.padEnd(64, '0')}`)
+    const rows = [
+      { tag: 'v1', ...row, digest: one ?? '' },
+      { tag: 'v2', ...row, digest: one ?? '' },
+      { tag: 'v3', ...row, digest: other ?? '' },
+    ]
+    const imageHistory = (image: string) => {
+      expect(image).toBe('mem://b/app')
+      return Promise.resolve(rows)
+    }
+    const run = (digest: string) =>
+      world.run(['history', `mem://b/app@${digest}`, '-o', 'json'], { host: { imageHistory } })
+    for (const digest of [one ?? '', 'sha256:4f2a0']) {
+      expect(JSON.parse((await run(digest)).stdout)).toEqual(rows.slice(0, 2))
+    }
+    const ambiguous = await run('sha256:4f2a')
+    expect(ambiguous.status).toBe(64)
+    for (const digest of [one, other]) expect(ambiguous.stdout).toContain(digest)
+    expect((await run('sha256:4f2b')).status).toBe(66)
+    expect((await run('sha256:4f')).status).toBe(64)
+  })
+
   it('shows ten rows and says that there are more, unless it is told how many', async () => {
     const row = { tags: 1, last_pushed_at: '2026-04-12T14:30:00Z', total_size_bytes: 1 }
     const rows = Array.from({ length: 12 }, (_, i) => ({ name: `app${i}`, ...row }))

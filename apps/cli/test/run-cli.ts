@@ -188,6 +188,7 @@ function fakeHost(operations: Partial<Host>): Host {
     login: unexpected,
     logout: unexpected,
     openStore: unexpected,
+    openImage: unexpected,
     init: unexpected,
     storeConfig: unexpected,
     imageConfig: unexpected,

@@ -206,11 +206,21 @@ describe('s3lo verify', () => {
     expect((await s3lo('verify', ...argv)).status).toBe(2)
   })
 
+  it('accepts a shortened digest, as sign does not', async () => {
+    const { digest } = imageFixture({ layers: ['a'] }).root.descriptor
+    const short = `mem://b/app@${digest.slice(0, 15)}`
+    expect((await s3lo('sign', short, '--key', at('key.key'))).status).toBe(64)
+    expect((await s3lo('sign', `mem://b/app@${digest}`, '--key', at('key.key'))).status).toBe(0)
+    const { status, stdout } = await s3lo('verify', short, '--key', at('key.pub'), '-o', 'json')
+    expect(status).toBe(0)
+    expect(JSON.parse(stdout)).toMatchObject({ ref: `mem://b/app@${digest}`, verified: true })
+  })
+
   it('exits with 2 when the store does not answer', async () => {
     const argv = ['verify', 'mem://b/app:v1', '--key', at('key.pub'), '-o', 'json']
-    const openStore = (): Promise<never> =>
+    const openImage = (): Promise<never> =>
       Promise.reject(new S3loError('UNAVAILABLE', 'the store does not answer'))
-    const { status, stdout } = await world.run(argv, { plugins, host: { openStore } })
+    const { status, stdout } = await world.run(argv, { plugins, host: { openImage } })
     expect(status).toBe(2)
     expect(JSON.parse(stdout)).toMatchObject({ error: { code: 'UNAVAILABLE' } })
   })

@@ -4,7 +4,7 @@ import type { LoginResult, LogoutResult } from './contract/registry-login.ts'
 import type { StoreLocation } from './contract/storage-backend.ts'
 import type { ScannerChoice, ValidationChoice } from './host/examinations.ts'
 import type { Maintenance } from './host/maintenance.ts'
-import { type HostOptions, Opener } from './host/opener.ts'
+import { type HostOptions, type OpenedImage, Opener } from './host/opener.ts'
 import type { VerificationChoice } from './host/verification.ts'
 import type { ManifestDocument } from './oci/document.ts'
 import type { CatResult, TakeContent } from './operations/cat.ts'
@@ -31,7 +31,7 @@ export type { ScannerChoice, ValidationChoice } from './host/examinations.ts'
 export type { VerificationChoice } from './host/verification.ts'
 // Here as well as in the main entry: what a command that only lists can afford to load.
 export { parseStoreReference } from './layout/store-reference.ts'
-export type { HostOptions } from './host/opener.ts'
+export type { HostOptions, OpenedImage } from './host/opener.ts'
 
 /** The operations of s3lo, by reference string: what the command line runs and libraries use. */
 export interface Host extends Maintenance {
@@ -106,6 +106,13 @@ export interface Host extends Maintenance {
   logout(registry: string, options?: CallOptions): Promise<LogoutResult>
   /** The store itself, for what no operation does. To be closed by the caller. */
   openStore(location: StoreLocation, options?: CallOptions): Promise<ImageStore>
+  /**
+   * The store of an image that is only read, and the image's reference. A digest may be shortened to
+   * its first 4 or more hex digits; that of the result is whole. The store is to be closed by the
+   * caller. Throws `NOT_FOUND` for a shortened digest that no manifest of the image has, and
+   * `INVALID_REFERENCE` for one that several have.
+   */
+  openImage(reference: string, options?: CallOptions): Promise<OpenedImage>
 }
 
 /** Makes a host of plugins. Nothing is loaded or connected before an operation needs it. */
@@ -147,5 +154,6 @@ export function createHost(options: HostOptions = {}): Host {
     login: async (...args) => (await registries()).loginToRegistry(opener, ...args),
     logout: async (...args) => (await registries()).logoutOfRegistry(opener, ...args),
     openStore: (...args) => opener.openStore(...args),
+    openImage: async (...args) => (await contents()).openStoreImage(opener, ...args),
   }
 }

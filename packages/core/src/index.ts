@@ -35,7 +35,14 @@ export type { ConfigSummary } from './oci/config-summary.ts'
 export { isFallbackTag } from './oci/fallback-tag.ts'
 export { type ImageConfig, MAX_CONFIG_BYTES, parseImageConfig } from './oci/config.ts'
 export { type Descriptor, totalSize, uniqueByDigest } from './oci/descriptor.ts'
-export { type DigestAlgorithm, Digester, digestOf, isDigest, parseDigest } from './oci/digest.ts'
+export {
+  type DigestAlgorithm,
+  Digester,
+  digestOf,
+  isDigest,
+  isShortDigest,
+  parseDigest,
+} from './oci/digest.ts'
 export {
   asDescriptor,
   type ImageIndex,
@@ -64,6 +71,7 @@ export type { SourceEnd, TargetEnd } from './graph/transfer.ts'
 export { type Compression, compressionOf, decompress } from './stream/decompress.ts'
 export { isStandardInput, isStandardOutput } from './files/standard-stream.ts'
 export { readAll } from './stream/read-all.ts'
+export { ambiguousDigest } from './store/expand-digest.ts'
 export { verified, verifyDigest } from './stream/verify-digest.ts'
 export type { BlobForm } from './store/blobs.ts'
 export type { HistoryEntry } from './store/history.ts'
@@ -158,6 +166,7 @@ export {
   createHost,
   type Host,
   type HostOptions,
+  type OpenedImage,
   type ScannerChoice,
   type ValidationChoice,
   type VerificationChoice,

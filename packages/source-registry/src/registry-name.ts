@@ -1,4 +1,4 @@
-import { isDigest, type Reference, S3loError } from '@s3lo/core'
+import { isDigest, isShortDigest, type Reference, S3loError } from '@s3lo/core'
 import { isLoopbackHost } from './loopback-host.ts'
 
 /** An image name as `docker pull` understands it. */
@@ -76,6 +76,10 @@ function splitDigest(name: string): { readonly rest: string; readonly digest?: s
   if (at < 0) return { rest: name }
   const digest = name.slice(at + 1)
   if (isDigest(digest)) return { rest: name.slice(0, at), digest }
+  if (isShortDigest(digest)) {
+    const what = 'has a shortened digest, and registries find whole ones only'
+    throw invalid(name, what, 'write all 64 hex digits of it, or a tag')
+  }
   throw invalid(name, 'has no valid digest', 'write sha256:<64 hex digits> behind the @')
 }
 

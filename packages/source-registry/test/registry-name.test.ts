@@ -65,6 +65,7 @@ describe('a name', () => {
     `app:${'x'.repeat(129)}`,
     'app:a:b',
     'app@sha256:abc',
+    'app@sha256:4f2a0123',
     `app@${SHA256.toUpperCase()}`,
     `app@md5:${'a'.repeat(32)}`,
     `app@${SHA256}@${SHA256}`,

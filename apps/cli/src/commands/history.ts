@@ -1,7 +1,10 @@
 import {
+  ambiguousDigest,
   type HistoryOptions,
   type Host,
   type ImageHistory,
+  isDigest,
+  isShortDigest,
   type OperationOptions,
   parseConfigReference,
   type TagHistory,
@@ -64,25 +67,45 @@ export default class HistoryCommand extends S3loCommand {
     return rows.slice(0, limit)
   }
 
-  /** A colon begins a tag: an image's name has none. */
+  /** An "@" begins a digest, which may be shortened, else a colon begins a tag: an image's name has neither. */
   async #imageHistory(
     host: Host,
     image: string,
     options: HistoryOptions,
   ): Promise<readonly TagHistory[]> {
-    const colon = image.lastIndexOf(':')
-    if (colon < 0) return host.imageHistory(this.reference, options)
-    const tag = image.slice(colon + 1)
-    const reference = this.reference.slice(0, this.reference.lastIndexOf(':'))
+    const separator = image.includes('@') ? '@' : ':'
+    const at = separator === '@' ? image.indexOf('@') : image.lastIndexOf(':')
+    if (at < 0) return host.imageHistory(this.reference, options)
+    const version = image.slice(at + 1)
+    const reference = this.reference.slice(0, this.reference.length - version.length - 1)
     const rows = await host.imageHistory(reference, options)
-    const ofTag = rows.filter((row) => row.tag === tag)
-    if (ofTag.length === 0) {
-      throw new S3loError('NOT_FOUND', `${this.reference} does not exist`, {
-        hint: `s3lo history ${reference} shows the tags of the image`,
-      })
-    }
-    return ofTag
+    const chosen =
+      separator === '@'
+        ? ofDigest(this.reference, version, rows)
+        : rows.filter(({ tag }) => tag === version)
+    if (chosen.length > 0) return chosen
+    const all = separator === '@' && !this.all ? ' --all' : ''
+    throw new S3loError('NOT_FOUND', `${this.reference} does not exist`, {
+      hint: `s3lo history ${reference}${all} shows the pushes of the image`,
+    })
   }
+}
+
+/** The pushes of one digest. Throws `INVALID_REFERENCE` for what is no digest, or the beginning of several. */
+function ofDigest(
+  reference: string,
+  digest: string,
+  rows: readonly TagHistory[],
+): readonly TagHistory[] {
+  if (!isDigest(digest) && !isShortDigest(digest)) {
+    throw new S3loError('INVALID_REFERENCE', `${reference} has a malformed digest`, {
+      hint: 'write sha256: and 4 or more of its hex digits',
+    })
+  }
+  const chosen = rows.filter((row) => row.digest.startsWith(digest))
+  const digests = new Set(chosen.map((row) => row.digest))
+  if (digests.size > 1) throw ambiguousDigest(reference, digests)
+  return chosen
 }
 
 function table<T extends ImageHistory | TagHistory>(

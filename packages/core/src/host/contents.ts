@@ -2,6 +2,7 @@ import type { CallOptions } from '../contract/call-options.ts'
 import {
   parseConfigReference,
   parseExplicitReference,
+  parseReadReference,
   parseStoreReference,
 } from '../layout/store-reference.ts'
 import type { DeleteAllOptions, DeleteOptions, DeleteResult } from '../operations/delete-tag.ts'
@@ -9,7 +10,7 @@ import type { HistoryOptions, ImageHistory, TagHistory } from '../operations/his
 import type { InspectResult } from '../operations/inspect.ts'
 import type { ListedImage } from '../operations/list.ts'
 import type { ManifestDocument } from '../oci/document.ts'
-import type { Opener } from './opener.ts'
+import type { OpenedImage, Opener } from './opener.ts'
 
 /** See `Host.list`. */
 export async function listImages(
@@ -22,15 +23,24 @@ export async function listImages(
   return opener.withBackend(location, options, (backend) => list(backend, location.filter, options))
 }
 
+/** See `Host.openImage`. */
+export function openStoreImage(
+  opener: Opener,
+  reference: string,
+  options: CallOptions = {},
+): Promise<OpenedImage> {
+  return opener.openImage(parseReadReference(reference), options)
+}
+
 /** See `Host.inspect`. */
 export async function inspectImage(
   opener: Opener,
   reference: string,
   options: CallOptions = {},
 ): Promise<InspectResult> {
-  const parsed = parseExplicitReference(reference)
+  const parsed = parseReadReference(reference)
   const { inspect } = await import('../operations/inspect.ts')
-  return opener.withStore(parsed, options, (store) => inspect(store, parsed, options))
+  return opener.withImage(parsed, options, (store, image) => inspect(store, image, options))
 }
 
 /** See `Host.manifest`. */
@@ -39,8 +49,8 @@ export async function readImageManifest(
   reference: string,
   options: CallOptions = {},
 ): Promise<ManifestDocument> {
-  const parsed = parseExplicitReference(reference)
-  return opener.withStore(parsed, options, (store) => store.read(parsed, options))
+  const parsed = parseReadReference(reference)
+  return opener.withImage(parsed, options, (store, image) => store.read(image, options))
 }
 
 /** See `Host.delete`. */

@@ -3,7 +3,7 @@ import type { StoreLocation } from '../contract/storage-backend.ts'
 import type { Scanner } from '../contract/scanner.ts'
 import { S3loError } from '../errors.ts'
 import type { TargetEnd } from '../graph/transfer.ts'
-import { parseExplicitReference } from '../layout/store-reference.ts'
+import { parseReadReference } from '../layout/store-reference.ts'
 import type { OperationOptions, PublishOptions } from '../operations/options.ts'
 import type {
   SbomImageOptions,
@@ -39,10 +39,10 @@ export async function scanImage(
   reference: string,
   { scanner: name, settings, ...options }: ScanImageOptions & ScannerChoice = {},
 ): Promise<ScanResult> {
-  const parsed = parseExplicitReference(reference)
+  const parsed = parseReadReference(reference)
   const scanner = await openScanner(opener, { scanner: name, settings }, options)
   const { scan } = await import('../operations/scan.ts')
-  return opener.withStore(parsed, options, (store) => scan(store, parsed, scanner, options))
+  return opener.withImage(parsed, options, (store, image) => scan(store, image, scanner, options))
 }
 
 /** See `Host.sbom`. */
@@ -51,10 +51,10 @@ export async function listImageContents(
   reference: string,
   { scanner: name, settings, ...options }: SbomImageOptions & ScannerChoice = {},
 ): Promise<SbomResult> {
-  const parsed = parseExplicitReference(reference)
+  const parsed = parseReadReference(reference)
   const scanner = await openScanner(opener, { scanner: name, settings }, options)
   const { sbom } = await import('../operations/scan.ts')
-  return opener.withStore(parsed, options, (store) => sbom(store, parsed, scanner, options))
+  return opener.withImage(parsed, options, (store, image) => sbom(store, image, scanner, options))
 }
 
 /** See `Host.validate`. */
@@ -63,10 +63,10 @@ export async function validateImage(
   reference: string,
   options: ValidateOptions = {},
 ): Promise<ValidateResult> {
-  const parsed = parseExplicitReference(reference)
+  const parsed = parseReadReference(reference)
   const { validate } = await import('../operations/validate.ts')
-  return opener.withStore(parsed, options, (store) =>
-    validate(store, parsed, validationTools(opener), options),
+  return opener.withImage(parsed, options, (store, image) =>
+    validate(store, image, validationTools(opener), options),
   )
 }
 

@@ -1,5 +1,5 @@
 import { isS3loError } from '../errors.ts'
-import { parseExplicitReference } from '../layout/store-reference.ts'
+import { parseReadReference } from '../layout/store-reference.ts'
 import type { CatResult, TakeContent } from '../operations/cat.ts'
 import type { ListedFile } from '../operations/files.ts'
 import type { ImageFilesOptions, NamedLayerReader } from '../operations/image-files.ts'
@@ -16,11 +16,11 @@ export async function readImageFile(
   take: TakeContent,
   options: ImageFilesOptions = {},
 ): Promise<CatResult> {
-  const parsed = parseExplicitReference(reference)
+  const parsed = parseReadReference(reference)
   const reader = await findReader(opener, options)
   const { cat } = await import('../operations/cat.ts')
-  return opener.withStore(parsed, options, (store) =>
-    cat(store, parsed, path, take, { ...options, reader }),
+  return opener.withImage(parsed, options, (store, image) =>
+    cat(store, image, path, take, { ...options, reader }),
   )
 }
 
@@ -31,11 +31,11 @@ export async function listImageFiles(
   directory?: string,
   options: ImageFilesOptions = {},
 ): Promise<readonly ListedFile[]> {
-  const parsed = parseExplicitReference(reference)
+  const parsed = parseReadReference(reference)
   const reader = await findReader(opener, options)
   const { files } = await import('../operations/files.ts')
-  return opener.withStore(parsed, options, (store) =>
-    files(store, parsed, directory, { ...options, reader }),
+  return opener.withImage(parsed, options, (store, image) =>
+    files(store, image, directory, { ...options, reader }),
   )
 }
 

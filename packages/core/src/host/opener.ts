@@ -5,7 +5,11 @@ import type { BackendOptions, StorageBackend, StoreLocation } from '../contract/
 import { S3loError } from '../errors.ts'
 import type { SourceEnd, TargetEnd } from '../graph/transfer.ts'
 import { type ImageEnd, parseImageEnd } from '../image-end.ts'
-import { parseExplicitReference } from '../layout/store-reference.ts'
+import {
+  parseExplicitReference,
+  parseReadReference,
+  type StoreReference,
+} from '../layout/store-reference.ts'
 import { type FindPlugin, PluginRegistry } from '../plugin-registry.ts'
 import type { ImageStore } from '../store/image-store.ts'
 
@@ -26,6 +30,14 @@ export interface HostOptions {
   readonly plainHttp?: boolean | undefined
   /** A file of CA certificates for registries and engines. */
   readonly tlsCa?: string | undefined
+}
+
+/** An image of a store that is open. */
+export interface OpenedImage {
+  /** To be closed by the caller. */
+  readonly store: ImageStore
+  /** Its digest, where it has one, is whole. */
+  readonly reference: StoreReference
 }
 
 /** What a store is opened with, over what the host was made with. */
@@ -56,6 +68,32 @@ export class Opener {
     const backend = await this.openBackend({ scheme, bucket }, options)
     const { ImageStore: Store } = await import('../store/image-store.ts')
     return new Store(backend)
+  }
+
+  /**
+   * Opens the store of an image that is only read, and expands a shortened digest. What writes never
+   * comes here: it has to be told exactly what is meant. Throws `NOT_FOUND` for a shortened digest
+   * that no manifest of the image has, `INVALID_REFERENCE` for one that several have.
+   */
+  async openImage(reference: StoreReference, options: OpenOptions = {}): Promise<OpenedImage> {
+    const store = await this.openStore(reference, options)
+    try {
+      const { expandDigest } = await import('../store/expand-digest.ts')
+      return { store, reference: await expandDigest(store, reference, options) }
+    } catch (error) {
+      await store.close()
+      throw error
+    }
+  }
+
+  /** Runs `use` on an image that is only read, as {@link openImage} opens it, and closes its store. */
+  async withImage<T>(
+    reference: StoreReference,
+    options: OpenOptions,
+    use: (store: ImageStore, reference: StoreReference) => Promise<T>,
+  ): Promise<T> {
+    const image = await this.openImage(reference, options)
+    return using(image.store, () => use(image.store, image.reference))
   }
 
   /** Runs `use` on the store's backend, and closes it whatever comes of it. */
@@ -99,8 +137,10 @@ export class Opener {
     use: (source: SourceEnd) => Promise<T>,
   ): Promise<T> {
     if (end.kind === 'store') {
-      const reference = parseExplicitReference(end.text)
-      return this.withStore(reference, options, (source) => use({ source, reference }))
+      const reference = parseReadReference(end.text)
+      return this.withImage(reference, options, (source, found) =>
+        use({ source, reference: found }),
+      )
     }
     const module = await this.registry.source(end.transport)
     if (!module.openSource) throw oneWay(end.transport, 'written to')

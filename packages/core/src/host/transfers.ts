@@ -6,6 +6,7 @@ import type { SourceEnd, TargetEnd } from '../graph/transfer.ts'
 import { type ImageEnd, splitTag } from '../image-end.ts'
 import {
   parseExplicitReference,
+  parseReadReference,
   parseStoreReference,
   type StoreReference,
 } from '../layout/store-reference.ts'
@@ -48,7 +49,7 @@ export async function pullImage(
   target?: string,
   given: PullOptions & VerificationChoice = {},
 ): Promise<PullResult> {
-  const from = parseExplicitReference(reference)
+  const from = parseReadReference(reference)
   const to =
     target === undefined
       ? ({ kind: 'transport', transport: ENGINE, text: defaultTarget(from) } as const)
@@ -61,8 +62,8 @@ export async function pullImage(
   const { pull } = await import('../operations/pull.ts')
   const end = { kind: 'store', text: reference } as const
   const options = { ...given, ...sourceVerification(opener, end, given) }
-  return opener.withStore(from, options, (store) =>
-    opener.withTarget(to, options, (target) => pull(store, from, target, options)),
+  return opener.withImage(from, options, (store, image) =>
+    opener.withTarget(to, options, (target) => pull(store, image, target, options)),
   )
 }
 

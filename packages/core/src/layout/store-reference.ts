@@ -1,5 +1,6 @@
 import type { StoreLocation } from '../contract/storage-backend.ts'
 import { S3loError } from '../errors.ts'
+import { isShortDigest } from '../oci/digest.ts'
 import { formatImageName, type Reference } from '../oci/reference.ts'
 import { manifestKey, MANIFESTS_PREFIX, tagPrefix } from './keys.ts'
 
@@ -62,6 +63,19 @@ export function parseExplicitReference(text: string): StoreReference {
   const reference = parseImage(text)
   if (reference.tag !== undefined || reference.digest !== undefined) return reference
   throw invalid(text, 'has neither a tag nor a digest', `write ${text}:latest`)
+}
+
+/**
+ * Parses like {@link parseExplicitReference}, and accepts a shortened digest too: for what reads an
+ * image and expands the digest before it is used. Throws `INVALID_REFERENCE`.
+ */
+export function parseReadReference(text: string): StoreReference {
+  const start = text.indexOf('@') + 1
+  const digest = text.slice(start)
+  if (start === 0 || !isShortDigest(digest)) return parseExplicitReference(text)
+  // The rest is judged beside a digest of the usual length.
+  const whole = digest.padEnd('sha256:'.length + 64, '0')
+  return { ...parseImage(text.slice(0, start) + whole), digest }
 }
 
 /** Parses the reference of a store; a path after it selects images by name. Throws `INVALID_REFERENCE`. */
@@ -229,9 +243,12 @@ function versionProblem({ tag, digest }: Reference): Problem | undefined {
   }
 }
 
+const DIGEST_HINT =
+  'digests are sha256:<64 hex digits>; what only reads an image accepts the first 4 or more of them'
+
 function digestProblem(digest: string): Problem | undefined {
   if (DIGEST.test(digest)) return undefined
-  return { what: 'has a malformed digest', hint: 'digests are sha256:<64 hex digits>' }
+  return { what: 'has a malformed digest', hint: DIGEST_HINT }
 }
 
 /** W33 of the compatibility facts: such components made other images' objects reachable. */

@@ -36,6 +36,21 @@ export function isDigest(text: string): boolean {
   return tryParse(text) !== undefined
 }
 
+/** Below this, a shortened digest is more likely a slip of the hand. */
+const MIN_SHORT_HEX = 4
+
+/** True for the beginning of a digest: its algorithm and 4 or more of its hex digits, but not all. */
+export function isShortDigest(text: string): boolean {
+  const [, algorithm = '', hex = ''] = /^([a-z0-9]+):([0-9a-f]+)$/.exec(text) ?? []
+  return isAlgorithm(algorithm) && hex.length >= MIN_SHORT_HEX && hex.length < HEX_LENGTH[algorithm]
+}
+
+/** The algorithm of a digest that may be shortened. Throws `INTEGRITY` for one that is not known. */
+export function algorithmOf(digest: string): DigestAlgorithm {
+  const algorithm = digest.slice(0, digest.indexOf(':'))
+  return isAlgorithm(algorithm) ? algorithm : parseDigest(digest).algorithm
+}
+
 /** Splits a digest. Throws `INTEGRITY` for anything that is not one, so that it never becomes part of a key. */
 export function parseDigest(text: string): ParsedDigest {
   const parsed = tryParse(text)

@@ -2,7 +2,7 @@ import type { CallOptions } from '../contract/call-options.ts'
 import type { ObjectInfo, StorageBackend } from '../contract/storage-backend.ts'
 import { isS3loError, S3loError } from '../errors.ts'
 import { blobKey, legacyManifestKey, legacyPrefix, manifestKey } from '../layout/keys.ts'
-import { digestOf, isDigest, parseDigest } from '../oci/digest.ts'
+import { algorithmOf, digestOf, isDigest } from '../oci/digest.ts'
 import {
   type ManifestDocument,
   MAX_MANIFEST_BYTES,
@@ -101,8 +101,8 @@ function unknownDigest(name: string): S3loError {
   })
 }
 
-/** The bytes of an object that may be a manifest by its size. */
-async function readCandidate(
+/** The bytes of an object that may be a manifest by its size; `undefined` for another and where there is none. */
+export async function readCandidate(
   backend: StorageBackend,
   info: ObjectInfo | undefined,
   options?: CallOptions,
@@ -112,7 +112,7 @@ async function readCandidate(
 }
 
 function hasDigest(content: Uint8Array, digest: string): boolean {
-  return digestOf(content, parseDigest(digest).algorithm) === digest
+  return digestOf(content, algorithmOf(digest)) === digest
 }
 
 /** Throws `INTEGRITY` or `UNSUPPORTED` for what is no manifest. */

@@ -1,9 +1,4 @@
-import {
-  type CommandContext,
-  type CommandOutput,
-  type CommandWork,
-  parseExplicitReference,
-} from '@s3lo/core'
+import type { CommandContext, CommandOutput, CommandWork } from '@s3lo/core'
 import { escapeText, S3loError } from '@s3lo/core/plugin'
 import { Command, Option } from 'clipanion'
 import { openPublicKey } from '../keys/open-key.ts'
@@ -46,14 +41,13 @@ export default class VerifyCommand extends Command<CommandContext> {
   }
 
   async #run({ host, options }: CommandWork): Promise<CommandOutput<VerifyResult>> {
-    const reference = parseExplicitReference(this.reference)
     const signedAfter = parseTime(this.signedAfter)
     const { signal } = options
     const { allowSchema1, allowCosign } = this
     const { env } = this.context
     const password = (what: string): Promise<string> => askPassword(what, this.context)
     const key = await openPublicKey(this.key, { env, password, signal })
-    const store = await host.openStore(reference, { signal })
+    const { store, reference } = await host.openImage(this.reference, { signal })
     try {
       const given = { keyRef: this.key, allowSchema1, allowCosign, signedAfter, signal }
       return toOutput(await verifyImage(store, reference, key, given))

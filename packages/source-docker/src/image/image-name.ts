@@ -1,4 +1,4 @@
-import { formatImageName, isDigest, type Reference, S3loError } from '@s3lo/core'
+import { formatImageName, isDigest, isShortDigest, type Reference, S3loError } from '@s3lo/core'
 
 const COMPONENT = '[a-z0-9]+(?:(?:\\.|_|__|-+)[a-z0-9]+)*'
 const PATH = new RegExp(`^${COMPONENT}(?:/${COMPONENT})*$`)
@@ -26,9 +26,11 @@ export function parseImageName(text: string): Reference {
       'INVALID_REFERENCE',
       `${JSON.stringify(text.slice(0, 255))} is not an image name`,
       {
-        hint: looksLikeFile(text)
-          ? 'an archive is docker-archive:FILE or oci-archive:FILE, a layout is oci:DIRECTORY'
-          : 'image names are name[:tag] or name@sha256:…, in lower case',
+        hint: isShortDigest(digest ?? text)
+          ? 'digests of engines and archives are written whole: only those in a store can be shortened'
+          : looksLikeFile(text)
+            ? 'an archive is docker-archive:FILE or oci-archive:FILE, a layout is oci:DIRECTORY'
+            : 'image names are name[:tag] or name@sha256:…, in lower case',
       },
     )
   }

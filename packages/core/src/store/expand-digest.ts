@@ -1,0 +1,142 @@
+import { forEachConcurrent } from '../concurrency/for-each-concurrent.ts'
+import type { CallOptions } from '../contract/call-options.ts'
+import type { StorageBackend } from '../contract/storage-backend.ts'
+import { isS3loError, S3loError } from '../errors.ts'
+import { blobKey } from '../layout/keys.ts'
+import { algorithmOf, digestOf, isDigest, isShortDigest } from '../oci/digest.ts'
+import { type Manifest, parseManifest } from '../oci/document.ts'
+import { isIndexMediaType } from '../oci/media-type.ts'
+import { formatImageName, type Reference } from '../oci/reference.ts'
+import type { ImageStore } from './image-store.ts'
+import { readCandidate } from './manifests.ts'
+import { readTagEntries, type TagEntry } from './tags.ts'
+
+const READS_AT_ONCE = 10
+
+/** The most tags of an image that are read for a shortened digest. */
+const MAX_TAGS = 10_000
+
+/** The most candidates that an error lists. */
+const MAX_SHOWN = 10
+
+/** As deep as the plan of an image goes. */
+const MAX_DEPTH = 8
+
+/**
+ * The reference with its digest in full; one that is not shortened costs no request. Candidates are
+ * the manifests of the named image alone: those of its tags, and what its indexes list. Throws
+ * `NOT_FOUND` where there is none, and `INVALID_REFERENCE` where there are several.
+ */
+export async function expandDigest<R extends Reference>(
+  store: Pick<ImageStore, 'name' | 'backend'>,
+  reference: R,
+  options: CallOptions = {},
+): Promise<R> {
+  const { digest } = reference
+  if (digest === undefined || !isShortDigest(digest)) return reference
+  const candidates = await new Search(store.backend, reference, digest).run(options)
+  const [found] = candidates
+  const name = formatImageName(reference)
+  if (found === undefined) {
+    throw new S3loError('NOT_FOUND', `${name} is not in ${store.name}`, {
+      hint: `no manifest of a tag of ${reference.name} has a digest that begins so`,
+    })
+  }
+  if (candidates.size === 1) return { ...reference, digest: found }
+  throw ambiguousDigest(name, candidates)
+}
+
+/** The error for a shortened digest that several digests begin with. */
+export function ambiguousDigest(name: string, candidates: ReadonlySet<string>): S3loError {
+  const shown = [...candidates].toSorted().slice(0, MAX_SHOWN)
+  const more = candidates.size > MAX_SHOWN ? ', …' : ''
+  return new S3loError('INVALID_REFERENCE', `${name} is ambiguous: several digests begin so`, {
+    hint: `write more of it: ${shown.join(', ')}${more}`,
+  })
+}
+
+/** One look for the digests that begin with a text. */
+class Search {
+  readonly #backend: StorageBackend
+  readonly #reference: Reference
+  readonly #start: string
+  readonly #candidates = new Set<string>()
+  /** Indexes below indexes that were read, or are about to be. */
+  readonly #seen = new Set<string>()
+
+  constructor(backend: StorageBackend, reference: Reference, start: string) {
+    this.#backend = backend
+    this.#reference = reference
+    this.#start = start
+  }
+
+  /** At most one more than an error lists. */
+  async run({ signal }: CallOptions): Promise<ReadonlySet<string>> {
+    const readTag = async (entry: TagEntry, inner: AbortSignal): Promise<void> => {
+      const content = await readCandidate(this.#backend, entry.info, { signal: inner })
+      if (!content) return
+      const digest = digestOf(content, algorithmOf(this.#start))
+      this.#consider(digest)
+      await this.#readChildren(content, digest, 1, { signal: inner })
+    }
+    await forEachConcurrent(this.#tags({ signal }), READS_AT_ONCE, readTag, signal)
+    return this.#candidates
+  }
+
+  get #isFull(): boolean {
+    return this.#candidates.size > MAX_SHOWN
+  }
+
+  #consider(digest: string): void {
+    if (digest.startsWith(this.#start) && !this.#isFull) this.#candidates.add(digest)
+  }
+
+  async *#tags(options: CallOptions): AsyncGenerator<TagEntry> {
+    const { name } = this.#reference
+    let count = 0
+    for await (const entry of readTagEntries(this.#backend, `${name}/`, options)) {
+      if (this.#isFull) return
+      if (entry.image !== name) continue
+      if (++count > MAX_TAGS) throw tooManyTags(this.#reference)
+      yield entry
+    }
+  }
+
+  async #readChildren(
+    content: Uint8Array,
+    name: string,
+    depth: number,
+    options: CallOptions,
+  ): Promise<void> {
+    const manifest = tryParse(content, name)
+    if (manifest?.kind !== 'index') return
+    for (const { digest, mediaType } of manifest.manifests) {
+      if (this.#isFull) return
+      this.#consider(digest)
+      if (!isIndexMediaType(mediaType) || depth >= MAX_DEPTH || !isDigest(digest)) continue
+      if (this.#seen.has(digest)) continue
+      this.#seen.add(digest)
+      const info = await this.#backend.head(blobKey(digest), options)
+      const child = await readCandidate(this.#backend, info, options)
+      if (child) await this.#readChildren(child, digest, depth + 1, options)
+    }
+  }
+}
+
+/** What is no manifest lists nothing; reading it tells what is wrong with it. */
+function tryParse(content: Uint8Array, name: string): Manifest | undefined {
+  try {
+    return parseManifest(content, name)
+  } catch (error) {
+    if (isS3loError(error) && error.contentFault) return undefined
+    throw error
+  }
+}
+
+function tooManyTags({ name }: Reference): S3loError {
+  return new S3loError(
+    'INVALID_REFERENCE',
+    `${name} has more than ${MAX_TAGS} tags: a shortened digest is not looked for in so many`,
+    { hint: 'write the digest in full' },
+  )
+}
