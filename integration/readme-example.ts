@@ -26,7 +26,7 @@ export interface ReadmeExample {
 export async function readExample(page: string, index = 0): Promise<ReadmeExample> {
   const text = await readFile(join(ROOT, page), 'utf8')
   const code = [...text.matchAll(/^```[jt]s\n(.*?)^```/gms)][index]?.[1]
-  const installed = /^npm install (.*)$/m.exec(text)?.[1]
+  const installed = /^npm install (?!--global)(.*)$/m.exec(text)?.[1]
   if (code === undefined || installed === undefined) throw new Error(`${page} has no example`)
   return { code, packages: installed.split(' ').filter((word) => word.startsWith('@s3lo/')) }
 }
