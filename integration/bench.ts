@@ -5,7 +5,7 @@
  *
  * Needs Linux with bash, coreutils and 6 GB of disk. S3LO_TEST_ENGINE_OVERLAY=unix://… adds the
  * engine's cases, the variables of the start scripts those of the clouds and of registries;
- * S3LO_BENCH_ONLY=clouds leaves out everything else.
+ * S3LO_BENCH_ONLY=start (or here, store, peers, clouds) leaves out everything else.
  */
 import { spawnSync } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
@@ -13,6 +13,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { benchClouds } from './bench-clouds.ts'
 import { benchPeers, type PeerRow } from './bench-peers.ts'
+import { benchStart, printStarts } from './bench-start.ts'
 import { benchStore, type StoreRow } from './bench-store.ts'
 import { type BigArchive, writeBigArchive } from './big-archive.ts'
 
@@ -58,12 +59,13 @@ try {
 }
 
 /** Whether a part was asked for: all of them, or the one that S3LO_BENCH_ONLY names. */
-function wants(part: 'here' | 'store' | 'peers' | 'clouds'): boolean {
+function wants(part: 'start' | 'here' | 'store' | 'peers' | 'clouds'): boolean {
   const only = process.env['S3LO_BENCH_ONLY']
   return only === undefined || only === part
 }
 
 async function main(): Promise<void> {
+  const starts = wants('start') ? benchStart(work) : []
   if (wants('here')) await benchHere()
   const stores = wants('store') ? await benchStore(s3lo) : []
   const registry = process.env['S3LO_TEST_REGISTRY_OPEN']
@@ -78,10 +80,11 @@ async function main(): Promise<void> {
       note: (name, value, bar) => void figures.push({ name, value, bar }),
     })
   }
+  printStarts(starts)
   print()
   printStores(stores)
   printPeers(peers)
-  const results = [...rows, ...figures, ...stores, ...peers]
+  const results = [...starts, ...rows, ...figures, ...stores, ...peers]
   writeFileSync('bench-results.json', `${JSON.stringify(results, null, 2)}\n`)
 }
 
@@ -94,7 +97,6 @@ async function benchHere(): Promise<void> {
   pushFromFile(archive)
   pullToFile(archive)
   copyBetweenStores(archive)
-  startUp()
   const engine = process.env['S3LO_TEST_ENGINE_OVERLAY']
   if (engine) pushFromEngine(engine, archive)
   else console.log('engine cases left out: S3LO_TEST_ENGINE_OVERLAY is not set')
@@ -150,26 +152,6 @@ function pushFromEngine(engine: string, archive: BigArchive): void {
   clear('engine')
 }
 
-/** What any Node program costs. */
-function bare(): Sample {
-  return time(process.execPath, ['-e', '0'])
-}
-
-function startUp(): void {
-  const layout = join(work, 'ten')
-  for (let i = 0; i < 10; i++) writeTag(layout, `v${i}`)
-  measure('s3lo --version', bare, 1.8, { ours: () => plain(['--version']), rounds: 20 })
-  const list = () => plain(['list', `local://${layout}//`])
-  measure('s3lo list of 10 tags', bare, 3, { ours: list, rounds: 20 })
-}
-
-/** A tag of a local store, by hand: `list` reads names only. */
-function writeTag(root: string, tag: string): void {
-  shell(
-    `mkdir -p ${root}/manifests/app/${tag} && echo '{}' > ${root}/manifests/app/${tag}/manifest.json`,
-  )
-}
-
 /** How a case is measured. */
 export interface Case {
   readonly ours: () => Sample
@@ -194,7 +176,7 @@ function measure(
   const rss = pairs.map(({ a }) => a.rssMb).filter((value) => value !== undefined)
   rows.push({
     name,
-    yardstick: yardstick.text ?? 'node -e 0',
+    yardstick: yardstick.text ?? '',
     ours_s: median(pairs.map(({ a }) => a.seconds)),
     yardstick_s: median(pairs.map(({ b }) => b.seconds)),
     ratio: median(pairs.map(({ a, b }) => a.seconds / b.seconds)),
@@ -229,10 +211,6 @@ function probed(args: readonly string[], env: Record<string, string>): Sample {
     S3LO_BENCH_PROBE: report,
   })
   return { ...sample, ...(JSON.parse(readFileSync(report, 'utf8')) as Omit<Sample, 'seconds'>) }
-}
-
-function plain(args: readonly string[]): Sample {
-  return time(process.execPath, [BIN, ...args])
 }
 
 function time(command: string, args: readonly string[], env: Record<string, string> = {}): Sample {
