@@ -29,7 +29,9 @@ describe.skipIf(missingTool() !== undefined)('npm pack in a clone that was not b
   it.each(packages)('%s has what its package.json names, and nothing else', async (path) => {
     const options = { cwd: join(folder, path), maxBuffer: 1 << 26 }
     const { stdout } = await run('npm', ['pack', '--json', '--loglevel=error'], options)
-    expect(await readFile(join(folder, path, 'LICENSE'))).toEqual(await readFile(join(folder, 'LICENSE')))
+    expect(await readFile(join(folder, path, 'LICENSE'))).toEqual(
+      await readFile(join(folder, 'LICENSE')),
+    )
     const [tarball] = JSON.parse(stdout.slice(stdout.indexOf('['))) as Tarball[]
     const files = tarball?.files.map((file) => file.path) ?? []
     const text = await readFile(join(folder, path, 'package.json'), 'utf8')
