@@ -153,6 +153,7 @@ export type { CostEstimate, StatsOptions, StatsResult } from './operations/stats
 export type { Maintenance } from './host/maintenance.ts'
 export type { HistoryOptions, ImageHistory, TagHistory } from './operations/history.ts'
 export type {
+  InspectedArtifact,
   InspectedAttachment,
   InspectedLayer,
   InspectedPlatform,

@@ -1,4 +1,9 @@
-import type { InspectedLayer, InspectedPlatform, InspectResult } from '@s3lo/core'
+import type {
+  InspectedArtifact,
+  InspectedLayer,
+  InspectedPlatform,
+  InspectResult,
+} from '@s3lo/core'
 import { escapeText, formatSize } from './text.ts'
 
 /** How an attestation is named among platforms. */
@@ -6,8 +11,8 @@ const ATTESTATION = '(attestation)'
 
 /** An image as text: its layers, or its platforms with theirs and with what attests to them. */
 export function renderInspection(image: InspectResult): string {
-  const { platforms } = image
-  const body = platforms ? renderIndex(platforms) : renderSingle(image)
+  const { platforms, artifacts = [] } = image
+  const body = platforms ? renderIndex(platforms, artifacts) : renderSingle(image)
   const lines = [
     `Reference: ${escapeText(image.reference)}`,
     `Digest:    ${escapeText(image.digest)}`,
@@ -31,12 +36,16 @@ function renderSingle(image: InspectResult): readonly string[] {
   ]
 }
 
-function renderIndex(entries: readonly InspectedPlatform[]): readonly string[] {
+function renderIndex(
+  entries: readonly InspectedPlatform[],
+  artifacts: readonly InspectedArtifact[],
+): readonly string[] {
   const attestations = entries.filter(({ platform }) => platform === ATTESTATION)
   const platforms = entries.filter(({ platform }) => platform !== ATTESTATION)
   const counts = [
     `${platforms.length} platform(s)`,
     ...(attestations.length > 0 ? [`${attestations.length} attestation(s)`] : []),
+    ...(artifacts.length > 0 ? [`${artifacts.length} artifact(s)`] : []),
   ]
   const known = new Set(platforms.map(({ digest }) => digest))
   const stray = attestations.filter(({ attestation_for: subject = '' }) => !known.has(subject))
@@ -45,6 +54,7 @@ function renderIndex(entries: readonly InspectedPlatform[]): readonly string[] {
     '',
     ...platforms.flatMap((entry) => renderPlatform(entry, attestations)),
     ...(stray.length > 0 ? [...stray.map((entry) => `  ${attestationLine(entry)}`), ''] : []),
+    ...(artifacts.length > 0 ? [...artifacts.map(artifactLine), ''] : []),
   ]
 }
 
@@ -93,6 +103,17 @@ function renderConfig(
 
 function attestationLine({ digest, total_size }: InspectedPlatform): string {
   return `Attestation: ${escapeText(digest)} (${formatSize(total_size)})`
+}
+
+function artifactLine({ digest, artifact_type, platform = '', size }: InspectedArtifact): string {
+  const of = platform === '' ? '' : ` of ${platform}`
+  const name = KNOWN_ARTIFACTS[artifact_type] ?? artifact_type
+  return escapeText(`  ${name}${of}: ${digest} (${formatSize(size)})`)
+}
+
+/** What people call them. */
+const KNOWN_ARTIFACTS: Readonly<Record<string, string>> = {
+  'application/vnd.amazon.soci.index.v2+json': 'SOCI index',
 }
 
 function renderLayers(layers: readonly InspectedLayer[], indent: string): readonly string[] {

@@ -39,6 +39,16 @@ export interface InspectedPlatform extends DescribedConfig {
   readonly attestation_for?: string
 }
 
+/** What an index lists beside images: the index of an image's layers, say. */
+export interface InspectedArtifact {
+  readonly digest: string
+  readonly artifact_type: string
+  /** Of the manifest (bytes). */
+  readonly size: number
+  /** The platform of the image that it is for: `os/arch[/variant]`; absent where the entry has none. */
+  readonly platform?: string
+}
+
 /** Something that refers to the image. */
 export interface InspectedAttachment {
   readonly digest: string
@@ -57,6 +67,8 @@ export interface InspectResult extends DescribedConfig {
   readonly signatures?: readonly SignatureInfo[]
   readonly attachments?: readonly InspectedAttachment[]
   readonly platforms?: readonly InspectedPlatform[]
+  /** What the index lists that is neither an image nor an attestation. */
+  readonly artifacts?: readonly InspectedArtifact[]
 }
 
 const READS_AT_ONCE = 10
@@ -81,24 +93,35 @@ export async function inspect(
     media_type: manifest.mediaType,
     is_index: manifest.kind === 'index',
     ...(manifest.kind === 'index'
-      ? filled('platforms', await inspectChildren(store, manifest.manifests, options))
+      ? await inspectIndex(store, manifest, options)
       : await inspectImage(store, manifest, options)),
     ...filled('signatures', await readSignatures(store.backend, reference, options)),
     ...filled('attachments', await readAttachments(store, root.descriptor, options)),
   }
 }
 
-/** The images of an index, and in its place those of each index inside of it. */
+async function inspectIndex(
+  store: ImageStore,
+  { manifests }: ImageIndex,
+  options: CallOptions,
+): Promise<Pick<InspectResult, 'platforms' | 'artifacts'>> {
+  const found = await inspectChildren(store, manifests, options)
+  const platforms = found.flatMap((child) => ('artifact_type' in child ? [] : [child]))
+  const artifacts = found.flatMap((child) => ('artifact_type' in child ? [child] : []))
+  return { ...filled('platforms', platforms), ...filled('artifacts', artifacts) }
+}
+
+/** What an index lists, and in its place what each index inside of it does. */
 async function inspectChildren(
   store: ImageStore,
   entries: readonly Descriptor[],
   options: CallOptions,
   depth = 0,
-): Promise<readonly InspectedPlatform[]> {
+): Promise<readonly (InspectedPlatform | InspectedArtifact)[]> {
   if (depth > MAX_INDEX_DEPTH) {
     throw new S3loError('INTEGRITY', `the image nests indexes deeper than ${MAX_INDEX_DEPTH}`)
   }
-  const found: (InspectedPlatform | ImageIndex)[] = []
+  const found: (InspectedPlatform | InspectedArtifact | ImageIndex)[] = []
   await forEachConcurrent(
     entries.entries(),
     READS_AT_ONCE,
@@ -107,21 +130,26 @@ async function inspectChildren(
     },
     options.signal,
   )
-  const platforms: InspectedPlatform[] = []
+  const children: (InspectedPlatform | InspectedArtifact)[] = []
   for (const child of found) {
     if ('kind' in child) {
-      platforms.push(...(await inspectChildren(store, child.manifests, options, depth + 1)))
-    } else platforms.push(child)
+      children.push(...(await inspectChildren(store, child.manifests, options, depth + 1)))
+    } else children.push(child)
   }
-  return platforms
+  return children
 }
 
 async function inspectChild(
   store: ImageStore,
   entry: Descriptor,
   options: CallOptions,
-): Promise<InspectedPlatform | ImageIndex> {
+): Promise<InspectedPlatform | InspectedArtifact | ImageIndex> {
+  const { artifactType, size } = entry
   const subject = attestationSubject(entry)
+  if (subject === undefined && artifactType !== undefined && !isImageConfigType(artifactType)) {
+    const platform = entry.platform ? { platform: nameOf(entry) } : {}
+    return { digest: entry.digest, artifact_type: artifactType, size, ...platform }
+  }
   const common = { platform: nameOf(entry), digest: entry.digest }
   const about = subject === undefined ? {} : { attestation_for: subject }
   if (!isManifestMediaType(entry.mediaType)) {

@@ -56,11 +56,18 @@ export default class SociConvertCommand extends BuildCommand {
       const { digest } = converted.document.descriptor
       const empty = converted.empty.map(formatPlatform)
       return {
-        result: { reference: this.#destination(), digest, indexes, not_indexed: empty },
+        result: {
+          reference: this.#destination(),
+          digest,
+          indexes,
+          not_indexed: empty,
+          attestations: converted.attestations,
+        },
         render: () => `${digest}\n`,
         status: [
           ...indexes.flatMap(describeBuilt),
           ...empty.map((platform) => `${platform}: no layer was indexed`),
+          ...describeAttestations(converted.attestations),
         ],
       }
     })
@@ -74,4 +81,11 @@ export default class SociConvertCommand extends BuildCommand {
       hint: `for example s3lo soci convert ${ref} ${ref}-soci`,
     })
   }
+}
+
+function describeAttestations(count: number): readonly string[] {
+  if (count === 0) return []
+  return [
+    `${count} attestations name the new manifests; what they say inside is of the old ones, of the same layers`,
+  ]
 }

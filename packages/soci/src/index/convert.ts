@@ -9,6 +9,7 @@ import {
   parseJson,
 } from '@s3lo/core/plugin'
 import {
+  ANNOTATION,
   asDescriptor,
   type Descriptor,
   formatPlatform,
@@ -53,12 +54,14 @@ export interface ConvertedImage {
   readonly indexes: readonly IndexWithMetadata[]
   /** Platforms of which no layer was indexed: they are as they were. */
   readonly empty: readonly Platform[]
+  /** Attestations that named a manifest that was rewritten, and name the new one now. */
+  readonly attestations: number
 }
 
 /**
  * Makes an image lazily loadable: a new OCI index whose manifests name a SOCI index of version 2
- * each. Only the manifests of the platforms that were indexed are rewritten; attestations, other
- * platforms and their SOCI indexes stay as they are. Throws {@link EmptyIndexError} when no layer
+ * each. Only the manifests of the platforms that were indexed are rewritten, and the entries of
+ * their attestations name the new ones; other platforms and their SOCI indexes stay as they are. Throws {@link EmptyIndexError} when no layer
  * of any platform was indexed, and as {@link IndexBuilder.build}.
  */
 export async function convert(
@@ -80,7 +83,11 @@ export async function convert(
   }
   if (indexes.length === 0) throw new EmptyIndexError(empty.map(formatPlatform))
   const entries = [...base.entries]
-  for (const index of indexes) await linkIndex(builder, entries, index, signal)
+  let attestations = 0
+  for (const index of indexes) {
+    const moved = await linkIndex(builder, entries, index, signal)
+    attestations += moved
+  }
   const content = encodeIndex({
     ...base.document,
     mediaType: MEDIA_TYPE.ociIndex,
@@ -88,7 +95,7 @@ export async function convert(
   })
   const document = toDocument(content, MEDIA_TYPE.ociIndex)
   await recordImage(builder, document, entries, signal)
-  return { document, indexes, empty }
+  return { document, indexes, empty, attestations }
 }
 
 interface Base {
@@ -139,13 +146,13 @@ function chosenPlatforms(base: Base, options: ConvertOptions): readonly Platform
   return uniquePlatforms(options.platforms ?? [base.defaultPlatform])
 }
 
-/** Names the SOCI index in the image's manifest and lists both. */
+/** Names the SOCI index in the image's manifest and lists both; returns how many attestations follow. */
 async function linkIndex(
   builder: IndexBuilder,
   entries: JsonObject[],
   index: IndexWithMetadata,
   signal: AbortSignal | undefined,
-): Promise<void> {
+): Promise<number> {
   const { manifest, platform, document: soci } = index
   const rewritten = await rewriteManifest(builder, manifest, soci.descriptor.digest, signal)
   for (const [i, entry] of entries.entries()) {
@@ -158,6 +165,7 @@ async function linkIndex(
       annotations: { ...annotationsOf(entry), ...rewritten.annotations },
     }
   }
+  const attestations = moveAttestations(entries, manifest.digest, rewritten.descriptor.digest)
   const listed = {
     ...soci.descriptor,
     annotations: { [indexAnnotationImageManifestDigest]: rewritten.descriptor.digest },
@@ -166,6 +174,19 @@ async function linkIndex(
   }
   const at = entries.findIndex((entry) => isSociEntryOf(entry, platform))
   entries.splice(at < 0 ? entries.length : at, at < 0 ? 0 : 1, asObject(listed, 'index entry'))
+  return attestations
+}
+
+/** Lets what BuildKit attests about a manifest name the one in its place; returns how many did. */
+function moveAttestations(entries: JsonObject[], from: string, to: string): number {
+  let moved = 0
+  for (const [i, entry] of entries.entries()) {
+    const annotations = annotationsOf(entry)
+    if (annotations[ANNOTATION.attestationSubject] !== from) continue
+    entries[i] = { ...entry, annotations: { ...annotations, [ANNOTATION.attestationSubject]: to } }
+    moved += 1
+  }
+  return moved
 }
 
 function isSociEntryOf(entry: JsonObject, platform: Platform): boolean {

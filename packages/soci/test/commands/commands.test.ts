@@ -77,7 +77,11 @@ describe('soci convert', () => {
       '--min-layer-size',
       '0',
     )
-    const { digest, is_index } = await host.inspect('mem://b/app:lazy')
+    const { digest, is_index, platforms, artifacts } = await host.inspect('mem://b/app:lazy')
+    expect(platforms).toHaveLength(1)
+    expect(artifacts).toMatchObject([
+      { artifact_type: 'application/vnd.amazon.soci.index.v2+json', platform: 'linux/amd64' },
+    ])
     expect(is_index).toBe(true)
     expect(result).toMatchObject({ digest, reference: 'mem://b/app:lazy', not_indexed: [] })
     expect((await host.inspect(REF)).is_index).toBe(false)

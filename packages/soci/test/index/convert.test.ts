@@ -174,20 +174,36 @@ describe('converting', () => {
     expect(after).toHaveLength(4)
   })
 
-  test('attestations and members that nobody knows stay as they are', async () => {
-    const attestation = {
+  test('attestations follow their manifests, and what nobody knows stays as it is', async () => {
+    const attest = async (digest: string): Promise<object> => ({
       ...(await image({ os: 'unknown', architecture: 'unknown' }, [
-        [Buffer.from('{}'), 'application/vnd.in-toto+json'],
+        [Buffer.from(digest), 'application/vnd.in-toto+json'],
       ])),
-      annotations: { 'vnd.docker.reference.type': 'attestation-manifest' },
+      annotations: {
+        'vnd.docker.reference.type': 'attestation-manifest',
+        'vnd.docker.reference.digest': digest,
+      },
       platform: { architecture: 'unknown', os: 'unknown' },
       extra: { kept: [1] },
-    }
-    const { document } = await convert(builder(), await multi([attestation]), {
-      allPlatforms: true,
     })
-    const { manifests } = JSON.parse(Buffer.from(document.content).toString())
-    expect(manifests[2]).toEqual(attestation)
+    const [first, second] = entriesOf(await read(await multi()))
+    const given = [await attest(first!.digest), await attest(second!.digest)]
+    const converted = await convert(builder(), await multi(given), { platforms: [amd64] })
+    const { manifests } = JSON.parse(Buffer.from(converted.document.content).toString())
+    const rewritten = manifests[0].digest
+    expect(rewritten).not.toBe(first!.digest)
+    expect(manifests.slice(2, 4)).toEqual([
+      {
+        ...given[0],
+        annotations: {
+          'vnd.docker.reference.type': 'attestation-manifest',
+          'vnd.docker.reference.digest': rewritten,
+        },
+      },
+      // The manifest of the other platform is the same.
+      given[1],
+    ])
+    expect(converted.attestations).toBe(1)
     expect(manifests).toHaveLength(5)
   })
 
