@@ -1,7 +1,8 @@
 import { pipeline, Readable } from 'node:stream'
-import { type Descriptor, Digester, parseDigest, readAll, verifyDigest } from '@s3lo/core'
+import { type Descriptor, Digester, readAll, verifyDigest } from '@s3lo/core'
 import { type CallOptions, S3loError } from '@s3lo/core/plugin'
 import { type Attempt, BufferPool } from '@s3lo/core/transfer'
+import { hasBlob } from './blob-lookup.ts'
 import { ByteBudget } from './byte-budget.ts'
 import { PartReader } from './part-reader.ts'
 import { TransientError } from './registry-error.ts'
@@ -89,7 +90,7 @@ export class BlobUploader {
       this.#append(session, parts, memory, options, (bytes) => digester.update(bytes)),
     )
     const digest = digester.digest()
-    await this.#finish(session, digest, options)
+    await this.#finish(session, { digest, size }, options)
     return digest
   }
 
@@ -137,7 +138,7 @@ export class BlobUploader {
     const onRetry = (): void => void (isRepeated = true)
     await requests.send({ what, signal, onRetry }, async (attempt) => {
       // The answer may be what was lost.
-      if (isRepeated && (await this.#isThere(descriptor.digest, attempt))) return
+      if (isRepeated && (await this.#isThere(descriptor, attempt))) return
       const session = reusable ?? (await startUpload(this.#api, attempt))
       reusable = undefined
       await orCancel(session, () => send(session, attempt)).catch((error: unknown) => {
@@ -176,7 +177,7 @@ export class BlobUploader {
     options: CallOptions,
     opened?: UploadSession,
   ): Promise<void> {
-    const { digest, size } = descriptor
+    const { size } = descriptor
     const session = opened ?? (await this.#start(options))
     if (this.#chunkBytes(session, size) > this.#memoryBytes) {
       return this.#pushStream(descriptor, open, options, session)
@@ -187,7 +188,7 @@ export class BlobUploader {
         const parts = new PartReader(content, { what: this.#api.nameOf(descriptor), size })
         try {
           await this.#append(session, parts, memory, options)
-          await this.#finish(session, digest, options)
+          await this.#finish(session, descriptor, options)
         } catch (error) {
           if (!(error instanceof ChunksRefused)) throw error
           this.#takesChunks = false
@@ -248,29 +249,23 @@ export class BlobUploader {
     )
   }
 
-  async #finish(session: UploadSession, digest: string, { signal }: CallOptions): Promise<void> {
+  async #finish(
+    session: UploadSession,
+    { digest, size }: Pick<Descriptor, 'digest' | 'size'>,
+    { signal }: CallOptions,
+  ): Promise<void> {
     const what = this.#api.nameOf({ digest })
     let isRepeated = false
     const onRetry = (): void => void (isRepeated = true)
     await this.#api.client.requests.send({ what, signal, onRetry }, async (attempt) => {
-      if (isRepeated && (await this.#isThere(digest, attempt))) return
+      if (isRepeated && (await this.#isThere({ digest, size }, attempt))) return
       await session.finish(digest, attempt)
     })
   }
 
-  async #isThere(digest: string, attempt: Attempt): Promise<boolean> {
-    parseDigest(digest)
-    const answer = await this.#api.client.answer(
-      {
-        method: 'HEAD',
-        to: this.#api.path(`blobs/${digest}`),
-        what: this.#api.nameOf({ digest }),
-        scopes: this.#api.scopes('push'),
-        expect: [200, 404],
-      },
-      attempt,
-    )
-    return answer.status === 200
+  #isThere(blob: Pick<Descriptor, 'digest' | 'size'>, attempt: Attempt): Promise<boolean> {
+    const { client } = this.#api
+    return hasBlob(this.#api, blob, 'push', (call) => client.answer(call, attempt))
   }
 
   #fatal(error: unknown): unknown {

@@ -11,10 +11,11 @@ import {
   type Reference,
 } from '@s3lo/core'
 import { type CallOptions, isRefusal, isS3loError, S3loError } from '@s3lo/core/plugin'
+import type { Attempt } from '@s3lo/core/transfer'
 import { parseContentLength } from './content-range.ts'
 import type { HttpHeaders } from './http.ts'
 import type { RegistryAnswer } from './registry-client.ts'
-import { contradiction } from './registry-error.ts'
+import { contradiction, noAnswer, StatusError, TransientError } from './registry-error.ts'
 import { ACCEPT_MANIFESTS, digestIn, mediaTypeIn, type RepositoryApi } from './repository-api.ts'
 import { isTag } from './registry-name.ts'
 
@@ -114,16 +115,22 @@ export class Manifests {
   /** Deletes a tag, or a manifest with all its tags. Throws `UNSUPPORTED` where the registry does not. */
   async delete(place: Place, { signal }: CallOptions = {}): Promise<void> {
     const what = this.#api.nameOf(place)
-    const { status } = await this.#api.client.ask({
+    const { client } = this.#api
+    let isUncertain = false
+    const settings = { what, signal, onUnanswered: () => void (isUncertain = true) }
+    const call = {
       method: 'DELETE',
       to: this.#path(place),
       what,
       scopes: this.#api.scopes('delete'),
-      expect: [200, 202, 204, 400, 405],
-      signal,
+    } as const
+    const { status } = await client.requests.send(settings, (attempt) => {
+      // What is gone may have gone by an earlier attempt, whose answer was lost.
+      const gone = isUncertain ? [404] : []
+      return client.answer({ ...call, expect: [200, 202, 204, 400, 405, ...gone] }, attempt)
     })
-    if (status < 400) return
-    const { host } = this.#api.client
+    if (status < 400 || status === 404) return
+    const { host } = client
     throw new S3loError('UNSUPPORTED', `${what}: the registry ${host} does not delete this`, {
       hint: 'some registries delete by digest only, or by their own tools',
     })
@@ -136,21 +143,63 @@ export class Manifests {
     { signal, condition }: CallOptions & { readonly condition?: TagCondition | undefined },
     refusals: readonly number[] = [],
   ): Promise<RegistryAnswer> {
-    const answer = await this.#api.client.ask({
+    const { client } = this.#api
+    let isUncertain = false
+    const call = {
       method: 'PUT',
       to: this.#api.path(`manifests/${target}`),
       what,
       scopes: this.#api.scopes('push'),
-      expect: [201, 200, 202, 204, ...refusals],
+      expect: [201, 200, 202, 204, 409, 412, ...refusals],
       headers: { 'content-type': descriptor.mediaType, ...conditional(condition) },
       body: content,
       signal,
+    } as const
+    const settings = { what, signal, onUnanswered: () => void (isUncertain = true) }
+    const answer = await client.requests.send(settings, async (attempt) => {
+      const given = await client.answer(call, attempt)
+      if (given.status !== 409 && given.status !== 412) return given
+      // What is in the way may be what an earlier attempt has stored, whose answer was lost.
+      if (isUncertain && (await this.#isStored(target, descriptor, attempt))) return given
+      throw new StatusError(given.status, given.headers, given.content)
     })
     const stored = digestIn(answer.headers)
     if (stored !== undefined && contradicts(stored, descriptor.digest)) {
       throw contradiction(what, `the registry stored ${shown(stored)}, not ${descriptor.digest}`)
     }
+    if (answer.status === 200 && stored === undefined && !answer.headers.get('location')) {
+      await this.#assertStored(target, descriptor, what, signal)
+    }
     return answer
+  }
+
+  /** After a 200 that says nothing of what it has done: a registry says 201. */
+  async #assertStored(
+    target: string,
+    descriptor: Descriptor,
+    what: string,
+    signal: AbortSignal | undefined,
+  ): Promise<void> {
+    const { client } = this.#api
+    await client.requests.send({ what, signal }, async (attempt) => {
+      if (await this.#isStored(target, descriptor, attempt)) return
+      throw new TransientError(noAnswer(what, client.host, 'one that stored nothing'))
+    })
+  }
+
+  /** True when a tag or digest gives this manifest. */
+  async #isStored(target: string, { digest }: Descriptor, attempt: Attempt): Promise<boolean> {
+    const [reference = ''] = target.split('?', 1)
+    const call = {
+      method: 'GET',
+      to: this.#api.path(`manifests/${reference}`),
+      what: this.#api.nameOf({ digest }),
+      scopes: this.#api.scopes('pull'),
+      expect: [200, 404],
+      headers: { accept: ACCEPT_MANIFESTS },
+    } as const
+    const { status, content } = await this.#api.client.answer(call, attempt, MAX_MANIFEST_BYTES)
+    return status === 200 && digestOf(content, parseDigest(digest).algorithm) === digest
   }
 
   async #resolveByGet(place: Place, options: CallOptions): Promise<Descriptor> {

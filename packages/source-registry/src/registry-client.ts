@@ -1,6 +1,12 @@
 import { Readable } from 'node:stream'
 import { type CallOptions, S3loError } from '@s3lo/core/plugin'
-import { type Attempt, DEFAULT_RETRY_POLICY, Requests, type RetryPolicy } from '@s3lo/core/transfer'
+import {
+  type Attempt,
+  DEFAULT_RETRY_POLICY,
+  isWebPage,
+  Requests,
+  type RetryPolicy,
+} from '@s3lo/core/transfer'
 import { AddressGuard } from './address-guard.ts'
 import { outgoingBody, readDocument, readShort } from './bodies.ts'
 import {
@@ -10,7 +16,14 @@ import {
   type HttpResponse,
   HttpTransport,
 } from './http.ts'
-import { failuresOf, LONGEST_WAIT_MS, MAX_ERROR_BYTES, StatusError } from './registry-error.ts'
+import {
+  failuresOf,
+  LONGEST_WAIT_MS,
+  MAX_ERROR_BYTES,
+  noAnswer,
+  StatusError,
+  TransientError,
+} from './registry-error.ts'
 import { RegistryNotices } from './registry-notices.ts'
 
 /** Who finds credentials and fetches tokens for a registry. */
@@ -176,8 +189,15 @@ export class RegistryClient {
   async #expected(call: RegistryCall, attempt: Attempt): Promise<Arrival> {
     const arrival = await this.#authorised(call, attempt)
     const { response } = arrival
-    if (call.expect.includes(response.status)) return arrival
-    throw await toStatusError(response, call.what)
+    const { status, headers } = response
+    if (!call.expect.includes(status)) throw await toStatusError(response, call.what)
+    // A proxy or a login page that takes what is sent has done nothing of it.
+    const isRead = call.method === 'GET' || call.method === 'HEAD'
+    if (!isRead && status < 300 && isWebPage(headers.get('content-type'))) {
+      await readShort(response, call.what)
+      throw new TransientError(noAnswer(call.what, this.host, 'a web page'))
+    }
+    return arrival
   }
 
   /** Sends the request; once more when the registry asks for credentials that there are. */

@@ -93,6 +93,10 @@ function meaningOf(error: StatusError, asked: Asked, askedMs: number | undefined
     const text = `the registry ${host} failed with status ${status}`
     return { code: 'UNAVAILABLE', text, hint: 'try again later', retryable: status !== 501 }
   }
+  if (status < 300) {
+    const text = `expected an answer of the registry ${host}, got status ${status}`
+    return { code: 'UNAVAILABLE', text, hint: NO_ANSWER_HINT, retryable: true }
+  }
   const byStatus = STATUS[status]
   const code = REASONS[reason] ?? byStatus?.code ?? 'UNSUPPORTED'
   if (code === 'UNAUTHORIZED') {
@@ -108,6 +112,14 @@ function meaningOf(error: StatusError, asked: Asked, askedMs: number | undefined
   // So servers answer to a request that came without the TLS which they expect.
   const isTlsMissing = asked.plainHttp && status === 400 && reason === ''
   return isTlsMissing ? { code, text, hint: TLS_HINT } : { code, text }
+}
+
+const NO_ANSWER_HINT = 'check that no proxy or login page answers for the registry'
+
+/** The failure of an answer that only its status says to be one. */
+export function noAnswer(what: string, host: string, got: string): S3loError {
+  const text = `${what}: expected an answer of the registry ${host}, got ${got}`
+  return new S3loError('UNAVAILABLE', text, { hint: NO_ANSWER_HINT })
 }
 
 const TLS_HINT =

@@ -22,9 +22,9 @@ import {
   type TagOptions,
 } from '@s3lo/core/plugin'
 import { openBlob } from './blob-download.ts'
+import { hasBlob } from './blob-lookup.ts'
 import { BlobPlaces } from './blob-places.ts'
 import { BlobUploader, type BlobUploaderOptions } from './blob-upload.ts'
-import { parseContentLength } from './content-range.ts'
 import { Manifests } from './manifests.ts'
 import { Referrers } from './referrers.ts'
 import type { RegistryAnswer, RegistryClient } from './registry-client.ts'
@@ -100,18 +100,13 @@ export class RegistryRepository implements ImageSource, ImageTarget {
   }
 
   async exists(descriptor: Descriptor, options: CallOptions = {}): Promise<boolean> {
-    const { mediaType, digest, size } = descriptor
+    const { mediaType, digest } = descriptor
     if (isManifestMediaType(mediaType)) return this.#manifests.exists(descriptor, options)
-    const { status, headers } = await this.#api.client.ask({
-      method: 'HEAD',
-      to: this.#api.pathOf(descriptor),
-      what: this.#api.nameOf({ digest }),
-      scopes: this.#api.scopes('pull'),
-      expect: [200, 404],
-      signal: options.signal,
-    })
-    const length = parseContentLength(headers.get('content-length')) ?? size
-    const isThere = status === 200 && length === size
+    const { client } = this.#api
+    const { signal } = options
+    const isThere = await hasBlob(this.#api, descriptor, 'pull', (call) =>
+      client.ask({ ...call, signal }),
+    )
     if (isThere) this.#noteHere(digest)
     else this.#absent.add(digest)
     return isThere
