@@ -13,6 +13,7 @@ const FLAG_OPTIONS: ReadonlySet<string> = new Set([
   '--no-progress',
   '--plain-http',
   '--quiet',
+  '--trust-endpoint',
   '--verbose',
 ])
 

@@ -29,6 +29,10 @@ export abstract class S3loCommand extends Command<S3loContext> {
   endpoint = Option.String('--endpoint', {
     description: 'send requests for s3:// to `URL`, an S3-compatible service',
   })
+  trustEndpoint = Option.Boolean('--trust-endpoint', false, {
+    description:
+      'take the service at --endpoint for one that keeps every guarantee, and try nothing out',
+  })
   timeout = Option.String('--timeout', {
     description: 'give up after `DURATION`, such as 30s or 5m (0: never)',
   })
@@ -68,6 +72,7 @@ export abstract class S3loCommand extends Command<S3loContext> {
     return {
       env: this.context.env,
       endpoint: parseEndpoint('--endpoint', this.endpoint),
+      trustEndpoint: this.trustEndpoint,
       plainHttp: this.plainHttp,
       tlsCa: this.tlsCa,
     }

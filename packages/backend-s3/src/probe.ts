@@ -149,6 +149,11 @@ async function winnersOf(writes: readonly Promise<boolean>[]): Promise<number> {
   return outcomes.filter((outcome) => outcome.status === 'fulfilled' && outcome.value).length
 }
 
+/** True for a write that the service does not let through; a failure to find out is thrown. */
+export async function isRefused(write: Promise<unknown>): Promise<boolean> {
+  return !(await succeeds(write))
+}
+
 /** False for a write that was refused; a failure to find out is thrown. */
 async function succeeds(write: Promise<unknown>): Promise<boolean> {
   try {

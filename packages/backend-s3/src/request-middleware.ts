@@ -13,12 +13,13 @@ export function dateOf(answer: { readonly $metadata: object }): Date | undefined
   return dates.get(answer.$metadata)
 }
 
-/** Lets {@link dateOf} know the answers of a client. */
-export function addDate(client: S3Client): void {
+/** Lets {@link dateOf} know the answers of a client; `onServer` is told what the service calls itself. */
+export function addDate(client: S3Client, onServer: (name: string) => void): void {
   client.middlewareStack.add(
     (next) => async (args) => {
       const result = await next(args)
       const metadata = result.output?.$metadata
+      onServer(header(result.response, 'server') ?? '')
       const date = Date.parse(header(result.response, 'date') ?? '')
       if (metadata && !Number.isNaN(date)) dates.set(metadata, new Date(date))
       return result

@@ -40,10 +40,11 @@ import { deleteObjects } from './delete.ts'
 import { diagnose } from './diagnose.ts'
 import { openS3Object } from './download.ts'
 import { toFailure } from './errors.ts'
+import { GuaranteeRecord } from './guarantee-record.ts'
 import { listedDate, listFolders, listObjects } from './list.ts'
 import { listUploads } from './list-uploads.ts'
 import { toObjectInfo } from './object-info.ts'
-import { probe, type ProbeOptions } from './probe.ts'
+import { probe, type ProbeOptions, type UnguardedWriter } from './probe.ts'
 import { LONGEST_SIGNATURE_S, S3Service } from './s3-service.ts'
 import { PART_BYTES, upload } from './upload.ts'
 
@@ -78,6 +79,8 @@ export class S3Backend implements StorageBackend {
   readonly #pool: BufferPool
   readonly #partBytes: number
   readonly #memory: CapabilityMemory
+  readonly #isTrusted: boolean
+  readonly #onProgress: BackendOptions['onProgress']
   #guarantees: BackendGuarantees
   #proof: Proof | undefined
 
@@ -92,16 +95,21 @@ export class S3Backend implements StorageBackend {
     this.#pool = new BufferPool(partBytes, up)
     this.#partBytes = partBytes
     this.#memory = new CapabilityMemory(options.env)
-    this.#guarantees = this.#service.endpoint.isAws ? ALL : NONE
+    this.#isTrusted = this.#service.endpoint.isAws || isTrusted(options)
+    this.#guarantees = this.#isTrusted ? ALL : NONE
+    this.#onProgress = options.onProgress
   }
 
   get guarantees(): BackendGuarantees {
     return this.#guarantees
   }
 
-  /** On AWS nothing is asked. Elsewhere about a hundred small requests, once in seven days. */
+  /**
+   * On AWS, and at an endpoint that is trusted, nothing is asked. Elsewhere about a hundred small
+   * requests, once in seven days for all clients of the bucket.
+   */
   async proveGuarantees({ signal }: CallOptions = {}): Promise<BackendGuarantees> {
-    if (this.#service.endpoint.isAws) return this.#guarantees
+    if (this.#isTrusted) return this.#guarantees
     const known = this.#proof
     const proof = known ?? { outcome: this.#prove(signal), signal }
     this.#proof = proof
@@ -269,12 +277,26 @@ export class S3Backend implements StorageBackend {
       { inParts = false, hold, ...options }: ProbeOptions = {},
     ): Promise<ObjectInfo> =>
       upload({ ...this.#uploads(), isForcedInParts: inParts, hold }, key, body, options)
-    const guarantees = await probe(
-      { put, delete: (keys, options) => deleteObjects(this.#service, keys, options ?? {}) },
-      signal,
-    )
+    const record = new GuaranteeRecord(this.#service, put)
+    const recorded = await record.recall({ signal })
+    const guarantees = recorded ?? (await this.#probe(put, signal))
+    if (!recorded) await record.write(guarantees, { signal })
     await this.#memory.remember(store, guarantees)
     return guarantees
+  }
+
+  async #probe(
+    put: UnguardedWriter['put'],
+    signal: AbortSignal | undefined,
+  ): Promise<BackendGuarantees> {
+    this.#onProgress?.({
+      type: 'notice',
+      code: 'probing-service',
+      message: `trying out what ${this.#service.endpoint.name} guarantees for s3://${this.bucket}, once in 7 days`,
+    })
+    const remove: UnguardedWriter['delete'] = (keys, options) =>
+      deleteObjects(this.#service, keys, options ?? {})
+    return probe({ put, delete: remove }, signal)
   }
 
   #assertPromised({ condition, notAfter }: PutOptions): void {
@@ -303,6 +325,11 @@ export class S3Backend implements StorageBackend {
   #about(key: string, signal: AbortSignal | undefined): CallSettings {
     return { what: this.#service.nameOf(key), signal }
   }
+}
+
+/** Whether somebody vouches for the service: an option, or the environment. */
+function isTrusted({ trustEndpoint, env }: BackendOptions): boolean {
+  return trustEndpoint ?? /^(1|true|yes)$/i.test(env['S3LO_TRUST_ENDPOINT'] ?? '')
 }
 
 /** Some services and every proxy resolve `.` and `..`, so such a key would lead elsewhere. */

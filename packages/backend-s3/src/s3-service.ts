@@ -39,6 +39,7 @@ export class S3Service {
   readonly requests: Requests
   readonly #config: S3ClientConfig
   #client: S3Client
+  #serverName = ''
   #isPrepared = false
   #isBucketSeen = false
 
@@ -47,7 +48,12 @@ export class S3Service {
     this.requests = requests
     this.endpoint = resolveEndpoint(options)
     this.#config = clientConfig(options, this.endpoint)
-    this.#client = newClient(this.#config)
+    this.#client = this.#newClient(this.#config)
+  }
+
+  /** What the service has called itself in its last answer: its name and perhaps its version. */
+  get serverName(): string {
+    return this.#serverName
   }
 
   /** Names an object in messages. */
@@ -219,7 +225,16 @@ export class S3Service {
 
   /** The connections are shared, so requests that are under way go on. */
   #useRegion(region: string): void {
-    this.#client = newClient({ ...this.#config, region })
+    this.#client = this.#newClient({ ...this.#config, region })
+  }
+
+  #newClient(config: S3ClientConfig): S3Client {
+    const client = new S3Client(config)
+    addDate(client, (name) => {
+      this.#serverName = name
+    })
+    addAnswerCheck(client)
+    return client
   }
 
   async #presign(
@@ -245,13 +260,6 @@ export class S3Service {
 /** What describes an object: not every service looks for that in the query, where signatures are. */
 function isAboutObject(header: string): boolean {
   return /^x-amz-(meta-|storage-class$|checksum-|sdk-checksum-)/i.test(header)
-}
-
-function newClient(config: S3ClientConfig): S3Client {
-  const client = new S3Client(config)
-  addDate(client)
-  addAnswerCheck(client)
-  return client
 }
 
 function isWrongRegion({ status, reason = '' }: Failure): boolean {

@@ -34,6 +34,11 @@ export interface Flaws {
 /** Objects in memory, behind as much of the protocol as a probe uses. */
 export class FlawedS3 {
   readonly objects = new Map<string, string>()
+  readonly contents = new Map<string, Buffer>()
+  /** What it calls itself. */
+  server = 'flawed'
+  /** When everything was written. */
+  writtenAt = new Date()
   readonly #flaws: Flaws
   /** The etags that were there when requests began, by the requests' headers. */
   readonly #early = new WeakMap<object, string | undefined>()
@@ -48,7 +53,10 @@ export class FlawedS3 {
     if (this.#flaws.judgesEarly) this.#early.set(headers, this.objects.get(pathname))
   }
 
-  readonly answer: Answer = (response, request) => this.#answerTo(request)(response, request)
+  readonly answer: Answer = (response, request) => {
+    response.setHeader('server', this.server)
+    this.#answerTo(request)(response, request)
+  }
 
   #answerTo(request: SeenRequest): Answer {
     const url = new URL(request.url, 'http://s3')
@@ -57,6 +65,7 @@ export class FlawedS3 {
     const refusal = this.#late(request, url) ?? this.#condition(request, url, etag)
     if (refusal) return refuse(refusal.status, refusal.code)
     if (request.method === 'HEAD') return etag ? written(etag) : refuse(404, 'NoSuchKey')
+    if (request.method === 'GET') return this.#read(url, etag)
     if (request.method === 'DELETE') return answer(204)
     if (url.searchParams.has('delete')) return this.#delete(request)
     if (url.searchParams.has('uploads')) return begun
@@ -68,8 +77,21 @@ export class FlawedS3 {
     this.#writes += 1
     const etag = createHash('md5').update(`${body.toString()} ${this.#writes}`).digest('hex')
     this.objects.set(pathname, etag)
+    this.contents.set(pathname, body)
     const end = `<CompleteMultipartUploadResult><ETag>"${etag}"</ETag></CompleteMultipartUploadResult>`
     return method === 'POST' ? xml(end) : written(etag)
+  }
+
+  #read({ pathname }: URL, etag: string | undefined): Answer {
+    const content = this.contents.get(pathname)
+    if (etag === undefined || content === undefined) return refuse(404, 'NoSuchKey')
+    const headers = {
+      etag: `"${etag}"`,
+      'last-modified': this.writtenAt.toUTCString(),
+      'content-length': String(content.length),
+      date: new Date().toUTCString(),
+    }
+    return answer(200, headers, content.toString())
   }
 
   #late({ method, headers }: SeenRequest, url: URL): Refusal | undefined {

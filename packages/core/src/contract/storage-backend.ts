@@ -1,6 +1,7 @@
 import type { Readable } from 'node:stream'
 import type { S3loError } from '../errors.ts'
 import type { ByteRange, CallOptions } from './call-options.ts'
+import type { ProgressOptions } from './progress.ts'
 
 /** One object of a bucket. */
 export interface ObjectInfo {
@@ -176,9 +177,11 @@ export interface StoreLocation {
 }
 
 /** What a backend is opened with. Two hosts in one process may differ in every field. */
-export interface BackendOptions extends CallOptions {
+export interface BackendOptions extends CallOptions, ProgressOptions {
   readonly env: Readonly<Record<string, string | undefined>>
   readonly endpoint?: string | undefined
+  /** The caller vouches that the service at `endpoint` keeps every guarantee: nothing is tried out. */
+  readonly trustEndpoint?: boolean | undefined
   readonly region?: string | undefined
   readonly credentials?: unknown
 }

@@ -25,6 +25,8 @@ export interface HostOptions {
   /** In place of `endpoint` for the source and the destination of a copy. */
   readonly sourceEndpoint?: string | undefined
   readonly destEndpoint?: string | undefined
+  /** The services at these endpoints keep every guarantee, and are not tried out. */
+  readonly trustEndpoint?: boolean | undefined
   readonly region?: string | undefined
   readonly credentials?: unknown
   readonly plainHttp?: boolean | undefined
@@ -177,13 +179,16 @@ export class Opener {
 
   #backendOptions(options: OpenOptions): BackendOptions {
     const { env } = this
-    const { endpoint, region, credentials } = this.options
+    const { endpoint, trustEndpoint, region, credentials } = this.options
     return {
       env,
       endpoint: options.endpoint ?? endpoint,
+      // Without a word, the environment may vouch for the service.
+      ...(trustEndpoint && { trustEndpoint }),
       region,
       credentials,
       signal: options.signal,
+      onProgress: options.onProgress,
     }
   }
 }

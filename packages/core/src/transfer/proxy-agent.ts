@@ -48,13 +48,28 @@ export class TunnelAgent extends Agent {
   override createConnection(options: ConnectionOptions, done?: Connected): Duplex | undefined {
     const { host = 'localhost', port = 443 } = options
     if (done === undefined || isExcluded(this.#env, host, port)) {
-      return super.createConnection(options as AgentOptions, done) ?? undefined
+      return super.createConnection(options, done) ?? undefined
     }
-    this.#tunnel(host, port).then(
-      (socket) => done(null, connectTls({ ...options, socket })),
-      (error: Error) => done(error, undefined as unknown as Duplex),
-    )
+    void this.#connect(options, { host, port, done })
     return undefined
+  }
+
+  async #connect(
+    options: ConnectionOptions,
+    {
+      host,
+      port,
+      done,
+    }: { readonly host: string; readonly port: number; readonly done: Connected },
+  ): Promise<void> {
+    let stream: Duplex
+    try {
+      stream = connectTls({ ...options, socket: await this.#tunnel(host, port) })
+    } catch (error) {
+      // Node looks at the stream only where there is no error.
+      return done(error as Error, undefined as unknown as Duplex)
+    }
+    done(null, stream)
   }
 
   async #tunnel(host: string, port: number): Promise<Socket> {
