@@ -1,7 +1,7 @@
 /**
  * One participant of a shared directory, to be started with a clock of its own: `clock-worker.ts push
  * DIRECTORY` stops before it publishes until it is sent a message, `clock-worker.ts clean DIRECTORY`
- * deletes at once. The result is sent as a {@link ClockReport}.
+ * deletes at once; `killed` is a clean that stops before it deletes. The result is sent as a {@link ClockReport}.
  */
 import { once } from 'node:events'
 import { openBackend } from '@s3lo/backend-local'
@@ -60,8 +60,21 @@ async function collect(directory: string): Promise<object> {
   return { deleted: result.deleted, pinned: result.skipped_pinned }
 }
 
+/** Opens a round and never deletes: to be killed there. */
+async function stall(directory: string): Promise<object> {
+  const local = await openBackend({ scheme: 'local', bucket: directory }, { env: {} })
+  const backend = new FaultyBackend(local, {
+    before: async ({ method, key }) => {
+      if (method !== 'delete' || !key.startsWith('blobs/')) return
+      process.send?.('deleting')
+      await new Promise(() => setInterval(() => {}, 60_000))
+    },
+  })
+  return clean(new ImageStore(backend), '', { confirm: true, graceMs: 0, expectFewer: true })
+}
+
 const [, , role = '', directory = ''] = process.argv
-const ROLES: Readonly<Record<string, typeof push>> = { push, clean: collect }
+const ROLES: Readonly<Record<string, typeof push>> = { push, clean: collect, killed: stall }
 const work = ROLES[role]
 if (work) {
   const result = await work(directory)

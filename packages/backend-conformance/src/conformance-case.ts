@@ -102,6 +102,10 @@ function isMet(need: Need, backend: StorageBackend, underTest: BackendUnderTest)
     case 'compareAndSwap':
     case 'deadlines':
       return backend.guarantees[need]
+    case 'endsWithProcess':
+      return backend.guarantees.endsWithProcess === true
+    case 'no endsWithProcess':
+      return backend.guarantees.endsWithProcess !== true
     case 'no createOnly':
       return !backend.guarantees.createOnly
     case 'no compareAndSwap':

@@ -3,7 +3,7 @@ import { type FileHandle, open, stat, unlink, utimes } from 'node:fs/promises'
 import { join } from 'node:path'
 import { errnoOf } from './errors.ts'
 import { STAGING } from './key-path.ts'
-import { newOwnedName } from './process-identity.ts'
+import { newOwnedName } from '@s3lo/core/process'
 import type { StoreRoot } from './store-root.ts'
 
 /**

@@ -33,6 +33,7 @@ export class LocalBackend implements StorageBackend {
     createOnly: true,
     compareAndSwap: true,
     deadlines: true,
+    endsWithProcess: true,
   }
   readonly #root: StoreRoot
   #sweep: Promise<void> | undefined

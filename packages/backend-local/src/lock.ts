@@ -5,7 +5,7 @@ import { S3loError } from '@s3lo/core/plugin'
 import { errnoOf, ignoring } from './errors.ts'
 import { timeByFile } from './file-time.ts'
 import { LOCKS, STAGING } from './key-path.ts'
-import { newOwnedName, ownerState, parseOwner } from './process-identity.ts'
+import { newOwnedName, ownerState, parseOwner } from '@s3lo/core/process'
 import type { StoreRoot } from './store-root.ts'
 
 /** Nobody works for long inside a lock: it covers a few system calls, never a transfer. */

@@ -3,7 +3,7 @@ import { copyFile, type FileHandle, open, unlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import { errnoOf, ignoring, translating } from './errors.ts'
 import { STAGING } from './key-path.ts'
-import { newOwnedName } from './process-identity.ts'
+import { newOwnedName } from '@s3lo/core/process'
 import type { StoreRoot } from './store-root.ts'
 
 /** A file in the staging place: on the same file system as the objects, and never listed. */

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { ignoring } from './errors.ts'
 import { timeByNewFile } from './file-time.ts'
 import { STAGING } from './key-path.ts'
-import { ownerState } from './process-identity.ts'
+import { ownerState } from '@s3lo/core/process'
 import type { StoreRoot } from './store-root.ts'
 
 const DEAD_AFTER_MS = 60_000

@@ -120,6 +120,7 @@ export {
   type CleanOptions,
   type CleanResult,
 } from './operations/clean.ts'
+export { nameParticipant, type Participant } from './gc/participants.ts'
 export type { DoctorOptions, DoctorResult } from './operations/doctor.ts'
 export type {
   EndpointReport,

@@ -40,22 +40,24 @@ export default class CleanCommand extends S3loCommand {
     description:
       'go on although there is no tag, or fewer than half of those that the last clean saw',
   })
-  ended = Option.Array('--ended', {
-    description: 'wait no more for the pin or round `ID`: its process has ended',
+  end = Option.Array('--end', {
+    description:
+      'end the pin or round `ID`, whose process has ended for certain, and do nothing else',
   })
 
   protected override async run(
     host: Host,
     { signal, onProgress }: OperationOptions,
   ): Promise<Output> {
-    const { confirm, explain, ignore, expectFewer, ended } = this
+    const { confirm, explain, ignore, expectFewer, end } = this
     const graceMs = await parseGrace(this.grace)
     const only = this.#only()
     const config = await this.#loadConfig(signal)
-    const choices = { confirm, only, config, graceMs, ignore, expectFewer, ended, explain }
+    const choices = { confirm, only, config, graceMs, ignore, expectFewer, end, explain }
     const result = await host.clean(this.store, { ...choices, signal, onProgress })
-    for (const line of cleanNotes(result, { store: this.store, only })) this.status(line)
-    const { cleanFailure } = await import('@s3lo/core')
+    const { cleanFailure, nameParticipant } = await import('@s3lo/core')
+    const notes = cleanNotes(result, { store: this.store, only, nameParticipant })
+    for (const line of notes) this.status(line)
     const error = cleanFailure(result)
     return { result, render: () => renderCleaned(result), ...(error ? { error } : {}) }
   }

@@ -1,11 +1,26 @@
 import type { CleanedObject, CleanOptions, CleanResult } from '@s3lo/core'
 import { escapeText, formatSize, quoteWord } from './text.ts'
 
+type Ended = NonNullable<CleanResult['ended']>
+
+/** What lines of a clean are made with. */
+export interface CleanNotesOptions {
+  readonly store: string
+  readonly only: CleanOptions['only']
+  readonly nameParticipant: (participant: Ended[number]) => string
+}
+
 /** What a clean did or would do, in the lines that people read while it runs. */
 export function* cleanNotes(
   result: CleanResult,
-  { store, only }: { readonly store: string; readonly only: CleanOptions['only'] },
+  { store, only, nameParticipant }: CleanNotesOptions,
 ): Generator<string, void> {
+  if (result.ended) {
+    const what = result.dry_run ? 'would be ended' : 'ended'
+    for (const participant of result.ended) yield `${nameParticipant(participant)}: ${what}`
+    if (result.dry_run) yield 'Nothing was changed. Run with --confirm to end it.'
+    return
+  }
   const { dry_run: isDry, tags_deleted, tags_evaluated, deleted, freed_bytes } = result
   if (only !== 'blobs') {
     const what = isDry ? 'would be deleted' : 'deleted'

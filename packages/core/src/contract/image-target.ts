@@ -23,6 +23,12 @@ export interface TagOptions extends CallOptions, ProgressOptions {
   readonly forced?: boolean | undefined
 }
 
+/** What {@link ImageTarget.begin} can be told. */
+export interface BeginOptions extends ProgressOptions {
+  /** What is done, for others who have to wait for it: `push or copy of app:v1`. */
+  readonly purpose?: string | undefined
+}
+
 /** A place to put images, blob by blob in any order; the tag is written last. */
 export interface ImageTarget {
   readonly kind: 'random-access'
@@ -46,7 +52,7 @@ export interface ImageTarget {
    * The same target for one image, so that several at once keep what they protect apart. To be
    * closed, which leaves this one open. What it has to say is reported as notices.
    */
-  begin?(options?: ProgressOptions): ImageTarget
+  begin?(options?: BeginOptions): ImageTarget
   /**
    * True when the source is this very place: what its tag names need not be looked for. The digests
    * are protected from then on.

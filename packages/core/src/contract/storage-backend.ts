@@ -88,6 +88,8 @@ export interface BackendGuarantees {
   readonly createOnly: boolean
   readonly compareAndSwap: boolean
   readonly deadlines: boolean
+  /** No request takes effect after the process that made it has ended: nothing is between the two. */
+  readonly endsWithProcess?: boolean | undefined
 }
 
 /**

@@ -6,13 +6,8 @@ import { CondemnedNames } from './condemned.ts'
 import { type HousekeepingResult, keepHouse } from './housekeeping.ts'
 import { findLegacyTrace } from './legacy-trace.ts'
 import { LiveContent, type UnreadableManifest } from './live-content.ts'
-import {
-  type DeathRule,
-  DEFAULT_MARGIN_MS,
-  DEFAULT_TTL_SECONDS,
-  defaultWho,
-  type ParticipantOptions,
-} from './participant.ts'
+import { Others } from './others.ts'
+import { DEFAULT_TTL_SECONDS, type ParticipantOptions } from './participant.ts'
 import { runRound } from './round.ts'
 import type { Census } from './tag-census.ts'
 import { peekTime, readTime } from './store-clock.ts'
@@ -102,7 +97,7 @@ class Collector {
   readonly #now: number
   readonly #graceMs: number
   readonly #isDryRun: boolean
-  readonly #rule: DeathRule
+  readonly #others: Others
   readonly #live: LiveContent
   readonly #condemned: CondemnedNames
   readonly #counts = { scanned: 0, deleted: 0, freedBytes: 0, rounds: 0 }
@@ -114,10 +109,7 @@ class Collector {
     this.#now = now
     this.#graceMs = options.graceMs ?? DEFAULT_GRACE_MS
     this.#isDryRun = !(options.confirm ?? false)
-    this.#rule = {
-      marginMs: options.marginMs ?? DEFAULT_MARGIN_MS,
-      ended: options.ended ?? new Set(),
-    }
+    this.#others = new Others(backend, options)
     this.#live = new LiveContent(backend, {
       ignore: new Set(options.ignore),
       census: options.census,
@@ -134,8 +126,8 @@ class Collector {
   async run(): Promise<CollectResult> {
     const { signal } = this.#options
     const isDryRun = this.#isDryRun
-    const rule = this.#rule
-    const house = await keepHouse(this.#backend, { now: this.#now, rule, isDryRun, signal })
+    const others = this.#others
+    const house = await keepHouse(this.#backend, { now: this.#now, others, isDryRun, signal })
     const legacyTrace = await findLegacyTrace(this.#backend, { signal })
     await this.#live.scan({ signal })
     if (this.#live.unreadable.length === 0) await this.#collect()
@@ -190,9 +182,9 @@ class Collector {
     const { deleted, pinned, failed } = await runRound(candidates, {
       backend: this.#backend,
       live: this.#live,
-      rule: this.#rule,
+      others: this.#others,
       ttlSeconds: await this.#ttlSeconds(),
-      who: this.#options.who ?? defaultWho('collector'),
+      who: this.#options.who ?? 'clean',
       signal: this.#options.signal,
       onProgress: this.#options.onProgress,
     })

@@ -1,9 +1,12 @@
 /** The names of the collection protocol's objects, below the prefix that is ours alone. */
 
-const GC_PREFIX = '.s3lo/gc/'
+export const GC_PREFIX = '.s3lo/gc/'
 
 /** A pin says "I may publish these names", a round says "I may delete these names". */
 export type ControlKind = 'pin' | 'round'
+
+/** The longest life of a pin or round that has one: nobody holds up others for longer, and a margin. */
+export const MAX_TTL_SECONDS = 900
 
 /** Where a participant writes to read the store's clock. */
 export const CLOCK_PREFIX = `${GC_PREFIX}clock/`
@@ -30,9 +33,14 @@ export interface ControlName {
   readonly ttlSeconds: number | undefined
 }
 
-/** Reads a name back; one that is not ours may mean anything, so it never expires. */
-export function parseControlKey(key: string): ControlName {
-  const [, ttl = '0', id = key] = /\/(\d{6})-([0-9a-f]{32})\.json$/.exec(key) ?? []
+/**
+ * Reads a name back; `undefined` for a key that no participant writes, also when its time to live is
+ * longer than the protocol's longest: it has no say.
+ */
+export function parseControlKey(kind: ControlKind, key: string): ControlName | undefined {
+  const [, ttl, id] =
+    /^(\d{6})-([0-9a-f]{32})\.json$/.exec(key.slice(controlPrefix(kind).length)) ?? []
+  if (ttl === undefined || id === undefined || Number(ttl) > MAX_TTL_SECONDS) return undefined
   return { id, ttlSeconds: Number(ttl) || undefined }
 }
 
@@ -47,7 +55,7 @@ export function condemnedKey(sinceMs: number, id: string): string {
 
 /** Since when the names of a list are garbage (milliseconds since 1970); `undefined` for a foreign key. */
 export function parseCondemnedKey(key: string): number | undefined {
-  const [, since] = /\/(\d{12})-[0-9a-f]{32}\.txt$/.exec(key) ?? []
+  const [, since] = /^(\d{12})-[0-9a-f]{32}\.txt$/.exec(key.slice(CONDEMNED_PREFIX.length)) ?? []
   return since === undefined ? undefined : Number(since) * 1000
 }
 
@@ -60,4 +68,18 @@ export function censusKey(tags: number, id: string): string {
 export function parseCensusKey(key: string): number | undefined {
   const [, tags] = /^(\d{12})-[0-9a-f]{32}\.txt$/.exec(key.slice(CENSUS_PREFIX.length)) ?? []
   return tags === undefined ? undefined : Number(tags)
+}
+
+/** True for a key below {@link GC_PREFIX} that a participant can have written. */
+export function isGcKey(key: string): boolean {
+  const kind = (['pin', 'round'] as const).find((each) => key.startsWith(controlPrefix(each)))
+  if (kind) return parseControlKey(kind, key) !== undefined
+  if (key.startsWith(CONDEMNED_PREFIX)) return parseCondemnedKey(key) !== undefined
+  if (key.startsWith(CENSUS_PREFIX)) return parseCensusKey(key) !== undefined
+  return isClockKey(key)
+}
+
+/** True for a mark of a reading of the store's clock. */
+export function isClockKey(key: string): boolean {
+  return key.startsWith(CLOCK_PREFIX) && /^[0-9a-f-]{36}$/.test(key.slice(CLOCK_PREFIX.length))
 }

@@ -1,11 +1,19 @@
+import { hostname } from 'node:os'
 import type { CallOptions } from '../contract/call-options.ts'
 import type { ProgressOptions } from '../contract/progress.ts'
 import type { ObjectInfo, StorageBackend } from '../contract/storage-backend.ts'
-import { isS3loError } from '../errors.ts'
+import { isS3loError, S3loError } from '../errors.ts'
 import { asArray, asObject, asString, parseJson } from '../oci/json.ts'
+import { newOwnedName } from '../process-identity.ts'
 import { readObject } from '../store/read-object.ts'
 import { noteSkew } from './clock-skew.ts'
-import { controlKey, type ControlKind, controlPrefix, parseControlKey } from './control-key.ts'
+import {
+  controlKey,
+  type ControlKind,
+  controlPrefix,
+  MAX_TTL_SECONDS,
+  parseControlKey,
+} from './control-key.ts'
 import { NameSet } from './name-set.ts'
 import type { Lifetime } from './steps.ts'
 
@@ -33,8 +41,22 @@ export interface ControlObject extends Lifetime {
 /** What is written into a control object. */
 export interface ControlContent {
   readonly names: readonly string[]
-  /** Who wrote it, for people. */
+  /** What wrote it, for people: `clean`, `push or copy of app:v1`. */
   readonly who: string
+}
+
+/** What a control object says of its author. It is hearsay: for people, and for what is known dead. */
+export interface Author {
+  readonly who: string
+  readonly host: string | undefined
+  /** The process, as `newOwnedName` names it. */
+  readonly owner: string | undefined
+}
+
+/** What is in a pin or round. */
+export interface ControlDocument {
+  readonly names: NameSet
+  readonly author: Author
 }
 
 export interface ControlOptions extends CallOptions, ProgressOptions {
@@ -64,9 +86,14 @@ export async function writeControl(
   { names, who }: ControlContent,
   { ttlSeconds, signal, onKey, onProgress }: ControlOptions,
 ): Promise<ControlObject> {
+  if (ttlSeconds !== undefined && !(ttlSeconds >= 1 && ttlSeconds <= MAX_TTL_SECONDS)) {
+    const what = `a ${kind} lives for 1 to ${MAX_TTL_SECONDS} seconds`
+    throw new S3loError('USAGE', `${what}, not for ${ttlSeconds}`)
+  }
   const id = process.getBuiltinModule('node:crypto').randomUUID().replaceAll('-', '')
   const key = controlKey(kind, ttlSeconds, id)
-  const text = JSON.stringify({ v: 1, kind, id, ttl: ttlSeconds ?? null, names, who })
+  const author = { who, host: hostname(), owner: await newOwnedName() }
+  const text = JSON.stringify({ v: 1, kind, id, ttl: ttlSeconds ?? null, names, ...author })
   const content = new TextEncoder().encode(text)
   onKey?.(key)
   const from = Date.now()
@@ -81,46 +108,55 @@ export async function writeControl(
   return { kind, key, id, ...lifetime }
 }
 
-/** Every pin or round in the store, whether dead or not; names of control objects tell all but their names. */
+/** Every pin or round in the store, whether dead or not; keys that no participant writes are left out. */
 export async function* listControls(
   backend: StorageBackend,
   kind: ControlKind,
   options?: CallOptions,
 ): AsyncGenerator<ControlObject, void> {
   for await (const info of backend.list(controlPrefix(kind), options)) {
-    const { id, ttlSeconds } = parseControlKey(info.key)
-    yield { kind, key: info.key, id, ...lifetimeOf(info, ttlSeconds) }
+    const name = parseControlKey(kind, info.key)
+    if (name) yield { kind, key: info.key, id: name.id, ...lifetimeOf(info, name.ttlSeconds) }
   }
 }
 
 /**
- * The names a pin or round holds; `undefined` when it is gone: its owner has finished. What cannot
- * be read as version 1 may mean anything, so it matches everything until it is dead.
+ * What a pin or round says; `undefined` when it is gone: its owner has finished. What cannot be read
+ * as version 1 may mean anything, so it matches everything until it is dead.
  */
-export async function readNames(
+export async function readControl(
   backend: StorageBackend,
   { key, kind }: ControlObject,
   options?: CallOptions,
-): Promise<NameSet | undefined> {
+): Promise<ControlDocument | undefined> {
   try {
     const content = await readObject(backend, key, MAX_CONTROL_BYTES, options)
-    return content && new NameSet(parseNames(content, kind, key))
+    return content && parseControl(content, kind, key)
   } catch (error) {
-    if (isS3loError(error, 'INTEGRITY')) return everything()
+    if (isS3loError(error, 'INTEGRITY')) return UNREADABLE
     throw error
   }
 }
 
-function parseNames(content: Uint8Array, kind: ControlKind, key: string): readonly string[] {
-  const object = asObject(parseJson(content, key), key)
-  if (object['v'] !== 1 || object['kind'] !== kind) return ['']
-  const names = asArray(object['names'], `${key}.names`).map((name) => asString(name, key))
-  return names.every((name) => /^[0-9a-f]{0,128}$/.test(name)) ? names : ['']
+const UNREADABLE: ControlDocument = {
+  names: new NameSet(['']),
+  author: { who: 'unknown', host: undefined, owner: undefined },
 }
 
-function everything(): NameSet {
-  return new NameSet([''])
+function parseControl(content: Uint8Array, kind: ControlKind, key: string): ControlDocument {
+  const object = asObject(parseJson(content, key), key)
+  if (object['v'] !== 1 || object['kind'] !== kind) return UNREADABLE
+  const names = asArray(object['names'], `${key}.names`).map((name) => asString(name, key))
+  if (!names.every((name) => /^[0-9a-f]{0,128}$/.test(name))) return UNREADABLE
+  const [who = 'unknown', host, owner] = ['who', 'host', 'owner'].map((field) => {
+    const value = object[field]
+    return typeof value === 'string' ? value.slice(0, MAX_AUTHOR_CHARACTERS) : undefined
+  })
+  return { names: new NameSet(names), author: { who, host, owner } }
 }
+
+/** Anybody can write there, and it is shown in one line. */
+const MAX_AUTHOR_CHARACTERS = 200
 
 function lifetimeOf(
   { lastModified }: ObjectInfo,

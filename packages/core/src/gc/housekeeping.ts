@@ -1,9 +1,9 @@
 import type { CallOptions } from '../contract/call-options.ts'
 import { type StorageBackend, supports } from '../contract/storage-backend.ts'
 import { stagingKey } from '../layout/keys.ts'
-import { CLOCK_PREFIX } from './control-key.ts'
-import { listControls } from './control-object.ts'
-import { type DeathRule, isDeadAt } from './participant.ts'
+import { CLOCK_PREFIX, isClockKey } from './control-key.ts'
+import { type ControlObject, listControls, readControl } from './control-object.ts'
+import type { Others } from './others.ts'
 
 /** What unfinished work leaves behind is nobody's after this (milliseconds): no single upload takes a day. */
 const ABANDONED_AFTER_MS = 24 * 3_600_000
@@ -26,7 +26,7 @@ export interface HousekeepingResult {
 export interface HousekeepingOptions extends CallOptions {
   /** The store's time, milliseconds since 1970. */
   readonly now: number
-  readonly rule: DeathRule
+  readonly others: Others
   /** Counts only. */
   readonly isDryRun: boolean
 }
@@ -47,11 +47,23 @@ export async function keepHouse(
 async function* deadControls(
   backend: StorageBackend,
   kind: 'pin' | 'round',
-  { now, rule, signal }: HousekeepingOptions,
+  options: HousekeepingOptions,
 ): AsyncGenerator<string, void> {
-  for await (const control of listControls(backend, kind, { signal })) {
-    if (isDeadAt(control, now, rule)) yield control.key
+  for await (const control of listControls(backend, kind, { signal: options.signal })) {
+    if (await isOver(backend, control, options)) yield control.key
   }
+}
+
+async function isOver(
+  backend: StorageBackend,
+  control: ControlObject,
+  { now, others, signal }: HousekeepingOptions,
+): Promise<boolean> {
+  if (others.isDead(control, now)) return true
+  // Only where requests end with their process does it help to know that one has ended.
+  if (backend.guarantees.endsWithProcess !== true) return false
+  const read = await readControl(backend, control, { signal })
+  return read !== undefined && others.isOver(control, read.author, now)
 }
 
 async function* leftovers(
@@ -60,6 +72,7 @@ async function* leftovers(
 ): AsyncGenerator<string, void> {
   for (const prefix of [stagingKey(''), CLOCK_PREFIX, PROBE_PREFIX]) {
     for await (const { key, lastModified } of backend.list(prefix, { signal })) {
+      if (prefix === CLOCK_PREFIX && !isClockKey(key)) continue
       if (lastModified.getTime() + ABANDONED_AFTER_MS < now) yield key
     }
   }

@@ -1,10 +1,13 @@
 import type { ProgressOptions } from '../contract/progress.ts'
 import type { DeadlineOptions, DeleteFailure, StorageBackend } from '../contract/storage-backend.ts'
+import { S3loError } from '../errors.ts'
 import type { Collectable } from './collectable.ts'
-import { type ControlObject, listControls, readNames, writeControl } from './control-object.ts'
+import { MAX_TTL_SECONDS } from './control-key.ts'
+import { type ControlObject, listControls, readControl, writeControl } from './control-object.ts'
 import type { LiveContent } from './live-content.ts'
 import { type NameSet, shorten } from './name-set.ts'
-import { answerOf, type DeathRule, isDeadAt } from './participant.ts'
+import type { Others } from './others.ts'
+import { answerOf } from './participant.ts'
 import { type Answer, mayDelete, mayRelease } from './steps.ts'
 
 const KEYS_PER_REQUEST = 1000
@@ -13,7 +16,7 @@ const KEYS_PER_REQUEST = 1000
 export interface RoundContext extends ProgressOptions {
   readonly backend: StorageBackend
   readonly live: LiveContent
-  readonly rule: DeathRule
+  readonly others: Others
   /** `undefined` where the store enforces no deadlines. */
   readonly ttlSeconds: number | undefined
   readonly who: string
@@ -39,6 +42,7 @@ export async function runRound(
   const { backend, live, ttlSeconds, who, signal, onProgress } = context
   const names = shorten(candidates.map(({ name }) => name))
   const options = { ttlSeconds, signal, onProgress }
+  const openedAt = timestamps()
   const round = await writeControl(backend, 'round', { names, who }, options)
   const answers: Answer[] = []
   try {
@@ -50,7 +54,7 @@ export async function runRound(
     const doomed = candidates.filter((item) =>
       mayDelete({ isPinned: isPinned(item), isReferenced: live.has(item) }),
     )
-    const failed = await deleteBy(round, doomed, answers, context)
+    const failed = await deleteBy(round, doomed, answers, { ...context, openedAt })
     const kept = new Set(failed.map(({ key }) => key))
     return { deleted: doomed.filter(({ info }) => !kept.has(info.key)), pinned, failed }
   } finally {
@@ -67,14 +71,14 @@ function isPinnedBy(pin: NameSet, { name, subject }: Collectable): boolean {
 /** Its own date is the collector's clock: too early a time only takes a dead pin for a live one. */
 async function readPins(
   round: ControlObject,
-  { backend, rule, signal }: RoundContext,
+  { backend, others, signal }: RoundContext,
 ): Promise<readonly NameSet[]> {
   const pins: NameSet[] = []
   for await (const pin of listControls(backend, 'pin', { signal })) {
-    if (isDeadAt(pin, round.created, rule)) continue
+    if (others.isDead(pin, round.created)) continue
     // Gone: its writer has finished, and the scan that follows sees what it published.
-    const names = await readNames(backend, pin, { signal })
-    if (names) pins.push(names)
+    const read = await readControl(backend, pin, { signal })
+    if (read && !(await others.isOver(pin, read.author, round.created))) pins.push(read.names)
   }
   return pins
 }
@@ -84,7 +88,7 @@ async function deleteBy(
   { expires }: ControlObject,
   doomed: readonly Collectable[],
   answers: Answer[],
-  { backend, signal }: RoundContext,
+  { backend, signal, openedAt }: RoundContext & { readonly openedAt: Timestamps },
 ): Promise<readonly DeleteFailure[]> {
   const failed: DeleteFailure[] = []
   const options: DeadlineOptions = {
@@ -93,6 +97,7 @@ async function deleteBy(
     ...(expires !== undefined && { notAfter: new Date(expires) }),
   }
   for (let start = 0; start < doomed.length; start += KEYS_PER_REQUEST) {
+    if (expires === undefined) assertYoung(openedAt)
     const keys = doomed.slice(start, start + KEYS_PER_REQUEST).map(({ info }) => info.key)
     try {
       const failures = await backend.delete(keys, options)
@@ -105,4 +110,27 @@ async function deleteBy(
     }
   }
   return failed
+}
+
+/** By the clock that can be set and by the one that stands still while a machine sleeps. */
+interface Timestamps {
+  readonly wall: number
+  readonly steady: number
+}
+
+function timestamps(): Timestamps {
+  return { wall: Date.now(), steady: performance.now() }
+}
+
+/**
+ * Where the store refuses nothing that comes late, a collector has to refuse itself: others that do
+ * have deadlines take its round for over after the longest life. Half of that is left for the request.
+ */
+function assertYoung(openedAt: Timestamps): void {
+  const now = timestamps()
+  const age = Math.max(Math.abs(now.wall - openedAt.wall), now.steady - openedAt.steady)
+  if (age < (MAX_TTL_SECONDS * 1000) / 2) return
+  throw new S3loError('UNAVAILABLE', 'the look at the store took too long to delete after it', {
+    hint: 'run it again',
+  })
 }

@@ -1,8 +1,12 @@
 import type { CallOptions } from '../contract/call-options.ts'
+import type { ProgressOptions } from '../contract/progress.ts'
 import type { StorageBackend } from '../contract/storage-backend.ts'
-import { type ControlObject, listControls, readNames } from './control-object.ts'
+import { formatStore } from '../layout/format-store.ts'
+import { type Author, type ControlObject, listControls, readControl } from './control-object.ts'
 import type { NameSet } from './name-set.ts'
-import { type DeathRule, type Delay, isDeadAt } from './participant.ts'
+import type { Others } from './others.ts'
+import type { Delay } from './participant.ts'
+import { describeParticipant, nameParticipant } from './participants.ts'
 import { mayLook, waitSet } from './steps.ts'
 import type { StoreClock } from './store-clock.ts'
 
@@ -10,12 +14,13 @@ import type { StoreClock } from './store-clock.ts'
 export interface OpenRound {
   readonly round: ControlObject
   readonly names: NameSet
+  readonly author: Author
 }
 
 /** What a {@link RoundWatch} works with. */
-export interface RoundWatchOptions {
+export interface RoundWatchOptions extends ProgressOptions {
   readonly clock: StoreClock
-  readonly rule: DeathRule
+  readonly others: Others
   readonly delay: Delay
   readonly pollMs: number
 }
@@ -26,6 +31,9 @@ export class RoundWatch {
   readonly #options: RoundWatchOptions
   /** Rounds that were seen to be gone or dead: they never come back. */
   readonly #over = new Set<string>()
+  /** Rounds that were seen open while they were waited for, and those that were spoken of. */
+  readonly #seen = new Set<string>()
+  readonly #told = new Set<string>()
   #poll: Promise<void> | undefined
 
   constructor(backend: StorageBackend, options: RoundWatchOptions) {
@@ -42,11 +50,12 @@ export class RoundWatch {
     now: number,
     options: CallOptions,
   ): Promise<readonly OpenRound[]> {
+    const { others } = this.#options
     const open: OpenRound[] = []
     for await (const round of listControls(this.#backend, 'round', options)) {
-      if (isDeadAt(round, now, this.#options.rule)) continue
-      const condemned = await readNames(this.#backend, round, options)
-      if (condemned) open.push({ round, names: condemned })
+      if (others.isDead(round, now)) continue
+      const read = await readControl(this.#backend, round, options)
+      if (read && !(await others.isOver(round, read.author, now))) open.push({ round, ...read })
     }
     return waitSet(
       open,
@@ -69,17 +78,38 @@ export class RoundWatch {
   }
 
   async #look(waiting: readonly OpenRound[], options: CallOptions): Promise<void> {
+    const { others, clock } = this.#options
     const present = new Map<string, ControlObject>()
     for await (const round of listControls(this.#backend, 'round', options)) {
       present.set(round.key, round)
     }
-    const now = present.size > 0 ? await this.#options.clock.read(options) : 0
+    const now = present.size > 0 ? await clock.read(options) : 0
     let isAnyOpen = false
-    for (const { round } of waiting) {
+    for (const { round, author } of waiting) {
       const listed = present.get(round.key)
-      if (listed && !isDeadAt(listed, now, this.#options.rule)) isAnyOpen = true
-      else this.#over.add(round.key)
+      if (!listed || (await others.isOver(listed, author, now))) {
+        this.#over.add(round.key)
+        continue
+      }
+      isAnyOpen = true
+      // At the second look it has been waited for: most rounds are over by then.
+      if (this.#seen.has(round.key)) this.#tell(listed, author)
+      this.#seen.add(round.key)
     }
     if (isAnyOpen) await this.#options.delay(this.#options.pollMs, options.signal)
+  }
+
+  #tell(round: ControlObject, author: Author): void {
+    if (this.#told.has(round.key)) return
+    this.#told.add(round.key)
+    const { others, onProgress } = this.#options
+    const participant = describeParticipant(round, author, others)
+    const { until } = participant
+    const fate = others.hasEnded(round) ? ': its process has ended, but not what it sent' : ''
+    const message =
+      `waiting ${until === undefined ? 'until it ends' : `until ${until} at most`} for the ` +
+      `${nameParticipant(participant)}, which may delete what this needs${fate}; where it has ended ` +
+      `for certain: s3lo clean ${formatStore(this.#backend)} --end ${round.id} --confirm`
+    onProgress?.({ type: 'notice', code: 'waiting-for-clean', message })
   }
 }

@@ -21,6 +21,15 @@ export function isDead({ expires }: Lifetime, now: number, margin: number): bool
   return expires !== undefined && now > expires + margin
 }
 
+/**
+ * True when a pin or round is over although its time has not come: its process ended before
+ * `endedAt`, and what it had sent has had `requestsLast` to take effect; less than nothing where
+ * requests end with their process.
+ */
+export function isOverAfterEnd(endedAt: number, now: number, requestsLast: number): boolean {
+  return now > endedAt + requestsLast
+}
+
 /** The deadline of a request that depends on all of these: the smallest of theirs. */
 export function deadlineOf(lifetimes: Iterable<Lifetime>): number | undefined {
   let deadline: number | undefined

@@ -5,12 +5,11 @@ import type { Descriptor } from '../oci/descriptor.ts'
 import { provenGuarantees } from '../store/guarantees.ts'
 import { type ControlObject, writeControl } from './control-object.ts'
 import { nameOf, shorten } from './name-set.ts'
+import { Others } from './others.ts'
 import {
   answerOf,
-  DEFAULT_MARGIN_MS,
   DEFAULT_TTL_SECONDS,
   defaultDelay,
-  defaultWho,
   type Delay,
   type ParticipantOptions,
 } from './participant.ts'
@@ -115,10 +114,8 @@ export class Protection {
     this.#clock = new StoreClock(backend, options)
     this.#watch = new RoundWatch(backend, {
       clock: this.#clock,
-      rule: {
-        marginMs: options.marginMs ?? DEFAULT_MARGIN_MS,
-        ended: options.ended ?? new Set(),
-      },
+      others: new Others(backend, options),
+      onProgress: options.onProgress,
       delay: this.#delay,
       pollMs: options.pollMs ?? 2000,
     })
@@ -225,7 +222,7 @@ export class Protection {
 
   async #writePin(digests: readonly string[], { signal }: CallOptions): Promise<ControlObject> {
     const names = shorten(digests.map(nameOf))
-    const content = { names, who: this.#options.who ?? defaultWho('writer') }
+    const content = { names, who: this.#options.who ?? 'push or copy' }
     return writeControl(this.#backend, 'pin', content, {
       ttlSeconds: await this.#ttlSeconds({ signal }),
       signal,

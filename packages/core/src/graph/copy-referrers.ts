@@ -127,7 +127,8 @@ async function copyTagged(
   referrer: Referrer & { readonly tag: string },
   options: CopyReferrersOptions,
 ): Promise<boolean> {
-  const begun = to.end.begin?.({ onProgress: options.onProgress })
+  const { onProgress } = options
+  const begun = to.end.begin?.({ onProgress, purpose: `copy of ${to.repository}:${referrer.tag}` })
   try {
     return await publishTagged(source, { ...to, end: begun ?? to.end }, referrer, options)
   } finally {

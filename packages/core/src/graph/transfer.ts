@@ -7,7 +7,7 @@ import { S3loError } from '../errors.ts'
 import { type Descriptor, totalSize } from '../oci/descriptor.ts'
 import type { ManifestDocument } from '../oci/document.ts'
 import type { Platform } from '../oci/platform.ts'
-import type { Reference } from '../oci/reference.ts'
+import { formatImageName, type Reference } from '../oci/reference.ts'
 import { reportPresent } from '../progress/blob-report.ts'
 import { copyGraph, type CopyGraphStats, digestsOf } from './copy-graph.ts'
 import { contentSize, type GraphPlan, planGraph } from './plan.ts'
@@ -78,7 +78,10 @@ export async function transferImage(
       { hint: 'copy through a layout folder: first to oci:DIR, then from oci:DIR' },
     )
   }
-  const begun = target.begin?.({ onProgress: request.onProgress })
+  const begun = target.begin?.({
+    onProgress: request.onProgress,
+    purpose: `push or copy of ${formatImageName(to.reference)}`,
+  })
   try {
     return await transferInto(from, begun ?? target, to, request)
   } finally {

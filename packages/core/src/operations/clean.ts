@@ -9,6 +9,7 @@ import {
   type CollectResult,
   DEFAULT_GRACE_MS,
 } from '../gc/collector.ts'
+import { endParticipants, type Participant } from '../gc/participants.ts'
 import { peekTime, readTime } from '../gc/store-clock.ts'
 import { recordCensus, takeCensus } from '../gc/tag-census.ts'
 import { formatStore } from '../layout/format-store.ts'
@@ -33,8 +34,11 @@ export interface CleanOptions extends CallOptions, ProgressOptions {
   readonly ignore?: readonly string[] | undefined
   /** Go on although the store shows no tag, or fewer than half of those that the last clean saw. */
   readonly expectFewer?: boolean | undefined
-  /** Pins and rounds, by their ids, whose processes have ended for certain. */
-  readonly ended?: readonly string[] | undefined
+  /**
+   * Only ends pins and rounds, by their ids, whose processes have ended for certain: with `confirm`
+   * they are removed, and nothing else is done. Content is lost where a process does go on.
+   */
+  readonly end?: readonly string[] | undefined
   /** Fills `tags` and `objects`: one entry for each, so memory is as large as the store. */
   readonly explain?: boolean | undefined
   /** Default: {@link LIST_PRICES}. */
@@ -97,6 +101,8 @@ export interface CleanResult {
   /** Manifests that cannot be read: while there is one, no blob is deleted. */
   readonly unreadable: readonly { readonly image: string; readonly message: string }[]
   readonly failed: readonly { readonly key: string; readonly message: string }[]
+  /** With `end`: what was ended, or would be. */
+  readonly ended?: readonly Participant[]
   /** With `explain`. */
   readonly tags?: readonly CleanedTag[]
   /** With `explain`. */
@@ -114,7 +120,8 @@ export async function clean(
   filter = '',
   options: CleanOptions = {},
 ): Promise<CleanResult> {
-  const { confirm = false, only, explain = false, expectFewer, signal } = options
+  const { confirm = false, only, explain = false, expectFewer, end = [], signal } = options
+  if (end.length > 0) return endOnly(store, filter, end, options)
   const before = await takeCensus(store.backend, { expectFewer, signal })
   const failures: DeleteFailure[] = []
   const objects: CleanedObject[] = []
@@ -155,6 +162,27 @@ export async function clean(
   }
 }
 
+async function endOnly(
+  store: ImageStore,
+  filter: string,
+  ids: readonly string[],
+  options: CleanOptions,
+): Promise<CleanResult> {
+  const { confirm = false, now: clock, signal } = options
+  const now = clock?.() ?? (await peekTime(store.backend, { signal }))
+  const ended = await endParticipants(store.backend, ids, { now, confirm, signal })
+  return {
+    ref: formatStore(store.backend, filter),
+    dry_run: !confirm,
+    tags_evaluated: 0,
+    tags_deleted: 0,
+    images_immutable: 0,
+    ...figuresOf(undefined, options),
+    failed: [],
+    ended,
+  }
+}
+
 const NO_PLAN: RetentionPlan = { images: [], evaluated: 0, skippedImmutable: 0 }
 
 async function planTags(
@@ -179,14 +207,13 @@ async function collect(
   options: CleanOptions,
   hooks: Pick<CollectOptions, 'census' | 'without' | 'onObject'>,
 ): Promise<CollectResult> {
-  const { confirm, graceMs, ignore, ended, now, protocol, signal, onProgress } = options
+  const { confirm, graceMs, ignore, now, protocol, signal, onProgress } = options
   const result = await collectGarbage(backend, {
     ...protocol,
     ...hooks,
     confirm,
     graceMs,
     ignore,
-    ended: new Set(ended),
     now,
     signal,
     onProgress,

@@ -7,6 +7,7 @@ import type { WrongIndex } from '../contract/layer-reader.ts'
 import type { Finding, StorageBackend } from '../contract/storage-backend.ts'
 import { documentationOf } from '../documentation.ts'
 import { isS3loError } from '../errors.ts'
+import type { Participant } from '../gc/participants.ts'
 import type { ImageStore } from '../store/image-store.ts'
 import {
   type GuaranteeReport,
@@ -25,6 +26,7 @@ import { checkFiles, type FileIssue } from './doctor-files.ts'
 import { checkLayerIndexes } from './doctor-indexes.ts'
 import type { NamedLayerReader } from './image-files.ts'
 import { formatStore, formatTag } from '../layout/format-store.ts'
+import { findParticipants } from './doctor-participants.ts'
 import { diagnose, findInterruptedUploads, type InterruptedUploads } from './provider-findings.ts'
 
 export interface DoctorOptions extends CheckOptions, ProbeOptions {
@@ -61,6 +63,10 @@ export interface DoctorResult {
   /** How far the store's clock is ahead of this machine's (milliseconds); absent when untested. */
   readonly clock_skew_ms?: number
   readonly guarantees: GuaranteeReport
+  /** What pushes and copies say they are about to use. */
+  readonly pins: readonly Participant[]
+  /** What cleans say they are about to delete. */
+  readonly rounds: readonly Participant[]
   /** What was hashed again, when asked for. */
   readonly verified_blobs?: number
   readonly verified_bytes?: number
@@ -96,6 +102,7 @@ export async function doctor(
   const files = await checkFiles(backend, filter, { signal })
   const { chunkedTags, legacyTags } = images
   const uploads = await findInterruptedUploads(backend, { now, signal })
+  const participants = await findParticipants(backend, { now, signal })
   const endpoint = probe ? await probeEndpoint(backend, { now, signal }) : UNTESTED_ENDPOINT
   const provider = await diagnose(backend, { signal })
   const tiering = provider.find(({ intelligentTiering }) => intelligentTiering)?.intelligentTiering
@@ -117,6 +124,8 @@ export async function doctor(
     ...(tiering ? { intelligent_tiering: tiering } : {}),
     ...(endpoint.clockSkewMs === undefined ? {} : { clock_skew_ms: endpoint.clockSkewMs }),
     guarantees: endpoint.guarantees,
+    pins: participants.pins,
+    rounds: participants.rounds,
     ...(images.verified
       ? { verified_blobs: images.verified.count, verified_bytes: images.verified.bytes }
       : {}),
@@ -129,6 +138,7 @@ export async function doctor(
       ...judgeImages(backend, images),
       ...(indexes?.findings ?? []),
       ...files.map(({ message, hint }): Finding => ({ severity: 'problem', message, hint })),
+      ...participants.findings,
       ...uploads.findings,
       ...endpoint.findings,
       ...provider.map(toDocument),

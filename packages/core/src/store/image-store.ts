@@ -1,8 +1,7 @@
 import { Readable } from 'node:stream'
 import type { CallOptions } from '../contract/call-options.ts'
 import type { FetchOptions, ImageSource } from '../contract/image-source.ts'
-import type { ImageTarget, TagOptions } from '../contract/image-target.ts'
-import type { ProgressOptions } from '../contract/progress.ts'
+import type { BeginOptions, ImageTarget, TagOptions } from '../contract/image-target.ts'
 import type { DeadlineOptions, StorageBackend } from '../contract/storage-backend.ts'
 import {
   type BucketConfig,
@@ -120,8 +119,8 @@ export class ImageStore implements ImageSource, ImageTarget {
   }
 
   /** The same store for one publication: what it pins is kept apart. Its close leaves the store open. */
-  begin({ onProgress }: ProgressOptions = {}): ImageStore {
-    const protection = { ...this.#options.protection, onProgress }
+  begin({ onProgress, purpose }: BeginOptions = {}): ImageStore {
+    const protection = { who: purpose, ...this.#options.protection, onProgress }
     const store = new ImageStore(this.backend, { ...this.#options, protection })
     store.#ownsBackend = false
     return store

@@ -4,7 +4,7 @@ import { controlKey, parseCondemnedKey, parseControlKey } from '../../src/gc/con
 import {
   type ControlObject,
   listControls,
-  readNames,
+  readControl,
   writeControl,
 } from '../../src/gc/control-object.ts'
 import { DigestSet } from '../../src/gc/digest-set.ts'
@@ -25,23 +25,41 @@ describe('a pin', () => {
     const pin = await writeControl(backend, 'pin', content, { ttlSeconds: 600 })
     expect(pin).toMatchObject({ created: now.getTime(), expires: now.getTime() + 600_000 })
     expect(await listed(backend)).toEqual([pin])
-    const names = await readNames(backend, pin)
+    const { names } = (await readControl(backend, pin)) ?? {}
     expect([names?.matches(hex('a')), names?.matches(hex('b'))]).toEqual([true, false])
   })
 
-  it('never expires without a time to live, nor under a name that is not ours', async () => {
+  it('never expires without a time to live', async () => {
     const backend = new MemoryBackend({ now: () => now })
     const content = { names: [], who: '' }
     await writeControl(backend, 'pin', content, { ttlSeconds: undefined })
-    await backend.put('.s3lo/gc/pins/hello', Buffer.from('{}'))
-    expect((await listed(backend)).map(({ expires }) => expires)).toEqual([undefined, undefined])
+    expect((await listed(backend)).map(({ expires }) => expires)).toEqual([undefined])
+  })
+
+  it.each([
+    'hello',
+    '000600-0123.json',
+    `000600-${'0'.repeat(32)}.json/manifest.json`,
+    `x/000600-${'0'.repeat(32)}.json`,
+    `000901-${'0'.repeat(32)}.json`,
+    `999999-${'0'.repeat(32)}.json`,
+    `0000600-${'0'.repeat(32)}.json`,
+  ])('has no say under the name %s, which no participant writes', async (name) => {
+    const backend = new MemoryBackend({ now: () => now })
+    await backend.put(`.s3lo/gc/pins/${name}`, Buffer.from('{}'))
+    expect(await listed(backend)).toEqual([])
+  })
+
+  it.each([0, -1, 901, Number.NaN])('is not written for %d seconds', async (ttlSeconds) => {
+    const written = writeControl(new MemoryBackend(), 'pin', { names: [], who: '' }, { ttlSeconds })
+    await expect(written).rejects.toMatchObject({ code: 'USAGE' })
   })
 
   it('holds nothing once it is gone', async () => {
     const backend = new MemoryBackend()
     const pin = await writeControl(backend, 'pin', { names: [], who: '' }, { ttlSeconds: 1 })
     await backend.delete([pin.key])
-    expect(await readNames(backend, pin)).toBeUndefined()
+    expect(await readControl(backend, pin)).toBeUndefined()
   })
 
   it.each([
@@ -58,7 +76,7 @@ describe('a pin', () => {
     const key = controlKey('pin', 600, '0'.repeat(32))
     await backend.put(key, Buffer.from(text, 'latin1'))
     const [pin] = await listed(backend)
-    expect((await readNames(backend, pin!))?.matches(hex('a'))).toBe(true)
+    expect((await readControl(backend, pin!))?.names.matches(hex('a'))).toBe(true)
   })
 })
 
@@ -84,8 +102,11 @@ describe('names', () => {
 describe('keys', () => {
   it('are read back as they were written', () => {
     const id = 'ab'.repeat(16)
-    expect(parseControlKey(controlKey('round', 600, id))).toEqual({ id, ttlSeconds: 600 })
-    expect(parseControlKey(controlKey('pin', undefined, id))).toEqual({ id, ttlSeconds: undefined })
+    expect(parseControlKey('round', controlKey('round', 600, id))).toEqual({ id, ttlSeconds: 600 })
+    expect(parseControlKey('pin', controlKey('pin', undefined, id))).toEqual({
+      id,
+      ttlSeconds: undefined,
+    })
     expect(parseCondemnedKey('.s3lo/gc/condemned/x.txt')).toBeUndefined()
   })
 })

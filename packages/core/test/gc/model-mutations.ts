@@ -38,6 +38,14 @@ export const INSTANCES: Readonly<Record<string, Instance>> = {
     ],
     collectors: 1,
   },
+  K: {
+    ...start,
+    tags: [a, 0],
+    writers: [pusher],
+    collectors: 2,
+    anyCandidates: true,
+    mortal: true,
+  },
   N: { ...start, writers: [pusher, other, deleter], collectors: 2, strict: true },
   R: { ...start, writers: [other, deleter], collectors: 2, second: 'renew' },
   S: {
@@ -96,6 +104,7 @@ export const MUTATIONS: readonly Mutation[] = [
   mutation('pinning uploads', 'A', { pinsUploads: false }),
   mutation('pinning what is re-used', 'S', { pinsReused: false }),
   mutation('second look of the copier at its source', 'E', { confirmsSource: false }),
+  mutation('requests that end with their process', 'K', { requestsEndWithProcess: false }),
   mutation('the wait of the copier', 'E', { waits: false }),
 ]
 

@@ -26,6 +26,8 @@ export interface Instance {
   readonly second?: 'none' | 'retry' | 'renew' | 'batch'
   /** The store enforces no deadlines: nothing ever expires. */
   readonly strict?: boolean
+  /** Processes are killed at any moment, and everybody knows; the store runs in them. */
+  readonly mortal?: boolean
 }
 
 /** The protocol, and what a mutation takes out of it. */
@@ -45,6 +47,8 @@ export interface Protocol {
   readonly pinsUploads: boolean
   readonly pinsReused: boolean
   readonly confirmsSource: boolean
+  /** What a killed process has sent takes no effect any more. */
+  readonly requestsEndWithProcess: boolean
   /** What a collector does once it has marked. */
   readonly collector: readonly ('round' | 'pins' | 'tags')[]
 }
@@ -64,6 +68,7 @@ export const PROTOCOL: Protocol = {
   pinsUploads: true,
   pinsReused: true,
   confirmsSource: true,
+  requestsEndWithProcess: true,
   collector: ['round', 'pins', 'tags'],
 }
 
@@ -81,8 +86,20 @@ const MARGIN = 5
 /** Fields of a writer, then of its two pins. */
 const W = { pc: 0, checked: 1, waits: 2, cover: 3, landing: 4, names: 5, pin: 6, pinNames: 8 }
 const WRITER_SIZE = 10
-const C = { pc: 0, names: 1, pinned: 2, live: 3, todo: 4, round: 5, landing: 6, unsure: 7 }
-const COLLECTOR_SIZE = 8
+const C = {
+  pc: 0,
+  names: 1,
+  pinned: 2,
+  live: 3,
+  todo: 4,
+  round: 5,
+  landing: 6,
+  unsure: 7,
+  ended: 8,
+}
+const COLLECTOR_SIZE = 9
+/** Of a collector that was killed. */
+const KILLED = 255
 
 /** Where a writer is. */
 const AT = { source: 0, first: 1, second: 2, look: 3, publish: 4, release: 5, done: 6 }
@@ -157,6 +174,7 @@ export class ProtocolModel implements Model {
     if (s[at + W.landing]! !== 0 && this.#accepts(s, at, true)) {
       emit(who, 'its unanswered publication lands', this.#with(s, 1 + spec.tag, s[at + W.landing]!))
     }
+    this.#killWriter(s, at, who, emit)
     const isPinFirst = this.#protocol.pinsBeforeListing
     switch (s[at + W.pc]) {
       case AT.source:
@@ -182,6 +200,32 @@ export class ProtocolModel implements Model {
         this.#release(s, at, who, emit)
         return
     }
+  }
+
+  /** Its pins are over at once for everybody, so that it is as if they were gone. */
+  #killWriter(s: Uint8Array, at: number, who: string, emit: Emit): void {
+    if (this.#instance.mortal !== true || s[at + W.pc] === AT.done) return
+    if (!this.#isOverOnceKilled()) return
+    const t = this.#with(s, at + W.pc, AT.done)
+    for (let field = W.checked; field < WRITER_SIZE; field++) {
+      const isSent = field === W.landing && !this.#protocol.requestsEndWithProcess
+      if (!isSent) t[at + field] = 0
+    }
+    emit(who, 'is killed', t)
+  }
+
+  #killCollector(s: Uint8Array, at: number, who: string, emit: Emit): void {
+    const pc = s[at + C.pc]!
+    if (this.#instance.mortal !== true || pc === 0 || pc === KILLED) return
+    const t = this.#with(s, at + C.pc, KILLED)
+    if (this.#protocol.requestsEndWithProcess) t[at + C.landing] = 0
+    for (const field of [C.pinned, C.live, C.todo, C.unsure]) t[at + field] = 0
+    t[at + C.ended] = this.#isOverOnceKilled() ? 1 : 0
+    emit(who, 'is killed', t)
+  }
+
+  #isOverOnceKilled(): boolean {
+    return this.#protocol.steps.isOverAfterEnd(0, 0, -1)
   }
 
   #readSource(s: Uint8Array, at: number, from: number, who: string, emit: Emit): void {
@@ -216,7 +260,7 @@ export class ProtocolModel implements Model {
       const contested = this.#protocol.steps.waitSet(
         this.#collectors.filter((c) => s[c + C.round] !== ABSENT),
         (c) => (s[c + C.names]! & wanted) !== 0,
-        (c) => this.#isDead(s[c + C.round]!, this.#protocol.marginForRounds),
+        (c) => this.#isRoundOver(s, c),
       )
       for (const c of contested) t[at + W.waits]! |= 1 << this.#collectors.indexOf(c)
     }
@@ -251,8 +295,12 @@ export class ProtocolModel implements Model {
         (c, i) => (s[at + W.waits]! & (1 << i)) !== 0 && (s[c + C.names]! & names) !== 0,
       ),
       (c) => s[c + C.round] !== ABSENT,
-      (c) => this.#isDead(s[c + C.round]!, this.#protocol.marginForRounds),
+      (c) => this.#isRoundOver(s, c),
     )
+  }
+
+  #isRoundOver(s: Uint8Array, c: number): boolean {
+    return s[c + C.ended] === 1 || this.#isDead(s[c + C.round]!, this.#protocol.marginForRounds)
   }
 
   #confirmSource(s: Uint8Array, at: number, from: number, who: string, emit: Emit): void {
@@ -333,7 +381,9 @@ export class ProtocolModel implements Model {
   #stepCollector(s: Uint8Array, at: number, who: string, emit: Emit): void {
     this.#age(s, at + C.round, `the round of ${who}`, emit)
     this.#landDeletes(s, at, who, emit)
+    this.#killCollector(s, at, who, emit)
     const pc = s[at + C.pc]!
+    if (pc === KILLED) return
     if (pc === 0) this.#mark(s, at, who, emit)
     else if (pc <= this.#protocol.collector.length * 2) this.#prepare(s, at, who, emit)
     else if (s[at + C.todo] !== 0) this.#delete(s, at, who, emit)

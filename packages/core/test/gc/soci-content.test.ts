@@ -73,7 +73,7 @@ describe('the index that is kept beside a layer', () => {
     expect(await collect({ graceMs: 3 * HOUR })).toMatchObject({ deleted: 0, recent: 2 })
     const names = [nameOf(layer?.digest ?? '')]
     store.advance(HOUR)
-    await writeControl(store.backend, 'pin', { names, who: '' }, { ttlSeconds: 24 * 3600 })
+    await writeControl(store.backend, 'pin', { names, who: '' }, { ttlSeconds: undefined })
     expect(await collect()).toMatchObject({ deleted: 1, pinned: 1 })
     const now = (): number => store.time
     expect(await collect({ confirm: false, now })).toMatchObject({ dryRun: true, deleted: 1 })

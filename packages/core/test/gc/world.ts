@@ -15,10 +15,10 @@ export class TimedStore {
   readonly backend: MemoryBackend
   readonly #waiting = new Set<{ readonly until: number; readonly wake: () => void }>()
 
-  constructor(options: { readonly deadlines?: boolean } = {}) {
+  constructor(options: { readonly deadlines?: boolean; readonly endsWithProcess?: boolean } = {}) {
     this.backend = new MemoryBackend({
       now: () => new Date(this.time),
-      guarantees: { deadlines: options.deadlines ?? true },
+      guarantees: { deadlines: true, ...options },
     })
   }
 
@@ -34,6 +34,12 @@ export class TimedStore {
       if (signal?.aborted) stop()
       else signal?.addEventListener('abort', stop, { once: true })
     })
+
+  /** Resolves once somebody waits for so many milliseconds: everything before that has happened. */
+  async untilAsleep(ms: number): Promise<void> {
+    const isAsleep = (): boolean => [...this.#waiting].some(({ until }) => until === this.time + ms)
+    while (!isAsleep()) await new Promise(setImmediate)
+  }
 
   /** Moves the clock without waking anybody: whoever waits is paused. */
   pause(ms: number): void {

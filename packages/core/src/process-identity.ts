@@ -1,6 +1,5 @@
 import { readFile, readlink } from 'node:fs/promises'
 import { hostname } from 'node:os'
-import { errnoOf } from './errors.ts'
 
 /**
  * Whose file this is, told by its name alone, so that there is no moment at which a file exists
@@ -8,11 +7,12 @@ import { errnoOf } from './errors.ts'
  *
  * - `host`: the host name and the machine id;
  * - `boot`: this run of the kernel;
- * - `space`: the namespace in which a pid means something (containers have their own);
+ * - `space`: the namespaces in which a pid and a start time mean something (containers have their
+ *   own pids, and may have their own time);
  * - `pid` and `start`: the process, and when it started, since pids are used again;
  * - `id`: this one file.
  */
-export interface Owner {
+interface Owner {
   readonly host: string
   readonly boot: string
   readonly space: string
@@ -22,21 +22,24 @@ export interface Owner {
 }
 
 /** What can be said about the owner of a file. */
-export type OwnerState = 'alive' | 'dead' | 'rebooted' | 'unknown'
+type OwnerState = 'alive' | 'dead' | 'rebooted' | 'unknown'
 
 const OWNER = /^([0-9a-f]{12})-([0-9a-f]{12})-([0-9a-f]{12})-(\d{1,10})-(\w{1,20})-([0-9a-f]{16})$/
 
 /** A new name that says it is this process's. */
 export async function newOwnedName(): Promise<string> {
   const { host, boot, space, pid, start } = await self()
-  return [
-    host,
-    boot,
-    space,
-    pid,
-    start,
-    process.getBuiltinModule('node:crypto').randomBytes(8).toString('hex'),
-  ].join('-')
+  const id = process.getBuiltinModule('node:crypto').randomBytes(8).toString('hex')
+  return [host, boot, space, pid, start, id].join('-')
+}
+
+/**
+ * True when the process that made `name` has ended for certain, all of its threads and so every
+ * system call of it. False where that cannot be known from here: on another machine, in another
+ * container, or where the system does not tell one run of the kernel from another.
+ */
+export async function hasOwnerEnded(name: string): Promise<boolean> {
+  return (await self()).boot !== short('') && (await ownerState(name)) === 'dead'
 }
 
 /**
@@ -72,12 +75,14 @@ function self(): Promise<Omit<Owner, 'id'>> {
 }
 
 async function identify(): Promise<Omit<Owner, 'id'>> {
-  const [machine, boot, space, start] = await Promise.all([
+  const [machine, boot, pids, time, start] = await Promise.all([
     orEmpty(readFile('/etc/machine-id', 'utf8')),
     orEmpty(readFile('/proc/sys/kernel/random/boot_id', 'utf8')),
     orEmpty(readlink('/proc/self/ns/pid')),
+    orEmpty(readlink('/proc/self/ns/time')),
     startOf(process.pid),
   ])
+  const space = `${pids} ${time}`
   return {
     host: short(`${hostname()} ${machine}`),
     boot: short(boot),
@@ -95,15 +100,17 @@ async function startOf(pid: number): Promise<string | undefined> {
   try {
     process.kill(pid, 0)
   } catch (error) {
-    if (errnoOf(error) === 'ESRCH') return undefined
+    if (error instanceof Error && 'code' in error && error.code === 'ESRCH') return undefined
     // EPERM: it runs, for another user.
   }
+  // A folder of another container's processes knows them by other numbers.
+  if ((await orEmpty(readlink('/proc/self'))) !== String(process.pid)) return UNKNOWN
   const stat = await orEmpty(readFile(`/proc/${pid}/stat`, 'utf8'))
   // The second field is the program's name in parentheses and may hold anything.
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
-  // A zombie runs no more.
-  if (fields[0] === 'Z') return undefined
-  return fields[19] ?? UNKNOWN
+  const [state, threads, start = UNKNOWN] = [fields[0], fields[17], fields[19]]
+  // A zombie runs no more, once its other threads have ended.
+  return state === 'Z' && threads === '1' ? undefined : start
 }
 
 /** These files exist on Linux only; elsewhere the rest of the identity has to do. */
