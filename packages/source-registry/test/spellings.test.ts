@@ -98,6 +98,20 @@ describe('HEAD of a manifest', () => {
   })
 })
 
+it('a manifest is asked for as an artifact manifest too, which some registries hide otherwise', async () => {
+  const asked: (string | undefined)[] = []
+  server.script = (request) => {
+    asked.push(request.headers.accept)
+    return false
+  }
+  await repository.resolve(V1)
+  await repository.fetch(IMAGE.descriptor)
+  expect(asked).toHaveLength(2)
+  for (const accept of asked) {
+    expect(accept?.split(', ')).toContain('application/vnd.oci.artifact.manifest.v1+json')
+  }
+})
+
 describe('an upload that starts elsewhere', () => {
   const large = blobOf(noise(4500))
 
