@@ -33,16 +33,13 @@ describe('list', () => {
   })
 
   it('says how a deeper directory is written when a name in a directory finds nothing', async () => {
-    const nested = [{ name: 'lib/images/manifests/app', tags: ['v1'] }]
-    for (const found of [[], nested]) {
-      const host = { list: () => Promise.resolve(found) }
-      const { status, stderr } = await world.run(['list', 'local:///var/lib/images'], { host })
-      expect(status).toBe(0)
-      expect(stderr).toContain('s3lo list local:///var/lib/images//\n')
-      const whole = await world.run(['list', 'local:///var/lib/images//'], { host })
-      const elsewhere = await world.run(['list', 'mem://var/lib/images'], { host })
-      expect([whole.stderr, elsewhere.stderr]).toEqual(['', ''])
-    }
+    const empty = { list: () => Promise.resolve([]) }
+    const { status, stderr } = await world.run(['list', 'local:///var/lib/images'], { host: empty })
+    expect(status).toBe(0)
+    expect(stderr).toContain('s3lo list local:///var/lib/images//\n')
+    const whole = await world.run(['list', 'local:///var/lib/images//'], { host: empty })
+    const elsewhere = await world.run(['list', 'mem://var/lib/images'], { host: empty })
+    expect([whole.stderr, elsewhere.stderr]).toEqual(['', ''])
     const host = { list: () => Promise.resolve([{ name: 'lib/images', tags: ['v1'] }]) }
     expect((await world.run(['list', 'local:///var/lib/images'], { host })).stderr).toBe('')
   })

@@ -168,6 +168,7 @@ export class MemoryWorld {
 function fakeHost(operations: Partial<Host>): Host {
   const unexpected = (): Promise<never> => Promise.reject(new Error('not expected in this test'))
   return {
+    locate: (reference) => Promise.resolve(reference),
     push: unexpected,
     pull: unexpected,
     copy: unexpected,

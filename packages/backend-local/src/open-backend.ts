@@ -12,3 +12,5 @@ export async function openBackend(
   signal?.throwIfAborted()
   return new LocalBackend(bucket)
 }
+
+export { isStore } from './is-store.ts'

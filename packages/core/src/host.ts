@@ -4,6 +4,7 @@ import type { LoginResult, LogoutResult } from './contract/registry-login.ts'
 import type { StoreLocation } from './contract/storage-backend.ts'
 import type { ScannerChoice, ValidationChoice } from './host/examinations.ts'
 import type { Maintenance } from './host/maintenance.ts'
+import type { LocateOptions } from './host/locate-store.ts'
 import { type HostOptions, type OpenedImage, Opener } from './host/opener.ts'
 import type { VerificationChoice } from './host/verification.ts'
 import type { ManifestDocument } from './oci/document.ts'
@@ -104,6 +105,12 @@ export interface Host extends Maintenance {
   ): Promise<LoginResult>
   /** Forgets the credentials of a registry where {@link login} keeps them. */
   logout(registry: string, options?: CallOptions): Promise<LogoutResult>
+  /**
+   * The reference as every method here reads it, with its store spelled out, for who parses it. Of
+   * `local://`, the store is the deepest folder on the path that is one already. Throws
+   * `INVALID_REFERENCE`.
+   */
+  locate(reference: string, options?: LocateOptions): Promise<string>
   /** The store itself, for what no operation does. To be closed by the caller. */
   openStore(location: StoreLocation, options?: CallOptions): Promise<ImageStore>
   /**
@@ -124,36 +131,150 @@ export function createHost(options: HostOptions = {}): Host {
   const maintenance = () => import('./host/maintenance.ts')
   const registries = () => import('./host/registries.ts')
   const examinations = () => import('./host/examinations.ts')
+  // Other references name their store by themselves, and load nothing for it.
+  const locate = async (text: string, given?: LocateOptions): Promise<string> =>
+    text.startsWith('local://')
+      ? (await import('./host/locate-store.ts')).locateStore(opener, text, given)
+      : text
   return {
-    push: async (...args) => (await transfers()).pushImage(opener, ...args),
-    pull: async (...args) => (await transfers()).pullImage(opener, ...args),
-    copy: async (...args) => (await transfers()).copyImage(opener, ...args),
-    copyTags: async (...args) => (await transfers()).copyImageTags(opener, ...args),
-    list: async (...args) => (await contents()).listImages(opener, ...args),
-    inspect: async (...args) => (await contents()).inspectImage(opener, ...args),
-    manifest: async (...args) => (await contents()).readImageManifest(opener, ...args),
-    delete: async (...args) => (await contents()).deleteImage(opener, ...args),
-    deleteAllTags: async (...args) => (await contents()).deleteImageTags(opener, ...args),
-    storeHistory: async (...args) => (await contents()).readStoreHistory(opener, ...args),
-    imageHistory: async (...args) => (await contents()).readImageHistory(opener, ...args),
-    cat: async (...args) => (await imageFiles()).readImageFile(opener, ...args),
-    files: async (...args) => (await imageFiles()).listImageFiles(opener, ...args),
-    scan: async (...args) => (await examinations()).scanImage(opener, ...args),
-    sbom: async (...args) => (await examinations()).listImageContents(opener, ...args),
-    validate: async (...args) => (await examinations()).validateImage(opener, ...args),
-    init: async (...args) => (await maintenance()).initStore(opener, ...args),
-    storeConfig: async (...args) => (await maintenance()).readStoreConfig(opener, ...args),
-    imageConfig: async (...args) => (await maintenance()).readImageConfig(opener, ...args),
-    setConfig: async (...args) => (await maintenance()).changeConfig(opener, ...args),
-    removeConfig: async (...args) => (await maintenance()).unsetConfig(opener, ...args),
-    recommend: async (...args) => (await maintenance()).recommendSettings(opener, ...args),
-    stats: async (...args) => (await maintenance()).measureStore(opener, ...args),
-    layerSharing: async (...args) => (await maintenance()).measureSharing(opener, ...args),
-    doctor: async (...args) => (await maintenance()).examineStore(opener, ...args),
-    clean: async (...args) => (await maintenance()).cleanStore(opener, ...args),
+    push: async (image, to, options) =>
+      (await transfers()).pushImage(
+        opener,
+        await locate(image, options),
+        await locate(to, { ...options, creates: true }),
+        options,
+      ),
+    pull: async (from, to, options) =>
+      (await transfers()).pullImage(
+        opener,
+        await locate(from, options),
+        to === undefined ? to : await locate(to, options),
+        options,
+      ),
+    copy: async (from, to, options) =>
+      (await transfers()).copyImage(
+        opener,
+        await locate(from, options),
+        await locate(to, { ...options, creates: !options?.dryRun }),
+        options,
+      ),
+    copyTags: async (from, to, options) =>
+      (await transfers()).copyImageTags(
+        opener,
+        await locate(from, options),
+        await locate(to, { ...options, creates: !options?.dryRun }),
+        options,
+      ),
+    list: async (reference, options) =>
+      (await contents()).listImages(
+        opener,
+        await locate(reference, { ...options, names: 'store' }),
+        options,
+      ),
+    inspect: async (reference, options) =>
+      (await contents()).inspectImage(opener, await locate(reference, options), options),
+    manifest: async (reference, options) =>
+      (await contents()).readImageManifest(opener, await locate(reference, options), options),
+    delete: async (reference, options) =>
+      (await contents()).deleteImage(opener, await locate(reference, options), options),
+    deleteAllTags: async (reference, options) =>
+      (await contents()).deleteImageTags(opener, await locate(reference, options), options),
+    storeHistory: async (reference, options) =>
+      (await contents()).readStoreHistory(
+        opener,
+        await locate(reference, { ...options, names: 'store' }),
+        options,
+      ),
+    imageHistory: async (reference, options) =>
+      (await contents()).readImageHistory(opener, await locate(reference, options), options),
+    cat: async (reference, path, take, options) =>
+      (await imageFiles()).readImageFile(
+        opener,
+        await locate(reference, options),
+        path,
+        take,
+        options,
+      ),
+    files: async (reference, directory, options) =>
+      (await imageFiles()).listImageFiles(
+        opener,
+        await locate(reference, options),
+        directory,
+        options,
+      ),
+    scan: async (reference, options) =>
+      (await examinations()).scanImage(opener, await locate(reference, options), options),
+    sbom: async (reference, options) =>
+      (await examinations()).listImageContents(opener, await locate(reference, options), options),
+    validate: async (reference, options) =>
+      (await examinations()).validateImage(opener, await locate(reference, options), options),
+    init: async (reference, options) =>
+      (await maintenance()).initStore(
+        opener,
+        await locate(reference, { ...options, names: 'store', creates: true }),
+        options,
+      ),
+    storeConfig: async (reference, options) =>
+      (await maintenance()).readStoreConfig(
+        opener,
+        await locate(reference, { ...options, names: 'store' }),
+        options,
+      ),
+    imageConfig: async (reference, options) =>
+      (await maintenance()).readImageConfig(
+        opener,
+        await locate(reference, { ...options, names: 'store' }),
+        options,
+      ),
+    setConfig: async (reference, settings, options) =>
+      (await maintenance()).changeConfig(
+        opener,
+        await locate(reference, { ...options, names: 'store', creates: true }),
+        settings,
+        options,
+      ),
+    removeConfig: async (reference, key, options) =>
+      (await maintenance()).unsetConfig(
+        opener,
+        await locate(reference, { ...options, names: 'store' }),
+        key,
+        options,
+      ),
+    recommend: async (reference, options) =>
+      (await maintenance()).recommendSettings(
+        opener,
+        await locate(reference, { ...options, names: 'store' }),
+        options,
+      ),
+    stats: async (reference, options) =>
+      (await maintenance()).measureStore(
+        opener,
+        await locate(reference, { ...options, names: 'store' }),
+        options,
+      ),
+    layerSharing: async (reference, options) =>
+      (await maintenance()).measureSharing(
+        opener,
+        await locate(reference, { ...options, names: 'store' }),
+        options,
+      ),
+    doctor: async (reference, options) =>
+      (await maintenance()).examineStore(
+        opener,
+        await locate(reference, { ...options, names: 'store' }),
+        options,
+      ),
+    clean: async (reference, options) =>
+      (await maintenance()).cleanStore(
+        opener,
+        await locate(reference, { ...options, names: 'store' }),
+        options,
+      ),
     login: async (...args) => (await registries()).loginToRegistry(opener, ...args),
     logout: async (...args) => (await registries()).logoutOfRegistry(opener, ...args),
+    locate,
     openStore: (...args) => opener.openStore(...args),
-    openImage: async (...args) => (await contents()).openStoreImage(opener, ...args),
+    openImage: async (reference, options) =>
+      (await contents()).openStoreImage(opener, await locate(reference, options), options),
   }
 }

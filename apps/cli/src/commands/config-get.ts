@@ -16,7 +16,8 @@ export default class ConfigGetCommand extends S3loCommand {
   reference = Option.String({ name: 'store, image or glob' })
 
   protected override async run(host: Host, { signal }: OperationOptions): Promise<Output> {
-    const { image } = parseConfigReference(this.reference)
+    const located = await host.locate(this.reference, { signal, names: 'store' })
+    const { image } = parseConfigReference(located)
     if (image === '') {
       const result = await host.storeConfig(this.reference, { signal })
       return { result, render: () => renderStoreConfig(this.reference, result) }

@@ -41,7 +41,8 @@ export default class HistoryCommand extends S3loCommand {
     { signal, onProgress }: OperationOptions,
   ): Promise<Output> {
     const limit = parseLimit(this.limit)
-    const { image } = parseConfigReference(this.reference)
+    const located = await host.locate(this.reference, { signal, names: 'store' })
+    const { image } = parseConfigReference(located)
     if (image === '') {
       const result = await host.storeHistory(this.reference, { signal, onProgress })
       const rows = this.#cut(result, limit, onProgress)

@@ -18,17 +18,15 @@ export default class ListCommand extends S3loCommand {
 
   protected override async run(host: Host, options: OperationOptions): Promise<Output> {
     const result = await host.list(this.store, options)
-    this.#explainDirectory(result)
+    this.#explainDirectory(await host.locate(this.store, { ...options, names: 'store' }), result)
     return { result, render: () => renderList(result) }
   }
 
   /** Where a directory ends and a name begins is not what people expect of a deep path. */
-  #explainDirectory(images: readonly ListedImage[]): void {
-    const { scheme, bucket, filter } = parseStoreReference(this.store)
+  #explainDirectory(store: string, images: readonly ListedImage[]): void {
+    const { scheme, bucket, filter } = parseStoreReference(store)
     if (scheme !== 'local' || filter === '') return
-    // A store in there looks like images of the old layout.
-    const isStore = images.every(({ name }) => name.startsWith(`${filter}manifests/`))
-    if (!isStore) return
+    if (images.length > 0) return
     const name = filter.slice(0, -1)
     this.status(
       `This lists images of the directory ${bucket} whose name is or begins with ${name}.`,

@@ -192,4 +192,6 @@ export interface BackendOptions extends CallOptions, ProgressOptions {
 export interface BackendModule {
   /** Opens the bucket. Throws `NOT_FOUND` only where the store must exist to be read. */
   openBackend(location: StoreLocation, options: BackendOptions): Promise<StorageBackend>
+  /** Of a scheme whose buckets are paths: true where one is laid out as a store already. */
+  isStore?(location: StoreLocation, options?: CallOptions): Promise<boolean>
 }

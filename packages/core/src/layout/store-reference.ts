@@ -39,7 +39,7 @@ const EXAMPLE = 'an image in a store is s3://bucket/image:tag or local://./direc
 const NOT_A_STORE: ReadonlyMap<string, string> = new Map(
   Object.entries({
     [`${EXAMPLE}; one in a registry is docker://host/name:tag`]: 'docker http https',
-    'a store on this machine is local://./directory/ or local:///directory/': 'dir file',
+    'a store on this machine is local://./directory/ or local:///path/to/directory//': 'dir file',
     [`${EXAMPLE}; archives and engines are written without "//"`]:
       'containers-storage docker-archive docker-daemon oci oci-archive',
     [EXAMPLE]:

@@ -46,7 +46,7 @@ export default class SignCommand extends Command<CommandContext> {
   }
 
   async #run({ host, options }: CommandWork): Promise<CommandOutput<SignResult>> {
-    const reference = parseExplicitReference(this.reference)
+    const reference = parseExplicitReference(await host.locate(this.reference, options))
     const schema = parseSchema(this.schema)
     const { signal } = options
     const { env } = this.context

@@ -29,7 +29,8 @@ export default class SociConvertCommand extends BuildCommand {
 
   override execute(): Promise<number> {
     return this.onImage('v2', async (artifacts, reference, { host, options }) => {
-      const to = parseExplicitReference(this.#destination())
+      const located = await host.locate(this.#destination(), { ...options, creates: true })
+      const to = parseExplicitReference(located)
       const { signal } = options
       const root = await artifacts.store.resolve(reference, { signal })
       const builder = new IndexBuilder(

@@ -22,9 +22,11 @@ export abstract class SociCommand extends Command<CommandContext> {
     text: string,
     work: (artifacts: StoreArtifacts, tools: CommandWork) => Promise<CommandOutput>,
   ): Promise<number> {
-    return this.context.runCommand(async (tools) =>
-      withArtifacts(parseStoreReference(text), 'v2', tools, (artifacts) => work(artifacts, tools)),
-    )
+    return this.context.runCommand(async (tools) => {
+      const located = await tools.host.locate(text, { ...tools.options, names: 'store' })
+      const location = parseStoreReference(located)
+      return withArtifacts(location, 'v2', tools, (artifacts) => work(artifacts, tools))
+    })
   }
 }
 
@@ -87,7 +89,8 @@ export abstract class BuildCommand extends Command<CommandContext> {
   ): Promise<number> {
     return this.context.runCommand(
       async (tools) => {
-        const reference = parseExplicitReference(this.ref)
+        const located = await tools.host.locate(this.ref, tools.options)
+        const reference = parseExplicitReference(located)
         return withArtifacts(reference, version, tools, (artifacts) =>
           work(artifacts, reference, tools),
         )
