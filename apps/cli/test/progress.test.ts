@@ -242,6 +242,16 @@ describe('the bar', () => {
     bar.close()
   })
 
+  it('counts blobs where their sizes are not known', () => {
+    const { terminal, bar } = begin(80)
+    bar.update({ type: 'plan', blobs: 4, bytes: 0 })
+    vi.advanceTimersByTime(1000)
+    bar.update(ended(blob('a', 10)))
+    vi.advanceTimersByTime(100)
+    expect(terminal.lines[0]).toMatch(/ 25%\s+1 \/ 4\s+.* left/)
+    bar.close()
+  })
+
   it('cannot be broken by what a manifest calls its platform', () => {
     const { terminal, bar } = begin(80)
     bar.update(start(blob('a', 10), `linux/\u001b[31m${'漢'.repeat(50)}`))

@@ -5,11 +5,17 @@ import type { ProgressEvent } from '../src/contract/progress.ts'
 import { copyGraph } from '../src/graph/copy-graph.ts'
 import { planGraph } from '../src/graph/plan.ts'
 import { transferImage } from '../src/graph/transfer.ts'
+import { blobKey } from '../src/layout/keys.ts'
 import { totalSize } from '../src/oci/descriptor.ts'
+import { digestOf } from '../src/oci/digest.ts'
+import { parseManifest } from '../src/oci/document.ts'
 import { parsePlatform } from '../src/oci/platform.ts'
+import { clean } from '../src/operations/clean.ts'
 import { doctor } from '../src/operations/doctor.ts'
 import { withImageLayout } from '../src/operations/image-layout.ts'
+import { layerSharing } from '../src/operations/layer-sharing.ts'
 import { push } from '../src/operations/push.ts'
+import { stats } from '../src/operations/stats.ts'
 import { ImageStore } from '../src/store/image-store.ts'
 import { readAll } from '../src/stream/read-all.ts'
 import { FixtureSource, imageFixture, indexFixture, MemoryBackend } from '../src/testing/index.ts'
@@ -198,20 +204,80 @@ describe('the progress of a transfer', () => {
 })
 
 describe('the progress of a look at every image', () => {
-  it('is each manifest as it is read', async () => {
+  async function filled(): Promise<ImageStore> {
     const { source } = await planOf(both)
     const target = store()
     const request = { selection: { kind: 'all' } } as const
     await transferImage({ source, reference: tag }, { target, reference: tag }, request)
+    return target
+  }
+
+  /** Each leg has a plan, which its blobs and bytes make true before the next one. */
+  function legs(events: readonly ProgressEvent[]) {
+    const found: { plan: [number, number]; done: [number, number]; moved: number }[] = []
+    for (const event of events) {
+      if (event.type === 'plan') {
+        found.push({ plan: [event.blobs, event.bytes], done: [0, 0], moved: 0 })
+      }
+      const leg = found.at(-1)
+      if (event.type === 'bytes' && leg) leg.moved += event.delta
+      if (event.type !== 'blob' || event.phase === 'start') continue
+      if (!leg) throw new Error('a blob came before every plan')
+      leg.done = [leg.done[0] + 1, leg.done[1] + event.descriptor.size]
+    }
+    return found
+  }
+
+  it.each([
+    ['doctor', (s: ImageStore, o: Listener) => doctor(s, '', { probe: false, ...o })],
+    ['stats', (s: ImageStore, o: Listener) => stats(s, '', o)],
+    ['layerSharing', (s: ImageStore, o: Listener) => layerSharing(s, '', o)],
+  ])('by %s has a plan of the tags, and one of what they list', async (_, look) => {
+    const target = await filled()
     const heard = listen()
-    await doctor(target, '', { probe: false, onProgress: heard.onProgress })
-    const { plan } = await planOf(both)
-    expect(heard.phases()).toHaveLength(plan.documents.length + 1)
-    expect(heard.moved()).toBe(
-      totalSize([plan.root, ...plan.documents].map(({ descriptor }) => descriptor)),
-    )
+    await look(target, heard)
+    const [first, second, ...others] = legs(heard.events)
+    const size = both.root.descriptor.size
+    expect(first).toEqual({ plan: [1, size], done: [1, size], moved: size })
+    expect(second?.plan[0]).toBeGreaterThan(1)
+    expect(second?.done).toEqual(second?.plan)
+    expect(second?.moved).toBe(second?.plan[1])
+    expect(others).toEqual([])
+  })
+
+  it('ends what cannot be read as skipped', async () => {
+    const target = await filled()
+    await target.backend.put('manifests/app/bad/manifest.json', Buffer.from('{}'))
+    await target.backend.delete([blobKey(parseIndex(both.root.content)[0] ?? '')])
+    const heard = listen()
+    await doctor(target, '', { probe: false, ...heard })
+    for (const { plan, done } of legs(heard.events)) expect(done).toEqual(plan)
+    expect(heard.phases()).toContain('skip')
+  })
+
+  it('of a clean has a plan of the tags, and one of each round of deletions', async () => {
+    const target = await filled()
+    for (const content of ['garbage', 'more of it']) {
+      const bytes = Buffer.from(content)
+      await target.backend.put(blobKey(digestOf(bytes)), bytes)
+    }
+    const heard = listen()
+    const protocol = { delay: () => Promise.resolve() }
+    await clean(target, '', { confirm: true, graceMs: 0, protocol, ...heard })
+    const [manifests, garbage, ...others] = legs(heard.events)
+    const { size } = both.root.descriptor
+    expect(manifests).toEqual({ plan: [1, size], done: [1, size], moved: size })
+    expect(garbage).toEqual({ plan: [2, 17], done: [2, 17], moved: 0 })
+    expect(others).toEqual([])
   })
 })
+
+type Listener = Pick<ReturnType<typeof listen>, 'onProgress'>
+
+function parseIndex(content: Uint8Array): readonly string[] {
+  const manifest = parseManifest(content, 'index')
+  return manifest.kind === 'index' ? manifest.manifests.map(({ digest }) => digest) : []
+}
 
 describe('the progress of a look into an image', () => {
   it('is its plan, each blob with its platform, and the bytes', async () => {

@@ -45,6 +45,10 @@ export default class CleanCommand extends S3loCommand {
       'end the pin or round `ID`, whose process has ended for certain, and do nothing else',
   })
 
+  protected override progressTitle(): string {
+    return 'Cleaning'
+  }
+
   protected override async run(
     host: Host,
     { signal, onProgress }: OperationOptions,

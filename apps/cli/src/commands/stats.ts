@@ -22,6 +22,10 @@ export default class StatsCommand extends S3loCommand {
     description: 'estimate the cost with the prices in `FILE`',
   })
 
+  protected override progressTitle(): string {
+    return 'Reading'
+  }
+
   protected override async run(
     host: Host,
     { signal, onProgress }: OperationOptions,

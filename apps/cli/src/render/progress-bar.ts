@@ -100,14 +100,16 @@ function formatFrame(
 
 /** As much of the bar's line as fits; what matters least goes first. */
 function formatBar(state: ProgressState, activity: string, width: number): string {
-  const { done, total, rate, secondsLeft, blobs } = state
+  const { done, total, ratio = 1, rate, secondsLeft, blobs, blobTotal } = state
   const speed = rate > 0 ? [`${formatSize(rate)}/s`] : []
   if (total === undefined) {
     return fitting([[formatSize(done), ...speed, `${blobs} blobs`]], activity, width)
   }
-  const ratio = total === 0 ? 1 : done / total
   const percent = `${Math.floor(100 * ratio)}%`.padStart(4)
-  const bytes = `${formatSize(done)} / ${formatSize(total)}`
+  const bytes =
+    blobTotal === undefined
+      ? `${formatSize(done)} / ${formatSize(total)}`
+      : `${blobs} / ${blobTotal}`
   const left = secondsLeft === undefined ? [] : [`${formatSeconds(secondsLeft)} left`]
   const details = [
     [percent, bytes, ...speed, ...left],

@@ -33,12 +33,17 @@ export class ProgressLines implements ProgressView {
   }
 
   #line(): string {
-    const { done, total, rate, secondsLeft } = this.#state
+    const { done, total, ratio = 0, rate, secondsLeft, blobs, blobTotal } = this.#state
+    const percent = `(${Math.floor(100 * ratio)}%)`
     const parts = [
-      total === undefined
-        ? `${formatSize(done)} so far`
-        : `${formatSize(done)} of ${formatSize(total)} (${Math.floor((100 * done) / (total || 1))}%)`,
-      `${formatSize(rate)}/s`,
+      ...(blobTotal === undefined
+        ? [
+            total === undefined
+              ? `${formatSize(done)} so far`
+              : `${formatSize(done)} of ${formatSize(total)} ${percent}`,
+            `${formatSize(rate)}/s`,
+          ]
+        : [`${blobs} of ${blobTotal} ${percent}`]),
       ...(secondsLeft === undefined ? [] : [`${formatSeconds(secondsLeft)} left`]),
     ]
     return `${this.#activity}: ${parts.join(', ')}`

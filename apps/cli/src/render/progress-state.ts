@@ -23,6 +23,8 @@ export class ProgressState {
   readonly #now: () => number
   #samples: Sample[]
   #total: number | undefined
+  #plannedBlobs = 0
+  #planTime = 0
   #settled = 0
   #moved = 0
   #blobs = 0
@@ -44,6 +46,18 @@ export class ProgressState {
     return this.#total === undefined ? done : Math.min(done, this.#total)
   }
 
+  /** From 0 to 1, by bytes, or by blobs where only those are known; `undefined` when nobody knows yet. */
+  get ratio(): number | undefined {
+    if (this.#total === undefined) return undefined
+    if (this.#total > 0) return this.done / this.#total
+    return this.#plannedBlobs === 0 ? 1 : Math.min(1, this.#blobs / this.#plannedBlobs)
+  }
+
+  /** Blobs of everything there is to do, where no bytes are planned; else `undefined`. */
+  get blobTotal(): number | undefined {
+    return this.#total === 0 && this.#plannedBlobs > 0 ? this.#plannedBlobs : undefined
+  }
+
   /** Blobs that are in place. */
   get blobs(): number {
     return this.#blobs
@@ -63,7 +77,10 @@ export class ProgressState {
 
   /** Seconds to the end at the present rate; `undefined` when that cannot be told. */
   get secondsLeft(): number | undefined {
-    const { rate } = this
+    const { rate, ratio } = this
+    if (this.blobTotal !== undefined && ratio !== undefined && ratio > 0) {
+      return ((this.#now() - this.#planTime) / 1000 / ratio) * (1 - ratio)
+    }
     if (this.#total === undefined || rate <= 0) return undefined
     return (this.#total - this.done) / rate
   }
@@ -71,7 +88,7 @@ export class ProgressState {
   apply(event: ProgressEvent): void {
     switch (event.type) {
       case 'plan':
-        return this.#plan(event.bytes)
+        return this.#plan(event.blobs, event.bytes)
       case 'blob':
         return event.phase === 'start'
           ? this.#start(event.descriptor, event.platform)
@@ -83,13 +100,15 @@ export class ProgressState {
     }
   }
 
-  #plan(bytes: number): void {
+  #plan(blobs: number, bytes: number): void {
     // With nothing on its way, a plan begins another leg of the transfer, which starts from zero.
     if (this.#inFlight.size === 0) {
       this.#settled = 0
       this.#blobs = 0
     }
     this.#total = bytes
+    this.#plannedBlobs = blobs
+    this.#planTime = this.#now()
   }
 
   #start(descriptor: Descriptor, platform: string): void {

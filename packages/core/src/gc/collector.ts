@@ -1,5 +1,7 @@
 import type { DeleteFailure, ObjectInfo, StorageBackend } from '../contract/storage-backend.ts'
 import type { TagName } from '../layout/parse-key.ts'
+import { MEDIA_TYPE } from '../oci/media-type.ts'
+import { BlobReport, type ReportedBlob, reportPlan } from '../progress/blob-report.ts'
 import { provenGuarantees } from '../store/guarantees.ts'
 import { type Collectable, listCollectable } from './collectable.ts'
 import { CondemnedNames } from './condemned.ts'
@@ -124,12 +126,12 @@ class Collector {
   }
 
   async run(): Promise<CollectResult> {
-    const { signal } = this.#options
+    const { signal, onProgress } = this.#options
     const isDryRun = this.#isDryRun
     const others = this.#others
     const house = await keepHouse(this.#backend, { now: this.#now, others, isDryRun, signal })
     const legacyTrace = await findLegacyTrace(this.#backend, { signal })
-    await this.#live.scan({ signal })
+    await this.#live.scan({ signal, onProgress })
     if (this.#live.unreadable.length === 0) await this.#collect()
     return {
       dryRun: isDryRun,
@@ -179,6 +181,7 @@ class Collector {
       return
     }
     this.#counts.rounds++
+    reportPlan(candidates.map(toBlob), this.#options)
     const { deleted, pinned, failed } = await runRound(candidates, {
       backend: this.#backend,
       live: this.#live,
@@ -188,6 +191,10 @@ class Collector {
       signal: this.#options.signal,
       onProgress: this.#options.onProgress,
     })
+    const gone = new Set(deleted)
+    for (const item of candidates) {
+      new BlobReport(toBlob(item), this.#options).end(gone.has(item) ? 'done' : 'skip')
+    }
     for (const item of deleted) this.#count(item, 'deleted')
     for (const item of pinned) this.#keep('pinned', item)
     const items = new Map(candidates.map((item) => [item.info.key, item]))
@@ -219,4 +226,8 @@ class Collector {
   #tell({ info: { key, size } }: Collectable, outcome: Outcome): void {
     this.#options.onObject?.({ key, size, outcome })
   }
+}
+
+function toBlob({ digest, info: { size } }: Collectable): ReportedBlob {
+  return { descriptor: { digest, size, mediaType: MEDIA_TYPE.octetStream }, platform: 'single' }
 }

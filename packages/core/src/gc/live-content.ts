@@ -1,5 +1,6 @@
 import { forEachConcurrent } from '../concurrency/for-each-concurrent.ts'
 import type { CallOptions } from '../contract/call-options.ts'
+import type { ProgressOptions } from '../contract/progress.ts'
 import type { ObjectInfo, StorageBackend } from '../contract/storage-backend.ts'
 import { S3loError } from '../errors.ts'
 import { blobKey } from '../layout/keys.ts'
@@ -7,7 +8,8 @@ import type { TagName } from '../layout/parse-key.ts'
 import type { Descriptor } from '../oci/descriptor.ts'
 import { digestOf, parseDigest } from '../oci/digest.ts'
 import { type Manifest, MAX_MANIFEST_BYTES, parseManifest, successors } from '../oci/document.ts'
-import { isManifestMediaType } from '../oci/media-type.ts'
+import { isManifestMediaType, MEDIA_TYPE } from '../oci/media-type.ts'
+import { BlobReport } from '../progress/blob-report.ts'
 import { isImageFault, orImageFault } from '../store/image-fault.ts'
 import { readObject, readVersion } from '../store/read-object.ts'
 import { readTagEntries } from '../store/tags.ts'
@@ -33,7 +35,7 @@ export interface LiveContentOptions {
 }
 
 /** How a scan is made. */
-export interface ScanOptions extends CallOptions {
+export interface ScanOptions extends CallOptions, ProgressOptions {
   /** True for a name that somebody may be publishing. */
   readonly isPinned?: ((name: string) => boolean) | undefined
 }
@@ -83,26 +85,45 @@ export class LiveContent {
    * Lists every manifest of the store and reads those that are new or have changed. Referrers of
    * what `isPinned` selects count as well: whoever publishes it brings them to life unseen.
    */
-  async scan({ isPinned = () => false, ...options }: ScanOptions = {}): Promise<void> {
+  async scan({ isPinned = () => false, onProgress, ...options }: ScanOptions = {}): Promise<void> {
     this.#unreadable = []
     this.#tags = 0
+    if (onProgress) await this.#plan({ ...options, onProgress })
     await forEachConcurrent(
       readTagEntries(this.#backend, '', options),
       READS_AT_ONCE,
       async ({ image, tag, info, layout }, signal) => {
         const name = `${image}:${tag}`
         this.#tags++
-        if (this.#options.without?.({ image, tag })) return
-        const add = (content: Uint8Array): Promise<void> =>
-          layout === '1.0.0'
+        const isLeftOut = this.#options.without?.({ image, tag }) ?? false
+        let digest = ''
+        const add = (content: Uint8Array): Promise<void> => {
+          digest = digestOf(content)
+          return layout === '1.0.0'
             ? this.#addLegacyRoot(content, name)
             : this.#addRoot(content, name, signal)
-        await this.#readOnce(name, info, add, signal)
+        }
+        if (!isLeftOut) await this.#readOnce(name, info, add, signal)
+        reportManifest(
+          { digest, size: info.size, mediaType: MEDIA_TYPE.octetStream },
+          { onProgress },
+        )
       },
       options.signal,
     )
     assertEnough(this.#backend, this.#tags, this.#options.census)
     await this.#scanReferrers({ isPinned, ...options })
+  }
+
+  /** Counted by a listing of its own: to keep what one lists would take memory for each tag. */
+  async #plan({ onProgress, ...options }: CallOptions & ProgressOptions): Promise<void> {
+    let blobs = 0
+    let bytes = 0
+    for await (const { info } of readTagEntries(this.#backend, '', options)) {
+      blobs++
+      bytes += info.size
+    }
+    onProgress?.({ type: 'plan', blobs, bytes })
   }
 
   /** Referrers of referrers come in any order: until a pass over them finds no new one. */
@@ -209,6 +230,15 @@ export class LiveContent {
       throw error
     }
   }
+}
+
+/** Without a digest it was not read: it is gone, or was to be left out. */
+function reportManifest(descriptor: Descriptor, options: ProgressOptions): void {
+  const report = new BlobReport({ descriptor, platform: 'single' }, options)
+  if (descriptor.digest === '') return report.end('skip')
+  report.start()
+  report.reach(descriptor.size)
+  report.end('done')
 }
 
 function versionOf({ key, etag }: ObjectInfo): string {

@@ -42,6 +42,7 @@ export async function layerSharing(
 ): Promise<LayerSharingResult> {
   const graph = await readStoreGraph(store, filter, layersOf, {
     signal,
+    onProgress,
     follow: ({ platform }) => !platform || !isAttestationPlatform(formatPlatform(platform)),
   })
   const uses = new Map<string, Use>()

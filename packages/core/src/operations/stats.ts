@@ -60,7 +60,7 @@ export async function stats(
   filter = '',
   { prices = LIST_PRICES, signal, onProgress }: StatsOptions = {},
 ): Promise<StatsResult> {
-  const graph = await readStoreGraph(store, filter, measure, { signal })
+  const graph = await readStoreGraph(store, filter, measure, { signal, onProgress })
   const logical = sumTags(graph, onProgress)
   const legacy = graph.tags.filter(({ layout }) => layout === '1.0.0')
   // The graph has them all unless it was narrowed.

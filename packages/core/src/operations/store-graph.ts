@@ -6,7 +6,7 @@ import { readManifest } from '../graph/read-manifest.ts'
 import { legacyPrefix } from '../layout/keys.ts'
 import type { Descriptor } from '../oci/descriptor.ts'
 import { type Manifest, parseManifest } from '../oci/document.ts'
-import { isManifestMediaType } from '../oci/media-type.ts'
+import { isManifestMediaType, MEDIA_TYPE } from '../oci/media-type.ts'
 import { formatPlatform } from '../oci/platform.ts'
 import { BlobReport } from '../progress/blob-report.ts'
 import { orImageFault } from '../store/image-fault.ts'
@@ -121,12 +121,17 @@ class GraphReader<T> {
   }
 
   async readTags(filter: string): Promise<void> {
-    const entries = readTagEntries(this.#store.backend, filter, { signal: this.#options.signal })
+    const { signal: outer } = this.#options
+    // Listed first: the plan is of all of them.
+    const entries = await Array.fromAsync(
+      readTagEntries(this.#store.backend, filter, { signal: outer }),
+    )
+    this.#plan(entries.map(({ info }) => info.size))
     await forEachConcurrent(
       entries,
       READS_AT_ONCE,
       async (entry, signal) => this.#readTag(entry, signal),
-      this.#options.signal,
+      outer,
     )
   }
 
@@ -135,6 +140,7 @@ class GraphReader<T> {
     for (let depth = 1; this.#pending.size > 0; depth++) {
       this.#reading = this.#pending
       this.#pending = new Map()
+      this.#plan([...this.#reading.values()].map(({ size }) => size))
       await forEachConcurrent(
         this.#reading.values(),
         READS_AT_ONCE,
@@ -148,16 +154,20 @@ class GraphReader<T> {
 
   async #readTag(entry: TagEntry, signal: AbortSignal): Promise<void> {
     const { image, tag, info, layout } = entry
+    // What its digest is, only reading it tells.
+    let read: Descriptor | undefined
     const root = await orImageFault(async () => {
       const document = await readEntryManifest(this.#store.backend, entry, { signal })
       if (!document) return undefined
-      this.#report(document.descriptor)
+      read = document.descriptor
       const manifest = parseManifest(document.content, `${image}:${tag}`)
       const prefix = layout === '1.0.0' ? legacyPrefix({ name: image, tag }) : undefined
       // Only children are read through the store.
       if (prefix && manifest.kind === 'index') this.#store.blobs.addLegacyPrefix(prefix)
       return this.#toNode(manifest)
     })
+    if (read) this.#report(read, 'done')
+    else this.#report({ digest: '', size: info.size, mediaType: MEDIA_TYPE.octetStream }, 'skip')
     // Deleted while it was being listed: it is not there, and nothing is wrong with it.
     if (root) this.tags.push({ image, tag, layout, etag: info.etag, root })
   }
@@ -167,23 +177,31 @@ class GraphReader<T> {
     depth: number,
     signal: AbortSignal,
   ): Promise<GraphNode<T> | S3loError> {
-    return orImageFault(async () => {
+    const node = await orImageFault(async () => {
       if (depth > MAX_DEPTH) {
         throw new S3loError('INTEGRITY', `the image nests indexes deeper than ${MAX_DEPTH}`)
       }
       const { manifest } = await readManifest(this.#store, descriptor, { signal })
-      this.#report(descriptor)
       return this.#toNode(manifest)
     })
+    this.#report(descriptor, isS3loError(node) ? 'skip' : 'done')
+    return node
   }
 
-  /** Without a plan: how many manifests there are, only their reading tells. */
-  #report(descriptor: Descriptor): void {
+  #plan(sizes: readonly number[]): void {
+    const bytes = sizes.reduce((sum, size) => sum + size, 0)
+    this.#options.onProgress?.({ type: 'plan', blobs: sizes.length, bytes })
+  }
+
+  /** `skip`: it cannot be read, or is gone. */
+  #report(descriptor: Descriptor, phase: 'done' | 'skip'): void {
     const platform = descriptor.platform ? formatPlatform(descriptor.platform) : 'single'
     const report = new BlobReport({ descriptor, platform }, this.#options)
-    report.start()
-    report.reach(descriptor.size)
-    report.end('done')
+    if (phase === 'done') {
+      report.start()
+      report.reach(descriptor.size)
+    }
+    report.end(phase)
   }
 
   #toNode(manifest: Manifest): GraphNode<T> {

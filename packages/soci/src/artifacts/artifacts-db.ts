@@ -9,7 +9,14 @@ import {
   S3loError,
   type StorageBackend,
 } from '@s3lo/core/plugin'
-import { type Descriptor, isDigest, parseDigest, readAll, SOCI_ARTIFACTS_PREFIX } from '@s3lo/core'
+import {
+  ambiguousDigest,
+  type Descriptor,
+  isDigest,
+  parseDigest,
+  readAll,
+  SOCI_ARTIFACTS_PREFIX,
+} from '@s3lo/core'
 import { isSociIndexType } from '../index/soci-index.ts'
 
 /** What kind of artifact an entry is about. */
@@ -99,12 +106,33 @@ export class ArtifactsDb {
     const entry = await this.find(digest, options)
     if (entry) return entry
     await this.#refuseEmpty(options)
-    throw new S3loError('NOT_FOUND', `SOCI artifact ${digest} is not recorded in the store`)
+    throw notRecorded(digest)
   }
 
   /** The record of an artifact, or `undefined`. */
   async find(digest: string, options?: CallOptions): Promise<ArtifactEntry | undefined> {
     return this.#read(this.#key(digest), options)
+  }
+
+  /**
+   * The whole digest of a recorded artifact, of its beginning: one listing. Throws `NOT_FOUND`, and
+   * `INVALID_REFERENCE` where several begin so.
+   */
+  async expandDigest(start: string, options?: CallOptions): Promise<string> {
+    const prefix = `${this.#prefix}${start.replace(':', '-')}`
+    const found = new Set<string>()
+    for await (const { key } of this.#backend.list(prefix, options)) {
+      const digest = key
+        .slice(this.#prefix.length)
+        .replace('-', ':')
+        .replace(/\.json$/, '')
+      if (isDigest(digest)) found.add(digest)
+      if (found.size > MAX_CANDIDATES) break
+    }
+    const [only] = found
+    if (only === undefined) throw notRecorded(start)
+    if (found.size > 1) throw ambiguousDigest(`SOCI artifact ${start}`, found)
+    return only
   }
 
   /** The kind of an artifact. Throws as {@link getArtifactEntry}. */
@@ -225,6 +253,13 @@ export class ArtifactsDb {
       throw error
     }
   }
+}
+
+/** More than an error lists. */
+const MAX_CANDIDATES = 10
+
+function notRecorded(digest: string): S3loError {
+  return new S3loError('NOT_FOUND', `SOCI artifact ${digest} is not recorded in the store`)
 }
 
 /** What makes a zTOC fit for use again: the same layer, span size and builder. */

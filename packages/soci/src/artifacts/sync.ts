@@ -34,6 +34,8 @@ export interface SyncOptions extends CallOptions {
   readonly now?: (() => Date) | undefined
   /** Gets every index of the images, recorded or not. */
   readonly onIndex?: ((index: Index) => void) | undefined
+  /** Gets every image once its indexes are recorded. */
+  readonly onImage?: ((image: Descriptor) => void) | undefined
 }
 
 /** What a synchronisation changed: the digests of the artifacts. */
@@ -51,7 +53,7 @@ export async function syncWithLocalStore(
   db: ArtifactsDb,
   store: ImageSource & SociBlobStore,
   images: AsyncIterable<Descriptor> | Iterable<Descriptor>,
-  { now = () => new Date(), onIndex, signal }: SyncOptions = {},
+  { now = () => new Date(), onIndex, onImage, signal }: SyncOptions = {},
 ): Promise<SyncResult> {
   const exists = (artifact: Descriptor): Promise<boolean> => isThere(store, artifact, { signal })
   const removed = await removeGone(db, exists, { signal })
@@ -66,6 +68,7 @@ export async function syncWithLocalStore(
         added.push(entry.digest)
       }
     }
+    onImage?.(image)
   }
   return { removed, added }
 }

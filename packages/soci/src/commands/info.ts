@@ -2,7 +2,7 @@ import { MAX_MANIFEST_BYTES, readAll } from '@s3lo/core'
 import { parseJson } from '@s3lo/core/plugin'
 import { Command, Option } from 'clipanion'
 import { artifactEntryTypeIndex, NotAnIndexError } from '../artifacts/artifacts-db.ts'
-import { parseArtifactDigest, SociCommand } from './soci-command.ts'
+import { findArtifactDigest, SociCommand } from './soci-command.ts'
 
 /** `s3lo soci info`: the index's own document. */
 export default class SociInfoCommand extends SociCommand {
@@ -18,8 +18,8 @@ export default class SociInfoCommand extends SociCommand {
   digest = Option.String({ name: 'digest' })
 
   override execute(): Promise<number> {
-    return this.onStore(this.store, async (artifacts, { options: { signal } }) => {
-      const digest = parseArtifactDigest(this.digest)
+    return this.onStore(this.store, undefined, async (artifacts, { options: { signal } }) => {
+      const digest = await findArtifactDigest(artifacts, this.digest, { signal })
       const { type, mediaType, size } = await artifacts.db.getArtifactEntry(digest, { signal })
       if (type !== artifactEntryTypeIndex) throw new NotAnIndexError(digest)
       const stream = await artifacts.fetch({ mediaType, digest, size }, { signal })

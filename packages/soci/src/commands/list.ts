@@ -16,7 +16,7 @@ export default class SociListCommand extends SociCommand {
   store = Option.String({ name: 'store' })
 
   override execute(): Promise<number> {
-    return this.onStore(this.store, async ({ db }, { options: { signal } }) => {
+    return this.onStore(this.store, undefined, async ({ db }, { options: { signal } }) => {
       const found = await Array.fromAsync(db.entries({ signal }))
       const indexes = found
         .filter(({ type }) => type === artifactEntryTypeIndex)

@@ -18,8 +18,11 @@ export default class SociRebuildCommand extends SociCommand {
   store = Option.String({ name: 'store' })
 
   override execute(): Promise<number> {
-    return this.onStore(this.store, async (artifacts, { host, options: { signal } }) => {
+    return this.onStore(this.store, 'Recording', async (artifacts, { host, options }) => {
+      const { signal, onProgress } = options
       const listed = await host.list(this.store, { signal })
+      const blobs = listed.reduce((sum, { tags }) => sum + tags.length, 0)
+      onProgress?.({ type: 'plan', blobs, bytes: 0 })
       async function* images(): AsyncGenerator<Descriptor> {
         for (const { name, tags } of listed) {
           for (const tag of tags) {
@@ -32,6 +35,8 @@ export default class SociRebuildCommand extends SociCommand {
       const { db } = artifacts
       const { added, removed } = await syncWithLocalStore(db, artifacts, images(), {
         onIndex,
+        onImage: (descriptor) =>
+          onProgress?.({ type: 'blob', phase: 'done', descriptor, platform: 'single' }),
         signal,
       })
       const { replaced, dropped } = await mendKept(artifacts, named, { signal })

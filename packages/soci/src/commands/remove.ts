@@ -19,14 +19,18 @@ export default class SociRemoveCommand extends SociCommand {
   digests = Option.Rest({ name: 'digest', required: 1 })
 
   override execute(): Promise<number> {
-    return this.onStore(this.store, async (artifacts, { status, options: { signal } }) => {
-      // All of them are looked at before the first is removed.
-      for (const digest of this.digests.map(parseArtifactDigest)) {
-        await removeIndex(artifacts, digest, signal)
-        status(`Removed ${digest}`)
-      }
-      return { result: { removed: this.digests }, render: () => '' }
-    })
+    return this.onStore(
+      this.store,
+      undefined,
+      async (artifacts, { status, options: { signal } }) => {
+        // All of them are looked at before the first is removed.
+        for (const digest of this.digests.map(parseArtifactDigest)) {
+          await removeIndex(artifacts, digest, signal)
+          status(`Removed ${digest}`)
+        }
+        return { result: { removed: this.digests }, render: () => '' }
+      },
+    )
   }
 }
 

@@ -3,13 +3,14 @@ import {
   type CommandOutput,
   type CommandWork,
   isDigest,
+  isShortDigest,
   parseExplicitReference,
   parsePlatform,
   parseStoreReference,
   type Platform,
   type StoreReference,
 } from '@s3lo/core'
-import { type ProgressOptions, S3loError } from '@s3lo/core/plugin'
+import { type CallOptions, type ProgressOptions, S3loError } from '@s3lo/core/plugin'
 import { Command, Option } from 'clipanion'
 import type { IndexBuilderOptions, IndexWithMetadata } from '../index/build-contract.ts'
 import { type IndexVersion, parseOptimization } from '../index/soci-index.ts'
@@ -17,16 +18,20 @@ import { StoreArtifacts } from '../store-artifacts.ts'
 
 /** What the commands about a store have in common. */
 export abstract class SociCommand extends Command<CommandContext> {
-  /** Opens the store, does the work on it and closes it. */
+  /** Opens the store, does the work on it and closes it. With an activity, progress is shown. */
   protected onStore(
     text: string,
+    activity: string | undefined,
     work: (artifacts: StoreArtifacts, tools: CommandWork) => Promise<CommandOutput>,
   ): Promise<number> {
-    return this.context.runCommand(async (tools) => {
-      const located = await tools.host.locate(text, { ...tools.options, names: 'store' })
-      const location = parseStoreReference(located)
-      return withArtifacts(location, 'v2', tools, (artifacts) => work(artifacts, tools))
-    })
+    return this.context.runCommand(
+      async (tools) => {
+        const located = await tools.host.locate(text, { ...tools.options, names: 'store' })
+        const location = parseStoreReference(located)
+        return withArtifacts(location, 'v2', tools, (artifacts) => work(artifacts, tools))
+      },
+      { activity },
+    )
   }
 }
 
@@ -36,6 +41,15 @@ export function parseArtifactDigest(text: string): string {
   throw new S3loError('USAGE', `${JSON.stringify(text)} is not a digest`, {
     hint: 's3lo soci list and s3lo soci ztoc list show the digests of a store',
   })
+}
+
+/** As {@link parseArtifactDigest}, of a recorded artifact that is only read: the digest may be shortened. */
+export async function findArtifactDigest(
+  { db }: StoreArtifacts,
+  text: string,
+  options?: CallOptions,
+): Promise<string> {
+  return isShortDigest(text) ? db.expandDigest(text, options) : parseArtifactDigest(text)
 }
 
 /** What the commands that build indexes have in common. */

@@ -6,7 +6,7 @@ import { Command, Option } from 'clipanion'
 import { extractEntry } from '../ztoc/extract.ts'
 import { findEntry } from '../ztoc/read.ts'
 import { readZtoc } from './read-ztoc.ts'
-import { parseArtifactDigest, SociCommand } from './soci-command.ts'
+import { findArtifactDigest, SociCommand } from './soci-command.ts'
 
 /** `s3lo soci ztoc get-file`: a file by its name in the tar; `s3lo cat` is for names in the image. */
 export default class ZtocGetFileCommand extends SociCommand {
@@ -32,29 +32,34 @@ export default class ZtocGetFileCommand extends SociCommand {
   })
 
   override execute(): Promise<number> {
-    return this.onStore(this.store, async (artifacts, { isDocument, options: { signal } }) => {
-      if (isDocument && this.target === undefined) throw twoOutputs()
-      const { record, opened } = await readZtoc(artifacts, parseArtifactDigest(this.digest), {
-        signal,
-      })
-      const located = findEntry(opened, this.file)
-      if (!located) {
-        throw new S3loError('NOT_FOUND', `the layer has no entry ${JSON.stringify(this.file)}`, {
-          hint: `s3lo soci ztoc info ${this.store} ${this.digest} shows the names`,
+    return this.onStore(
+      this.store,
+      undefined,
+      async (artifacts, { isDocument, options: { signal } }) => {
+        if (isDocument && this.target === undefined) throw twoOutputs()
+        const digest = await findArtifactDigest(artifacts, this.digest, { signal })
+        const { record, opened } = await readZtoc(artifacts, digest, {
+          signal,
         })
-      }
-      const size = opened.ztoc.compressedSize
-      const layer = { mediaType: 'application/octet-stream', digest: record.originalDigest, size }
-      const content = extractEntry(
-        opened,
-        located,
-        (range, inner) => artifacts.fetch(layer, { ...inner, range }),
-        { signal },
-      )
-      await this.#write(content)
-      const result = { file: this.file, size: located.entry.size, layer_digest: layer.digest }
-      return { result, render: () => '' }
-    })
+        const located = findEntry(opened, this.file)
+        if (!located) {
+          throw new S3loError('NOT_FOUND', `the layer has no entry ${JSON.stringify(this.file)}`, {
+            hint: `s3lo soci ztoc info ${this.store} ${this.digest} shows the names`,
+          })
+        }
+        const size = opened.ztoc.compressedSize
+        const layer = { mediaType: 'application/octet-stream', digest: record.originalDigest, size }
+        const content = extractEntry(
+          opened,
+          located,
+          (range, inner) => artifacts.fetch(layer, { ...inner, range }),
+          { signal },
+        )
+        await this.#write(content)
+        const result = { file: this.file, size: located.entry.size, layer_digest: layer.digest }
+        return { result, render: () => '' }
+      },
+    )
   }
 
   async #write(content: AsyncIterable<Uint8Array>): Promise<void> {

@@ -2,7 +2,7 @@ import { decodeText } from '@s3lo/core/tar'
 import { Command, Option } from 'clipanion'
 import { spanAt } from '../ztoc/read.ts'
 import { readZtoc } from './read-ztoc.ts'
-import { parseArtifactDigest, SociCommand } from './soci-command.ts'
+import { findArtifactDigest, SociCommand } from './soci-command.ts'
 
 /** `s3lo soci ztoc info`: the document of the original. */
 export default class ZtocInfoCommand extends SociCommand {
@@ -18,8 +18,9 @@ export default class ZtocInfoCommand extends SociCommand {
   digest = Option.String({ name: 'digest' })
 
   override execute(): Promise<number> {
-    return this.onStore(this.store, async (artifacts, { options: { signal } }) => {
-      const { record, opened } = await readZtoc(artifacts, parseArtifactDigest(this.digest), {
+    return this.onStore(this.store, undefined, async (artifacts, { options: { signal } }) => {
+      const digest = await findArtifactDigest(artifacts, this.digest, { signal })
+      const { record, opened } = await readZtoc(artifacts, digest, {
         signal,
       })
       const { ztoc, spans } = opened

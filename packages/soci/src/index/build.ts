@@ -2,6 +2,7 @@ import { availableParallelism } from 'node:os'
 import { Readable } from 'node:stream'
 import { forEachConcurrent, type ImageSource, isS3loError, S3loError } from '@s3lo/core/plugin'
 import {
+  BlobReport,
   type Descriptor,
   digestOf,
   formatPlatform,
@@ -11,6 +12,7 @@ import {
   type ManifestDocument,
   parseManifest,
   readAll,
+  reportPlan,
   toDocument,
 } from '@s3lo/core'
 import {
@@ -68,8 +70,6 @@ export class IndexBuilder {
   readonly #spanSize: number
   readonly #minLayerSize: number
   readonly #tool: string
-  /** What was read so far or is being read: how many layers there are to read shows as they come. */
-  #planned = { blobs: 0, bytes: 0 }
 
   /** Throws `USAGE` for sizes that are negative. */
   constructor(
@@ -107,7 +107,7 @@ export class IndexBuilder {
     const { content } = await readDocument(contentStore, manifest, { signal })
     const parsed = parseManifest(content, manifest.digest)
     const layers = parsed.kind === 'manifest' ? parsed.layers : []
-    const run = new LayerRun(sideOf(this.blobStore, version))
+    const run = new LayerRun(sideOf(this.blobStore, version), formatPlatform(platform))
     run.known = await this.#knownZtocs(signal)
     await this.#indexLayers(layers, run, signal)
     const blobs = layers.flatMap((layer) => run.ztocs.get(layer.digest) ?? [])
@@ -149,6 +149,11 @@ export class IndexBuilder {
     signal?: AbortSignal,
   ): Promise<void> {
     const unique = new Map(layers.map((layer) => [layer.digest, layer]))
+    const indexable = [...unique.values()].filter((layer) => this.#isIndexable(layer))
+    reportPlan(
+      indexable.map((descriptor) => ({ descriptor, platform: run.platform })),
+      this.#options,
+    )
     const concurrency = this.#options.concurrency ?? Math.min(4, availableParallelism())
     await forEachConcurrent(
       unique.values(),
@@ -156,6 +161,11 @@ export class IndexBuilder {
       (layer, inner) => this.#indexLayer(layer, run, inner),
       signal,
     )
+  }
+
+  #isIndexable(layer: Descriptor): boolean {
+    const { kind } = layerForm(layer)
+    return kind !== 'not-a-layer' && kind !== 'skipped' && layer.size >= this.#minLayerSize
   }
 
   async #indexLayer(layer: Descriptor, run: LayerRun, signal: AbortSignal): Promise<void> {
@@ -169,9 +179,11 @@ export class IndexBuilder {
       const reason = `it has ${layer.size} bytes, less than ${this.#minLayerSize}`
       run.skipped.set(layer.digest, reason)
     } else {
-      const ztoc =
-        (await this.#reuse(layer, run, signal)) ??
-        (await this.#buildZtoc(layer, form.algorithm, run, signal))
+      const report = new BlobReport({ descriptor: layer, platform: run.platform }, this.#options)
+      const reused = await this.#reuse(layer, run, signal)
+      if (!reused) report.start()
+      const ztoc = reused ?? (await this.#buildZtoc(layer, form.algorithm, { run, report }, signal))
+      report.end(reused ? 'skip' : 'done')
       if (ztoc) run.ztocs.set(layer.digest, ztoc)
     }
   }
@@ -209,10 +221,10 @@ export class IndexBuilder {
   async #buildZtoc(
     layer: Descriptor,
     algorithm: 'gzip' | 'uncompressed' | 'auto',
-    run: LayerRun,
+    reported: ReportedRun,
     signal: AbortSignal,
   ): Promise<Descriptor | undefined> {
-    const built = await this.#tryBuild(layer, algorithm, run, signal)
+    const built = await this.#tryBuild(layer, algorithm, reported, signal)
     if (!built) return undefined
     const { content } = built
     const ztoc = {
@@ -220,7 +232,7 @@ export class IndexBuilder {
       digest: digestOf(content),
       size: content.byteLength,
     }
-    await this.#store(ztoc, content, run.side, signal)
+    await this.#store(ztoc, content, reported.run.side, signal)
     await this.#recordZtoc(layer, ztoc, signal)
     return this.#describe(layer, ztoc, built.needsNoXattrs)
   }
@@ -228,16 +240,17 @@ export class IndexBuilder {
   async #tryBuild(
     layer: Descriptor,
     algorithm: 'gzip' | 'uncompressed' | 'auto',
-    run: LayerRun,
+    reported: ReportedRun,
     signal: AbortSignal,
   ): Promise<BuiltZtoc | undefined> {
     const content = await this.contentStore.fetch(layer, { signal })
-    const { onProgress } = this.#options
-    this.#planned = { blobs: this.#planned.blobs + 1, bytes: this.#planned.bytes + layer.size }
-    onProgress?.({ type: 'plan', ...this.#planned })
+    let position = 0
     try {
       return await buildZtoc(content, {
-        onRead: (delta) => onProgress?.({ type: 'bytes', descriptor: layer, delta }),
+        onRead: (delta) => {
+          position += delta
+          reported.report.reach(position)
+        },
         spanSize: this.#spanSize,
         buildToolIdentifier: this.#tool,
         algorithm,
@@ -247,7 +260,7 @@ export class IndexBuilder {
       // What no zTOC can describe must be whole all the same: else the store is what is broken.
       if (!isS3loError(error, 'UNSUPPORTED') && !isS3loError(error, 'INTEGRITY')) throw error
       await this.#verify(layer, signal)
-      run.skipped.set(layer.digest, error.message)
+      reported.run.skipped.set(layer.digest, error.message)
       return undefined
     }
   }
@@ -331,10 +344,19 @@ class LayerRun {
   reused = 0
   /** Where the artifacts of the index's version go. */
   readonly side: SociBlobStore
+  /** Of the image's manifest, for reports. */
+  readonly platform: string
 
-  constructor(side: SociBlobStore) {
+  constructor(side: SociBlobStore, platform: string) {
     this.side = side
+    this.platform = platform
   }
+}
+
+/** A run, and the report of the layer that it reads. */
+interface ReportedRun {
+  readonly run: LayerRun
+  readonly report: BlobReport
 }
 
 function sideOf(store: SociBlobStore, version: IndexVersion): SociBlobStore {

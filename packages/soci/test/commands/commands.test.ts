@@ -38,6 +38,19 @@ describe('soci create', () => {
     expect(await resultOf('soci', 'list', 'mem://b/')).toMatchObject([{ version: 'v1' }])
   })
 
+  it('reports a plan, then each layer with the bytes that were read, and as skipped the next time', async () => {
+    for (const phase of ['done', 'skip']) {
+      world.progress.length = 0
+      await run('soci', 'create', REF, '--min-layer-size', '0')
+      const { progress } = world
+      expect(progress[0]).toEqual({ type: 'plan', blobs: 1, bytes: LAYER.byteLength })
+      expect(progress.filter(({ type }) => type === 'plan')).toHaveLength(1)
+      expect(progress.at(-1)).toMatchObject({ type: 'blob', phase, platform: 'linux/amd64' })
+      const moved = progress.reduce((sum, e) => sum + (e.type === 'bytes' ? e.delta : 0), 0)
+      expect(moved).toBe(phase === 'done' ? LAYER.byteLength : 0)
+    }
+  })
+
   it('uses what it built before', async () => {
     await run('soci', 'create', REF, '--min-layer-size', '0')
     expect(await resultOf('soci', 'create', REF, '--min-layer-size', '0')).toMatchObject({
@@ -135,11 +148,29 @@ describe('soci info, remove and rebuild', () => {
     expect(await resultOf('soci', 'info', 'mem://b/', digest)).toMatchObject({
       config: { mediaType: 'application/vnd.amazon.soci.index.v1+json' },
     })
+    const short = digest.slice(0, 'sha256:'.length + 6)
+    expect(await resultOf('soci', 'info', 'mem://b/', short)).toEqual(
+      await resultOf('soci', 'info', 'mem://b/', digest),
+    )
+    await expect(run('soci', 'remove', 'mem://b/', short)).rejects.toMatchObject({ code: 'USAGE' })
+    const other = `${short}${'0'.repeat(64 - 6)}`.replace(':', '-')
+    const key = `.s3lo/soci/artifacts/${other}.json`
+    await backend.put(key, Buffer.from('{}'))
+    await expect(run('soci', 'info', 'mem://b/', short)).rejects.toMatchObject({
+      code: 'INVALID_REFERENCE',
+      hint: expect.stringContaining(digest) as string,
+    })
+    await backend.delete([key])
     for await (const { key } of backend.list('.s3lo/soci/artifacts/')) await backend.delete([key])
     await expect(run('soci', 'info', 'mem://b/', digest)).rejects.toMatchObject({
       code: 'NOT_FOUND',
     })
+    world.progress.length = 0
     expect(await resultOf('soci', 'rebuild', 'mem://b/')).toMatchObject({ removed: [] })
+    expect(world.progress).toMatchObject([
+      { type: 'plan', blobs: 1, bytes: 0 },
+      { type: 'blob', phase: 'done' },
+    ])
     expect(await onlyDigest('soci', 'list', 'mem://b/')).toBe(digest)
     expect(await resultOf('soci', 'rebuild', 'mem://b/')).toEqual({
       removed: [],

@@ -9,6 +9,7 @@ import {
   type ImageFilesOptions,
   MEDIA_TYPE,
   type Plugin,
+  type ProgressEvent,
 } from '@s3lo/core'
 import { imageFixture, MemoryBackend, putImage, TAR_END, tarFile } from '@s3lo/core/testing'
 import { Cli } from 'clipanion'
@@ -41,6 +42,8 @@ export interface Read {
 export class SociWorld {
   readonly backend = new MemoryBackend({ bucket: 'b' })
   readonly host: Host
+  /** What the commands have reported. */
+  readonly progress: ProgressEvent[] = []
   /** The plugin of the store. */
   readonly memory: Plugin
 
@@ -85,7 +88,8 @@ export class SociWorld {
       stdout,
       runCommand: async (work) => {
         try {
-          output = await work({ host, options: {}, status: () => undefined })
+          const onProgress = (event: ProgressEvent): void => void this.progress.push(event)
+          output = await work({ host, options: { onProgress }, status: () => undefined })
         } catch (error) {
           failure = error
         }
