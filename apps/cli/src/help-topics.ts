@@ -32,6 +32,7 @@ export const TRANSPORTS: readonly Listed[] = [
 export const ENVIRONMENT: readonly Listed[] = [
   { words: 'S3LO_CONFIG_HOME', summary: "the folder of the user's plugins (~/.config/s3lo)" },
   { words: 'S3LO_PLUGIN_PATH', summary: 'more folders with plugins, as absolute paths' },
+  { words: 'S3LO_TRUST_ENDPOINT', summary: '1: as --trust-endpoint' },
   { words: 'S3LO_TRIVY', summary: 'the Trivy to run' },
   { words: 'DOCKER_HOST, DOCKER_CONTEXT', summary: 'the Docker engine' },
   { words: 'DOCKER_CONFIG, REGISTRY_AUTH_FILE', summary: 'credentials of registries' },
