@@ -3,7 +3,7 @@ import { isS3loError, type StorageBackend, supports } from '@s3lo/core'
 import type { FaultKind, FaultProxy } from '@s3lo/core/testing'
 
 /** What is no answer although its status says so. */
-export const FOREIGN_KINDS = ['page', 'nothing', 'cut'] as const satisfies readonly FaultKind[]
+const FOREIGN_KINDS = ['page', 'nothing', 'cut'] as const satisfies readonly FaultKind[]
 
 /** What the matrix is run on. */
 export interface AnswerMatrixOptions {
