@@ -23,7 +23,9 @@ export async function publishedPackages(): Promise<readonly string[]> {
 export async function cloneUnbuilt(folder: string): Promise<void> {
   const args = ['ls-files', '-z', '--cached', '--others', '--exclude-standard']
   const { stdout } = await run('git', args, { cwd: ROOT, maxBuffer: 1 << 26 })
-  const files = stdout.split('\0').filter((file) => /^(?:apps|packages)\/|^[^/]+$/.test(file))
+  const files = stdout
+    .split('\0')
+    .filter((file) => /^(?:apps|packages|scripts)\/|^[^/]+$/.test(file))
   for (const file of files) {
     await mkdir(dirname(join(folder, file)), { recursive: true })
     // Deleted but still in the index, at most.

@@ -13,6 +13,12 @@ interface Tarball {
   readonly files: readonly { readonly path: string; readonly size: number }[]
 }
 
+/** Where packages that are bundled have the licences of what is in them. */
+const LICENSES: Readonly<Record<string, readonly string[]>> = {
+  'apps/cli': ['dist/LICENSES.txt'],
+  'packages/backend-s3': ['dist/bundle/LICENSES.txt'],
+}
+
 const packages = await publishedPackages()
 
 describe.skipIf(missingTool() !== undefined)('npm pack in a clone that was not built', () => {
@@ -42,8 +48,8 @@ describe.skipIf(missingTool() !== undefined)('npm pack in a clone that was not b
     const beside = files.filter((file) => !file.startsWith('dist/'))
     expect(beside.toSorted()).toEqual(['LICENSE', 'README.md', 'package.json'])
     const others = files.filter((file) => !/\.(?:c?js|c?js\.map|d\.ts|d\.ts\.map)$/.test(file))
-    const expected = path === 'apps/cli' ? ['dist/LICENSES.txt'] : []
-    expect(others.filter((file) => file.startsWith('dist/'))).toEqual(expected)
+    const licenses = others.filter((file) => file.startsWith('dist/'))
+    expect(licenses).toEqual(LICENSES[path] ?? [])
     // A range that only a workspace understands would make it a package that npm cannot install.
     const { stdout: packed } = await run(
       'tar',

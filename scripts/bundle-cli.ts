@@ -6,7 +6,7 @@ import { type OutputChunk, type Plugin, rolldown } from 'rolldown'
 import { chunkGroups } from './chunk-groups.ts'
 import { licensesOf } from './licenses.ts'
 
-const ROOT = join(import.meta.dirname, '..')
+const ROOT = join(import.meta.dirname, '../apps/cli')
 const DIST = join(ROOT, process.argv[2] ?? 'dist')
 
 /** What only the users of one key service install: beside the command line. */
@@ -46,7 +46,7 @@ await writeFile(
 
 /** Its main entry is CommonJS, which cannot be bundled in parts. */
 function clipanionModules(): string {
-  const main = createRequire(import.meta.url).resolve('clipanion')
+  const main = createRequire(join(ROOT, 'package.json')).resolve('clipanion')
   return join(dirname(main), 'index.mjs')
 }
 
