@@ -13,6 +13,7 @@ import { pipeline } from 'node:stream/promises'
 import local from '@s3lo/backend-local/plugin'
 import { createHost, Digester, MEDIA_TYPE, toDocument } from '@s3lo/core'
 import soci from '@s3lo/soci/plugin'
+import { RequestLog } from './request-log.ts'
 import { SourceCli } from './source-cli.ts'
 
 /** What a process took. */
@@ -55,7 +56,8 @@ try {
   const tar = await measure('tar', ['-xzOf', file, path.replace(/^\//, '')])
   const bytes = size * MAX_FETCHED_SHARE
   for (const what of ['first', 'second']) {
-    const { fetched, seconds } = await cat(ref)
+    const { fetched, seconds, requests } = await cat(ref)
+    process.stdout.write(requests)
     note(`cat, ${what}: fetched (MB)`, fetched / 1e6, bytes / 1e6)
     note(
       `cat, ${what}: wall (s), tar ${tar.seconds.toFixed(2)}`,
@@ -128,13 +130,15 @@ async function publish(): Promise<string> {
   return `local://${folder}//app:v1`
 }
 
-/** Reads the file once, in this process. */
-async function cat(ref: string): Promise<{ fetched: number; seconds: number }> {
+/** Reads the file once, in this process; with the requests that this takes, in their order. */
+async function cat(ref: string): Promise<{ fetched: number; seconds: number; requests: string }> {
+  const log = new RequestLog()
   const start = performance.now()
   const take = async (content: AsyncIterable<Uint8Array>): Promise<void> => {
     for await (const _ of content) continue
   }
-  const host = createHost({ plugins: [local, soci] })
+  const host = createHost({ plugins: [log.logged(local), soci] })
   const { fetched_bytes: fetched } = await host.cat(ref, path, take, { platform: 'linux/amd64' })
-  return { fetched, seconds: (performance.now() - start) / 1000 }
+  const seconds = (performance.now() - start) / 1000
+  return { fetched, seconds, requests: log.toString() }
 }

@@ -171,8 +171,10 @@ function newDirectory(entry?: TocEntry): DirectoryNode {
 
 /** A name in an archive: `..` is undone where it stands, and never leaves the root. */
 function cleanPath(name: ByteText): ByteText[] {
+  const parts = splitPath(name)
+  if (!name.includes('..')) return parts
   const clean: ByteText[] = []
-  for (const part of splitPath(name)) {
+  for (const part of parts) {
     if (part === '..') clean.pop()
     else clean.push(part)
   }

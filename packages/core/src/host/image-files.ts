@@ -17,10 +17,10 @@ export async function readImageFile(
   options: ImageFilesOptions = {},
 ): Promise<CatResult> {
   const parsed = parseReadReference(reference)
-  const reader = await findReader(opener, options)
+  const finding = startFinding(opener, options)
   const { cat } = await import('../operations/cat.ts')
-  return opener.withImage(parsed, options, (store, image) =>
-    cat(store, image, path, take, { ...options, reader }),
+  return opener.withImage(parsed, options, async (store, image) =>
+    cat(store, image, path, take, { ...options, reader: await finding }),
   )
 }
 
@@ -32,11 +32,18 @@ export async function listImageFiles(
   options: ImageFilesOptions = {},
 ): Promise<readonly ListedFile[]> {
   const parsed = parseReadReference(reference)
-  const reader = await findReader(opener, options)
+  const finding = startFinding(opener, options)
   const { files } = await import('../operations/files.ts')
-  return opener.withImage(parsed, options, (store, image) =>
-    files(store, image, directory, { ...options, reader }),
+  return opener.withImage(parsed, options, async (store, image) =>
+    files(store, image, directory, { ...options, reader: await finding }),
   )
+}
+
+/** Loads the reader while the store is being opened. */
+function startFinding(opener: Opener, options: ImageFilesOptions): ReturnType<typeof findReader> {
+  const finding = findReader(opener, options)
+  finding.catch(() => undefined) // It is awaited once the store is open, if that ever is.
+  return finding
 }
 
 /**

@@ -1,3 +1,4 @@
+import type { CallOptions } from '../contract/call-options.ts'
 import { formatPath } from '../filesystem/merged-files.ts'
 import type { Reference } from '../oci/reference.ts'
 import { formatImageName } from '../oci/reference.ts'
@@ -5,7 +6,12 @@ import type { ImageStore } from '../store/image-store.ts'
 import { encodeText } from '../tar/byte-text.ts'
 import type { TocEntry } from '../tar/toc-entry.ts'
 import { ImageFile } from './image-file.ts'
-import { type ImageFilesOptions, type NamedLayerReader, openImageFiles } from './image-files.ts'
+import {
+  type ImageFiles,
+  type ImageFilesOptions,
+  type NamedLayerReader,
+  openImageFiles,
+} from './image-files.ts'
 
 /** Takes the content of the file, and resolves when all of it was taken. */
 export type TakeContent = (content: AsyncIterable<Uint8Array>) => Promise<void>
@@ -40,9 +46,7 @@ export async function cat(
   const isNamed = (entry: TocEntry): boolean =>
     entry.type === 'reg' && (entry.name === name || entry.name.endsWith(`/${name}`))
   const image = await openImageFiles(store, reference, options.reader, isNamed, options)
-  const file = await ImageFile.find(image, path)
-  await take(file.content({ signal: options.signal }))
-  const { found, entry } = file
+  const { found, entry } = await takeFile(image, path, take, options).finally(() => image.close())
   return {
     reference: `${store.name}/${formatImageName(reference)}`,
     path: formatPath(found.path),
@@ -51,4 +55,15 @@ export async function cat(
     fetched_bytes: image.fetched(),
     layers_bytes: image.layers.reduce((sum, { size }) => sum + size, 0),
   }
+}
+
+async function takeFile(
+  image: ImageFiles,
+  path: string,
+  take: TakeContent,
+  { signal }: CallOptions,
+): Promise<ImageFile> {
+  const file = await ImageFile.find(image, path)
+  await take(file.content({ signal }))
+  return file
 }

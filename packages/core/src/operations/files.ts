@@ -49,6 +49,14 @@ export async function files(
   options: ImageFilesOptions & { readonly reader?: NamedLayerReader | undefined } = {},
 ): Promise<readonly ListedFile[]> {
   const image = await openImageFiles(store, reference, options.reader, () => false, options)
+  try {
+    return await listFiles(image, directory)
+  } finally {
+    image.close()
+  }
+}
+
+async function listFiles(image: ImageFiles, directory: string): Promise<readonly ListedFile[]> {
   if (image.layers.length === 0) {
     throw new S3loError('NOT_FOUND', 'the image has no layers')
   }

@@ -11,15 +11,14 @@ import { LayerTree } from '../filesystem/layer-tree.ts'
 import { MergedFiles } from '../filesystem/merged-files.ts'
 import { streamLayer } from '../filesystem/stream-layer.ts'
 import { selectRoot } from '../graph/select.ts'
-import { layerIndexKey } from '../layout/keys.ts'
 import type { Descriptor } from '../oci/descriptor.ts'
 import { parseManifest } from '../oci/document.ts'
 import { parsePlatform } from '../oci/platform.ts'
 import type { Reference } from '../oci/reference.ts'
-import { readObject } from '../store/read-object.ts'
 import type { ImageStore } from '../store/image-store.ts'
 import { metered } from '../stream/verify-digest.ts'
 import type { TocEntry } from '../tar/toc-entry.ts'
+import { KeptIndexes } from './kept-indexes.ts'
 import type { OperationOptions } from './options.ts'
 
 /** What looking into an image accepts. */
@@ -44,6 +43,8 @@ export interface ImageFiles {
   readonly layers: readonly Descriptor[]
   /** Bytes of layers and of their indexes that were fetched so far. */
   readonly fetched: () => number
+  /** To be called when no more is looked for. */
+  close(): void
   /** The content of a file that a layer holds. Throws `INTEGRITY`, also where an index is at fault. */
   read(layer: number, entry: TocEntry, options?: CallOptions): AsyncIterable<Uint8Array>
   /**
@@ -57,9 +58,6 @@ export interface ImageFiles {
    */
   probe(except?: number): Promise<boolean>
 }
-
-/** An index that is larger than this is not read (bytes). */
-const MAX_INDEX_BYTES = 256 * 1024 * 1024
 
 /**
  * Opens an image to look into it; layers are opened from the top when they are needed.
@@ -79,15 +77,18 @@ export async function openImageFiles(
   }
   const platform = options.platform === undefined ? undefined : parsePlatform(options.platform)
   const root = await store.read(reference, options)
+  const kept = new KeptIndexes(store.backend, reader?.name ?? '', options)
+  const whole = parseManifest(root.content, root.descriptor.digest)
+  // Which layer comes first is known already, while the platform may have to be read from a config.
+  const usesIndexes = reader !== undefined && !options.wholeLayers
+  if (usesIndexes && whole.kind === 'manifest') kept.prefetch(whole.layers.at(-1))
   const image = await selectRoot(store, root, { kind: 'run', platform }, options)
   const manifest = parseManifest(image.content, image.descriptor.digest)
   if (manifest.kind === 'index') {
     throw new S3loError('UNSUPPORTED', `${image.descriptor.digest} is an index inside of an index`)
   }
-  return new OpenedFiles(
-    new LayerOpener(store, { root, image }, reader, keep, options),
-    manifest.layers,
-  )
+  const opener = new LayerOpener(store, { root, image }, reader, kept, keep, options)
+  return new OpenedFiles(opener, manifest.layers)
 }
 
 class OpenedFiles implements ImageFiles {
@@ -106,6 +107,10 @@ class OpenedFiles implements ImageFiles {
   }
 
   readonly fetched = (): number => this.#opener.fetched
+
+  close(): void {
+    this.#opener.close()
+  }
 
   read(layer: number, entry: TocEntry, options?: CallOptions): AsyncIterable<Uint8Array> {
     return this.#opened.get(layer)?.reader.read(entry, options) ?? Readable.from([])
@@ -150,9 +155,10 @@ class OpenedFiles implements ImageFiles {
     for (const other of this.#opened.keys()) void this.#startProbe(other)
     const descriptor = this.layers[layer]
     if (!descriptor) throw new S3loError('INTERNAL', `there is no layer ${layer}`)
+    const below = layer === 0 ? undefined : this.layers[layer - 1]
     const opened = this.#distrusted.has(layer)
       ? await this.#opener.openAgain(descriptor)
-      : await this.#opener.open(descriptor)
+      : await this.#opener.open(descriptor, below)
     this.#opened.set(layer, opened)
     try {
       return new LayerTree(opened.reader.entries)
@@ -178,8 +184,9 @@ interface OpenedLayer {
 
 /** Opens layers in the cheapest way there is, and counts what that takes. */
 class LayerOpener {
-  fetched = 0
+  #fetched = 0
   readonly #reader: NamedLayerReader | undefined
+  readonly #kept: KeptIndexes
   readonly #keep: (entry: TocEntry) => boolean
   readonly #options: ImageFilesOptions
   readonly #context: LayerReaderContext
@@ -188,20 +195,32 @@ class LayerOpener {
     store: ImageStore,
     documents: Pick<LayerReaderContext, 'root' | 'image'>,
     reader: NamedLayerReader | undefined,
+    kept: KeptIndexes,
     keep: (entry: TocEntry) => boolean,
     options: ImageFilesOptions,
   ) {
     this.#reader = reader
+    this.#kept = kept
     this.#keep = keep
     this.#options = options
     const { signal } = options
-    const indexes = keptIndexes(store, reader?.name ?? '', (bytes) => this.#count(bytes))
-    this.#context = { ...documents, signal, source: this.#counted(store), indexes }
+    this.#context = { ...documents, signal, source: this.#counted(store), indexes: kept }
   }
 
-  async open(layer: Descriptor): Promise<OpenedLayer> {
+  /** Bytes of layers and of their indexes so far. */
+  get fetched(): number {
+    return this.#fetched + this.#kept.fetched
+  }
+
+  close(): void {
+    this.#kept.close()
+  }
+
+  /** `below` is the layer that is needed where this one does not have what is looked for. */
+  async open(layer: Descriptor, below: Descriptor | undefined): Promise<OpenedLayer> {
     const module = this.#options.wholeLayers ? undefined : this.#reader?.module
     if (!module) return this.#openWhole(layer)
+    this.#kept.prefetch(below)
     const found = await module.openLayer(layer, this.#context).catch((error: unknown) => {
       // A broken index costs time, and never the file: the layer itself is what counts.
       if (!isIndexFault(error)) throw error
@@ -249,7 +268,7 @@ class LayerOpener {
   }
 
   #count(bytes: number): void {
-    this.fetched += bytes
+    this.#fetched += bytes
   }
 
   #counted(store: ImageStore): Pick<ImageSource, 'name' | 'fetch' | 'referrers'> {
@@ -259,27 +278,5 @@ class LayerOpener {
         metered(await store.fetch(descriptor, options), (bytes) => this.#count(bytes)),
       referrers: (subject, options) => store.referrers(subject, options),
     }
-  }
-}
-
-function keptIndexes(
-  { backend }: ImageStore,
-  reader: string,
-  count: (bytes: number) => void,
-): LayerReaderContext['indexes'] {
-  return {
-    async read({ digest }, options) {
-      const key = layerIndexKey(reader, digest)
-      const content = await readObject(backend, key, MAX_INDEX_BYTES, options)
-      count(content?.byteLength ?? 0)
-      return content
-    },
-    async write({ digest }, content, options) {
-      await backend.put(layerIndexKey(reader, digest), content, {
-        ...options,
-        size: content.byteLength,
-        mediaType: 'application/octet-stream',
-      })
-    },
   }
 }

@@ -1,5 +1,7 @@
 import { S3loError } from '@s3lo/core/plugin'
-import { byteText, type ByteText } from '@s3lo/core/tar'
+import type { ByteText } from '@s3lo/core/tar'
+
+const EMPTY = '' as ByteText
 
 /** What a well-formed buffer may claim beyond its own length. */
 const BUDGET_SLACK = 64 * 1024
@@ -20,14 +22,14 @@ export interface FlatTable {
  * into `INTEGRITY`, not out of memory.
  */
 export class FlatReader {
-  readonly #bytes: Uint8Array
+  readonly #bytes: Buffer
   readonly #view: DataView
   readonly #what: string
   #budget: number
 
   /** `what` is named in errors. */
   constructor(bytes: Uint8Array, what: string) {
-    this.#bytes = bytes
+    this.#bytes = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
     this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
     this.#what = what
     this.#budget = 2 * bytes.byteLength + BUDGET_SLACK
@@ -44,7 +46,8 @@ export class FlatReader {
 
   /** An absent text is empty. */
   text(table: FlatTable, slot: number): ByteText {
-    return byteText(this.bytes(table, slot))
+    const at = this.#field(table, slot)
+    return at === undefined ? EMPTY : this.#textAt(this.#follow(at))
   }
 
   /** A text or byte vector, where it lies. */
@@ -54,7 +57,7 @@ export class FlatReader {
   }
 
   texts(table: FlatTable, slot: number): readonly ByteText[] {
-    return this.#elements(table, slot, (at) => byteText(this.#bytesAt(at)))
+    return this.#elements(table, slot, (at) => this.#textAt(at))
   }
 
   tables(table: FlatTable, slot: number): readonly FlatTable[] {
@@ -91,14 +94,27 @@ export class FlatReader {
     this.#charge(length * 4)
     const end = at + 4 + length * 4
     if (end > this.#bytes.length) this.#fail(`a list of ${length} is longer than the buffer`)
-    return Array.from({ length }, (_, i) => read(this.#follow(at + 4 + i * 4)))
+    const found: T[] = []
+    for (let i = 0; i < length; i++) found.push(read(this.#follow(at + 4 + i * 4)))
+    return found
   }
 
   #bytesAt(at: number): Uint8Array {
+    return this.#bytes.subarray(at + 4, at + 4 + this.#lengthAt(at))
+  }
+
+  #textAt(at: number): ByteText {
+    const length = this.#lengthAt(at)
+    return length === 0
+      ? EMPTY
+      : (this.#bytes.toString('latin1', at + 4, at + 4 + length) as ByteText)
+  }
+
+  #lengthAt(at: number): number {
     const length = this.#uint32(at)
     if (at + 4 + length > this.#bytes.length) this.#fail(`a text of ${length} bytes is cut off`)
     this.#charge(4 + length)
-    return this.#bytes.subarray(at + 4, at + 4 + length)
+    return length
   }
 
   #table(at: number): FlatTable {

@@ -224,11 +224,18 @@ function readEntry(reader: FlatReader, table: FlatTable): TocEntry {
     modTime: reader.text(table, 10),
     devMajor: reader.int64(table, 11),
     devMinor: reader.int64(table, 12),
-    paxRecords: new Map(
-      reader.tables(table, 13).map((record) => [reader.text(record, 0), reader.text(record, 1)]),
-    ),
+    paxRecords: readRecords(reader, table),
   }
 }
+
+function readRecords(reader: FlatReader, table: FlatTable): ReadonlyMap<ByteText, ByteText> {
+  const records = reader.tables(table, 13)
+  if (records.length === 0) return NO_RECORDS
+  return new Map(records.map((record) => [reader.text(record, 0), reader.text(record, 1)]))
+}
+
+/** Most entries have none. */
+const NO_RECORDS: ReadonlyMap<ByteText, ByteText> = new Map()
 
 function required<T>(value: T | undefined, what: string): T {
   if (value !== undefined) return value
