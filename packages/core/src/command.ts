@@ -2,7 +2,7 @@ import type { Readable, Writable } from 'node:stream'
 import type { Host } from './host.ts'
 import type { OperationOptions } from './operations/options.ts'
 
-export { replaceFile } from './command/replace-file.ts'
+export { replaceFile, takesStream } from './command/replace-file.ts'
 
 /** What a command has to say once it is done. */
 export interface CommandOutput<T = unknown> {

@@ -1,6 +1,6 @@
-import { spawn } from 'node:child_process'
+import { execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { lstat, mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Readable } from 'node:stream'
@@ -257,6 +257,33 @@ describe.each([
     expect(await readdir(folder)).toEqual(['image.tar'])
     expect((await readFile(path)).toString()).toBe('old')
   })
+
+  it.skipIf(process.platform === 'win32')(
+    'writes to a pipe as it comes what a file would hold, and replaces nothing',
+    async () => {
+      const image = await threeLayers()
+      const [pipe, file] = [join(folder, 'pipe'), join(folder, 'image.tar')]
+      execFileSync('mkfifo', [pipe])
+      await write(image, `${file}:app:v1`)
+      const [read] = await Promise.all([readFile(pipe), write(image, `${pipe}:app:v1`)])
+      expect(read.equals(await readFile(file))).toBe(true)
+      expect((await lstat(pipe)).isFIFO()).toBe(true)
+      expect((await readdir(folder)).toSorted()).toEqual(['image.tar', 'pipe'])
+    },
+  )
+
+  it.skipIf(process.platform === 'win32')(
+    'waits for the reader of a pipe no longer than it is told to',
+    async () => {
+      const pipe = join(folder, 'pipe')
+      execFileSync('mkfifo', [pipe])
+      const reason = new Error('enough')
+      const abort = new AbortController()
+      const writing = write(await threeLayers(), pipe, undefined, abort.signal)
+      abort.abort(reason)
+      await expect(writing).rejects.toBe(reason)
+    },
+  )
 
   it('gives the reason of an abort and leaves nothing', async () => {
     const image = await threeLayers()

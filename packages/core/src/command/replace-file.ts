@@ -5,6 +5,7 @@ import { Readable, type Writable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { setTimeout } from 'node:timers/promises'
 import { promisify } from 'node:util'
+import type { CallOptions } from '../contract/call-options.ts'
 import { S3loError, toS3loError } from '../errors.ts'
 
 type Content = AsyncIterable<Uint8Array> | Iterable<Uint8Array>
@@ -12,23 +13,37 @@ type Content = AsyncIterable<Uint8Array> | Iterable<Uint8Array>
 /**
  * Writes the file that a command was told to write: whole, or the one that was there stays. A link
  * stays a link, and its target is written. What is there and is no regular file (a pipe, a device)
- * is not replaced but gets the content as it comes. Throws `IO`, and what the content fails with.
+ * is not replaced but gets the content as it comes. Throws `IO`, and what the
+ * content fails with.
  */
-export async function replaceFile(file: string, content: Content): Promise<void> {
+export async function replaceFile(
+  file: string,
+  content: Content,
+  { signal }: CallOptions = {},
+): Promise<void> {
   try {
     const target = await regularTarget(file)
-    if (target === undefined) await send(file, content)
-    else await replace(target, content)
+    if (target === undefined) await send(file, content, { signal })
+    else await replace(target, content, { signal })
   } catch (error) {
+    signal?.throwIfAborted()
     throw toS3loError(error, 'IO', `cannot write ${file}`)
   }
 }
 
-async function replace(file: string, content: Content): Promise<void> {
+/**
+ * True for what is there and cannot be replaced by a finished file, but takes content as it comes: a
+ * pipe (`>(command)` is one), a device, a file that is open already. Throws what the system does.
+ */
+export async function takesStream(file: string): Promise<boolean> {
+  return (await regularTarget(file)) === undefined
+}
+
+async function replace(file: string, content: Content, options: CallOptions): Promise<void> {
   const { randomUUID } = process.getBuiltinModule('node:crypto')
   const staged = join(dirname(file), `.${basename(file)}.${randomUUID()}`)
   try {
-    await pipeline(Readable.from(content), createWriteStream(staged, { flags: 'wx' }))
+    await pipeline(Readable.from(content), createWriteStream(staged, { flags: 'wx' }), options)
     await rename(staged, file)
   } catch (error) {
     await rm(staged, { force: true })
@@ -37,19 +52,19 @@ async function replace(file: string, content: Content): Promise<void> {
 }
 
 /** Neither made nor cut: what others wrote through the same descriptor stays. */
-async function send(file: string, content: Content): Promise<void> {
+async function send(file: string, content: Content, options: CallOptions): Promise<void> {
   const isPipe = (await stat(file)).isFIFO()
   const target = isPipe
-    ? await openPipe(file)
+    ? await openPipe(file, options)
     : (await open(file, constants.O_WRONLY | constants.O_APPEND)).createWriteStream()
-  await pipeline(Readable.from(content), target)
+  await pipeline(Readable.from(content), target, options)
 }
 
 /** How often a pipe that nobody reads yet is looked at (milliseconds). */
 const READER_INTERVAL = 50
 
 /** Waits for a reader, but in no system call: the process could not end while it is in one. */
-async function openPipe(file: string): Promise<Writable> {
+async function openPipe(file: string, { signal }: CallOptions): Promise<Writable> {
   const { Socket } = process.getBuiltinModule('node:net')
   const openNow = promisify(openDescriptor)
   for (;;) {
@@ -57,7 +72,7 @@ async function openPipe(file: string): Promise<Writable> {
     const fd = await openNow(file, flags).catch(unless('ENXIO'))
     if (fd !== undefined) return new Socket({ fd, readable: false, writable: true })
     await realpath(file) // Fails for a pipe without a name, which gets no other reader.
-    await setTimeout(READER_INTERVAL)
+    await setTimeout(READER_INTERVAL, undefined, signal ? { signal } : {})
   }
 }
 

@@ -9,7 +9,7 @@ import {
   S3loError,
   type StreamingTarget,
 } from '@s3lo/core'
-import { systemCode, toFileError } from '../file-error.ts'
+import { toFileError } from '../file-error.ts'
 import { writeAtomically } from '../stream/write-atomically.ts'
 import { type TarFile, writeTar } from '../tar/tar-writer.ts'
 
@@ -28,7 +28,7 @@ export interface ArchiveFormat {
 
 /**
  * An archive file to write: it appears whole under its name, in place of one that was there, or
- * not at all; `-` is the standard output. Equal images give equal files.
+ * not at all; `-` is the standard output. A pipe or device gets the archive as it comes. Equal images give equal files.
  */
 export class ArchiveTarget implements StreamingTarget {
   readonly kind = 'streaming'
@@ -54,7 +54,7 @@ export class ArchiveTarget implements StreamingTarget {
   ): Promise<void> {
     const content = writeTar(this.#format.files(root, source, reference, options), options)
     if (isStandardOutput(this.#path)) return this.#print(content, options)
-    await this.#requireFile()
+    if (await this.#takesStream()) return this.#send(content, options)
     await writeAtomically(this.#path, content, options)
   }
 
@@ -74,15 +74,23 @@ export class ArchiveTarget implements StreamingTarget {
     }
   }
 
-  /** A pipe or a device cannot be replaced by a finished file. */
-  async #requireFile(): Promise<void> {
-    const present = await stat(this.#path).catch((error: unknown) => {
-      if (systemCode(error) === 'ENOENT') return undefined
+  /** As to the standard output: the reader of a pipe sees the content as it comes. */
+  async #send(content: AsyncIterable<Uint8Array>, options: CallOptions): Promise<void> {
+    const { replaceFile } = await import('@s3lo/core/command')
+    await replaceFile(this.#path, content, options)
+  }
+
+  /** Throws `UNSUPPORTED` for a folder, which can be neither replaced nor written. */
+  async #takesStream(): Promise<boolean> {
+    const { takesStream } = await import('@s3lo/core/command')
+    try {
+      if (!(await takesStream(this.#path))) return false
+      if (!(await stat(this.#path)).isDirectory()) return true
+      throw new S3loError('UNSUPPORTED', `${this.name} is a folder`, {
+        hint: 'name a file in it, a pipe, or - for the standard output',
+      })
+    } catch (error) {
       throw toFileError(error, this.name)
-    })
-    if (!present || present.isFile()) return
-    throw new S3loError('UNSUPPORTED', `${this.name} is not a regular file`, {
-      hint: 'write to a file, or to - for the standard output',
-    })
+    }
   }
 }
