@@ -51,8 +51,20 @@ export function renderImageConfig(image: string, result: ImageConfigResult): str
 
 /** What is worth knowing about how a change was written. */
 export function describeWrite(result: SetConfigResult): readonly string[] {
-  const { ref, changed, guard, merged, copied = [], effects = [], immutable_by: by } = result
+  const {
+    ref,
+    changed,
+    guard,
+    merged,
+    copied = [],
+    effects = [],
+    lost = [],
+    immutable_by: by,
+  } = result
   const notes: string[] = []
+  if (lost.length > 0) {
+    notes.push(`note: gone before this, perhaps by another program: ${lost.map(toText).join(', ')}`)
+  }
   if (by !== undefined) {
     notes.push(
       `note: ${escapeText(by)} keeps these images immutable: only an entry of an image's own name can say otherwise`,

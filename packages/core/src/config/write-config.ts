@@ -35,6 +35,11 @@ export async function writeBucketConfig(
   return editConfig(backend, edits, options)
 }
 
+/** The path of every value that is set. */
+export function settingPaths(config: BucketConfig): readonly ConfigPath[] {
+  return [...valuesOf(config).values()].map(({ path }) => path)
+}
+
 /** Every value that is set, by its path. */
 function valuesOf(config: BucketConfig): ReadonlyMap<string, ConfigEdit> {
   const values = new Map<string, ConfigEdit>()

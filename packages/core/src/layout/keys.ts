@@ -135,6 +135,9 @@ export function layerIndexesPrefix(reader: string): string {
  */
 export const SOCI_ARTIFACTS_PREFIX = `${OWN_PREFIX}soci/artifacts/`
 
+/** Which settings `s3lo.yaml` had when s3lo last saw it. */
+export const SETTINGS_SEEN_KEY = `${OWN_PREFIX}settings-seen.json`
+
 /** Where content waits whose digest is not known yet. */
 export function stagingKey(id: string): string {
   return `${OWN_PREFIX}staging/${id}`

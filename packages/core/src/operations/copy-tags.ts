@@ -49,6 +49,7 @@ const TAG_FAULTS: ReadonlySet<ErrorCode> = new Set([
   'INTEGRITY',
   'UNSUPPORTED',
   'CONFLICT',
+  'INVALID_REFERENCE',
 ])
 
 function isTagFault({ code, contentFault }: S3loError): boolean {

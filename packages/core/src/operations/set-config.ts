@@ -20,6 +20,7 @@ import {
   type WriteGuard,
 } from '../config/edit-config.ts'
 import { hasWildcard } from '../config/glob.ts'
+import { acceptSettings, lostSettings } from '../config/settings-seen.ts'
 import type { CallOptions } from '../contract/call-options.ts'
 import type { StorageBackend } from '../contract/storage-backend.ts'
 import { S3loError } from '../errors.ts'
@@ -42,6 +43,8 @@ export interface SetConfigResult {
   readonly copied?: readonly string[]
   /** The pattern that keeps these images immutable, although this entry says `false`. */
   readonly immutable_by?: string
+  /** Settings that were gone before this, not by s3lo, and count as accepted now. */
+  readonly lost?: readonly string[]
   /** What else is no longer what it was for the images of this scope. */
   readonly effects?: readonly ConfigEffect[]
 }
@@ -65,7 +68,7 @@ export async function setConfig(
   const { document } = await readConfigDocument(backend, options)
   const edited = await document.edit(edits)
   const kept = keepHidden(document.config, edited.config, image, edits)
-  const outcome = await editConfig(backend, [...edits, ...kept], options)
+  const outcome = await editAndAccept(backend, [...edits, ...kept], options)
   const copied = kept.map(({ path }) => nameOf(path))
   return {
     ...toResult(backend, image, outcome),
@@ -73,6 +76,23 @@ export async function setConfig(
     ...overruled(outcome, image),
     ...effectsOf(outcome, image, [...edits, ...kept]),
   }
+}
+
+interface AcceptedEdit extends ConfigEditOutcome {
+  readonly lost: readonly string[]
+}
+
+/** An edit is made by who looks after the settings: what it leaves is what is wanted. */
+async function editAndAccept(
+  backend: StorageBackend,
+  edits: readonly ConfigEdit[],
+  options: CallOptions,
+): Promise<AcceptedEdit> {
+  const outcome = await editConfig(backend, edits, options)
+  if (!outcome.written) return { ...outcome, lost: [] }
+  const lost = await lostSettings(backend, outcome.before, { ...options, isReadOnly: true })
+  await acceptSettings(backend, outcome.after, options)
+  return { ...outcome, lost }
 }
 
 function overruled(
@@ -94,7 +114,7 @@ export async function removeConfig(
   options: CallOptions = {},
 ): Promise<SetConfigResult> {
   const path = key === undefined ? scopePath(image) : settingPath(image, key)
-  const outcome = await editConfig(backend, [{ path }], options)
+  const outcome = await editAndAccept(backend, [{ path }], options)
   // Of a whole scope that is removed, each value that is gone is told.
   const asked = key === undefined ? [] : [{ path }]
   return { ...toResult(backend, image, outcome), ...effectsOf(outcome, image, asked) }
@@ -141,7 +161,7 @@ function overlaps(a: ConfigPath, b: ConfigPath): boolean {
 function toResult(
   backend: StorageBackend,
   image: string,
-  { after, written, guard, merged }: ConfigEditOutcome,
+  { after, written, guard, merged, lost }: AcceptedEdit,
 ): SetConfigResult {
   return {
     ref: formatStore(backend, image),
@@ -150,6 +170,7 @@ function toResult(
     settings: settingsOf(after, image),
     guard,
     ...(merged ? { merged: true } : {}),
+    ...(lost.length > 0 ? { lost } : {}),
   }
 }
 
