@@ -1,7 +1,8 @@
 import { once } from 'node:events'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import type { RetryPolicy } from '@s3lo/core/transfer'
+import { DEFAULT_RETRY_POLICY, type RetryPolicy } from '@s3lo/core/transfer'
+import { vi } from 'vitest'
 import { AzureBackend, type AzureBackendOptions } from '../src/index.ts'
 import { resolveAccount } from '../src/account.ts'
 
@@ -100,8 +101,16 @@ export function refuse(status: number, code: string, headers: Record<string, str
 /** The connection ends without an answer. */
 export const reset: Answer = (response) => void response.destroy()
 
-/** No answer, and the connection stays. */
-export const silence: Answer = () => {}
+/** How long the client waits for a service that is silent (milliseconds). */
+export const STALL_MS = DEFAULT_RETRY_POLICY.stallMs
+
+/** Holds the time of the client: it passes when a test lets it, and what goes over the network does not wait for it. */
+export function holdTime(): void {
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
+}
+
+/** No answer for longer than the client waits, while time is held; the connection stays. */
+export const silence: Answer = () => void vi.advanceTimersByTimeAsync(STALL_MS + 1)
 
 const FACTS = { etag: '"0x1"', 'last-modified': 'Sat, 21 Nov 2026 06:00:00 GMT' }
 

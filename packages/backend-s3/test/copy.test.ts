@@ -6,9 +6,12 @@ import {
   facts,
   failureOf,
   FakeS3,
+  holdTime,
   refuse,
   reset,
   resolveToLoopback,
+  silent,
+  STALL_MS,
   SECRET_KEY,
   xml,
 } from './fake-s3.ts'
@@ -21,7 +24,7 @@ beforeAll(async () => {
 })
 afterAll(() => service.close())
 beforeEach(() => resolveToLoopback())
-afterEach(() => void vi.restoreAllMocks())
+afterEach(() => void vi.useRealTimers().restoreAllMocks())
 
 const copied = (etag = 'e2', lastModified = new Date().toISOString()): Answer =>
   xml(
@@ -42,9 +45,9 @@ describe('a copy', () => {
   })
 
   it('is waited for as long as a large object may take', async () => {
-    const late: Answer = (...args) => void setTimeout(() => copied()(...args), 150)
-    service.script(facts({ 'content-length': `${3 * GIB}` }), late)
-    const backend = service.backend({ retry: { stallMs: 40 } })
+    holdTime()
+    service.script(facts({ 'content-length': `${3 * GIB}` }), silent(2 * STALL_MS, copied()))
+    const backend = service.backend()
     expect(await backend.copyFrom(backend, 'from', 'to')).toMatchObject({ size: 3 * GIB })
     expect(service.seen).toEqual(['HEAD /bucket/from', 'PUT /bucket/to'])
   })

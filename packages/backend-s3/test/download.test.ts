@@ -1,15 +1,18 @@
 import type { Readable } from 'node:stream'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest'
 import {
   answer,
   type Answer,
   content,
+  contentOf,
   facts,
   failureOf,
   FakeS3,
+  holdTime,
   page,
   refuse,
   silence,
+  STALL_MS,
   textOf,
 } from './fake-s3.ts'
 
@@ -18,6 +21,7 @@ beforeAll(async () => {
   service = await FakeS3.start()
 })
 afterAll(() => service.close())
+afterEach(() => void vi.useRealTimers())
 
 const sentHeaders = (...names: string[]): unknown[] =>
   service.requests.map(({ headers }) => names.map((name) => headers[name]))
@@ -76,8 +80,11 @@ describe('an object', () => {
       response.write('0123')
     }
     service.script(stalled, silence, content('456789', { start: 4, size: 10 }))
-    const backend = service.backend({ retry: { stallMs: 40 } })
-    expect(await textOf(backend.get('key'))).toBe('0123456789')
+    holdTime()
+    const { body } = await service.backend().get('key')
+    body.once('data', () => void vi.advanceTimersByTimeAsync(STALL_MS + 1))
+    expect(await contentOf(body)).toBe('0123456789')
+    expect(sentHeaders('range')).toEqual([['bytes=0-8388607'], ['bytes=4-9'], ['bytes=4-9']])
   })
 
   it('that was replaced meanwhile is a CONFLICT, and never a mix of two', async () => {

@@ -5,9 +5,10 @@ import { createServer as createTlsServer } from 'node:https'
 import { type AddressInfo, isIP } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import type { Readable } from 'node:stream'
 import { inspect } from 'node:util'
 import { isS3loError, type S3loError } from '@s3lo/core'
-import type { RetryPolicy } from '@s3lo/core/transfer'
+import { DEFAULT_RETRY_POLICY, type RetryPolicy } from '@s3lo/core/transfer'
 import { vi } from 'vitest'
 import { S3Backend, type S3BackendOptions } from '../src/index.ts'
 
@@ -185,8 +186,21 @@ export function refuse(
 /** The connection ends without an answer. */
 export const reset: Answer = (response) => void response.destroy()
 
-/** No answer, and the connection stays. */
-export const silence: Answer = () => {}
+/** How long the client waits for a service that is silent (milliseconds). */
+export const STALL_MS = DEFAULT_RETRY_POLICY.stallMs
+
+/** Holds the time of the client: it passes when a test lets it, and what goes over the network does not wait for it. */
+export function holdTime(): void {
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
+}
+
+/** No answer for `ms` of a time that is held, and then `then`; the connection stays. */
+export const silent =
+  (ms: number, then?: Answer): Answer =>
+  (response, request) => void vi.advanceTimersByTimeAsync(ms).then(() => then?.(response, request))
+
+/** No answer for longer than the client waits. */
+export const silence = silent(STALL_MS + 1)
 
 const FACTS = { etag: '"e1"', 'last-modified': 'Sat, 21 Nov 2026 06:00:00 GMT' }
 
@@ -264,7 +278,10 @@ export async function failureOf(promise: Promise<unknown>): Promise<S3loError> {
 }
 
 export async function textOf(object: ReturnType<S3Backend['get']>): Promise<string> {
-  const { body } = await object
+  return contentOf((await object).body)
+}
+
+export async function contentOf(body: Readable): Promise<string> {
   const chunks: Buffer[] = []
   for await (const chunk of body as AsyncIterable<Buffer>) chunks.push(chunk)
   return Buffer.concat(chunks).toString()

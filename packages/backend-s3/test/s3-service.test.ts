@@ -9,10 +9,12 @@ import {
   facts,
   failureOf,
   FakeS3,
+  holdTime,
   keysOf,
   page,
   refuse,
   resolveToLoopback,
+  STALL_MS,
   textOf,
   content,
   written,
@@ -25,7 +27,7 @@ beforeAll(async () => {
 })
 afterAll(() => service.close())
 beforeEach(() => resolveToLoopback())
-afterEach(() => void vi.restoreAllMocks())
+afterEach(() => void vi.useRealTimers().restoreAllMocks())
 
 const XMLNS = 'xmlns="http://s3.amazonaws.com/doc/2006-03-01/"'
 
@@ -249,8 +251,11 @@ describe('credentials that never come', () => {
 
   it('are a service that is silent', async () => {
     service.script()
-    const backend = service.backend({ credentials, retry: { stallMs: 20, attempts: 2 } })
-    expect((await failureOf(backend.head('key'))).code).toBe('UNAVAILABLE')
+    holdTime()
+    const backend = service.backend({ credentials, retry: { attempts: 2 } })
+    const failure = failureOf(backend.head('key'))
+    await vi.advanceTimersByTimeAsync(3 * STALL_MS)
+    expect((await failure).code).toBe('UNAVAILABLE')
   })
 })
 

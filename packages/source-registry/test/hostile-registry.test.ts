@@ -1,5 +1,5 @@
 import { MEDIA_TYPE } from '@s3lo/core'
-import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { RegistryClient, type RegistryRepository } from '../src/index.ts'
 import { codeOf } from './code-of.ts'
 import { blobOf, bytesOf, documentOf, IMAGE, LAYER, listOf, noise, opener } from './images.ts'
@@ -260,9 +260,15 @@ describe('failures', () => {
   })
 
   it('of a registry that falls silent end after the time for that', async () => {
-    const own = openRepository(server.host, REPOSITORY, { retry: { stallMs: 300, attempts: 2 } })
-    server.script = () => true
+    const retry = { attempts: 2, stallMs: 60_000 }
+    const own = openRepository(server.host, REPOSITORY, { retry })
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
+    server.script = () => {
+      void vi.advanceTimersByTimeAsync(60_001)
+      return true
+    }
     expect(await codeOf(own.resolve(V1))).toBe('UNAVAILABLE')
+    vi.useRealTimers()
     expect(server.requests).toHaveLength(2)
     await own.close()
   })

@@ -12,7 +12,7 @@ export function openRepository(
     host,
     plainHttp: true,
     env: {},
-    retry: { delay: () => Promise.resolve(), attempts: 3, stallMs: 2000, ...retry },
+    retry: { delay: () => Promise.resolve(), attempts: 3, ...retry },
     ...others,
   })
   return new RegistryRepository(client, repository, options)
