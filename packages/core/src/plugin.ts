@@ -84,7 +84,7 @@ export {
   toS3loError,
 } from './errors.ts'
 export { escapeLines, escapeText } from './escape-text.ts'
-export { isRefusal } from './graph/refusal.ts'
+export { isRefusal, isRefusedBeside } from './graph/refusal.ts'
 export { CacheFile } from './files/cache-file.ts'
 export { makeFolder } from './files/make-folder.ts'
 export {

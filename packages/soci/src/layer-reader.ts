@@ -2,6 +2,7 @@ import {
   type CallOptions,
   type ErrorCode,
   type IndexCheck,
+  isRefusedBeside,
   isS3loError,
   type LayerReader,
   type LayerReaderContext,
@@ -226,8 +227,18 @@ class Memo {
 
   async #listReferring(): Promise<readonly Descriptor[]> {
     const { image, source, signal } = this.#context
-    const all = await Array.fromAsync(source.referrers?.(image.descriptor, { signal }) ?? [])
-    return all.filter(({ artifactType }) => artifactType === sociIndexArtifactType)
+    const found: Descriptor[] = []
+    try {
+      for await (const one of source.referrers?.(image.descriptor, { signal }) ?? []) {
+        if (one.artifactType === sociIndexArtifactType) found.push(one)
+      }
+    } catch (error) {
+      signal?.throwIfAborted()
+      const readImage = async (): Promise<unknown> =>
+        (await source.fetch(image.descriptor, { signal })).destroy()
+      if (!(await isRefusedBeside(error, readImage))) throw error
+    }
+    return found
   }
 }
 

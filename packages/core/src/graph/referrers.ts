@@ -6,7 +6,7 @@ import type { Descriptor } from '../oci/descriptor.ts'
 import { fallbackTagsOf } from '../oci/fallback-tag.ts'
 import { ImageStore } from '../store/image-store.ts'
 import { type ReadManifest, readManifest } from './read-manifest.ts'
-import { isRefusal } from './refusal.ts'
+import { isRefusedBeside } from './refusal.ts'
 
 /** A manifest that refers to another one. */
 export interface Referrer extends ReadManifest {
@@ -38,12 +38,17 @@ export class ReferrerFinder {
   readonly #options: FindReferrersOptions
   #storeTags: Promise<ReadonlySet<string>> | undefined
   #leftOut = 0
-  #hasToldRefusal = false
+  #refusal: string | undefined
 
   constructor(source: ImageSource, repository: string, options: FindReferrersOptions) {
     this.#source = source
     this.#repository = repository
     this.#options = options
+  }
+
+  /** What the source would not show, and was passed over; `undefined` where it showed everything. */
+  get refusal(): string | undefined {
+    return this.#refusal
   }
 
   /**
@@ -136,20 +141,19 @@ export class ReferrerFinder {
     if (isS3loError(error, 'NOT_FOUND')) return
     // Of a store, one damaged record says nothing about the image, which is copied without it.
     const isDamaged = this.#source instanceof ImageStore && isS3loError(error, 'INTEGRITY')
-    if (!isDamaged && !isRefusal(error)) throw withWayOut(error)
+    if (!isDamaged && !(await this.#isRefusedBeside(error, subject, call))) throw withWayOut(error)
+    if (!isS3loError(error)) throw error
     this.#assertLenient(error)
-    const { digest } = subject
-    try {
-      await this.#source.resolve({ name: this.#repository, digest }, call)
-    } catch {
-      throw error
-    }
-    if (this.#hasToldRefusal) return
-    this.#hasToldRefusal = true
-    this.#tell(
-      'referrers-refused',
-      `${this.#source.name} does not show all that refers to the image: signatures and SBOMs may have stayed behind (${error.message})`,
-    )
+    if (this.#refusal !== undefined) return
+    const what = `${this.#source.name} does not show all that refers to the image`
+    this.#refusal = `${what} (${error.message})`
+    const message = `${what}: signatures and SBOMs may have stayed behind (${error.message})`
+    this.#tell('referrers-refused', message)
+  }
+
+  #isRefusedBeside(error: unknown, { digest }: Descriptor, call: CallOptions): Promise<boolean> {
+    const reference = { name: this.#repository, digest }
+    return isRefusedBeside(error, () => this.#source.resolve(reference, call))
   }
 
   #assertLenient(error: S3loError): void {

@@ -15,6 +15,24 @@ export function isRefusal(error: unknown): error is S3loError {
 }
 
 /**
+ * True for a refusal of what lies beside an image, while the image's own manifest is not refused:
+ * then there is none to be had, and the image is whole without it. `readSubject` asks for that
+ * manifest; it is called for a refusal only.
+ */
+export async function isRefusedBeside(
+  error: unknown,
+  readSubject: () => Promise<unknown>,
+): Promise<boolean> {
+  if (!isRefusal(error)) return false
+  try {
+    await readSubject()
+    return true
+  } catch {
+    return false
+  }
+}
+
+/**
  * True for an error that keeps a target's present content from being read and is no failure of the
  * target: what is broken there, or not shown, is about to be replaced, and what may not be written
  * the write will tell.

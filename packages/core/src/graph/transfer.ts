@@ -17,44 +17,7 @@ import { isUnreadable } from './refusal.ts'
 import { giveImage } from './receive.ts'
 import { type Selection, selectRoot } from './select.ts'
 import { TargetSink } from './target-sink.ts'
-
-export interface TransferRequest extends CallOptions, ProgressOptions {
-  readonly selection: Selection
-  readonly concurrency?: number | undefined
-  /**
-   * Told what is about to be published before any of it is moved; `undefined` where a stream does
-   * not tell beforehand and the target's present image is not it. What throws here prevents it.
-   */
-  readonly admit?: ((root: Descriptor | undefined) => void) | undefined
-  /**
-   * Told of the manifest that the source's reference stands for, before anything of it is moved: what
-   * throws here prevents that. Exactly this manifest is transferred, whatever becomes of the tag.
-   */
-  readonly verify?: ((sourceRoot: ManifestDocument) => Promise<void>) | undefined
-  /** Runs when everything is in place and before the tag is written: what throws here prevents it. */
-  readonly beforeTag?: ((plan: GraphPlan, target: TargetEnd['target']) => Promise<void>) | undefined
-  /** How the tag is written, once the plan is known. */
-  readonly tagOptions?: ((plan: GraphPlan) => TagOptions) | undefined
-}
-
-/** What an image transfer published and moved. */
-export interface TransferResult extends CopyGraphStats {
-  readonly plan: GraphPlan
-  /** The manifest that the source's reference stands for, before a platform was selected. */
-  readonly sourceRoot: ManifestDocument
-}
-
-/** A source of either kind, with the name to look up in it. */
-export interface SourceEnd {
-  readonly source: ImageSource | StreamingSource
-  readonly reference: Reference
-}
-
-/** A target of either kind, with the name to publish. */
-export interface TargetEnd {
-  readonly target: ImageTarget | StreamingTarget
-  readonly reference: Reference
-}
+import type { SourceEnd, TargetEnd, TransferRequest, TransferResult } from './transfer-request.ts'
 
 /**
  * Moves one image from any source to any target and publishes it there as the last step. Whatever
@@ -118,6 +81,7 @@ export async function planTransfer(
   await request.verify?.(sourceRoot)
   const root = await selectRoot(source, sourceRoot, request.selection, request)
   request.admit?.(root.descriptor)
+  await request.selected?.({ sourceRoot, root })
   const plan = await planGraph(source, root, request)
   const missing: Descriptor[] = []
   await forEachConcurrent(
@@ -159,6 +123,7 @@ async function copyInto(
 ): Promise<TransferResult> {
   const { sourceRoot, root, plan } = await readImage(source, reference, target, to, request)
   request.admit?.(root.descriptor)
+  await request.selected?.({ sourceRoot, root })
   tellForeign(plan, request)
   const isThere =
     root === sourceRoot &&
@@ -252,6 +217,7 @@ async function receive(
   const whole = selection.kind === 'all' && !(await target.acceptsIndex({ signal }))
   const effective: Selection = whole ? { kind: 'choose' } : selection
   const root = await selectRoot(source, sourceRoot, effective, request)
+  await request.selected?.({ sourceRoot, root })
   const plan = await planGraph(source, root, request)
   const stats = await giveImage(source, target, root, plan, to.reference, request)
   return { plan, sourceRoot, ...stats }

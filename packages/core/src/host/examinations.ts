@@ -2,7 +2,7 @@ import type { PolicyCheckModule } from '../contract/policy-check.ts'
 import type { StoreLocation } from '../contract/storage-backend.ts'
 import type { Scanner } from '../contract/scanner.ts'
 import { S3loError } from '../errors.ts'
-import type { TargetEnd } from '../graph/transfer.ts'
+import type { TargetEnd } from '../graph/transfer-request.ts'
 import { parseReadReference } from '../layout/store-reference.ts'
 import type { OperationOptions, PublishOptions } from '../operations/options.ts'
 import type {

@@ -3,7 +3,7 @@ import type { Plugin, TransportOptions } from '../contract/plugin.ts'
 import type { ProgressOptions } from '../contract/progress.ts'
 import type { BackendOptions, StorageBackend, StoreLocation } from '../contract/storage-backend.ts'
 import { S3loError } from '../errors.ts'
-import type { SourceEnd, TargetEnd } from '../graph/transfer.ts'
+import type { SourceEnd, TargetEnd } from '../graph/transfer-request.ts'
 import { type ImageEnd, parseImageEnd } from '../image-end.ts'
 import {
   parseExplicitReference,

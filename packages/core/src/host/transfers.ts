@@ -2,7 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { S3loError } from '../errors.ts'
-import type { SourceEnd, TargetEnd } from '../graph/transfer.ts'
+import type { SourceEnd, TargetEnd } from '../graph/transfer-request.ts'
 import { type ImageEnd, splitTag } from '../image-end.ts'
 import {
   parseExplicitReference,

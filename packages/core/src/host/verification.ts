@@ -5,7 +5,7 @@ import type {
   PolicyVerdict,
 } from '../contract/policy-check.ts'
 import { S3loError } from '../errors.ts'
-import type { SourceEnd } from '../graph/transfer.ts'
+import type { SourceEnd } from '../graph/transfer-request.ts'
 import type { ImageEnd } from '../image-end.ts'
 import { formatReference, parseStoreReference } from '../layout/store-reference.ts'
 import type { ManifestDocument } from '../oci/document.ts'

@@ -7,13 +7,8 @@ import { readable } from '../graph/present.ts'
 import { readManifest } from '../graph/read-manifest.ts'
 import { ReferrerFinder } from '../graph/referrers.ts'
 import type { Selection } from '../graph/select.ts'
-import {
-  planTransfer,
-  type SourceEnd,
-  type TargetEnd,
-  transferImage,
-  type TransferResult,
-} from '../graph/transfer.ts'
+import { planTransfer, transferImage } from '../graph/transfer.ts'
+import type { SelectedImage, SourceEnd, TargetEnd } from '../graph/transfer-request.ts'
 import type { Descriptor } from '../oci/descriptor.ts'
 import { parsePlatform } from '../oci/platform.ts'
 import type { Reference } from '../oci/reference.ts'
@@ -68,6 +63,12 @@ export interface DroppedReferrer {
   readonly tag?: string
 }
 
+/** What does not travel with an image. */
+interface LeftBehind {
+  readonly referrers: readonly DroppedReferrer[]
+  readonly signatures: number
+}
+
 /** Copies an image from anywhere to anywhere, tagging it only once everything it names is in place. */
 export async function copy(
   from: SourceEnd,
@@ -80,12 +81,20 @@ export async function copy(
   const policy =
     target instanceof ImageStore ? await tagPolicy(target, to.reference, options) : undefined
   let referrersCopied = 0
+  // What stays behind is looked for first: once the tag is written, no look may fail the copy.
+  let left: LeftBehind = { referrers: [], signatures: 0 }
   const request = {
     ...options,
     selection: toSelection(options.platforms),
     admit: policy?.admit,
     tagOptions: () => policy?.options ?? {},
     ...verification(from, options),
+    selected: async (image: SelectedImage) => {
+      left = {
+        referrers: await droppedReferrers(from, image, options),
+        signatures: await droppedSignatures(from, to, image, options),
+      }
+    },
     beforeTag: async (planned: GraphPlan, begun: TargetEnd['target']) => {
       const end = { ...to, target: begun }
       referrersCopied = await carryReferrers(from, end, planned, options)
@@ -95,7 +104,9 @@ export async function copy(
   const transfer = dryRun
     ? await planTransfer(from, to, request)
     : await transferImage(from, to, request)
-  const { plan } = transfer
+  const { plan, sourceRoot } = transfer
+  const copied = { sourceRoot, root: plan.root }
+  if (!dryRun && isSamePlace(from, to, copied)) await carrySignatures(from, to, options)
   return {
     digest: plan.root.descriptor.digest,
     bytes: contentSize(plan),
@@ -105,9 +116,9 @@ export async function copy(
     platforms: plan.manifests,
     foreign_layers: plan.foreign.length,
     referrers_copied: referrersCopied,
-    referrers_dropped: await droppedReferrers(from, transfer, options),
-    signatures_dropped: await carrySignatures(from, to, transfer, options),
-    ...verifiedDigest(transfer.sourceRoot.descriptor, options),
+    referrers_dropped: left.referrers,
+    signatures_dropped: left.signatures,
+    ...verifiedDigest(sourceRoot.descriptor, options),
     ...(dryRun ? { dry_run: true } : {}),
   }
 }
@@ -179,15 +190,15 @@ function takesReferrers(target: TargetEnd['target']): target is ImageTarget {
 /** What refers to the whole image when not the whole of it was taken, with a notice. */
 async function droppedReferrers(
   from: SourceEnd,
-  transfer: TransferResult,
+  image: SelectedImage,
   options: CopyOptions,
 ): Promise<readonly DroppedReferrer[]> {
   const source = referrersOf(from, options)
-  if (!source || isWhole(transfer)) return []
+  if (!source || isWhole(image)) return []
   const dropped: DroppedReferrer[] = []
   const isStrict = options.referrers === 'all'
   const finder = new ReferrerFinder(source, from.reference.name, { ...options, isStrict })
-  for await (const { document, manifest, tag } of finder.find(transfer.sourceRoot.descriptor)) {
+  for await (const { document, manifest, tag } of finder.find(image.sourceRoot.descriptor)) {
     const config = manifest.kind === 'manifest' ? manifest.config.mediaType : undefined
     const type = manifest.artifactType ?? config
     dropped.push({
@@ -207,37 +218,54 @@ async function droppedReferrers(
   return dropped
 }
 
-function isWhole({ plan, sourceRoot }: TransferResult): boolean {
-  return plan.root.descriptor.digest === sourceRoot.descriptor.digest
+function isWhole({ root, sourceRoot }: SelectedImage): boolean {
+  return root.descriptor.digest === sourceRoot.descriptor.digest
 }
 
 /**
  * Signature records name bucket, image and tag, so they travel only where all three stay what they
- * were and the manifest did too. Returns how many stayed behind.
+ * were and the manifest did too.
  */
-async function carrySignatures(
+function isSamePlace(
+  { source, reference }: SourceEnd,
+  to: TargetEnd,
+  image: SelectedImage,
+): boolean {
+  return (
+    source instanceof ImageStore &&
+    reference.digest === undefined &&
+    to.target instanceof ImageStore &&
+    to.target.backend.bucket === source.backend.bucket &&
+    isSameTag(reference, to.reference) &&
+    isWhole(image)
+  )
+}
+
+/** How many signature records of the source's tag do not travel. */
+async function droppedSignatures(
   from: SourceEnd,
   to: TargetEnd,
-  transfer: TransferResult,
-  { signal, dryRun }: CopyOptions,
+  image: SelectedImage,
+  { signal }: CopyOptions,
 ): Promise<number> {
   const { source, reference } = from
   if (!(source instanceof ImageStore) || reference.digest !== undefined) return 0
-  const { target } = to
-  const samePlace =
-    target instanceof ImageStore &&
-    target.backend.bucket === source.backend.bucket &&
-    isSameTag(reference, to.reference)
-  if (samePlace && isWhole(transfer)) {
-    // Onto itself there is nothing to carry.
-    if (dryRun || target.backend.scheme === source.backend.scheme) return 0
-    const keep = isImmutable(await target.config({ signal }), reference.name)
-    await copySignatures(source.backend, target.backend, reference, { keep, signal })
-    return 0
-  }
+  if (isSamePlace(from, to, image)) return 0
   let dropped = 0
   for await (const _ of signatureKeys(source.backend, reference, { signal })) dropped++
   return dropped
+}
+
+async function carrySignatures(
+  { source, reference }: SourceEnd,
+  { target }: TargetEnd,
+  { signal }: CopyOptions,
+): Promise<void> {
+  if (!(source instanceof ImageStore) || !(target instanceof ImageStore)) return
+  // Onto itself there is nothing to carry.
+  if (target.backend.scheme === source.backend.scheme) return
+  const keep = isImmutable(await target.config({ signal }), reference.name)
+  await copySignatures(source.backend, target.backend, reference, { keep, signal })
 }
 
 function isSameTag(a: Reference, b: Reference): boolean {

@@ -1,7 +1,7 @@
 import type { CallOptions } from '../contract/call-options.ts'
 import type { ProgressOptions } from '../contract/progress.ts'
 import type { ManifestDocument } from '../oci/document.ts'
-import type { SourceEnd } from '../graph/transfer.ts'
+import type { SourceEnd } from '../graph/transfer-request.ts'
 import type { Reference } from '../oci/reference.ts'
 
 /** What every operation that moves content accepts. */

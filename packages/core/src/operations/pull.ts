@@ -1,4 +1,5 @@
-import { type TargetEnd, transferImage } from '../graph/transfer.ts'
+import { transferImage } from '../graph/transfer.ts'
+import type { TargetEnd } from '../graph/transfer-request.ts'
 import { formatReference, type StoreReference } from '../layout/store-reference.ts'
 import { totalSize } from '../oci/descriptor.ts'
 import { parsePlatform } from '../oci/platform.ts'

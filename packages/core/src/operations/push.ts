@@ -1,5 +1,6 @@
 import { contentSize } from '../graph/plan.ts'
-import { type SourceEnd, transferImage } from '../graph/transfer.ts'
+import { transferImage } from '../graph/transfer.ts'
+import type { SourceEnd } from '../graph/transfer-request.ts'
 import { formatReference, type StoreReference } from '../layout/store-reference.ts'
 import { parsePlatform } from '../oci/platform.ts'
 import type { ImageStore } from '../store/image-store.ts'

@@ -1,5 +1,5 @@
 import { readManifest } from '../graph/read-manifest.ts'
-import type { SourceEnd, TransferRequest } from '../graph/transfer.ts'
+import type { SourceEnd, TransferRequest } from '../graph/transfer-request.ts'
 import type { Descriptor } from '../oci/descriptor.ts'
 import type { OperationOptions, VerifyOptions } from './options.ts'
 

@@ -8,7 +8,13 @@ import {
   readTagContent,
   type Reference,
 } from '@s3lo/core'
-import { type CallOptions, type ImageSource, isS3loError, S3loError } from '@s3lo/core/plugin'
+import {
+  type CallOptions,
+  type ImageSource,
+  isRefusedBeside,
+  isS3loError,
+  S3loError,
+} from '@s3lo/core/plugin'
 import { decodeBase64 } from '../base64.ts'
 import type { PublicKey } from '../keys/public-key.ts'
 import { problemOf } from '../problem-of.ts'
@@ -87,8 +93,9 @@ class SignatureList implements CosignSignatures {
 }
 
 /**
- * As {@link findCosignSignatures}, in a registry or layout. Throws what the source throws when it
- * cannot be asked.
+ * As {@link findCosignSignatures}, in a registry or layout. What the source refuses to show, while it
+ * shows the image, is a problem of its signatures. Throws what the source throws when it cannot be
+ * asked.
  */
 export async function findSourceSignatures(
   source: ImageSource,
@@ -98,26 +105,36 @@ export async function findSourceSignatures(
   options: CallOptions,
 ): Promise<CosignSignatures> {
   const signatures = new SignatureList(subject.digest)
+  const finder = new ReferrerFinder(source, image, options)
+  const subjectReference = { name: image, digest: subject.digest }
+  const readSubject = (): Promise<unknown> => source.resolve(subjectReference, options)
   let looked = 0
   try {
-    for await (const referrer of new ReferrerFinder(source, image, options).find(subject)) {
+    for await (const referrer of finder.find(subject)) {
       const { manifest, document, tag } = referrer
       const isBundle = tag === undefined && manifest.artifactType === BUNDLE_TYPE
       if ((!isBundle && tag !== sigTag(subject.digest)) || manifest.kind === 'index') continue
       if (++looked > MAX_SIGNATURES) break
-      if (isBundle) {
-        const { descriptor } = document
-        const found = await readBundle(source, descriptor, subject.digest, key, options)
-        signatures.add('bundle', found)
-        continue
-      }
-      for await (const { found } of readLayers(source, manifest, key, options)) {
-        signatures.add('simple-signing', found)
+      try {
+        if (isBundle) {
+          const { descriptor } = document
+          const found = await readBundle(source, descriptor, subject.digest, key, options)
+          signatures.add('bundle', found)
+          continue
+        }
+        for await (const { found } of readLayers(source, manifest, key, options)) {
+          signatures.add('simple-signing', found)
+        }
+      } catch (error) {
+        if (!isS3loError(error) || !(await isRefusedBeside(error, readSubject))) throw error
+        signatures.problems.push(`a signature cannot be read: ${error.message}`)
       }
     }
   } catch (error) {
+    options.signal?.throwIfAborted()
     signatures.problems.push(problemOf(error))
   }
+  if (finder.refusal !== undefined) signatures.problems.push(finder.refusal)
   return signatures
 }
 

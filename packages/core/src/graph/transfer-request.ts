@@ -1,0 +1,60 @@
+import type { CallOptions } from '../contract/call-options.ts'
+import type { ImageSource, StreamingSource } from '../contract/image-source.ts'
+import type { ImageTarget, StreamingTarget, TagOptions } from '../contract/image-target.ts'
+import type { ProgressOptions } from '../contract/progress.ts'
+import type { Descriptor } from '../oci/descriptor.ts'
+import type { ManifestDocument } from '../oci/document.ts'
+import type { Reference } from '../oci/reference.ts'
+import type { CopyGraphStats } from './copy-graph.ts'
+import type { GraphPlan } from './plan.ts'
+import type { Selection } from './select.ts'
+
+/** What is asked of a transfer, and what is to be told on the way. */
+export interface TransferRequest extends CallOptions, ProgressOptions {
+  readonly selection: Selection
+  readonly concurrency?: number | undefined
+  /**
+   * Told what is about to be published before any of it is moved; `undefined` where a stream does
+   * not tell beforehand and the target's present image is not it. What throws here prevents it.
+   */
+  readonly admit?: ((root: Descriptor | undefined) => void) | undefined
+  /**
+   * Told of the manifest that the source's reference stands for, before anything of it is moved: what
+   * throws here prevents that. Exactly this manifest is transferred, whatever becomes of the tag.
+   */
+  readonly verify?: ((sourceRoot: ManifestDocument) => Promise<void>) | undefined
+  /**
+   * Told what was selected of a source that tells beforehand, before any of it is moved: what throws
+   * here prevents that.
+   */
+  readonly selected?: ((selected: SelectedImage) => Promise<void>) | undefined
+  /** Runs when everything is in place and before the tag is written: what throws here prevents it. */
+  readonly beforeTag?: ((plan: GraphPlan, target: TargetEnd['target']) => Promise<void>) | undefined
+  /** How the tag is written, once the plan is known. */
+  readonly tagOptions?: ((plan: GraphPlan) => TagOptions) | undefined
+}
+
+/** The manifest that the source's reference stands for, and the one that was selected of it. */
+export interface SelectedImage {
+  readonly sourceRoot: ManifestDocument
+  readonly root: ManifestDocument
+}
+
+/** What an image transfer published and moved. */
+export interface TransferResult extends CopyGraphStats {
+  readonly plan: GraphPlan
+  /** The manifest that the source's reference stands for, before a platform was selected. */
+  readonly sourceRoot: ManifestDocument
+}
+
+/** A source of either kind, with the name to look up in it. */
+export interface SourceEnd {
+  readonly source: ImageSource | StreamingSource
+  readonly reference: Reference
+}
+
+/** A target of either kind, with the name to publish. */
+export interface TargetEnd {
+  readonly target: ImageTarget | StreamingTarget
+  readonly reference: Reference
+}
