@@ -44,7 +44,8 @@ export async function* listFolders(
       const options = { prefix, abortSignal }
       const pages = client.listBlobsByHierarchy('/', options).byPage(pageSettings(token))
       const { value } = await pages.next()
-      return { next: value?.continuationToken, items: value?.segment.blobPrefixes ?? [] }
+      const { blobPrefixes: items = [], blobItems = [] } = value?.segment ?? {}
+      return { next: value?.continuationToken, items, hasOthers: blobItems.length > 0 }
     }),
   )
   let last: string | undefined

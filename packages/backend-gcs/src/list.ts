@@ -56,7 +56,7 @@ export async function* listFolders(
   client: GcsClient,
   { prefix, ...settings }: ListSettings,
 ): AsyncGenerator<string, void> {
-  const query = { prefix, delimiter: '/', fields: 'kind,prefixes,nextPageToken' }
+  const query = { prefix, delimiter: '/', fields: 'kind,prefixes,items(kind),nextPageToken' }
   const folders = followPages(settings, (pageToken) =>
     readPage(client, settings, { ...query, pageToken }, 'prefixes'),
   )
@@ -98,7 +98,8 @@ function pageOf(page: JsonObject, member: 'items' | 'prefixes'): Page<unknown> {
     if (page['kind'] !== 'storage#objects' && items === undefined) {
       throw new ForeignAnswerError('expected storage#objects, got another object')
     }
-    return { items: items ?? [], next: optional(page, 'nextPageToken', '', asString) }
+    const next = optional(page, 'nextPageToken', '', asString)
+    return { items: items ?? [], next, hasOthers: member === 'prefixes' && 'items' in page }
   } catch (error) {
     if (error instanceof ForeignAnswerError) throw error
     throw new ForeignAnswerError('expected a list of objects, got another object', { cause: error })

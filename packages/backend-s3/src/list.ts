@@ -61,7 +61,8 @@ export async function* listFolders(
   const input = { Prefix: prefix, Delimiter: '/' }
   const folders = followPages(settings, async (token) => {
     const { output, next } = await readPage(service, settings, input, token)
-    return { items: (output.CommonPrefixes ?? []).map((item) => decode(item.Prefix, output)), next }
+    const items = (output.CommonPrefixes ?? []).map((item) => decode(item.Prefix, output))
+    return { items, next, hasOthers: !!output.Contents?.length }
   })
   let last: string | undefined
   for await (const name of folders) {

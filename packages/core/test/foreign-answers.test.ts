@@ -18,7 +18,6 @@ describe('a document', () => {
     '<R a="b" xmlns="http://x/">text</R>\n',
     '\uFEFF<?xml version="1.0"?>\n<!-- a - b -->  <R><a/></R>',
     `<?xml version="1.0"?>${' \n'.repeat(100_000)}<R>x</R>`,
-    '<n:R xmlns:n="u">x</n:R>',
     '<R />',
   ])('is one with its root element and the end of it: %#', (text) => {
     expect(() => assertXmlRoot(text, ['Q', 'R'])).not.toThrow()
@@ -27,6 +26,7 @@ describe('a document', () => {
   it.each([
     '',
     ' \n',
+    '<n:R xmlns:n="u">x</n:R>',
     'R',
     '{}',
     '<html></html>',
@@ -71,6 +71,15 @@ describe('the pages of a listing', () => {
     const reading = read(() => ({ items: [], next: String((count += 1)) }))
     await expect(reading).rejects.toMatchObject({ code: 'UNAVAILABLE' })
     expect(count).toBe(1000)
+  })
+
+  it('that hold only what is not asked for are passed over, however many there are', async () => {
+    const items = await read((token = '0') => ({
+      items: token === '1500' ? [1] : [],
+      next: token === '1500' ? '' : String(Number(token) + 1),
+      hasOthers: true,
+    }))
+    expect(items).toEqual([1])
   })
 })
 

@@ -42,22 +42,21 @@ export function isWebPage(contentType: string | undefined): boolean {
 }
 
 interface Root {
-  /** Without its namespace's prefix. */
+  /** With its namespace's prefix, which no service has: the parsers would see nothing in it. */
   readonly name: string
   readonly isClosed: boolean
 }
 
-const START_TAG = /^<((?:[\w.-]+:)?([\w.-]+))(\s[^<>]*|\/)?>/
+const START_TAG = /^<([\w.:-]+)(\s[^<>]*|\/)?>/
 /** No service's root element has a longer tag (characters). */
 const LONGEST_TAG = 4096
 
 /** No service sends a document type; pages do. */
 function rootOf(text: string): Root | undefined {
   const start = afterPrologue(text)
-  const [, tag, name, attributes = ''] =
-    START_TAG.exec(text.slice(start, start + LONGEST_TAG)) ?? []
-  if (tag === undefined || name === undefined) return undefined
-  return { name, isClosed: attributes.endsWith('/') || text.trimEnd().endsWith(`</${tag}>`) }
+  const [, name, attributes = ''] = START_TAG.exec(text.slice(start, start + LONGEST_TAG)) ?? []
+  if (name === undefined) return undefined
+  return { name, isClosed: attributes.endsWith('/') || text.trimEnd().endsWith(`</${name}>`) }
 }
 
 /**

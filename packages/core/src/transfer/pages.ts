@@ -6,6 +6,8 @@ export interface Page<T> {
   readonly items: readonly T[]
   /** What the next page is asked for with; `undefined` or empty on the last page only. */
   readonly next: string | undefined
+  /** The page has items of another kind, which are passed over. */
+  readonly hasOthers?: boolean
 }
 
 /** A service may send pages of which everything was deleted; so many of them are no listing. */
@@ -23,9 +25,9 @@ export async function* followPages<T>(
   let empty = 0
   do {
     signal?.throwIfAborted()
-    const { items, next } = await readPage(token)
+    const { items, next, hasOthers } = await readPage(token)
     yield* items
-    empty = items.length === 0 ? empty + 1 : 0
+    empty = items.length > 0 || hasOthers ? 0 : empty + 1
     if (next && (next === token || empty >= MOST_EMPTY_PAGES)) {
       throw new S3loError('UNAVAILABLE', `${what}: the listing does not come to an end`, {
         hint: 'check the endpoint',
