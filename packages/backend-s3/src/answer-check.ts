@@ -8,7 +8,8 @@ const ROOTS: Readonly<Record<string, readonly string[]>> = {
   CreateMultipartUploadCommand: ['InitiateMultipartUploadResult'],
   CompleteMultipartUploadCommand: ['CompleteMultipartUploadResult'],
   CopyObjectCommand: ['CopyObjectResult'],
-  UploadPartCopyCommand: ['CopyPartResult'],
+  // Some gateways call the copy of a part one of an object.
+  UploadPartCopyCommand: ['CopyPartResult', 'CopyObjectResult'],
   DeleteObjectsCommand: ['DeleteResult'],
   GetBucketLocationCommand: ['LocationConstraint'],
   GetBucketVersioningCommand: ['VersioningConfiguration'],
@@ -44,6 +45,8 @@ const MAX_ERROR_BYTES = 1024 * 1024
 const STATUS_OF_LATE_ERROR = 503
 
 const STATUS_OF_UNKNOWN_REQUEST = 501
+const NO_CONTENT = 204
+const BYTE_ORDER_MARK = Buffer.from('\uFEFF')
 
 /** As the SDK's transport gives it. */
 interface Response {
@@ -73,7 +76,9 @@ async function checkAnswer(command: string, response: Response): Promise<void> {
   const { statusCode, headers } = response
   const isRefusal = statusCode >= 300
   const isHead = command.startsWith('Head')
-  if (isWebPage(headers['content-type']) && !hasOwnHeader(headers)) {
+  // Google calls the answers without content to its writes a page.
+  const isPage = isWebPage(headers['content-type']) && statusCode !== NO_CONTENT
+  if (isPage && !hasOwnHeader(headers)) {
     // A refusal by a page is one all the same, but for what it says about what is there.
     if (!isRefusal || (statusCode === 404 && isHead)) throw foreign(response, 'a web page')
   }
@@ -146,14 +151,19 @@ async function readBody(response: Response, limit: number): Promise<string> {
       chunks.push(chunk)
     }
   }
-  const bytes = Buffer.concat(chunks)
+  const bytes = withoutMark(Buffer.concat(chunks))
   response.body = bytes
   return bytes.toString()
 }
 
-/** Every service has headers of S3's in its answers; a proxy's page has none. */
+/** The SDK's parser takes a byte order mark for text. */
+function withoutMark(bytes: Buffer): Buffer {
+  return BYTE_ORDER_MARK.equals(bytes.subarray(0, 3)) ? bytes.subarray(3) : bytes
+}
+
+/** Every service has headers of S3's, or of Google's, in its answers; a proxy's page has none. */
 function hasOwnHeader(headers: Response['headers']): boolean {
-  return Object.keys(headers).some((name) => name.toLowerCase().startsWith('x-amz'))
+  return Object.keys(headers).some((name) => /^x-(amz|goog|guploader)-/i.test(name))
 }
 
 function foreign({ statusCode }: Response, got: string): ForeignAnswerError {

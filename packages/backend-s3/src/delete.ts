@@ -154,6 +154,8 @@ async function deleteOne(
       hint: 'check the endpoint',
     })
   } catch (error) {
+    signal?.throwIfAborted()
+    if (isS3loError(error)) return error
     if (!(error instanceof RequestError)) throw error
     if (error.failure.reason === 'NoSuchKey') return undefined
     const { error: thrown } = withDeadline(error.failure, notAfter, what)
