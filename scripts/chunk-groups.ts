@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 
 /** A file of the bundle, by the modules that bring all that they import with them. */
@@ -29,6 +30,7 @@ const GROUPS: readonly Group[] = [
     roots: [
       'packages/backend-local/src/plugin.ts',
       'packages/backend-local/src/open-backend.ts',
+      'packages/core/src/host/locate-store.ts',
       'packages/core/src/operations/list.ts',
     ],
   },
@@ -46,6 +48,7 @@ export function chunkGroups(
 ): readonly { readonly name: string; readonly priority: number; test(id: string): boolean }[] {
   return GROUPS.map(({ name, roots }, i) => {
     const ids = new Set(roots.map((path) => join(workspace, path)))
+    for (const id of ids) if (!existsSync(id)) throw new Error(`${id} is not there any more`)
     return { name, priority: GROUPS.length - i, test: (id) => ids.has(id) }
   })
 }
