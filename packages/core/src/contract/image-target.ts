@@ -39,6 +39,11 @@ export interface ImageTarget {
   push(descriptor: Descriptor, open: () => Promise<Readable>, options?: CallOptions): Promise<void>
   /** Publishes the root manifest under the reference: the last write, and atomic. */
   tag(root: ManifestDocument, reference: Reference, options?: TagOptions): Promise<void>
+  /**
+   * After `tag`: content that another program has deleted since it was found or stored here. It is to
+   * be pushed again, and then asked for again.
+   */
+  lost?(options?: CallOptions): Promise<readonly Descriptor[]>
   /** Takes the blob from `source` without moving bytes through this process; `false` means: push it. */
   mount?(descriptor: Descriptor, source: ImageSource, options?: CallOptions): Promise<boolean>
   /** Stores content whose digest is not known yet. `size` is bytes. */

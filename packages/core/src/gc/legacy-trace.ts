@@ -6,6 +6,11 @@ import { MANIFESTS_PREFIX } from '../layout/keys.ts'
 const LEGACY_PREFIXES = ['recipes/', 'chunks/', 'indexes/']
 const LEGACY_FILES = /\/(?:index\.json|config\.json|oci-layout)$/
 
+export interface LegacyTraceOptions extends CallOptions {
+  /** How many objects of `manifests/` are looked at, beside the folders that are the program's own. */
+  readonly searched?: number | undefined
+}
+
 /**
  * The first object that tells of a program that writes no pins. The grace period protects what such
  * a program uploads or touches; old garbage that it re-uses after a bare look cannot be protected
@@ -13,13 +18,15 @@ const LEGACY_FILES = /\/(?:index\.json|config\.json|oci-layout)$/
  */
 export async function findLegacyTrace(
   backend: StorageBackend,
-  options?: CallOptions,
+  { searched = Infinity, ...options }: LegacyTraceOptions = {},
 ): Promise<ObjectInfo | undefined> {
   for (const prefix of LEGACY_PREFIXES) {
     for await (const info of backend.list(prefix, options)) return info
   }
+  let left = searched
   for await (const info of backend.list(MANIFESTS_PREFIX, options)) {
     if (LEGACY_FILES.test(info.key)) return info
+    if (--left <= 0) return undefined
   }
   return undefined
 }

@@ -121,6 +121,12 @@ export class Protection {
     })
   }
 
+  /** A moment of the store's clock, not more than a third of a pin's life ago; `undefined` without pins. */
+  get time(): number | undefined {
+    const created = this.#batches.map(({ pin }) => pin.created)
+    return created.length === 0 ? undefined : Math.max(...created)
+  }
+
   /** Pins the digests that are not pinned yet: one write and one listing, whatever their number. */
   async pin(digests: Iterable<string>, options: CallOptions = {}): Promise<void> {
     const fresh = [...new Set(digests)].filter((digest) => !this.#pinned.has(digest))

@@ -10,11 +10,13 @@ import type { Platform } from '../oci/platform.ts'
 import { formatImageName, type Reference } from '../oci/reference.ts'
 import { reportPresent } from '../progress/blob-report.ts'
 import { copyGraph, type CopyGraphStats, digestsOf } from './copy-graph.ts'
+import { firstMissing } from './missing.ts'
 import { contentSize, type GraphPlan, planGraph } from './plan.ts'
 import { presentRoot, readable } from './present.ts'
 import { readManifest } from './read-manifest.ts'
 import { isUnreadable } from './refusal.ts'
 import { giveImage } from './receive.ts'
+import { restoreLost } from './restore-lost.ts'
 import { type Selection, selectRoot } from './select.ts'
 import { TargetSink } from './target-sink.ts'
 import type { SourceEnd, TargetEnd, TransferRequest, TransferResult } from './transfer-request.ts'
@@ -132,6 +134,7 @@ async function copyInto(
   const stats = isThere ? adopted(plan) : await copyGraph(source, target, plan, request)
   await request.beforeTag?.(plan, target)
   await target.tag(root, to.reference, tagging(plan, request))
+  await restoreLost(target, source, request)
   return { plan, sourceRoot, ...stats }
 }
 
@@ -200,6 +203,7 @@ async function stream(
   const plan = present ?? (await arrivedWhole(target, root, { signal }))
   await request.beforeTag?.(plan, target)
   await target.tag(root, to.reference, tagging(plan, request))
+  await restoreLost(target, undefined, request)
   const stats = present ? { ...sink.stats, blobsSkipped: plan.blobs.length } : sink.stats
   return { plan, sourceRoot: root, ...stats }
 }
@@ -240,23 +244,6 @@ async function arrivedWhole(
 }
 
 const LOOKUPS_AT_ONCE = 16
-
-async function firstMissing(
-  target: ImageTarget,
-  plan: GraphPlan,
-  options: CallOptions,
-): Promise<Descriptor | undefined> {
-  let missing: Descriptor | undefined
-  await forEachConcurrent(
-    [...plan.blobs, ...plan.documents],
-    LOOKUPS_AT_ONCE,
-    async ({ descriptor }, signal) => {
-      if (!missing && !(await target.exists(descriptor, { signal }))) missing ??= descriptor
-    },
-    options.signal,
-  )
-  return missing
-}
 
 /** The target's present image under that tag, when it is what the source has. */
 async function matchingImage(

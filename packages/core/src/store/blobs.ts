@@ -1,6 +1,6 @@
 import { type Readable, Transform } from 'node:stream'
 import type { ByteRange, CallOptions } from '../contract/call-options.ts'
-import type { ObjectBody, StorageBackend } from '../contract/storage-backend.ts'
+import type { ObjectBody, ObjectInfo, StorageBackend } from '../contract/storage-backend.ts'
 import { isS3loError, S3loError } from '../errors.ts'
 import { blobKey, legacyBlobKey, recipeKey, referrerBlobKey, stagingKey } from '../layout/keys.ts'
 import { type Descriptor, isForeignLayer } from '../oci/descriptor.ts'
@@ -31,8 +31,13 @@ export class BlobStore {
 
   /** True when the blob is there and as long as it should be: a torn one is not there. */
   async has(descriptor: Descriptor, options?: CallOptions): Promise<boolean> {
+    return (await this.look(descriptor, options)) !== undefined
+  }
+
+  /** As {@link has}, with the facts of the object. */
+  async look(descriptor: Descriptor, options?: CallOptions): Promise<ObjectInfo | undefined> {
     const info = await this.#backend.head(blobKey(descriptor.digest), options)
-    return info?.size === descriptor.size
+    return info?.size === descriptor.size ? info : undefined
   }
 
   /** How the blob is stored, or `undefined` when it is not. */

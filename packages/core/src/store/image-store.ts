@@ -44,6 +44,8 @@ export class ImageStore implements ImageSource, ImageTarget {
   readonly #options: ImageStoreOptions
   /** Of the publication that is being made through this object. */
   #writer: StoreWriter | undefined
+  /** The writer of the last publication, which may be over. */
+  #published: StoreWriter | undefined
   /** False for a view of a store that somebody else closes. */
   #ownsBackend = true
   /** Manifests that were read and whose bytes are not under their digest: of tags and of referrers. */
@@ -229,6 +231,10 @@ export class ImageStore implements ImageSource, ImageTarget {
     }
   }
 
+  async lost(options?: CallOptions): Promise<readonly Descriptor[]> {
+    return (await this.#published?.lost(options)) ?? []
+  }
+
   async close(): Promise<void> {
     await this.#release()
     if (this.#ownsBackend) await this.backend.close?.()
@@ -258,7 +264,9 @@ export class ImageStore implements ImageSource, ImageTarget {
       const info = await putTag(this.backend, root, reference, { ...options, ...guards, signal })
       published = { isWritten: info !== undefined, at: info?.lastModified }
     }
-    await this.#writing().publish(root, reference, put, { signal })
+    const writer = this.#writing()
+    await writer.publish(root, reference, put, { signal })
+    this.#published = writer
     return published
   }
 

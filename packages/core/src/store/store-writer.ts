@@ -10,6 +10,7 @@ import type { Descriptor } from '../oci/descriptor.ts'
 import { type ManifestDocument, parseManifest, successors } from '../oci/document.ts'
 import { formatImageName, type Reference } from '../oci/reference.ts'
 import type { BlobStore } from './blobs.ts'
+import { GoNeighbour } from './go-neighbour.ts'
 import { readTagManifest } from './manifests.ts'
 
 const LOOKUPS_AT_ONCE = 16
@@ -31,13 +32,20 @@ export class StoreWriter {
   readonly #protection: Protection
   /** Content that was seen or written without a pin, which proves nothing yet. */
   readonly #unproven = new Map<string, Descriptor>()
+  readonly #neighbour: GoNeighbour
   #adopted: Adopted | undefined
+  /** Of the publication, by the store's clock. */
+  #publishedAt = 0
 
   constructor(backend: StorageBackend, blobs: BlobStore, options?: ProtectionOptions) {
     this.#backend = backend
     this.#blobs = blobs
-    const has: Look = (descriptor, call, place) =>
-      place === 'blobs' ? blobs.has(descriptor, call) : blobs.hasReferrerBlob(descriptor, call)
+    this.#neighbour = new GoNeighbour(backend)
+    const has: Look = async (descriptor, call, place) => {
+      if (place === 'referrer-blobs') return blobs.hasReferrerBlob(descriptor, call)
+      const info = await blobs.look(descriptor, call)
+      return info !== undefined && this.#neighbour.keep(descriptor, info, this.#time, call)
+    }
     this.#protection = new Protection(backend, has, options)
   }
 
@@ -63,6 +71,7 @@ export class StoreWriter {
   ): Promise<void> {
     if (this.#protection.covers(descriptor.digest)) {
       await this.#protection.store(descriptor, write, options)
+      this.#neighbour.note(descriptor, this.#time)
       return
     }
     await write()
@@ -140,8 +149,19 @@ export class StoreWriter {
     return republish(this.#protection, { ...publication, name, content: root.content, readSource })
   }
 
+  /** See `ImageTarget.lost`. */
+  lost(options: CallOptions = {}): Promise<readonly Descriptor[]> {
+    return this.#neighbour.lost(this.#publishedAt, options)
+  }
+
+  /** Not later than the store's time; what is looked for under pins has one. */
+  get #time(): number {
+    return this.#protection.time ?? 0
+  }
+
   /** Lets collectors have what is not needed; to be called once. Never throws. */
   async release(): Promise<void> {
+    this.#publishedAt = this.#time
     await this.#protection.release()
   }
 

@@ -12,11 +12,6 @@ const descriptors = successors(parseManifest(image.root.content, 'image'))
 const [first] = descriptors
 const app = manifestKey({ name: 'app', tag: 'latest' })
 
-/** Lets everything happen that waits for no clock. */
-async function settle(): Promise<void> {
-  for (let i = 0; i < 20; i++) await new Promise(setImmediate)
-}
-
 describe('a protected push', () => {
   it('takes three requests more than one that is not, whatever the image', async () => {
     const counts: number[] = []
@@ -51,7 +46,7 @@ describe('a protected push', () => {
     const content = { names: [nameOf(first!.digest)], who: 'gc' }
     const round = await writeControl(store.backend, 'round', content, options)
     const push = pushImage(store.backend, store.protection(), image, 'app')
-    await settle()
+    await store.untilAsleep(2 * SECOND)
     expect(await store.backend.head(app)).toBeUndefined()
     await store.backend.delete([round.key])
     store.advance(2 * SECOND)
@@ -64,10 +59,10 @@ describe('a protected push', () => {
     const key = '.s3lo/gc/rounds/000600-00112233445566778899aabbccddeeff.json'
     await store.backend.put(key, Buffer.from('{"v":2}'))
     const push = pushImage(store.backend, store.protection(), image, 'app')
-    await settle()
+    await store.untilAsleep(2 * SECOND)
     store.pause(890 * SECOND)
     store.advance(2 * SECOND)
-    await settle()
+    await store.untilAsleep(2 * SECOND)
     expect(await store.backend.head(app)).toBeUndefined()
     store.pause(10 * SECOND)
     store.advance(2 * SECOND)
@@ -109,7 +104,7 @@ describe('a protected push', () => {
     for (const descriptor of descriptors) await protection.find(descriptor)
     for (let i = 0; i < 10; i++) {
       store.advance(201 * SECOND)
-      await settle()
+      await store.untilAsleep(200 * SECOND)
     }
     const before = faulty.calls.filter(({ method }) => method === 'head').length
     await publishImage(faulty, protection, image, 'app')
