@@ -430,6 +430,7 @@ describe('push, pull and copy', () => {
         blobs_skipped: 1,
         bytes_copied: 9,
         platforms: 2,
+        attestations: 2,
         foreign_layers: 0,
         referrers_copied: 0,
         referrers_dropped: [],
@@ -437,7 +438,7 @@ describe('push, pull and copy', () => {
       })
     const { stderr } = await world.run(['copy', 'mem://b/a:1', 'mem://c/a:2'], { host: { copy } })
     expect(stderr).toMatch(
-      /Done\. sha256:00: 12 B in \d\.\ds, 2 platform\(s\) copied, 4 blob\(s\) copied \(9 B\), 1 skipped \(already exist\)\.\n/,
+      /Done\. sha256:00: 12 B in \d\.\ds, 2 platforms, 2 attestations, 4 blob\(s\) copied \(9 B\), 1 skipped \(already exist\)\.\n/,
     )
     expect(stderr).toContain('s3lo sign mem://c/a:2 --key KEY')
   })

@@ -315,6 +315,7 @@ describe('media types', () => {
     expect(types.filter(isManifestMediaType)).toEqual([
       MEDIA_TYPE.ociManifest,
       MEDIA_TYPE.ociIndex,
+      MEDIA_TYPE.ociArtifact,
       MEDIA_TYPE.dockerManifest,
       MEDIA_TYPE.dockerIndex,
     ])

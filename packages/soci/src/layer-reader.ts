@@ -188,7 +188,7 @@ async function readNamed(
 function ownIndexes({ root, image }: LayerReaderContext): readonly Descriptor[] {
   const { digest } = image.descriptor
   const parsed = parseManifest(root.content, root.descriptor.digest)
-  if (parsed.kind === 'manifest') return []
+  if (parsed.kind !== 'index') return []
   return parsed.manifests.filter(
     ({ artifactType, annotations }) =>
       artifactType === sociIndexArtifactTypeV2 &&

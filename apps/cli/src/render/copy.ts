@@ -5,13 +5,13 @@ import { formatElapsed } from './transfer.ts'
 
 /** What a copy of one image did, as lines for people. */
 export function summariseCopy(
-  { digest, bytes, platforms, ...moved }: CopyResult,
+  { digest, bytes, platforms, attestations, ...moved }: CopyResult,
   destination: string,
   milliseconds: number,
 ): readonly string[] {
   const parts = [
     `${formatSize(bytes)} in ${formatElapsed(milliseconds)}`,
-    ...(platforms > 1 ? [`${platforms} platform(s) copied`] : []),
+    ...contentOf({ platforms, attestations }),
     ...blobs(moved),
     ...(moved.referrers_copied > 0 ? [`${moved.referrers_copied} attachment(s)`] : []),
   ]
@@ -24,10 +24,26 @@ export function summariseCopy(
   ]
 }
 
+/** What is in an index; of a single image there is nothing to say. */
+function contentOf({
+  platforms,
+  attestations,
+}: Pick<CopyResult, 'platforms' | 'attestations'>): readonly string[] {
+  if (platforms + attestations <= 1) return []
+  const images = count(platforms, 'platform')
+  return attestations > 0 ? [images, count(attestations, 'attestation')] : [images]
+}
+
+function count(number: number, what: string): string {
+  return `${number} ${what}${number === 1 ? '' : 's'}`
+}
+
 /** What a copy of one image would do: a line. */
 export function renderPlannedCopy(planned: CopyResult): string {
   const { digest, blobs_copied, blobs_skipped, bytes_copied, referrers_copied } = planned
+  const { platforms, attestations } = planned
   const parts = [
+    ...contentOf({ platforms, attestations }),
     `${blobs_copied} blob(s) to copy (${formatSize(bytes_copied)})`,
     `${blobs_skipped} already exist`,
     `${referrers_copied} attachment(s)`,

@@ -29,6 +29,11 @@ export interface BeginOptions extends ProgressOptions {
   readonly purpose?: string | undefined
 }
 
+/** What {@link ImageTarget.attach} can be told. */
+export interface AttachOptions extends CallOptions {
+  readonly parts?: readonly Descriptor[] | undefined
+}
+
 /** A place to put images, blob by blob in any order; the tag is written last. */
 export interface ImageTarget {
   readonly kind: 'random-access'
@@ -73,12 +78,15 @@ export interface ImageTarget {
    * collector away from them until `tag` has been answered or the target is closed.
    */
   protect?(digests: readonly string[], options?: CallOptions): Promise<void>
-  /** Stores a manifest that refers to `subject`, and the blobs it names, read by `open`. */
+  /**
+   * Stores a manifest that refers to `subject`, and what it names, read by `open`. Of an index,
+   * `parts` are all that is below it, children before parents.
+   */
   attach?(
     referrer: ManifestDocument,
     subject: Descriptor,
     open: (blob: Descriptor) => Promise<Readable>,
-    options?: CallOptions,
+    options?: AttachOptions,
   ): Promise<void>
   close?(): Promise<void>
 }

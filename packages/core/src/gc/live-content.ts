@@ -3,7 +3,7 @@ import type { CallOptions } from '../contract/call-options.ts'
 import type { ProgressOptions } from '../contract/progress.ts'
 import type { ObjectInfo, StorageBackend } from '../contract/storage-backend.ts'
 import { S3loError } from '../errors.ts'
-import { blobKey } from '../layout/keys.ts'
+import { blobKey, referrerBlobKey } from '../layout/keys.ts'
 import type { TagName } from '../layout/parse-key.ts'
 import type { Descriptor } from '../oci/descriptor.ts'
 import { digestOf, parseDigest } from '../oci/digest.ts'
@@ -196,7 +196,7 @@ export class LiveContent {
       throw new S3loError('INTEGRITY', `the image nests indexes deeper than ${MAX_DEPTH}`)
     }
     for (const descriptor of successors(manifest)) this.#names.add(nameOf(descriptor.digest))
-    if (manifest.kind === 'manifest') return
+    if (manifest.kind !== 'index') return
     for (const entry of manifest.manifests) await this.#addChild(entry, depth + 1, signal)
   }
 
@@ -219,9 +219,7 @@ export class LiveContent {
     signal: AbortSignal,
   ): Promise<Manifest | undefined> {
     try {
-      const content = await readObject(this.#backend, blobKey(digest), MAX_MANIFEST_BYTES, {
-        signal,
-      })
+      const content = await this.#readBlob(digest, signal)
       if (!content) throw new S3loError('NOT_FOUND', `manifest ${digest} is missing`)
       verify(content, digest)
       return parseManifest(content, digest)
@@ -229,6 +227,15 @@ export class LiveContent {
       if (!isManifest && isImageFault(error)) return undefined
       throw error
     }
+  }
+
+  /** A child of a tag's index, or of an index that refers to something. */
+  async #readBlob(digest: string, signal: AbortSignal): Promise<Uint8Array | undefined> {
+    for (const key of [blobKey(digest), referrerBlobKey(digest)]) {
+      const content = await readObject(this.#backend, key, MAX_MANIFEST_BYTES, { signal })
+      if (content) return content
+    }
+    return undefined
   }
 }
 

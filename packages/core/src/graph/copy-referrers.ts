@@ -1,3 +1,4 @@
+import { Readable } from 'node:stream'
 import { forEachConcurrent } from '../concurrency/for-each-concurrent.ts'
 import type { ImageSource } from '../contract/image-source.ts'
 import type { ImageTarget } from '../contract/image-target.ts'
@@ -7,6 +8,7 @@ import { ImageStore } from '../store/image-store.ts'
 import { copyGraph } from './copy-graph.ts'
 import { extendTag, isProtected } from './protected-tag.ts'
 import { planGraph } from './plan.ts'
+import { tellLayers } from './tell-layers.ts'
 import { presentRoot } from './present.ts'
 import {
   endlessList,
@@ -105,9 +107,8 @@ async function writeOne(
   const { end: target } = to
   if (manifest.kind === 'index') {
     if (target instanceof ImageStore) {
-      const message = `${document.descriptor.digest} stays behind: a store keeps no index that refers to another manifest`
-      onProgress?.({ type: 'notice', code: 'referrer-left', message })
-      return false
+      await attachIndex(source, target, referrer, { signal, onProgress })
+      return true
     }
     await copyGraph(source, target, await planGraph(source, document, { signal }), { signal })
   }
@@ -115,6 +116,24 @@ async function writeOne(
   await target.protect?.(digests, { signal })
   await target.attach?.(document, subject, (blob) => source.fetch(blob, { signal }), { signal })
   return true
+}
+
+/** A store keeps all that is below a referrer with it, where no other program collects it. */
+async function attachIndex(
+  source: ImageSource,
+  target: ImageStore,
+  { document, subject }: Referrer,
+  { signal, onProgress }: CopyReferrersOptions,
+): Promise<void> {
+  const plan = await planGraph(source, document, { signal })
+  tellLayers(plan, { onProgress })
+  const documents = new Map(plan.documents.map((child) => [child.descriptor.digest, child]))
+  const parts = [...plan.blobs, ...plan.documents].map(({ descriptor }) => descriptor)
+  const open = async (part: Descriptor): Promise<Readable> => {
+    const child = documents.get(part.digest)
+    return child ? Readable.from([child.content]) : source.fetch(part, { signal })
+  }
+  await target.attach(document, subject, open, { parts, signal })
 }
 
 /**

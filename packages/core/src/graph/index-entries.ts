@@ -72,6 +72,11 @@ export function attestationSubject({ platform, annotations }: Descriptor): strin
     : undefined
 }
 
+/** True for an entry that no machine runs: what BuildKit says about an image. */
+export function isAttestation(entry: Descriptor): boolean {
+  return entry.platform?.os === 'unknown' || attestationSubject(entry) !== undefined
+}
+
 type Part =
   | (IndexedImage & { readonly kind: 'image' })
   | (IndexedAttestation & { readonly kind: 'attestation' })

@@ -2,10 +2,10 @@ import { forEachConcurrent } from '../concurrency/for-each-concurrent.ts'
 import type { CallOptions } from '../contract/call-options.ts'
 import { S3loError } from '../errors.ts'
 import { type Descriptor, isForeignLayer, totalSize } from '../oci/descriptor.ts'
-import { type Manifest, type ManifestDocument, parseManifest } from '../oci/document.ts'
+import { type Manifest, type ManifestDocument, parseManifest, successors } from '../oci/document.ts'
 import { isManifestMediaType } from '../oci/media-type.ts'
 import { formatPlatform } from '../oci/platform.ts'
-import { MAX_INDEX_DEPTH } from './index-entries.ts'
+import { isAttestation, MAX_INDEX_DEPTH } from './index-entries.ts'
 import { type ContentReader, readManifest } from './read-manifest.ts'
 
 /** A config or layer, and the first platform that names it: `os/arch[/variant]`, or `single`. */
@@ -23,8 +23,10 @@ export interface GraphPlan {
   readonly blobs: readonly PlannedBlob[]
   /** Layers that stay where their URLs say: nobody but their maker distributes them. */
   readonly foreign: readonly PlannedBlob[]
-  /** Image manifests in the graph, attestations included; 1 for a single image. */
-  readonly manifests: number
+  /** Manifests in the graph that are no attestations; 1 for a single image. */
+  readonly platforms: number
+  /** What is said in the index about its images. */
+  readonly attestations: number
   /** Configs and layers of all platforms, a shared one counted each time (bytes). */
   readonly logicalSize: number
 }
@@ -52,7 +54,8 @@ export async function planGraph(
     documents: walk.levels.slice(1).toReversed().flat(),
     blobs: [...walk.blobs.values()],
     foreign: [...walk.foreign.values()],
-    manifests: Math.max(1, walk.manifests),
+    platforms: Math.max(1, walk.platforms),
+    attestations: walk.attestations,
     logicalSize: walk.logicalSize,
   }
 }
@@ -66,7 +69,8 @@ class Walk {
   readonly levels: ManifestDocument[][] = []
   readonly blobs = new Map<string, PlannedBlob>()
   readonly foreign = new Map<string, PlannedBlob>()
-  manifests = 0
+  platforms = 0
+  attestations = 0
   logicalSize = 0
   readonly #source: ContentReader
   readonly #signal: AbortSignal | undefined
@@ -96,9 +100,10 @@ class Walk {
       throw new S3loError('INTEGRITY', `the image nests indexes deeper than ${MAX_INDEX_DEPTH}`)
     }
     ;(this.levels[depth] ??= []).push(document)
-    if (manifest.kind === 'manifest') {
-      this.manifests++
-      const content = [manifest.config, ...manifest.layers]
+    if (manifest.kind !== 'index') {
+      if (isAttestation(document.descriptor)) this.attestations++
+      else this.platforms++
+      const content = successors(manifest)
       this.logicalSize += totalSize(content)
       for (const descriptor of content) this.#addBlob(descriptor, platform)
       return

@@ -47,11 +47,22 @@ export async function selectRoot(
     return root
   }
   if (selection.kind === 'all') return root
+  if (manifest.kind === 'artifact') return withoutPlatform(root, selection)
   const content = await readIndexContent(source, root, options)
   if (selection.kind === 'platforms') {
     return selectPlatforms(source, root, content, selection.platforms, options)
   }
   return readImage(source, chooseImage(content, selection, options), options)
+}
+
+/** What runs nowhere is taken as it is, unless it should run. */
+function withoutPlatform(
+  root: ManifestDocument,
+  selection: Exclude<Selection, { kind: 'all' }>,
+): ManifestDocument {
+  const [wanted] = selection.kind === 'platforms' ? selection.platforms : [selection.platform]
+  if (wanted) throw noSuchPlatform([], wanted)
+  return root
 }
 
 /** The one image of an index that a selection means. Throws as {@link selectRoot} does. */
@@ -88,7 +99,10 @@ async function readImage(
 ): Promise<ManifestDocument> {
   const { document, manifest } = await readManifest(source, descriptor, options)
   if (manifest.kind === 'manifest') return document
-  throw new S3loError('INTEGRITY', `${descriptor.digest} is listed as an image and is an index`)
+  throw new S3loError(
+    'INTEGRITY',
+    `${descriptor.digest} is listed as an image and is an ${manifest.kind}`,
+  )
 }
 
 async function selectPlatforms(

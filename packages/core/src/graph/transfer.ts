@@ -2,7 +2,6 @@ import { forEachConcurrent } from '../concurrency/for-each-concurrent.ts'
 import type { CallOptions } from '../contract/call-options.ts'
 import type { ImageSource, StreamingSource, TransferOptions } from '../contract/image-source.ts'
 import type { ImageTarget, StreamingTarget, TagOptions } from '../contract/image-target.ts'
-import type { ProgressOptions } from '../contract/progress.ts'
 import { S3loError } from '../errors.ts'
 import { type Descriptor, totalSize } from '../oci/descriptor.ts'
 import type { ManifestDocument } from '../oci/document.ts'
@@ -19,6 +18,7 @@ import { giveImage } from './receive.ts'
 import { restoreLost } from './restore-lost.ts'
 import { type Selection, selectRoot } from './select.ts'
 import { TargetSink } from './target-sink.ts'
+import { tellLayers } from './tell-layers.ts'
 import type { SourceEnd, TargetEnd, TransferRequest, TransferResult } from './transfer-request.ts'
 
 /**
@@ -96,7 +96,7 @@ export async function planTransfer(
     },
     request.signal,
   )
-  tellForeign(plan, request)
+  tellLayers(plan, request)
   await request.beforeTag?.(plan, target)
   return {
     plan,
@@ -105,15 +105,6 @@ export async function planTransfer(
     blobsSkipped: plan.blobs.length - missing.length,
     bytesCopied: totalSize(missing),
   }
-}
-
-/** Layers that were not copied on purpose are worth a line. */
-function tellForeign({ foreign }: GraphPlan, { onProgress }: ProgressOptions): void {
-  const [first] = foreign
-  if (!first) return
-  const [url = ''] = first.descriptor.urls ?? []
-  const message = `${foreign.length} layer(s) that only their maker distributes stay where they are: ${url}`
-  onProgress?.({ type: 'notice', code: 'foreign-layers', message })
 }
 
 async function copyInto(
@@ -126,7 +117,7 @@ async function copyInto(
   const { sourceRoot, root, plan } = await readImage(source, reference, target, to, request)
   request.admit?.(root.descriptor)
   await request.selected?.({ sourceRoot, root })
-  tellForeign(plan, request)
+  tellLayers(plan, request)
   const isThere =
     root === sourceRoot &&
     (await target.adopt?.(root, { source, reference }, digestsOf(plan), request))
@@ -223,6 +214,7 @@ async function receive(
   const root = await selectRoot(source, sourceRoot, effective, request)
   await request.selected?.({ sourceRoot, root })
   const plan = await planGraph(source, root, request)
+  tellLayers(plan, request)
   const stats = await giveImage(source, target, root, plan, to.reference, request)
   return { plan, sourceRoot, ...stats }
 }

@@ -46,7 +46,17 @@ export interface ImageIndex {
   readonly annotations?: Readonly<Record<string, string>>
 }
 
-export type Manifest = ImageManifest | ImageIndex
+/** An artifact manifest (OCI v1.1, release candidates): blobs without a config. */
+export interface ArtifactManifest {
+  readonly kind: 'artifact'
+  readonly mediaType: string
+  readonly blobs: readonly Descriptor[]
+  readonly subject?: Descriptor
+  readonly artifactType?: string
+  readonly annotations?: Readonly<Record<string, string>>
+}
+
+export type Manifest = ImageManifest | ImageIndex | ArtifactManifest
 
 /** What this and other readers take from a document, a descriptor and a platform. */
 const MANIFEST_MEMBERS = new Set(
@@ -124,6 +134,11 @@ export function parseManifest(content: Uint8Array, name: string): Manifest {
     const manifests = entries.map((entry, i) => asDescriptor(entry, `${path}.manifests[${i}]`))
     return { kind: 'index', mediaType: declared ?? MEDIA_TYPE.ociIndex, manifests, ...common }
   }
+  if (declared === MEDIA_TYPE.ociArtifact) {
+    const entries = asEntries(document['blobs'] ?? null, `${path}.blobs`)
+    const blobs = entries.map((entry, i) => asDescriptor(entry, `${path}.blobs[${i}]`))
+    return { kind: 'artifact', mediaType: declared, blobs, ...common }
+  }
   const config = asDescriptor(document['config'], `${path}.config`)
   const entries = asEntries(document['layers'], `${path}.layers`)
   const layers = entries.map((entry, i) => asDescriptor(entry, `${path}.layers[${i}]`))
@@ -145,8 +160,13 @@ function asEntries(value: unknown, path: string): readonly unknown[] {
 function refuseAmbiguous(document: JsonObject, path: string): void {
   const asIndex = document['manifests'] ?? undefined
   const asManifest = document['layers'] ?? document['config'] ?? undefined
-  if (asIndex === undefined || asManifest === undefined) return
-  throw new S3loError('INTEGRITY', `${path} is a manifest and an index at once`)
+  const asArtifact = document['blobs'] ?? undefined
+  const kinds = [asIndex, asManifest, asArtifact].filter((kind) => kind !== undefined)
+  if (kinds.length < 2) return
+  throw new S3loError(
+    'INTEGRITY',
+    `${path} is of several kinds at once: a manifest, an index or an artifact`,
+  )
 }
 
 function refuseSchema1(document: JsonObject, path: string): void {
@@ -199,7 +219,14 @@ function defined<K extends string, V>(key: K, value: V | undefined): { readonly 
   return value === undefined ? {} : ({ [key]: value } as { readonly [P in K]?: V })
 }
 
-/** The content a document names, in order: an index's children, or a manifest's config and layers. */
+/** The content a document names, in order: an index's children, a manifest's config and layers, an artifact's blobs. */
 export function successors(manifest: Manifest): readonly Descriptor[] {
-  return manifest.kind === 'index' ? manifest.manifests : [manifest.config, ...manifest.layers]
+  switch (manifest.kind) {
+    case 'index':
+      return manifest.manifests
+    case 'artifact':
+      return manifest.blobs
+    case 'manifest':
+      return [manifest.config, ...manifest.layers]
+  }
 }

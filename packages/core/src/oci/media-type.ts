@@ -2,6 +2,8 @@
 export const MEDIA_TYPE = {
   ociManifest: 'application/vnd.oci.image.manifest.v1+json',
   ociIndex: 'application/vnd.oci.image.index.v1+json',
+  /** Of release candidates of OCI 1.1; registries and SOCI of that time have such. */
+  ociArtifact: 'application/vnd.oci.artifact.manifest.v1+json',
   ociConfig: 'application/vnd.oci.image.config.v1+json',
   ociLayer: 'application/vnd.oci.image.layer.v1.tar',
   ociLayerGzip: 'application/vnd.oci.image.layer.v1.tar+gzip',
@@ -21,6 +23,7 @@ const INDEX_TYPES: ReadonlySet<string> = new Set([MEDIA_TYPE.ociIndex, MEDIA_TYP
 const MANIFEST_TYPES: ReadonlySet<string> = new Set([
   MEDIA_TYPE.ociManifest,
   MEDIA_TYPE.dockerManifest,
+  MEDIA_TYPE.ociArtifact,
 ])
 
 /** True for the config of an image that runs. */
@@ -32,7 +35,7 @@ export function isIndexMediaType(mediaType: string): boolean {
   return INDEX_TYPES.has(mediaType)
 }
 
-/** True for an image manifest or an index: a document that names other content. */
+/** True for an image manifest, an artifact manifest or an index: a document that names other content. */
 export function isManifestMediaType(mediaType: string): boolean {
   return MANIFEST_TYPES.has(mediaType) || INDEX_TYPES.has(mediaType)
 }

@@ -84,6 +84,7 @@ function namedBy(manifest: Manifest): readonly (readonly [Descriptor, BlobRole])
       .filter(({ mediaType }) => !isManifestMediaType(mediaType))
       .map((entry) => [entry, 'blob'])
   }
+  if (manifest.kind === 'artifact') return manifest.blobs.map((blob) => [blob, 'blob'] as const)
   const layers = manifest.layers.filter((layer) => !isForeignLayer(layer))
   return [[manifest.config, 'config'], ...layers.map((layer) => [layer, 'layer'] as const)]
 }

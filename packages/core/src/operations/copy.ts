@@ -40,8 +40,10 @@ export interface CopyResult {
   readonly blobs_copied: number
   readonly blobs_skipped: number
   readonly bytes_copied: number
-  /** Image manifests copied, attestations included; 1 for a single image. */
+  /** Manifests that were copied and are no attestations; 1 for a single image. */
   readonly platforms: number
+  /** What the index says about its images: provenance, SBOMs of BuildKit. */
+  readonly attestations: number
   /** Layers that only their maker distributes: they stay where their URLs say. */
   readonly foreign_layers: number
   readonly referrers_copied: number
@@ -113,7 +115,8 @@ export async function copy(
     blobs_copied: transfer.blobsCopied,
     blobs_skipped: transfer.blobsSkipped,
     bytes_copied: transfer.bytesCopied,
-    platforms: plan.manifests,
+    platforms: plan.platforms,
+    attestations: plan.attestations,
     foreign_layers: plan.foreign.length,
     referrers_copied: referrersCopied,
     referrers_dropped: left.referrers,
@@ -145,7 +148,8 @@ export async function syncReferrers(
     blobs_copied: 0,
     blobs_skipped: plan?.blobs.length ?? 0,
     bytes_copied: 0,
-    platforms: plan?.manifests ?? 1,
+    platforms: plan?.platforms ?? 1,
+    attestations: plan?.attestations ?? 0,
     foreign_layers: plan?.foreign.length ?? 0,
     referrers_copied: plan ? await carryReferrers(from, to, plan, options) : 0,
     referrers_dropped: [],

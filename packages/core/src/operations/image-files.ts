@@ -84,8 +84,8 @@ export async function openImageFiles(
   if (usesIndexes && whole.kind === 'manifest') kept.prefetch(whole.layers.at(-1))
   const image = await selectRoot(store, root, { kind: 'run', platform }, options)
   const manifest = parseManifest(image.content, image.descriptor.digest)
-  if (manifest.kind === 'index') {
-    throw new S3loError('UNSUPPORTED', `${image.descriptor.digest} is an index inside of an index`)
+  if (manifest.kind !== 'manifest') {
+    throw new S3loError('UNSUPPORTED', `${image.descriptor.digest} is no container image`)
   }
   const opener = new LayerOpener(store, { root, image }, reader, kept, keep, options)
   return new OpenedFiles(opener, manifest.layers)

@@ -7,6 +7,7 @@ import { formatReference, type StoreReference } from '../layout/store-reference.
 import { type DescribedConfig, describeConfig } from '../oci/config-summary.ts'
 import { type Descriptor, totalSize } from '../oci/descriptor.ts'
 import {
+  type ArtifactManifest,
   type ImageIndex,
   type ImageManifest,
   type Manifest,
@@ -170,10 +171,13 @@ function nameOf({ platform }: Descriptor): string {
 /** Of an image whose entry does not say it. */
 async function ownPlatform(
   store: ImageStore,
-  { config }: ImageManifest,
+  manifest: ImageManifest | ArtifactManifest,
   options: CallOptions,
 ): Promise<string> {
-  if (!isImageConfigType(config.mediaType)) return formatPlatform(undefined)
+  if (manifest.kind === 'artifact' || !isImageConfigType(manifest.config.mediaType)) {
+    return formatPlatform(undefined)
+  }
+  const { config } = manifest
   try {
     return formatExactPlatform(await readPlatform(store, config, options))
   } catch (error) {
@@ -190,8 +194,9 @@ async function inspectImage(
   options: CallOptions,
 ): Promise<InspectedImage> {
   if (manifest.kind === 'index') return {}
+  if (manifest.kind === 'artifact') return inspectLayers(store, manifest.blobs, options)
   const described = await readDescription(store, manifest.config, options)
-  return { ...described, ...(await inspectLayers(store, manifest, options)) }
+  return { ...described, ...(await inspectLayers(store, manifest.layers, options)) }
 }
 
 async function readDescription(
@@ -211,18 +216,18 @@ async function readDescription(
 
 async function inspectLayers(
   store: ImageStore,
-  manifest: ImageManifest,
+  named: readonly Descriptor[],
   options: CallOptions,
 ): Promise<InspectedImage> {
   const layers: InspectedLayer[] = []
-  for (const { digest, size, mediaType } of manifest.layers) {
+  for (const { digest, size, mediaType } of named) {
     const layer = { digest, size, media_type: mediaType }
     // Only what the Go program chunks has this media type there: no other layer costs a request.
     const suspect = mediaType === MEDIA_TYPE.ociLayerZstd
     const chunked = suspect && (await store.blobs.form(digest, options)) === 'chunks'
     layers.push(chunked ? { ...layer, stored_as: 'chunks' } : layer)
   }
-  return layers.length > 0 ? { layers, total_size: totalSize(manifest.layers) } : {}
+  return layers.length > 0 ? { layers, total_size: totalSize(named) } : {}
 }
 
 async function readAttachments(

@@ -75,9 +75,9 @@ interface Use {
 type Layer = readonly [digest: string, size: number]
 
 function layersOf(manifest: Manifest): readonly Layer[] {
-  return manifest.kind === 'index'
-    ? []
-    : manifest.layers.map(({ digest, size }) => [digest, size] as const)
+  return manifest.kind === 'manifest'
+    ? manifest.layers.map(({ digest, size }) => [digest, size] as const)
+    : []
 }
 
 function layersOfTag(

@@ -128,7 +128,7 @@ async function platformOf(
 ): Promise<string> {
   if (descriptor.platform) return formatPlatform(descriptor.platform)
   const manifest = parseManifest(content, descriptor.digest)
-  if (manifest.kind === 'index') return formatPlatform(undefined)
+  if (manifest.kind !== 'manifest') return formatPlatform(undefined)
   return formatPlatform(await readPlatform(store, manifest.config, options))
 }
 

@@ -97,6 +97,7 @@ function measure(manifest: Manifest): Measure {
     const others = manifest.manifests.filter(({ mediaType }) => !isManifestMediaType(mediaType))
     return { bytes: totalSize(others), plainBytes: 0 }
   }
+  if (manifest.kind === 'artifact') return { bytes: totalSize(manifest.blobs), plainBytes: 0 }
   const { config, layers } = manifest
   const plain = layers.filter(({ mediaType }) => mediaType.endsWith('.tar'))
   return { bytes: config.size + totalSize(layers), plainBytes: totalSize(plain) }

@@ -225,7 +225,7 @@ function childrenOf(
   manifest: Manifest,
   follow: StoreGraphOptions['follow'],
 ): readonly Descriptor[] {
-  if (manifest.kind === 'manifest') return []
+  if (manifest.kind !== 'index') return []
   return manifest.manifests.filter(
     (entry) => isManifestMediaType(entry.mediaType) && (follow?.(entry) ?? true),
   )

@@ -1,7 +1,12 @@
 import { Readable } from 'node:stream'
 import type { CallOptions } from '../contract/call-options.ts'
 import type { FetchOptions, ImageSource } from '../contract/image-source.ts'
-import type { BeginOptions, ImageTarget, TagOptions } from '../contract/image-target.ts'
+import type {
+  AttachOptions,
+  BeginOptions,
+  ImageTarget,
+  TagOptions,
+} from '../contract/image-target.ts'
 import type { DeadlineOptions, StorageBackend } from '../contract/storage-backend.ts'
 import {
   type BucketConfig,
@@ -181,7 +186,7 @@ export class ImageStore implements ImageSource, ImageTarget {
     referrer: ManifestDocument,
     subject: Descriptor,
     open: (blob: Descriptor) => Promise<Readable>,
-    options?: CallOptions,
+    options?: AttachOptions,
   ): Promise<void> {
     return this.#writing().attach(referrer, subject, open, options)
   }

@@ -1,6 +1,7 @@
 import type { Readable } from 'node:stream'
 import { forEachConcurrent } from '../concurrency/for-each-concurrent.ts'
 import type { CallOptions } from '../contract/call-options.ts'
+import type { AttachOptions } from '../contract/image-target.ts'
 import type { StorageBackend } from '../contract/storage-backend.ts'
 import { S3loError } from '../errors.ts'
 import { republish } from '../gc/republish.ts'
@@ -95,15 +96,15 @@ export class StoreWriter {
     return true
   }
 
-  /** Stores a referrer, its blobs first. Throws `INTEGRITY` unless the manifest names `subject`. */
+  /** Stores a referrer, its blobs or parts first. Throws `INTEGRITY` unless the manifest names `subject`. */
   async attach(
     { descriptor, content }: ManifestDocument,
     subject: Descriptor,
     open: (blob: Descriptor) => Promise<Readable>,
-    { signal }: CallOptions = {},
+    { parts, signal }: AttachOptions = {},
   ): Promise<void> {
     const { digest } = descriptor
-    const { mediaType, blobs } = readReferrer(content, digest, subject)
+    const { mediaType, blobs } = readReferrer(content, digest, subject, parts)
     const digests = [subject.digest, digest, ...blobs.map((blob) => blob.digest)]
     await this.protect(digests, { signal })
     const place = 'referrer-blobs'
@@ -199,13 +200,14 @@ function readReferrer(
   content: Uint8Array,
   digest: string,
   subject: Descriptor,
+  parts: AttachOptions['parts'],
 ): { readonly mediaType: string; readonly blobs: readonly Descriptor[] } {
   const manifest = parseManifest(content, digest)
   if (manifest.subject?.digest !== subject.digest) {
     throw new S3loError('INTEGRITY', `manifest ${digest} does not refer to ${subject.digest}`)
   }
-  if (manifest.kind === 'index') {
-    throw new S3loError('UNSUPPORTED', `referrer ${digest} is an index, not a manifest`)
+  if (manifest.kind === 'index' && !parts) {
+    throw new S3loError('UNSUPPORTED', `referrer ${digest} is an index of unknown content`)
   }
-  return { mediaType: manifest.mediaType, blobs: successors(manifest) }
+  return { mediaType: manifest.mediaType, blobs: parts ?? successors(manifest) }
 }

@@ -113,7 +113,7 @@ export async function findSourceSignatures(
     for await (const referrer of finder.find(subject)) {
       const { manifest, document, tag } = referrer
       const isBundle = tag === undefined && manifest.artifactType === BUNDLE_TYPE
-      if ((!isBundle && tag !== sigTag(subject.digest)) || manifest.kind === 'index') continue
+      if ((!isBundle && tag !== sigTag(subject.digest)) || manifest.kind !== 'manifest') continue
       if (++looked > MAX_SIGNATURES) break
       try {
         if (isBundle) {
@@ -170,7 +170,9 @@ async function findSigManifest(
 function parseSigManifest(content: Uint8Array): ImageManifest | string {
   try {
     const manifest = parseManifest(content, 'of signatures')
-    return manifest.kind === 'manifest' ? manifest : 'the manifest of signatures is an index'
+    return manifest.kind === 'manifest'
+      ? manifest
+      : `the manifest of signatures is an ${manifest.kind}`
   } catch (error) {
     return problemOf(error)
   }

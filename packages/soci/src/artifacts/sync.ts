@@ -124,6 +124,7 @@ async function* indexesOf(
     yield* referringIndexes(store, image, image.digest, platform, options)
     return
   }
+  if (manifest.kind !== 'index') return
   for (const entry of manifest.manifests) {
     const platform = entry.platform ? formatPlatform(entry.platform) : ''
     const manifestDigest = entry.annotations?.[indexAnnotationImageManifestDigest]

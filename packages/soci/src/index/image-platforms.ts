@@ -72,8 +72,8 @@ export async function manifestPlatform(
   options?: CallOptions,
 ): Promise<Platform> {
   const manifest = parseManifest(content, descriptor.digest)
-  if (manifest.kind === 'index') {
-    throw new S3loError('UNSUPPORTED', `${descriptor.digest} is an index, not an image`)
+  if (manifest.kind !== 'manifest') {
+    throw new S3loError('UNSUPPORTED', `${descriptor.digest} is an ${manifest.kind}, not an image`)
   }
   const { config } = manifest
   const stream = await source.fetch(config, options)
@@ -93,7 +93,7 @@ export async function getImageManifestDescriptor(
 ): Promise<Descriptor> {
   const document = await readDocument(source, image, options)
   const manifest = parseManifest(document.content, image.digest)
-  if (manifest.kind === 'manifest') {
+  if (manifest.kind !== 'index') {
     if (!image.platform || runsOn(image.platform, platform)) return image
     throw noSuchPlatform([{ platform: image.platform }], platform)
   }

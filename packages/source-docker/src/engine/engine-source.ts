@@ -146,7 +146,7 @@ function isManifestOf(
   { descriptor, content }: ManifestDocument,
 ): boolean {
   const manifest = parseManifest(content, descriptor.digest)
-  if (manifest.kind === 'index' || manifest.config.digest !== id) return false
+  if (manifest.kind !== 'manifest' || manifest.config.digest !== id) return false
   const digests = manifest.layers.map(({ digest }) => digest)
   if (digests.length !== diffIds.length || digests.some((digest, i) => digest !== diffIds[i]))
     return false

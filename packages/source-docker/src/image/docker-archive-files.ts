@@ -72,14 +72,11 @@ function requireImage(root: ManifestDocument): ImageManifest {
       },
     )
   }
-  if (CONFIG_TYPES.has(manifest.config.mediaType)) return manifest
-  throw new S3loError(
-    'UNSUPPORTED',
-    `${digest} is no container image but ${manifest.config.mediaType}`,
-    {
-      hint: 'write an oci-archive, which holds anything',
-    },
-  )
+  if (manifest.kind === 'manifest' && CONFIG_TYPES.has(manifest.config.mediaType)) return manifest
+  const type = manifest.kind === 'manifest' ? manifest.config.mediaType : manifest.mediaType
+  throw new S3loError('UNSUPPORTED', `${digest} is no container image but ${type}`, {
+    hint: 'write an oci-archive, which holds anything',
+  })
 }
 
 const CONFIG_TYPES: ReadonlySet<string> = new Set([
@@ -97,6 +94,16 @@ function archivedLayers(
   if (diffIds.length !== manifest.layers.length) {
     const counts = `${manifest.layers.length} layers, its config ${diffIds.length}`
     throw new S3loError('INTEGRITY', `the manifest of ${manifest.config.digest} names ${counts}`)
+  }
+  const encrypted = manifest.layers.find(({ mediaType }) => mediaType.endsWith('+encrypted'))
+  if (encrypted) {
+    throw new S3loError(
+      'UNSUPPORTED',
+      `layer ${encrypted.digest} is encrypted: no engine loads it`,
+      {
+        hint: 'write an oci-archive, which holds anything',
+      },
+    )
   }
   return manifest.layers.map((descriptor, i) => {
     const diffId = isZstd(descriptor) && !keepZstd ? diffIds[i] : undefined

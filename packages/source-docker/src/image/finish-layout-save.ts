@@ -4,8 +4,6 @@ import {
   choosePlatform,
   type Descriptor,
   formatPlatform,
-  type ImageIndex,
-  type ImageManifest,
   type IndexedImage,
   type ImageSource,
   isIndexMediaType,
@@ -56,7 +54,7 @@ async function choose(
   { platform, signal, onProgress }: TransferOptions,
 ): Promise<ManifestDocument> {
   const manifest = parseManifest(document.content, document.descriptor.digest)
-  if (manifest.kind === 'manifest') return document
+  if (manifest.kind !== 'index') return document
   const content = await readIndexContent(readerOf(save), document, { signal })
   const isPresent = ({ descriptor, isArtifact }: IndexedImage): boolean =>
     !isArtifact && save.documents.has(blobPath(descriptor.digest))
@@ -157,8 +155,8 @@ function requirePlatform(
   { content, descriptor }: ManifestDocument,
   { platform }: TransferOptions,
 ): void {
-  const manifest: ImageManifest | ImageIndex = parseManifest(content, descriptor.digest)
-  if (!platform || manifest.kind === 'index') return
+  const manifest = parseManifest(content, descriptor.digest)
+  if (!platform || manifest.kind !== 'manifest') return
   const config = save.documents.get(blobPath(manifest.config.digest))
   if (!config) return
   const actual = parseImageConfig(config, manifest.config.digest).platform
