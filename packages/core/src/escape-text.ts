@@ -14,6 +14,19 @@ export function escapeLines(text: string): string {
   return text.replace(UNPRINTABLE_IN_LINES, spell)
 }
 
+/**
+ * A document of JSON with the same meaning, safe to show: what is not printable becomes an escape of
+ * the string that it is in. Holds for YAML too, where every string is in double quotes.
+ */
+export function escapeJson(document: string): string {
+  return document.replace(UNPRINTABLE_IN_LINES, (character) =>
+    character
+      .split('')
+      .map((unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`)
+      .join(''),
+  )
+}
+
 function spell(character: string): string {
   const code = character.codePointAt(0) ?? 0
   const hex = code.toString(16)

@@ -83,7 +83,7 @@ export {
   S3loError,
   toS3loError,
 } from './errors.ts'
-export { escapeLines, escapeText } from './escape-text.ts'
+export { escapeJson, escapeLines, escapeText } from './escape-text.ts'
 export { isRefusal, isRefusedBeside } from './graph/refusal.ts'
 export { CacheFile } from './files/cache-file.ts'
 export { makeFolder } from './files/make-folder.ts'

@@ -1,5 +1,5 @@
 import type { Host, OperationOptions } from '@s3lo/core'
-import { S3loError } from '@s3lo/core/plugin'
+import { escapeLines, S3loError } from '@s3lo/core/plugin'
 import { Command, Option } from 'clipanion'
 import { type Output, S3loCommand } from '../command.ts'
 import { renderInspection } from '../render/inspection.ts'
@@ -31,6 +31,13 @@ export default class InspectCommand extends S3loCommand {
       })
     }
     const { content } = await host.manifest(this.reference, options)
-    return { result: undefined, render: () => Buffer.from(content).toString('utf8') }
+    const text = Buffer.from(content).toString('utf8')
+    // Byte for byte for programs; a terminal must not obey what a manifest says.
+    const { stdout, env } = this.context
+    const { isTerminal } = await import('../render/color.ts')
+    return {
+      result: undefined,
+      render: () => (isTerminal(stdout, env) ? escapeLines(text) : text),
+    }
   }
 }

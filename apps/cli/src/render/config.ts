@@ -105,7 +105,7 @@ function fieldsOf({ immutable, lifecycle = {}, chunked }: ConfigSettings): reado
 
 /** A value of a file that may hold anything. */
 function toText(value: unknown): string {
-  return escapeText(typeof value === 'string' ? value : JSON.stringify(value))
+  return escapeText(typeof value === 'string' ? value : (JSON.stringify(value) ?? ''))
 }
 
 function orNone(fields: readonly Field[], indent: string): readonly string[] {

@@ -1,4 +1,4 @@
-import { S3loError } from '@s3lo/core/plugin'
+import { escapeJson, S3loError } from '@s3lo/core/plugin'
 
 /** How results are printed. */
 export type Format = 'text' | 'json' | 'yaml'
@@ -29,9 +29,16 @@ export function parseFormat(choice: string | undefined): Format {
   }
 }
 
-/** One document of JSON or YAML with a newline at its end. */
+/**
+ * One document of JSON or YAML with a newline at its end. Names of images decide what is in it, and a
+ * terminal must not obey that: what is not printable is spelled as the format spells it.
+ */
 export async function formatDocument(value: unknown, format: 'json' | 'yaml'): Promise<string> {
-  if (format === 'json') return `${JSON.stringify(value, undefined, 2)}\n`
+  const json = JSON.stringify(value, undefined, 2)
+  const isPrintable = json === undefined || escapeJson(json) === json
+  if (format === 'json') return `${isPrintable ? json : escapeJson(json)}\n`
   const { stringify } = await import('yaml')
-  return stringify(value, { lineWidth: 0 })
+  if (isPrintable) return stringify(value, { lineWidth: 0 })
+  const quoted = { defaultStringType: 'QUOTE_DOUBLE', defaultKeyType: 'QUOTE_DOUBLE' } as const
+  return escapeJson(stringify(value, { lineWidth: 0, ...quoted }))
 }

@@ -1,5 +1,5 @@
 import type { PullResult, PushResult } from '@s3lo/core'
-import { formatSeconds, formatSize } from './text.ts'
+import { escapeText, formatSeconds, formatSize } from './text.ts'
 
 /** What a transfer moved, and what its target had already. */
 interface Moved {
@@ -13,7 +13,7 @@ interface Moved {
 
 /** A digest as the whole of standard output, for `D=$(s3lo push …)`. */
 export function renderDigest({ digest }: { readonly digest: string }): string {
-  return `${digest}\n`
+  return `${escapeText(digest)}\n`
 }
 
 /** `Done. sha256:…: 58.7 MB in 3s, 2 blob(s) sent (1.2 MB), 5 already there (57.5 MB).` */

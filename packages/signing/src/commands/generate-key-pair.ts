@@ -1,6 +1,6 @@
 import { open, rm } from 'node:fs/promises'
 import type { CommandContext, CommandOutput } from '@s3lo/core'
-import { S3loError } from '@s3lo/core/plugin'
+import { escapeText, S3loError } from '@s3lo/core/plugin'
 import { Command, Option } from 'clipanion'
 import { createKeyPair } from '../keys/key-pair.ts'
 import { askPassword, isTerminal } from './key-password.ts'
@@ -80,5 +80,6 @@ async function create(path: string, text: string, mode: number): Promise<void> {
 }
 
 function render({ privateKey, publicKey, keyID }: GeneratedKeyPair): string {
-  return `Private key: ${privateKey}\nPublic key:  ${publicKey}\nKey ID:      ${keyID}\n`
+  const lines = [`Private key: ${privateKey}`, `Public key:  ${publicKey}`, `Key ID:      ${keyID}`]
+  return `${lines.map(escapeText).join('\n')}\n`
 }

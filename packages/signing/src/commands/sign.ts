@@ -4,7 +4,7 @@ import {
   type CommandWork,
   parseExplicitReference,
 } from '@s3lo/core'
-import { S3loError } from '@s3lo/core/plugin'
+import { escapeText, S3loError } from '@s3lo/core/plugin'
 import { Command, Option } from 'clipanion'
 import { openSigner } from '../keys/open-key.ts'
 import type { RecordSchema } from '../record.ts'
@@ -82,5 +82,5 @@ function render({ ref, digest, keyRef, keyID, signedAt, storedPath }: SignResult
     `  Signed: ${signedAt}`,
     `  Stored: ${storedPath}`,
   ]
-  return `${lines.join('\n')}\n`
+  return `${lines.map(escapeText).join('\n')}\n`
 }

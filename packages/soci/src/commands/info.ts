@@ -1,5 +1,5 @@
 import { MAX_MANIFEST_BYTES, readAll } from '@s3lo/core'
-import { parseJson } from '@s3lo/core/plugin'
+import { escapeJson, parseJson } from '@s3lo/core/plugin'
 import { Command, Option } from 'clipanion'
 import { artifactEntryTypeIndex, NotAnIndexError } from '../artifacts/artifacts-db.ts'
 import { findArtifactDigest, SociCommand } from './soci-command.ts'
@@ -25,7 +25,7 @@ export default class SociInfoCommand extends SociCommand {
       const stream = await artifacts.fetch({ mediaType, digest, size }, { signal })
       const content = await readAll(stream, MAX_MANIFEST_BYTES, `SOCI index ${digest}`)
       const result = parseJson(content, `SOCI index ${digest}`)
-      return { result, render: () => `${JSON.stringify(result, undefined, 2)}\n` }
+      return { result, render: () => `${escapeJson(JSON.stringify(result, undefined, 2))}\n` }
     })
   }
 }

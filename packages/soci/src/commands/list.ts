@@ -1,3 +1,4 @@
+import { escapeText } from '@s3lo/core/plugin'
 import { Command, Option } from 'clipanion'
 import { sociIndexArtifactTypeV2 } from '../index/soci-index.ts'
 import { artifactEntryTypeIndex } from '../artifacts/artifacts-db.ts'
@@ -30,16 +31,12 @@ export default class SociListCommand extends SociCommand {
           version: entry.artifactType === sociIndexArtifactTypeV2 ? 'v2' : 'v1',
           created_at: entry.createdAt.toISOString(),
         }))
+      // A record may be anyone's.
       const lines = indexes.map(
         ({ digest, version, platform, manifest_digest }) =>
-          `${digest}  ${version}  ${printable(platform)}  ${manifest_digest}\n`,
+          `${digest}  ${version}  ${escapeText(platform)}  ${escapeText(manifest_digest)}\n`,
       )
       return { result: indexes, render: () => lines.join('') }
     })
   }
-}
-
-/** A record may be anyone's. */
-function printable(text: string): string {
-  return text.replaceAll(/[^\w/.+-]/g, '?')
 }

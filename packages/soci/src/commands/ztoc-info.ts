@@ -1,4 +1,5 @@
 import { decodeText } from '@s3lo/core/tar'
+import { escapeJson } from '@s3lo/core/plugin'
 import { Command, Option } from 'clipanion'
 import { spanAt } from '../ztoc/read.ts'
 import { readZtoc } from './read-ztoc.ts'
@@ -42,7 +43,7 @@ export default class ZtocInfoCommand extends SociCommand {
         num_multi_span_files: files.filter((file) => file.start_span !== file.end_span).length,
         files,
       }
-      return { result, render: () => `${JSON.stringify(result, undefined, 2)}\n` }
+      return { result, render: () => `${escapeJson(JSON.stringify(result, undefined, 2))}\n` }
     })
   }
 }

@@ -1,3 +1,4 @@
+import { escapeText } from '@s3lo/core/plugin'
 import { Command, Option } from 'clipanion'
 import { artifactEntryTypeLayer } from '../artifacts/artifacts-db.ts'
 import { SociCommand } from './soci-command.ts'
@@ -20,7 +21,9 @@ export default class ZtocListCommand extends SociCommand {
       const ztocs = found
         .filter(({ type }) => type === artifactEntryTypeLayer)
         .map(({ digest, size, originalDigest }) => ({ digest, size, layer_digest: originalDigest }))
-      const lines = ztocs.map((ztoc) => `${ztoc.digest}  ${ztoc.size}  ${ztoc.layer_digest}\n`)
+      const lines = ztocs.map(
+        (ztoc) => `${ztoc.digest}  ${ztoc.size}  ${escapeText(ztoc.layer_digest)}\n`,
+      )
       return { result: ztocs, render: () => lines.join('') }
     })
   }

@@ -184,6 +184,28 @@ describe('soci info, remove and rebuild', () => {
   })
 })
 
+describe('a record that anybody has written', () => {
+  it('cannot command a terminal', async () => {
+    const hostile = '\u001b[2J\u009b2J\u202e'
+    const forged = { originalDigest: hostile, platform: hostile, mediaType: hostile, size: 1 }
+    const records = [
+      { type: 'soci_index', artifactType: 'application/vnd.amazon.soci.index.v1+json' },
+      { type: 'soci_layer', artifactType: '' },
+    ]
+    for (const [i, record] of records.entries()) {
+      const digest = `sha256:${String(i).repeat(64)}`
+      const key = `.s3lo/soci/artifacts/${digest.replace(':', '-')}.json`
+      await backend.put(key, Buffer.from(JSON.stringify({ ...forged, ...record, digest })))
+    }
+    for (const words of [['list'], ['ztoc', 'list']]) {
+      const { output } = await run('soci', ...words, 'mem://b/')
+      const text = output?.render(output.result) ?? ''
+      expect(text).toContain('\\x1b')
+      expect(text).not.toMatch(/(?!\n)[\p{Cc}\p{Cf}]/u)
+    }
+  })
+})
+
 describe('soci ztoc', () => {
   it('lists, shows and reads', async () => {
     await run('soci', 'create', REF, '--min-layer-size', '0')
