@@ -58,7 +58,14 @@ function select(
   { name, configDigest }: WantedImage,
 ): ArchivedImage {
   if (configDigest === undefined) return selectArchivedImage(images, name, save.archive)
-  const found = images.find(({ config }) => digestOf(document(save, config)) === configDigest)
+  // Of many images in a list, several may name one config: each is hashed once.
+  const digests = new Map<Uint8Array, string>()
+  const found = images.find(({ config }) => {
+    const content = document(save, config)
+    const digest = digests.get(content) ?? digestOf(content)
+    digests.set(content, digest)
+    return digest === configDigest
+  })
   if (found) return found
   throw new S3loError('INTEGRITY', `${save.archive} does not hold the image ${configDigest}`)
 }
