@@ -2,11 +2,12 @@ import { beforeEach, describe, expect, it } from 'vitest'
 import { S3loError } from '../src/errors.ts'
 import { attachArtifact } from '../src/operations/attach-artifact.ts'
 import { clean } from '../src/operations/clean.ts'
+import { copyTags } from '../src/operations/copy-tags.ts'
 import { doctor } from '../src/operations/doctor.ts'
 import { imageHistory } from '../src/operations/history.ts'
 import { stats } from '../src/operations/stats.ts'
 import { ImageStore } from '../src/store/image-store.ts'
-import { FaultyBackend, imageFixture, type MemoryBackend, putImage } from '../src/testing/index.ts'
+import { FaultyBackend, imageFixture, MemoryBackend, putImage } from '../src/testing/index.ts'
 import { MemoryWorld } from './memory-host.ts'
 
 const DAY = 86_400_000
@@ -119,6 +120,24 @@ it('a damaged manifest stops no other tag of a copy of all', async () => {
   await DAMAGES['torn']?.(MANIFEST)
   const result = await world.host.copyTags('mem://b/app', 'mem://c/app')
   expect(result).toMatchObject({ tags_copied: 2, tags_failed: 1 })
+})
+
+it('a manifest that may not be read stops no other tag of a copy of all', async () => {
+  const faulty = new FaultyBackend(backend, {
+    before: ({ method, key }) => {
+      if (method === 'get' && key === MANIFEST) throw new S3loError('FORBIDDEN', 'no')
+    },
+  })
+  const reference = { name: 'app', tag: 'latest' }
+  const from = { source: new ImageStore(faulty), reference }
+  const to = { target: new ImageStore(new MemoryBackend()), reference }
+  expect(await copyTags(from, to, '*')).toMatchObject({ tags_copied: 2, tags_failed: 1 })
+  faulty.faults = {
+    before: ({ method }) => {
+      if (method === 'get') throw new S3loError('FORBIDDEN', 'no')
+    },
+  }
+  await expect(copyTags(from, to, '*')).rejects.toMatchObject({ code: 'FORBIDDEN' })
 })
 
 it('a damaged signature record or referrer is seen by doctor and stops nothing', async () => {

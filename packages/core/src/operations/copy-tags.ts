@@ -6,6 +6,7 @@ import { presentRoot } from '../graph/present.ts'
 import type { SourceEnd, TargetEnd } from '../graph/transfer-request.ts'
 import type { Descriptor } from '../oci/descriptor.ts'
 import { isFallbackTag } from '../oci/fallback-tag.ts'
+import { isImageFault } from '../store/image-fault.ts'
 import { copy, type CopyOptions, type CopyResult, syncReferrers } from './copy.ts'
 
 export interface CopyTagsOptions extends CopyOptions {
@@ -76,7 +77,8 @@ export async function copyTags(
   for (const tag of planned) {
     const result: DoneTag = isStopped ? left(tag) : await copyTag(tag, from, to, options)
     const { fault, ...done } = result
-    isStopped ||= fault !== undefined && !isTagFault(fault)
+    // What could not even be looked up has touched nothing.
+    isStopped ||= tag.root !== undefined && fault !== undefined && !isTagFault(fault)
     tags.push(done)
     options.onTag?.(done)
   }
@@ -141,12 +143,17 @@ async function planTags(
         const present = await presentRoot(to.target, { name: to.reference.name, tag }, { signal })
         planned[i] = { tag, root, ...(present ? { present } : {}) }
       } catch (error) {
-        if (!isS3loError(error) || !isTagFault(error)) throw error
+        // One manifest that may not be read says nothing about the others.
+        const isOwn = isImageFault(error) || (isS3loError(error) && isTagFault(error))
+        if (!isOwn) throw error
         planned[i] = { tag, error }
       }
     },
     outer,
   )
+  const [first] = planned
+  const isRefused = planned.every(({ error }) => error?.code === 'FORBIDDEN')
+  if (first?.error && isRefused) throw first.error
   return planned
 }
 

@@ -140,10 +140,10 @@ export class ArtifactsDb {
     return (await this.getArtifactEntry(digest, options)).type
   }
 
-  /** Every record, in the order of the digests. */
+  /** Every record, in the order of the digests; damaged ones are left out, and `s3lo doctor` names them. */
   async *entries(options?: CallOptions): AsyncGenerator<ArtifactEntry> {
     for await (const { key } of this.#backend.list(this.#prefix, options)) {
-      const entry = await this.#read(key, options)
+      const entry = await this.#readSound(key, options)
       if (entry) yield entry
     }
   }
@@ -242,6 +242,16 @@ export class ArtifactsDb {
   #key(digest: string): string {
     const { algorithm, hex } = parseDigest(digest)
     return `${this.#prefix}${algorithm}-${hex}.json`
+  }
+
+  /** A damaged record is as good as none, and stops no other. */
+  async #readSound(key: string, options?: CallOptions): Promise<ArtifactEntry | undefined> {
+    try {
+      return await this.#read(key, options)
+    } catch (error) {
+      if (isS3loError(error, 'INTEGRITY')) return undefined
+      throw error
+    }
   }
 
   async #read(key: string, options?: CallOptions): Promise<ArtifactEntry | undefined> {
