@@ -71,8 +71,26 @@ export class GuaranteeRecord {
   }
 
   async #read(signal: AbortSignal | undefined): Promise<FoundRecord | undefined> {
-    const output = await this.#get(signal)
-    if (!output?.Body || !output.LastModified) return undefined
+    const { bucket } = this.#service
+    const command = { Bucket: bucket, Key: this.#key }
+    try {
+      return await this.#service.trySend(
+        { what: this.#service.nameOf(this.#key), signal },
+        // The body belongs to the attempt, which is given up when it stands still.
+        async (client, attempt) =>
+          this.#found(
+            await client.send(new GetObjectCommand(command), { abortSignal: attempt.signal }),
+          ),
+      )
+    } catch (error) {
+      // Without a record the service is asked itself, and fails there if it has to.
+      if (error instanceof RequestError) return undefined
+      throw error
+    }
+  }
+
+  async #found(output: GetObjectCommandOutput): Promise<FoundRecord | undefined> {
+    if (!output.Body || !output.LastModified) return undefined
     const age = (dateOf(output)?.getTime() ?? Date.now()) - output.LastModified.getTime()
     const isLong = (output.ContentLength ?? Infinity) > MAX_BYTES
     if (isLong || age >= MAX_AGE_MS) {
@@ -82,22 +100,6 @@ export class GuaranteeRecord {
     const content = await output.Body.transformToByteArray()
     const guarantees = parseRecord(content, this.#service.serverName)
     return guarantees && { guarantees, content, writtenAt: output.LastModified }
-  }
-
-  async #get(signal: AbortSignal | undefined): Promise<GetObjectCommandOutput | undefined> {
-    const { bucket } = this.#service
-    const settings = { what: this.#service.nameOf(this.#key), signal }
-    try {
-      return await this.#service.trySend(settings, (client, attempt) =>
-        client.send(new GetObjectCommand({ Bucket: bucket, Key: this.#key }), {
-          abortSignal: attempt.signal,
-        }),
-      )
-    } catch (error) {
-      // Without a record the service is asked itself, and fails there if it has to.
-      if (error instanceof RequestError) return undefined
-      throw error
-    }
   }
 }
 

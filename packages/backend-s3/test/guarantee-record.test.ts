@@ -94,6 +94,26 @@ describe('the record in the bucket', () => {
   )
 })
 
+describe('a record that breaks off', () => {
+  it.each([
+    [1, ALL, ['GET', 'GET', 'PUT', 'PUT', 'PUT']],
+    [Infinity, ALL, undefined],
+  ])('%s times is read again, or does without', async (times, guarantees, methods) => {
+    const flawed = await recorded()
+    let broken = 0
+    service.always((response, request) => {
+      if (request.method !== 'GET' || broken >= times) return flawed.answer(response, request)
+      broken += 1
+      const headers = { etag: '"e"', 'last-modified': new Date().toUTCString() }
+      response.writeHead(200, { ...headers, 'content-length': '80' })
+      response.write('{', () => response.destroy())
+    })
+    expect(await (await newClient()).proveGuarantees()).toEqual(guarantees)
+    if (methods) expect(service.requests.map(({ method }) => method).toSorted()).toEqual(methods)
+    else expect(service.requests.length).toBeGreaterThan(FEW)
+  })
+})
+
 describe('an endpoint that is trusted', () => {
   it.each([[{ trustEndpoint: true }], [{ env: { S3LO_TRUST_ENDPOINT: '1' } }]])(
     'is asked nothing: %j',
