@@ -1,12 +1,12 @@
 import { type Dirent, lstatSync, opendirSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import type { ObjectInfo } from '@s3lo/core/plugin'
-import { unlessMissing } from './errors.ts'
+import { ignoring, unlessMissing } from './errors.ts'
 import { compareKeys, isComponent, isHidden, splitPrefix } from './key-path.ts'
 import { NameList } from './name-list.ts'
 import { toObjectInfo } from './object-info.ts'
 import { Slice } from './slice.ts'
-import type { StoreRoot } from './store-root.ts'
+import { ATTEMPTS, type StoreRoot } from './store-root.ts'
 
 /** How many names are read from a directory at once; the room for them lives until it is collected. */
 const READ_AT_ONCE = 64
@@ -153,7 +153,7 @@ class Walk {
     const stats = unlessMissing(() => lstatSync(path))
     if (!stats) return
     if (stats.isDirectory() && stats.size <= SMALL_DIRECTORY_BYTES) {
-      const entries = unlessMissing(() => readdirSync(path, { withFileTypes: true })) ?? []
+      const entries = entriesOf(path)
       entries.some(visit)
       await this.#slice.spend(1 + entries.length)
       return
@@ -184,6 +184,22 @@ class Walk {
       if (subfolder && (await this.#holdsObject(subfolder))) return true
     }
     return false
+  }
+}
+
+/**
+ * The entries of a directory; none where it is missing. On a file system that does not tell their
+ * kinds, Node looks at each of them, and says ENOENT of the whole directory when one was just deleted.
+ */
+function entriesOf(path: string): readonly Dirent[] {
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      return readdirSync(path, { withFileTypes: true })
+    } catch (error) {
+      ignoring('ENOENT', 'ENOTDIR')(error)
+      if (!unlessMissing(() => lstatSync(path))?.isDirectory()) return []
+      if (attempt === ATTEMPTS) throw error
+    }
   }
 }
 

@@ -1,0 +1,53 @@
+import type * as Fs from 'node:fs'
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
+import { LocalBackend } from '../src/local-backend.ts'
+
+vi.mock('node:fs', async (importOriginal) => {
+  const original = await importOriginal<typeof Fs>()
+  return { ...original, readdirSync: vi.fn(original.readdirSync) }
+})
+
+/** What Node throws where it has to look at an entry for its kind, and the entry is gone. */
+function vanished(): never {
+  throw Object.assign(new Error('ENOENT: no such file or directory, lstat'), {
+    errno: -2,
+    code: 'ENOENT',
+  })
+}
+
+let folder: string
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 's3lo-vanish-'))
+  mkdirSync(join(folder, 'manifests'))
+  for (const name of ['a', 'b']) writeFileSync(join(folder, 'manifests', name), '')
+})
+afterEach(() => {
+  vi.mocked(readdirSync).mockReset()
+  rmSync(folder, { recursive: true })
+})
+
+const keysBelow = (prefix: string): Promise<string[]> =>
+  Array.fromAsync(new LocalBackend(folder).listKeys(prefix))
+
+describe('a directory of which an entry is deleted while it is read', () => {
+  it('is read again, and not taken for a missing one', async () => {
+    vi.mocked(readdirSync).mockImplementationOnce(vanished).mockImplementationOnce(vanished)
+    expect(await keysBelow('manifests/')).toEqual(['manifests/a', 'manifests/b'])
+  })
+
+  it('is an error when that never ends', async () => {
+    vi.mocked(readdirSync).mockImplementation(vanished)
+    await expect(keysBelow('manifests/')).rejects.toMatchObject({ code: 'IO' })
+  })
+
+  it('has no entries once it is deleted itself', async () => {
+    vi.mocked(readdirSync).mockImplementation(() => {
+      rmSync(join(folder, 'manifests'), { recursive: true })
+      return vanished()
+    })
+    expect(await keysBelow('manifests/')).toEqual([])
+  })
+})
