@@ -2,7 +2,7 @@ import { type Descriptor, parseDigest } from '@s3lo/core'
 import { isWebPage } from '@s3lo/core/transfer'
 import { parseContentLength } from './content-range.ts'
 import type { RegistryAnswer, RegistryCall } from './registry-client.ts'
-import type { RepositoryAction, RepositoryApi } from './repository-api.ts'
+import { digestIn, type RepositoryAction, type RepositoryApi } from './repository-api.ts'
 
 /** Answers to a look-up that leave the blob to be sent: some registries know no `HEAD`. */
 const NOT_THERE = [404, 405, 501]
@@ -24,5 +24,7 @@ export async function hasBlob(
   })
   // A page of a proxy says nothing of the blob.
   if (status !== 200 || isWebPage(headers.get('content-type'))) return false
-  return (parseContentLength(headers.get('content-length')) ?? size) === size
+  const length = parseContentLength(headers.get('content-length'))
+  // A success that says nothing of a blob may be anybody's: what is sent again is not lost.
+  return length === undefined ? digestIn(headers) === digest : length === size
 }

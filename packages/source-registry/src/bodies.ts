@@ -1,8 +1,10 @@
 import { Readable } from 'node:stream'
+import { promisify } from 'node:util'
+import { brotliDecompress, gunzip, inflate } from 'node:zlib'
 import { readAll } from '@s3lo/core'
 import type { Attempt } from '@s3lo/core/transfer'
 import type { HttpResponse } from './http.ts'
-import { MAX_ERROR_BYTES } from './registry-error.ts'
+import { contradiction, MAX_ERROR_BYTES } from './registry-error.ts'
 
 /** Bytes of a body between two signs of progress. */
 const SLICE = 64 * 1024
@@ -16,10 +18,16 @@ export interface Outgoing {
 }
 
 /** A body as far as errors are read; read to its end, its connection can be used again. */
-export async function readShort({ body }: HttpResponse, what: string): Promise<Uint8Array> {
+export async function readShort(response: HttpResponse, what: string): Promise<Uint8Array> {
+  const { body } = response
   const timer = setTimeout(() => body.destroy(), ERROR_BODY_MS)
   try {
-    return await readAll(body, MAX_ERROR_BYTES, what)
+    return await decoded(
+      response,
+      await readAll(body, MAX_ERROR_BYTES, what),
+      MAX_ERROR_BYTES,
+      what,
+    )
   } catch {
     return new Uint8Array() // The status says enough; a body that cannot be read changes nothing.
   } finally {
@@ -28,14 +36,42 @@ export async function readShort({ body }: HttpResponse, what: string): Promise<U
 }
 
 /** A whole document of at most `limit` bytes; bytes that come too slowly are no progress. */
-export function readDocument(
-  { body }: HttpResponse,
+export async function readDocument(
+  response: HttpResponse,
   limit: number,
   what: string,
   { received }: Attempt,
 ): Promise<Uint8Array> {
+  const { body } = response
   body.on('data', (chunk: Uint8Array) => received(chunk.byteLength))
-  return readAll(body, limit, what)
+  return decoded(response, await readAll(body, limit, what), limit, what)
+}
+
+type Decoder = (content: Uint8Array, options: { maxOutputLength: number }) => Promise<Uint8Array>
+
+const DECODERS: Readonly<Record<string, Decoder>> = {
+  gzip: promisify(gunzip),
+  'x-gzip': promisify(gunzip),
+  deflate: promisify(inflate),
+  br: promisify(brotliDecompress),
+}
+
+/** A body without the compression that a proxy or a store of documents has put around it, unasked. */
+async function decoded(
+  { headers }: HttpResponse,
+  content: Uint8Array,
+  limit: number,
+  what: string,
+): Promise<Uint8Array> {
+  const encoding = headers.get('content-encoding')?.trim().toLowerCase() ?? ''
+  const decode = DECODERS[encoding]
+  // The answer to a HEAD names the encoding of what it does not have.
+  if (!decode || content.byteLength === 0) return content
+  try {
+    return await decode(content, { maxOutputLength: limit })
+  } catch {
+    throw contradiction(what, `expected at most ${limit} bytes as ${encoding}, got something else`)
+  }
 }
 
 /** What is sent, in slices that put a stall off as they leave; `onSent` runs after the last one. */

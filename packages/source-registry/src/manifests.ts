@@ -274,7 +274,9 @@ export class Manifests {
 /** What the headers of a `HEAD` tell; `undefined` when that is not enough. */
 function descriptorIn(headers: HttpHeaders, place: Place, what: string): Descriptor | undefined {
   const said = digestIn(headers)
-  const size = parseContentLength(headers.get('content-length'))
+  // Of what is compressed on the way, the length is another one.
+  const isEncoded = !/^(identity)?$/i.test(headers.get('content-encoding')?.trim() ?? '')
+  const size = isEncoded ? undefined : parseContentLength(headers.get('content-length'))
   const mediaType = mediaTypeIn(headers.get('content-type'))
   if (said !== undefined && place.digest !== undefined && contradicts(said, place.digest)) {
     throw contradiction(what, `the registry says that it is ${shown(said)}`)

@@ -31,7 +31,7 @@ import type { RegistryAnswer, RegistryClient } from './registry-client.ts'
 import { isRepository } from './registry-name.ts'
 import { type RepositoryAccess, RepositoryApi } from './repository-api.ts'
 import { listTags } from './tag-list.ts'
-import { UploadSession } from './upload-session.ts'
+import { isUploadOpened, UPLOAD_OPENED, UploadSession } from './upload-session.ts'
 
 /** How a repository is used. */
 export interface RegistryRepositoryOptions extends BlobUploaderOptions {
@@ -241,7 +241,8 @@ export class RegistryRepository implements ImageSource, ImageTarget {
       return true
     }
     if (from !== undefined) this.#places.forget(this.#registry, digest, from)
-    if (answer?.status === 202) this.#opened.set(digest, new UploadSession(this.#api, answer))
+    if (answer && isUploadOpened(answer))
+      this.#opened.set(digest, new UploadSession(this.#api, answer))
     else if (from === undefined) this.#mountsFromAnywhere = false
     return false
   }
@@ -260,7 +261,7 @@ export class RegistryRepository implements ImageSource, ImageTarget {
         to: this.#api.path(`blobs/uploads/?${query.toString()}`),
         what: this.#api.nameOf({ digest }),
         scopes: [...this.#api.scopes('push'), ...others],
-        expect: [201, 202, ...NO_MOUNT],
+        expect: [201, ...UPLOAD_OPENED, ...NO_MOUNT],
         body: new Uint8Array(),
         signal,
       })

@@ -1,4 +1,4 @@
-import { type Descriptor, isManifestMediaType, MEDIA_TYPE } from '@s3lo/core'
+import { type Descriptor, isDigest, isManifestMediaType, MEDIA_TYPE } from '@s3lo/core'
 import type { HttpHeaders } from './http.ts'
 import type { RegistryClient } from './registry-client.ts'
 
@@ -67,6 +67,13 @@ export function mediaTypeIn(contentType: string | undefined): string {
 
 /** What a registry says is the digest of its answer; `undefined` where it says nothing. */
 export function digestIn(headers: HttpHeaders): string | undefined {
-  const digest = headers.get('docker-content-digest')?.trim()
-  return digest === '' ? undefined : digest
+  const said = headers.get('docker-content-digest')?.split(',') ?? []
+  // Proxies send a header twice, and some servers write hex in capitals: the digest is the same.
+  const digests = new Set(said.map((one) => one.trim()).map(spelled))
+  return [...digests].join(', ') || undefined
+}
+
+function spelled(digest: string): string {
+  const small = digest.toLowerCase()
+  return isDigest(small) ? small : digest
 }

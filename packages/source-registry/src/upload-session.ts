@@ -2,6 +2,7 @@ import { type CallOptions, S3loError } from '@s3lo/core/plugin'
 import { type Attempt, Requests } from '@s3lo/core/transfer'
 import { parseUploadRange } from './content-range.ts'
 import type { RegistryAnswer } from './registry-client.ts'
+import { noAnswer, TransientError } from './registry-error.ts'
 import { digestIn, type RepositoryApi } from './repository-api.ts'
 
 /** The registry has lost the upload, or holds other bytes than it was sent: it starts anew. */
@@ -16,6 +17,17 @@ export class ChunksRefused extends Error {
 
 /** What a chunk that was taken is answered with: 202 by the specification, others by ECR and Pulp. */
 const TAKEN = [200, 201, 202, 204]
+/** What an upload is opened with: 202 by the specification. */
+export const UPLOAD_OPENED = [200, 202, 204]
+
+/** True for an answer that says where an upload is to go. */
+export function isUploadOpened({ status, headers }: RegistryAnswer): boolean {
+  return UPLOAD_OPENED.includes(status) && headers.get('location') !== undefined
+}
+
+/** What the last request is answered with: 201 by the specification; the others may mean less. */
+const STORED = [201, 204]
+const PERHAPS_STORED = [200, 202]
 /** What a refused chunk is answered with; anything else is a failure of its own. */
 const REFUSALS = [400, 404, 405, 411, 413, 415, 416, 501]
 /** What the last request of chunks is answered with that are not there, or do not add up. */
@@ -32,7 +44,7 @@ export async function startUpload(api: RepositoryApi, attempt: Attempt): Promise
       to: api.path('blobs/uploads/'),
       what: api.nameOf({}),
       scopes: api.scopes('push'),
-      expect: [202],
+      expect: UPLOAD_OPENED,
       body: new Uint8Array(),
     },
     attempt,
@@ -105,15 +117,32 @@ export class UploadSession {
     const { stallMs } = this.#api.client.requests.policy
     const answer = await this.#call('PUT', url, attempt, {
       patienceMs: FINISH_PATIENCE * stallMs,
-      expect: [201, 204, ...(this.#hasChunks ? NOT_WHOLE : [404])],
+      expect: [...STORED, ...PERHAPS_STORED, ...(this.#hasChunks ? NOT_WHOLE : [404])],
       headers: { 'content-type': 'application/octet-stream' },
       ...(content.stream ? content : { body: content.body ?? new Uint8Array() }),
     })
     if (answer.status >= 400) throw new UploadLost(`status ${answer.status}`)
     const stored = digestIn(answer.headers)
+    if (stored === undefined && PERHAPS_STORED.includes(answer.status)) {
+      await this.#assertStored(digest, answer.status, attempt)
+    }
     if (stored === undefined || stored === digest || !stored.startsWith('sha')) return
     if (stored.split(':', 1)[0] !== digest.split(':', 1)[0]) return
     throw new S3loError('INTEGRITY', `${this.#what}: the registry stored ${stored}, not ${digest}`)
+  }
+
+  /** After an answer that says nothing of what was done. */
+  async #assertStored(digest: string, status: number, attempt: Attempt): Promise<void> {
+    const { host } = this.#api.client
+    const { status: found } = await this.#call('HEAD', this.#blobUrl(digest), attempt, {
+      expect: [200, 404],
+    })
+    if (found === 200) return
+    throw new TransientError(noAnswer(this.#what, host, `status ${status}, and no blob is there`))
+  }
+
+  #blobUrl(digest: string): URL {
+    return new URL(this.#api.path(`blobs/${digest}`), this.#api.client.origin)
   }
 
   /** Gives the upload up, as far as the registry can be told; it forgets uploads by itself in time. */
@@ -146,7 +175,7 @@ export class UploadSession {
   }
 
   async #call(
-    method: 'GET' | 'PUT' | 'PATCH' | 'DELETE',
+    method: 'GET' | 'HEAD' | 'PUT' | 'PATCH' | 'DELETE',
     to: URL,
     attempt: Attempt,
     call: Omit<Parameters<RepositoryApi['client']['ask']>[0], 'method' | 'to' | 'what' | 'scopes'>,

@@ -21,7 +21,9 @@ export function parseRealm(
   service: string | undefined,
   { host, plainHttp }: { readonly host: string; readonly plainHttp: boolean },
 ): Realm {
-  const url = realm.length > MAX_REALM ? null : URL.parse(realm)
+  // A path alone is one of the registry that names it.
+  const base = realm.startsWith('/') ? `${plainHttp ? 'http' : 'https'}://${host}` : undefined
+  const url = realm.length > MAX_REALM ? null : URL.parse(realm, base)
   if (!url || !/^https?:$/.test(url.protocol) || url.username !== '' || url.password !== '') {
     throw new S3loError('INTEGRITY', `the registry ${host} names no valid URL to log in at`)
   }

@@ -94,7 +94,8 @@ async function readToken(answer: HttpAnswer, request: TokenRequest): Promise<Tok
   const body = parseSecretJson(await answer.text(MAX_ANSWER), what)
   const token = optional(body, 'token', what, asString)
   const text = token === undefined || token === '' ? body['access_token'] : token
-  const refreshToken = optional(body, 'refresh_token', what, asString)
+  // Some services write all members, empty ones too.
+  const refreshToken = optional(body, 'refresh_token', what, asString) || undefined
   return {
     token: asToken(text, what),
     lifetimeMs: 1000 * lifetimeSeconds(body['expires_in']),
@@ -109,8 +110,9 @@ function asToken(value: unknown, what: string): string {
 }
 
 function lifetimeSeconds(value: unknown): number {
-  if (typeof value !== 'number' || Number.isNaN(value)) return DEFAULT_LIFETIME_SECONDS
-  return Math.min(Math.max(value, 0), MAX_LIFETIME_SECONDS)
+  // No service means a token that is no good at all: zero is what is written for "not said".
+  if (typeof value !== 'number' || !(value > 0)) return DEFAULT_LIFETIME_SECONDS
+  return Math.min(value, MAX_LIFETIME_SECONDS)
 }
 
 function refusal(status: number, { host, realm, credential }: TokenRequest): S3loError {

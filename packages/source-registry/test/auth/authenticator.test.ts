@@ -207,6 +207,21 @@ describe('Authenticator', () => {
     },
   )
 
+  it.each([0, -1])('takes a life of %i for one that is not said', async (life) => {
+    service.answer = () => [200, { token: 'a-token', expires_in: life, refresh_token: '' }]
+    const authenticator = authenticatorFor(PASSWORD)
+    await authorize(authenticator)
+    now += 3000
+    await authorize(authenticator)
+    expect(service.calls).toHaveLength(1)
+  })
+
+  it('asks the registry itself for a token where only a path is named', async () => {
+    service.challenge = 'Bearer realm="/token",service=unquoted'
+    expect(await authorize(authenticatorFor(PASSWORD))).toBe('Bearer a-token')
+    expect(service.calls[0]?.service).toBe('unquoted')
+  })
+
   it('gets one new token when the registry refuses an old one', async () => {
     service.answer = () => [200, { token: `t${service.calls.length}`, expires_in: 300 }]
     const authenticator = authenticatorFor(PASSWORD)
@@ -385,7 +400,7 @@ describe('Authenticator', () => {
     ['http://auth.example.com/token', 'FORBIDDEN'],
     ['https://alice:secret@auth.example.com/token', 'INTEGRITY'],
     ['file:///etc/passwd', 'INTEGRITY'],
-    ['/token', 'INTEGRITY'],
+    ['token', 'INTEGRITY'],
     [`https://auth.example.com/${'a'.repeat(5000)}`, 'INTEGRITY'],
   ])('asks for no token at %s', async (realm, code) => {
     const asked = vi.fn<HttpFetch>()
