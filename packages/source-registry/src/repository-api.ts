@@ -48,16 +48,13 @@ export class RepositoryApi {
   }
 }
 
-/** OCI artifact manifests (image spec v1.1.0-rc2): some registries hide them from who does not ask. */
-const OCI_ARTIFACT = 'application/vnd.oci.artifact.manifest.v1+json'
-
 /** The manifests that are understood, as an `Accept` header. */
 export const ACCEPT_MANIFESTS = [
   MEDIA_TYPE.ociIndex,
   MEDIA_TYPE.ociManifest,
   MEDIA_TYPE.dockerIndex,
   MEDIA_TYPE.dockerManifest,
-  OCI_ARTIFACT,
+  MEDIA_TYPE.ociArtifact,
 ].join(', ')
 
 /** A `Content-Type` without its parameters, in small letters; empty where there is none. */
