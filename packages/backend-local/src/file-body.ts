@@ -45,7 +45,7 @@ export function fileBody(fd: number, options: FileBodyOptions): Readable {
 
 /**
  * The bytes of an open file, which it closes. The open file is one version of the object, whatever
- * is renamed over it. Fails with `INTEGRITY` when somebody truncates it in place meanwhile.
+ * is renamed over it. Fails with `INTEGRITY` when it is truncated in place meanwhile.
  */
 class FileBody extends Readable {
   readonly #fd: number
@@ -104,10 +104,11 @@ class FileBody extends Readable {
 
   #stopOn(signal: AbortSignal): void {
     const stop = (): void => void this.destroy(signal.reason)
-    // A body that nobody reads yet must not crash the process; who reads it later gets the error.
+    // A body that is not read yet must not crash the process; a later reader gets the error.
     this.on('error', () => {})
     this.once('close', () => signal.removeEventListener('abort', stop))
-    signal.addEventListener('abort', stop, { once: true })
+    if (signal.aborted) stop()
+    else signal.addEventListener('abort', stop, { once: true })
   }
 }
 
