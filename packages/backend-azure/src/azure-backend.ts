@@ -49,7 +49,7 @@ export interface AzureBackendOptions {
 
 const DELETES_AT_ONCE = 16
 const PARALLEL_PARTS = 8
-/** Azure sets no end; whoever wants a longer one has mistaken the unit. */
+/** Azure sets no end; a caller that wants a longer one has mistaken the unit. */
 const LONGEST_URL_S = 365 * 24 * 3600
 
 /**
@@ -199,7 +199,7 @@ export class AzureBackend implements StorageBackend {
         )
         return toObjectInfo(key, { ...before, ...given({ etag, lastModified }) })
       } catch (error) {
-        // Somebody else wrote it meanwhile, or the answer to our own write was lost: look again.
+        // Another client wrote it meanwhile, or the answer to our own write was lost: look again.
         const isChanged =
           error instanceof RequestError && error.failure.reason === 'ConditionNotMet'
         if (!isChanged || failures >= this.#requests.policy.attempts) throw toThrown(error)

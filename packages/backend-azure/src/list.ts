@@ -86,7 +86,7 @@ async function* inKeyOrder<T>(
   yield* sorted(waiting, nameOf)
 }
 
-/** An account with a hierarchical namespace lists folder by folder; whoever merges would lose names. */
+/** An account with a hierarchical namespace lists folder by folder; a merge would lose names. */
 function outOfOrder(name: string, last: string): S3loError {
   return new S3loError('UNSUPPORTED', `the service lists ${name} after ${last}`, {
     hint: 'use a storage account without a hierarchical namespace',

@@ -92,7 +92,7 @@ class Write {
   /** Sends the blob in one request. */
   async whole(bytes: Uint8Array): Promise<ObjectInfo> {
     const { condition, notAfter } = this.#options
-    // Without conditions another attempt writes the same again, so nobody has to tell them apart.
+    // Without conditions another attempt writes the same again, so they need not be told apart.
     const isGuarded = condition !== undefined || notAfter !== undefined
     const options: BlockBlobUploadOptions = {
       ...this.#commitOptions(),

@@ -143,7 +143,7 @@ export class GcsClient {
    */
   async assertBucket({ signal }: CallSettings): Promise<void> {
     if (this.#hasAnswered) return
-    // Whoever may see that an object is missing may list.
+    // Credentials that may see that an object is missing may list.
     const query = { maxResults: '1', fields: 'nextPageToken' }
     try {
       await this.requests.trySend({ what: `gs://${this.bucket}`, signal }, (attempt) =>

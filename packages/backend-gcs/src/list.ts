@@ -117,7 +117,7 @@ function checked<T>(read: () => T, what: string): T {
   }
 }
 
-/** Whoever merges two lists would lose names of one that is not sorted. */
+/** A merge of two lists would lose names of one that is not sorted. */
 function inOrder(name: string, prefix: string, last: string | undefined): string {
   const isNext = last === undefined || Buffer.compare(Buffer.from(last), Buffer.from(name)) < 0
   if (isNext && name.startsWith(prefix)) return name

@@ -165,7 +165,7 @@ class Write {
   async #multipart(bytes: Uint8Array): Promise<ObjectInfo> {
     const { client } = this.#context
     const { condition } = this.#options
-    // Without a condition another attempt writes the same again, so nobody has to tell them apart.
+    // Without a condition another attempt writes the same again, so they need not be told apart.
     const resource = { ...this.#resource(condition !== undefined), md5Hash: md5(bytes) }
     const boundary = randomUUID()
     const body = [
@@ -293,7 +293,7 @@ function sayDamaged(error: unknown): never {
   throw isInvalid ? new AnswerError(error.status, 'BadDigest', error.headers) : error
 }
 
-/** True for a failure after which somebody has to look whether the write took effect. */
+/** True for a failure after which the caller has to look whether the write took effect. */
 function isSettled(error: unknown): boolean {
   return error instanceof RequestError
 }
@@ -309,7 +309,7 @@ function partOf(result: IteratorResult<Part>): Part {
 
 type Settled<T> = { readonly value: T } | { readonly error: unknown }
 
-/** Keeps a failure until somebody asks, so that it is not an unhandled one. */
+/** Keeps a failure until it is asked for, so that it is not an unhandled one. */
 async function settle<T>(promise: Promise<T>): Promise<Settled<T>> {
   try {
     return { value: await promise }

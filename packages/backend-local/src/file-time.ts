@@ -10,8 +10,8 @@ import type { StoreRoot } from './store-root.ts'
  * The time of a store is that of its file system, which every machine that has it mounted reads
  * alike. The clock of this machine decides about nothing: it may be a day off.
  *
- * The file system tells its time by the change time that it gives a file whose dates are set,
- * whatever they are set to: nobody else can set that one.
+ * The file system tells its time by the change time that it gives a file whose dates are set
+ * to any value: no program can set that one.
  */
 interface DatedFile {
   stat(): Promise<Stats>

@@ -22,13 +22,13 @@ export interface HeldLock {
 
 /**
  * Runs `action` while no other process (or call of this one) holds the lock `name`, which must not
- * depend on how somebody spells the path of the store.
+ * depend on how the path is spelled of the store.
  *
  * A lock is a directory with one file in it, whose name tells the owner. It is made whole in the
  * staging place and taken by renaming it to the lock's path, which the kernel refuses while the
  * directory there has an entry. So a lock is never seen without its owner; of several takers one
  * wins; and a dead owner's lock is broken by unlinking *that owner's file*, which can never hit
- * the lock of somebody who came later: the flaw of lock files that are unlinked by path.
+ * the lock of a later owner: the flaw of lock files that are unlinked by path.
  *
  * Only a lock whose owner is dead for certain is broken. A process that was stopped inside keeps
  * others out until it goes on: they throw `UNAVAILABLE` after half a minute.

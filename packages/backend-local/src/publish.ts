@@ -51,7 +51,7 @@ export async function publish(
 }
 
 /**
- * Runs a change of `key` while nobody else changes it. Two keys that lead to one file by a link
+ * Runs a change of `key` while no other process changes it. Two keys that lead to one file by a link
  * inside the store are locked apart.
  */
 export async function underLocks<T>(
@@ -121,7 +121,7 @@ async function place(staged: StagedFile, path: string, options: ChangeOptions): 
       throw new S3loError('CONFLICT', `${path} exists already`, { cause: error })
     }
     if (!CANNOT_LINK.has(errno)) throw error
-    // Without links the lock has to do: nobody else of s3lo can have made the key since the look.
+    // Without links the lock has to do: no other s3lo can have made the key since the look.
     await rename(staged.path, path)
     return
   }

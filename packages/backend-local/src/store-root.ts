@@ -15,8 +15,8 @@ import { componentsOf } from './key-path.ts'
 
 /**
  * Reads never follow a symbolic link unseen, and never hang on a named pipe. Node has no `openat`,
- * so this keeps a store from leading out of its root; it is no defence against somebody who swaps
- * directories for links at the same moment, and who can write here anyway.
+ * so this keeps a store from leading out of its root; it is no defence against a process that swaps
+ * directories for links at the same moment, and that can write here anyway.
  */
 export const READ_FLAGS = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK
 

@@ -8,7 +8,7 @@ import type { S3Endpoint } from './endpoint.ts'
 /** What opens S3: an access key, or whatever gives one. */
 type Credentials = NonNullable<S3ClientConfig['credentials']>
 
-/** The region of a request where nobody names one. */
+/** The region of a request where no setting names one. */
 export const DEFAULT_REGION = 'us-east-1'
 /** Connections at once; parts and small objects share them. */
 const MOST_SOCKETS = 64

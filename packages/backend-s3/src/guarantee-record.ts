@@ -23,7 +23,7 @@ const MINUTE_MS = 60_000
 const NO_ETAG = '0'.repeat(32)
 
 /**
- * What a service was found to guarantee, kept in the bucket for every client of it. Whoever may
+ * What a service was found to guarantee, kept in the bucket for every client of it. A client that may
  * write to the bucket can forge a record, so it is believed only as far as the service refuses, now,
  * one write of each kind that it has to refuse: a record spares the races, and never the check.
  */

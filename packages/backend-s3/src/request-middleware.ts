@@ -13,7 +13,7 @@ export function dateOf(answer: { readonly $metadata: object }): Date | undefined
   return dates.get(answer.$metadata)
 }
 
-/** Lets {@link dateOf} know the answers of a client; `onServer` is told what the service calls itself. */
+/** Lets {@link dateOf} know the answers of a client; `onServer` gets the name that the service gives itself. */
 export function addDate(client: S3Client, onServer: (name: string) => void): void {
   client.middlewareStack.add(
     (next) => async (args) => {

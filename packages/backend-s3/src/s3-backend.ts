@@ -114,13 +114,13 @@ export class S3Backend implements StorageBackend {
     const proof = known ?? { outcome: this.#prove(signal), signal }
     this.#proof = proof
     try {
-      // Whoever began it waits until it is cleaned up, also when he gives up.
+      // The call that began it waits until it is cleaned up, also when its signal aborts.
       this.#guarantees = await (known ? untilAborted(known.outcome, signal) : proof.outcome)
       return this.#guarantees
     } catch (error) {
       signal?.throwIfAborted()
       if (this.#proof === proof) this.#proof = undefined
-      // Whoever began it has given up, which is no answer for those that wait with him.
+      // The call that began it was aborted, which is no answer for the others that wait.
       if (known?.signal?.aborted) return this.proveGuarantees({ signal })
       throw error
     }
@@ -253,7 +253,7 @@ export class S3Backend implements StorageBackend {
         client.send(new AbortMultipartUploadCommand(input), { abortSignal: attempt.signal }),
       )
     } catch (error) {
-      // Ended by somebody else meanwhile.
+      // Another client has ended it meanwhile.
       if (error instanceof RequestError && error.failure.reason === 'NoSuchUpload') return
       throw toThrown(error)
     }
@@ -327,7 +327,7 @@ export class S3Backend implements StorageBackend {
   }
 }
 
-/** Whether somebody vouches for the service: an option, or the environment. */
+/** Whether the user vouches for the service, by an option or in the environment. */
 function isTrusted({ trustEndpoint, env }: BackendOptions): boolean {
   return trustEndpoint ?? /^(1|true|yes)$/i.test(env['S3LO_TRUST_ENDPOINT'] ?? '')
 }

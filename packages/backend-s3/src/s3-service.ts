@@ -107,7 +107,7 @@ export class S3Service {
     } catch (error) {
       if (!(error instanceof RequestError)) throw error
       if (error.failure.status === 404) throw missingBucket(this.bucket)
-      // Whoever may not look at the bucket may look at an object all the same.
+      // Credentials that do not open the bucket may open an object all the same.
       if (error.failure.status !== 403) throw toThrown(error)
     }
     this.#isBucketSeen = true
@@ -166,7 +166,7 @@ export class S3Service {
     }
   }
 
-  /** Without a region in the settings or the profile, AWS tells the right one to whoever asks in a wrong one. */
+  /** Without a region in the settings or the profile, AWS names the right one when it is asked in a wrong one. */
   async #prepareClient(): Promise<void> {
     if (this.#isPrepared) return
     try {
@@ -217,7 +217,7 @@ export class S3Service {
       )
       return (place as string | undefined) === 'EU' ? 'eu-west-1' : place || DEFAULT_REGION
     } catch (error) {
-      // Whoever may not ask for the place is told of the request that failed first.
+      // Where the place may not be asked for, the request that failed first says more.
       if (error instanceof RequestError) return undefined
       throw error
     }

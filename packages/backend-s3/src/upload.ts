@@ -113,7 +113,7 @@ class Write {
   /** Sends the object in one request. */
   async whole(bytes: Uint8Array): Promise<ObjectInfo> {
     const { condition, notAfter } = this.#options
-    // Without conditions another attempt writes the same again, so nobody has to tell them apart;
+    // Without conditions another attempt writes the same again, so they need not be told apart;
     // but services other than AWS may leave out the etag, which is the proof of a write.
     const isNamed =
       condition !== undefined || notAfter !== undefined || !this.#service.endpoint.isAws

@@ -12,7 +12,7 @@ export class ForeignAnswerError extends Error {
   override readonly name = 'ForeignAnswerError'
 }
 
-/** What a {@link ForeignAnswerError} means: nobody knows what the store holds, and a repeat may tell. */
+/** What a {@link ForeignAnswerError} means: what the store holds is unknown, and a repeat may tell. */
 export function foreignAnswer(what: string, service: string, cause: Error): Failure {
   const text = `the answer is not what ${service} sends`
   const hint = 'check the endpoint, and that no proxy or login page answers for it'

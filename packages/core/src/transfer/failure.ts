@@ -142,7 +142,7 @@ export function networkFailure(error: unknown, what: string): Failure | undefine
   return undefined
 }
 
-/** Who reads it may not know which endpoint a setting or a profile has named. */
+/** The reader may not know which endpoint a setting or a profile has named. */
 function withPlace(text: string, error: Error): string {
   if (text === NOBODY && 'address' in error && 'port' in error) {
     const { address, port } = error

@@ -92,7 +92,7 @@ export class ParallelBody extends Readable {
       const stream = await this.#options.openPart(part, this.#closing.signal)
       if (this.destroyed) return void stream.destroy()
       pending.stream = stream
-      // Nobody listens before the parts ahead of it are through.
+      // Nothing listens before the parts ahead of it are through.
       stream.on('error', (error) => this.destroy(error))
       if (this.#pending[0] === pending && this.#current.destroyed) this.#goOn()
       else stream.read(0)
@@ -111,7 +111,7 @@ export class ParallelBody extends Readable {
     source.once('close', () => {
       if (!this.destroyed) this.#goOn()
     })
-    // Nothing flows before somebody reads.
+    // Nothing flows before it is read.
     source.pause()
   }
 
@@ -146,7 +146,7 @@ export class ParallelBody extends Readable {
       void this.destroy(
         signal.reason instanceof Error ? signal.reason : new Error(String(signal.reason)),
       )
-    // A body that nobody reads yet must not crash the process; who reads it later gets the error.
+    // A body that is not read yet must not crash the process; a later reader gets the error.
     this.on('error', () => {})
     this.once('close', () => signal.removeEventListener('abort', stop))
     if (signal.aborted) stop()

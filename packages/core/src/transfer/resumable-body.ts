@@ -17,13 +17,13 @@ export interface ResumableBodyOptions {
   readonly requests: Requests
   readonly openRest: OpenRest
   readonly signal?: AbortSignal | undefined
-  /** Bytes to read ahead of whoever consumes the body. */
+  /** Bytes to read ahead of the consumer of the body. */
   readonly readAhead?: number | undefined
 }
 
 /**
  * The bytes of an object or of a part of it. A connection that breaks or falls silent is replaced
- * by another one that goes on where it ended; only attempts that bring fewer bytes than the policy
+ * by another one that continues where it ended; only attempts that bring fewer bytes than the policy
  * takes for progress count against it.
  */
 export class ResumableBody extends Readable {
@@ -74,7 +74,7 @@ export class ResumableBody extends Readable {
       failure = error
     })
     source.once('close', () => this.#sourceEnded(failure))
-    // Nothing flows before somebody reads.
+    // Nothing flows before it is read.
     source.pause()
   }
 
@@ -124,7 +124,7 @@ export class ResumableBody extends Readable {
       await requests.wait(this.#failures, failure, signal)
       this.#source = await openRest(this.#position, signal)
     } catch (caught) {
-      // Nobody waits for a body that was destroyed.
+      // A body that was destroyed has no reader.
       if (this.destroyed) return
       throw toThrown(caught)
     }
@@ -139,7 +139,7 @@ export class ResumableBody extends Readable {
   #stopOn(signal: AbortSignal | undefined): void {
     if (signal === undefined) return
     const stop = (): void => void this.destroy(asError(signal.reason))
-    // A body that nobody reads yet must not crash the process; who reads it later gets the error.
+    // A body that is not read yet must not crash the process; a later reader gets the error.
     this.on('error', () => {})
     this.once('close', () => signal.removeEventListener('abort', stop))
     if (signal.aborted) stop()

@@ -5,7 +5,7 @@ import type { BufferPool, Part } from './parts.ts'
 export interface SendPartsOptions {
   /** Sends one part; counted from 0. */
   readonly send: (bytes: Uint8Array, index: number, signal: AbortSignal) => Promise<void>
-  /** Runs when a part could not be sent, so that whoever waits for more of the body stops. */
+  /** Runs when a part could not be sent, so that the reader that waits for more of the body stops. */
   readonly stopReading: (error: Error) => void
   readonly lanes: Lanes
   /** Gets the memory of sent parts back; only for parts that came out of it. */

@@ -5,7 +5,7 @@ export class StallTimer {
   #timer: NodeJS.Timeout | undefined
   #armedMs = 0
 
-  /** `onStall` is told the milliseconds that have passed. */
+  /** `onStall` gets the milliseconds that have passed. */
   constructor(ms: number, onStall: (ms: number) => void) {
     this.#ms = ms
     this.#onStall = onStall
