@@ -11,7 +11,10 @@ import { ATTEMPTS, type StoreRoot } from './store-root.ts'
 /** How many names are read from a directory at once; the room for them lives until it is collected. */
 const READ_AT_ONCE = 64
 
-/** A directory of this size or less has few entries, on every file system, and is read in one call. */
+/**
+ * A directory of this size or less has few entries, and is read in one call. Shares of Windows and
+ * mounted buckets give their directories no size, which says nothing.
+ */
 const SMALL_DIRECTORY_BYTES = 64 * 1024
 
 /** How many files of one folder are given at once. */
@@ -152,7 +155,7 @@ class Walk {
   async #read({ path }: Folder, visit: (dirent: Dirent) => boolean | void): Promise<void> {
     const stats = unlessMissing(() => lstatSync(path))
     if (!stats) return
-    if (stats.isDirectory() && stats.size <= SMALL_DIRECTORY_BYTES) {
+    if (stats.isDirectory() && stats.size > 0 && stats.size <= SMALL_DIRECTORY_BYTES) {
       const entries = entriesOf(path)
       entries.some(visit)
       await this.#slice.spend(1 + entries.length)

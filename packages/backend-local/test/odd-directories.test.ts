@@ -1,5 +1,5 @@
 import type * as Fs from 'node:fs'
-import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { lstatSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
@@ -7,7 +7,11 @@ import { LocalBackend } from '../src/local-backend.ts'
 
 vi.mock('node:fs', async (importOriginal) => {
   const original = await importOriginal<typeof Fs>()
-  return { ...original, readdirSync: vi.fn(original.readdirSync) }
+  return {
+    ...original,
+    readdirSync: vi.fn(original.readdirSync),
+    lstatSync: vi.fn(original.lstatSync),
+  }
 })
 
 /** What Node throws where it has to look at an entry for its kind, and the entry is gone. */
@@ -26,6 +30,7 @@ beforeEach(() => {
 })
 afterEach(() => {
   vi.mocked(readdirSync).mockReset()
+  vi.mocked(lstatSync).mockReset()
   rmSync(folder, { recursive: true })
 })
 
@@ -49,5 +54,15 @@ describe('a directory of which an entry is deleted while it is read', () => {
       return vanished()
     })
     expect(await keysBelow('manifests/')).toEqual([])
+  })
+})
+
+describe('a directory that tells no size', () => {
+  it('is not read in one call, for it may have millions of entries', async () => {
+    const { lstatSync: look } = await vi.importActual<typeof Fs>('node:fs')
+    vi.mocked(lstatSync).mockImplementation((path) => Object.assign(look(path), { size: 0 }))
+    vi.mocked(readdirSync).mockClear()
+    expect(await keysBelow('')).toEqual(['manifests/a', 'manifests/b'])
+    expect(readdirSync).not.toHaveBeenCalled()
   })
 })
