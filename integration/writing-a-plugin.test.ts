@@ -81,7 +81,7 @@ describe('the plugin of docs/writing-a-plugin.md', { timeout: TIMEOUT }, () => {
     await writeFile(join(home.folder, 'store/s3lo.yaml'), 'policies:\n- check: anotation\n')
     const unknown = await s3lo(...validate)
     expect(unknown.status).toBe(69)
-    expect(unknown.stderr).toContain('error: no policy check anotation is installed')
+    expect(unknown.stdout).toContain('no policy check anotation is installed')
   })
 
   it('serves a program', async () => {

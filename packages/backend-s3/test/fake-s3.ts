@@ -197,7 +197,8 @@ export function holdTime(): void {
 /** No answer for `ms` of a time that is held, and then `then`; the connection stays. */
 export const silent =
   (ms: number, then?: Answer): Answer =>
-  (response, request) => void vi.advanceTimersByTimeAsync(ms).then(() => then?.(response, request))
+  (response, request) =>
+    void vi.advanceTimersByTimeAsync(ms).then(() => then?.(response, request))
 
 /** No answer for longer than the client waits. */
 export const silence = silent(STALL_MS + 1)
