@@ -298,7 +298,7 @@ images:
           if (error !== undefined && !isS3loError(error, 'INTEGRITY')) throw error
         },
       ),
-      { numRuns: 1000 },
+      { numRuns: 200 },
     )
   })
 })
