@@ -17,7 +17,10 @@ export function goldenKey(): KeyObject {
   return createPrivateKey({ key, format: 'jwk' })
 }
 
-/** Section 2.8 of the compatibility facts. */
+/**
+ * Records as the Go program writes them (docs/go-compatibility.md, signature records), of the key of
+ * RFC 6979, A.2.5.
+ */
 export const GOLDEN = {
   spki:
     '3059301306072a8648ce3d020106082a8648ce3d0301070342000460fed4ba255a9d31c961eb74c6356d68c049b8923b' +

@@ -78,8 +78,8 @@ const ROUND_SIZE = 4000
 
 /**
  * Deletes content that no published manifest needs, while pushes and other collections run. Nothing
- * that was published or is about to be is ever deleted (gc-protocol 4.4). Memory is 32 to 64 bytes
- * for each name that is live and, with a grace period, for each that is garbage.
+ * that was published or is about to be is ever deleted (docs/garbage-collection.md). Memory is
+ * 32 to 64 bytes for each name that is live and, with a grace period, for each that is garbage.
  */
 export async function collectGarbage(
   backend: StorageBackend,

@@ -24,11 +24,10 @@ const MAX_CONTROL_BYTES = 4 * 1024 * 1024
  * A pin or a round in the store. Both are written once, under a random name that is never used
  * again, so that a late duplicate of the write changes nothing but the date, and that only forward.
  *
- * It expires its time to live after the store's own `lastModified` of it. The protocol asks for
- * the `Date` header of an earlier answer; the date that the store gave the object itself is of the
- * same clock, needs no earlier request, and is what everybody else reads in the listing. The writer
- * takes the date from the answer to its write, which is later than the stored one by no more than
- * the request took: the margin covers that.
+ * It expires its time to live after the store's own `lastModified` of it, which all others read in
+ * the listing. The writer takes the date from the answer to its write, which is later than the
+ * stored one by no more than the request took: the margin covers that (docs/garbage-collection.md,
+ * clocks).
  */
 export interface ControlObject extends Lifetime {
   readonly kind: ControlKind

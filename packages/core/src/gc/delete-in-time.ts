@@ -6,7 +6,8 @@ import { readTime } from './store-clock.ts'
 
 /**
  * Deletes the objects that make a tag, under a deadline where the store enforces one: a process
- * that was stopped in between cannot remove a tag that was pushed long after (gc-protocol 4.3).
+ * that was stopped in between cannot remove a tag that was pushed long after (H25 of
+ * docs/garbage-collection.md).
  */
 export async function deleteInTime(
   backend: StorageBackend,

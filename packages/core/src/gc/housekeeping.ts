@@ -31,7 +31,7 @@ export interface HousekeepingOptions extends CallOptions {
   readonly isDryRun: boolean
 }
 
-/** Removes dead pins and rounds, and what crashed writers left beside content (gc-protocol 4.4, step 0). */
+/** Removes dead pins and rounds, and what crashed writers left (docs/garbage-collection.md, step C0). */
 export async function keepHouse(
   backend: StorageBackend,
   options: HousekeepingOptions,

@@ -14,7 +14,7 @@ export interface LegacyTraceOptions extends CallOptions {
 /**
  * The first object that tells of a program that writes no pins. The grace period protects what such
  * a program uploads or touches; old garbage that it re-uses after a bare look cannot be protected
- * (gc-protocol 8.3), so whoever collects has to be told.
+ * (docs/garbage-collection.md, writers that know no pins), so a clean says what it has found.
  */
 export async function findLegacyTrace(
   backend: StorageBackend,

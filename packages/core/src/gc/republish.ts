@@ -17,9 +17,9 @@ export interface Republication extends CallOptions {
 }
 
 /**
- * Copies a tag inside a store without a look at any blob (gc-protocol 4.2): when the source names
- * the same manifest once its blobs are pinned and no round can delete them, they are there. Throws
- * `CONFLICT` when the source was deleted or overwritten meanwhile.
+ * Copies a tag inside a store without a look at any blob (docs/garbage-collection.md, the writer's
+ * steps): when the source names the same manifest once its blobs are pinned and no round can delete
+ * them, they are there. Throws `CONFLICT` when the source was deleted or overwritten meanwhile.
  */
 export async function republish(protection: Protection, request: Republication): Promise<void> {
   const { name, content, digests, readSource, put, hasLanded, signal } = request

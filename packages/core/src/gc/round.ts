@@ -32,8 +32,8 @@ export interface RoundResult {
 
 /**
  * Deletes what is still garbage of the candidates: opens a round that names them, then looks at the
- * pins, then at every manifest, in this order (gc-protocol 4.4, steps 2 to 6). Deletes nothing
- * while a manifest cannot be read: see `live.unreadable`.
+ * pins, then at every manifest, in this order (docs/garbage-collection.md, steps C3 to C7). Deletes
+ * nothing while a manifest cannot be read: see `live.unreadable`.
  */
 export async function runRound(
   candidates: readonly Collectable[],

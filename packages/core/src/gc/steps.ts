@@ -1,7 +1,8 @@
 /**
  * The decisions of the collection protocol, as pure functions of what a participant has seen. The
  * writer, the collector and the model that is checked over millions of states share them, so that
- * what is checked is what runs. Times are milliseconds since 1970 by the store's clock.
+ * what is checked is what runs (docs/garbage-collection.md). Times are milliseconds since 1970 by
+ * the store's clock.
  */
 
 /** What is known of a pin or a round. */

@@ -251,7 +251,7 @@ function digestProblem(digest: string): Problem | undefined {
   return { what: 'has a malformed digest', hint: DIGEST_HINT }
 }
 
-/** W33 of the compatibility facts: such components made other images' objects reachable. */
+/** With such parts one image reaches the objects of others (docs/go-compatibility.md, names). */
 function componentProblem(component: string, where: string): Problem | undefined {
   const hint = 'names and tags have no empty, "." or ".." parts and no "\\"'
   if (component === '') return { what: `has an empty part in its ${where}`, hint }

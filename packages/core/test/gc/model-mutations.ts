@@ -11,7 +11,7 @@ const other = { kind: 'push', tag: 2, names: b | c } as const
 const copier = { kind: 'copy', from: 0, tag: 2 } as const
 const start = { blobs: a | b, tags: [a, 0, 0] }
 
-/** Instances of gc-protocol section 8, by its names. */
+/** What the model is run on (docs/garbage-collection.md, what the model shows). */
 export const INSTANCES: Readonly<Record<string, Instance>> = {
   A: { ...start, writers: [pusher, other, deleter], collectors: 2 },
   Bt: {
@@ -65,7 +65,7 @@ export interface Mutation {
   readonly protocol: Protocol
 }
 
-/** Every row of gc-protocol section 8.2. */
+/** One for each of the hazards H1 to H24 of docs/garbage-collection.md, in no order. */
 export const MUTATIONS: readonly Mutation[] = [
   mutation('publish deadline', 'S', { publishDeadline: false }),
   mutation('margin for pins', 'S', { marginForPins: false }),

@@ -68,7 +68,7 @@ async function image(
   )
 }
 
-/** The image of section 8.3 of the format notes. */
+/** An image of two layers, whose SOCI indexes are known byte for byte. */
 function golden(): Promise<Descriptor> {
   return image(
     amd64,

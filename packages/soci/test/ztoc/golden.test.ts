@@ -24,7 +24,7 @@ function build(layer: Buffer, options: ZtocOptions, step = layer.length): Buffer
 
 const DEFAULT = 4194304
 
-/** Layer, span size, number of spans, digest and size of the zTOC: section 8.2 of the format notes. */
+/** Layer, span size, number of spans, digest and size of the zTOC, as the code of soci-snapshotter makes it. */
 const VECTORS: readonly (readonly [string, Buffer, ZtocOptions, number, string, number])[] = [
   [
     'A',

@@ -10,7 +10,7 @@ import {
 
 export { END, file, header, pad, pax, withChecksum }
 
-/** `tarA` to `tarC` of the notes. */
+/** Archives whose bytes are fixed, since the digests of their zTOCs are. */
 export const tarA = Buffer.concat([
   file('hello.txt', 'Hello, world\n', {
     uid: 1000,
@@ -161,7 +161,7 @@ const FULL_HEADER = Buffer.from('1f8b081e0000000000ff0400616200006e2e74617200636
 const headerCrc = Buffer.alloc(2)
 headerCrc.writeUInt16LE(crc32(FULL_HEADER) & 0xffff, 0)
 
-/** The golden layers of the notes. */
+/** The layers whose zTOCs are known by digest. */
 export const LAYERS = {
   A: gz(stored(tarA), tarA),
   B: gz(fixed(tarB, 600), tarB),
