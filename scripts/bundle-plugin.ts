@@ -2,6 +2,8 @@
  * Makes `dist/bundle` of the package in the working directory: its plugin with everything that it
  * depends on, in a few files, for the command line. The library beside it stays as it is. See
  * ARCHITECTURE.md, "What a command loads".
+ *
+ * Arguments are programs that the plugin runs in threads of their own, as `name=source`.
  */
 import { rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -10,10 +12,11 @@ import { licensesOf } from './licenses.ts'
 
 const ROOT = process.cwd()
 const TARGET = join(ROOT, 'dist/bundle')
+const WORKERS = process.argv.slice(2).map((argument) => argument.split('=', 2) as [string, string])
 
 const bundle = await rolldown({
   cwd: ROOT,
-  input: { plugin: 'src/plugin.ts' },
+  input: { plugin: 'src/plugin.ts', ...Object.fromEntries(WORKERS) },
   platform: 'node',
   resolve: {
     // What is written as ES modules is bundled in parts.
@@ -43,3 +46,6 @@ await writeFile(
   join(TARGET, 'plugin.js'),
   "import plugin from './plugin.cjs'\nexport default plugin.default\n",
 )
+for (const [name] of WORKERS) {
+  await writeFile(join(TARGET, `${name}.js`), `import './${name}.cjs'\n`)
+}

@@ -17,6 +17,7 @@ interface Tarball {
 const LICENSES: Readonly<Record<string, readonly string[]>> = {
   'apps/cli': ['dist/LICENSES.txt'],
   'packages/backend-s3': ['dist/bundle/LICENSES.txt'],
+  'packages/soci': ['dist/bundle/LICENSES.txt'],
 }
 
 const packages = await publishedPackages()
