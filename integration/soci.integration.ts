@@ -169,7 +169,8 @@ describe.each(stores.map((store) => [store.name, store] as const))(
       expect(await soci('rebuild', root)).toMatchObject({ status: 0, stdout: '' })
       const listed = (await json('soci', 'list', root)) as { version: string; digest: string }[]
       expect(before).toEqual(expect.arrayContaining(listed.map(({ digest }) => digest)))
-      expect(await json('soci', 'rebuild', root)).toEqual({ added: [], removed: [] })
+      const nothing = { added: [], removed: [], replaced: [], dropped: [] }
+      expect(await json('soci', 'rebuild', root)).toEqual(nothing)
       const attached = listed.filter(({ version }) => version === 'v1').map(({ digest }) => digest)
       expect(attached).toHaveLength(2)
       expect(await soci('remove', root, ...attached)).toEqual({
