@@ -36,6 +36,7 @@ export async function writeManyTags(
   await forEachConcurrent(tags, WRITES_AT_ONCE, async ({ image, tag }) => {
     await backend.put(`manifests/${image}/${tag}/manifest.json`, content)
   })
+  await backend.put('legacy/v1/config.json', content)
   await backend.put('legacy/v1/manifest.json', content)
   return [...tags.map(({ image, tag }) => `${image}:${tag}`), 'legacy:v1'].toSorted()
 }
