@@ -238,9 +238,11 @@ class Soak {
   }
 }
 
-/** What a killed process left half way is somebody's for a day. */
+/** What a killed process left half way stays for a day, and what a service was proven to do for seven. */
+const YOUNG = ['.s3lo/staging/', '.s3lo/gc/clock/', '.s3lo/probe/', '.s3lo/guarantees/']
+
 function isYoung(key: string): boolean {
-  return key.startsWith('.s3lo/staging/') || key.startsWith('.s3lo/gc/clock/')
+  return YOUNG.some((prefix) => key.startsWith(prefix))
 }
 
 const folder = await mkdtemp(join(tmpdir(), 's3lo-soak-'))

@@ -33,7 +33,7 @@ export interface FaultsUnderTest {
 
 /** More requests than this make a fixture that takes too long; fewer are no bound on real images. */
 const MOST_REQUESTS = 40
-const TIMEOUT_MS = 180_000
+const TIMEOUT_MS = 600_000
 
 /**
  * Declares the fault matrix of a backend as vitest tests, one for each operation. How much each of
