@@ -107,11 +107,6 @@ async function checkAnswer(command: string, response: Response): Promise<void> {
 function assertHeaders(command: string, response: Response): void {
   const missing = HEADERS[command]?.find((name) => !response.headers[name])
   if (missing === undefined) return
-  // The object's bytes may be on their way.
-  const { body } = response
-  if (typeof body === 'object' && body && 'destroy' in body && typeof body.destroy === 'function') {
-    body.destroy()
-  }
   throw foreign(response, `no ${missing}`)
 }
 
@@ -166,6 +161,11 @@ function hasOwnHeader(headers: Response['headers']): boolean {
   return Object.keys(headers).some((name) => /^x-(amz|goog|guploader)-/i.test(name))
 }
 
-function foreign({ statusCode }: Response, got: string): ForeignAnswerError {
+function foreign(response: Response, got: string): ForeignAnswerError {
+  // A body that is not read would keep its connection, which the next attempt may wait for.
+  const { body, statusCode } = response
+  if (typeof body === 'object' && body && 'destroy' in body && typeof body.destroy === 'function') {
+    body.destroy()
+  }
   return new ForeignAnswerError(`HTTP ${statusCode} with ${got}`)
 }
