@@ -3,8 +3,10 @@ export { forEachConcurrent } from './concurrency/for-each-concurrent.ts'
 export type { ByteRange, CallOptions } from './contract/call-options.ts'
 export type {
   BlobSink,
+  ContentSource,
   FetchOptions,
   ImageSource,
+  PlainLayer,
   StreamingSource,
   TransferOptions,
 } from './contract/image-source.ts'

@@ -10,6 +10,19 @@ export interface FetchOptions extends CallOptions {
   readonly range?: ByteRange | undefined
 }
 
+/** The uncompressed content of a layer, which its source holds apart from the blob. */
+export interface PlainLayer {
+  /**
+   * Of the uncompressed content, as the source records it. Nothing binds it to the blob's digest: a
+   * caller uses the content only where the image's config names this digest (`rootfs.diff_ids`).
+   */
+  readonly digest: string
+  /** Bytes. */
+  readonly size: number
+  /** Opens the content. A whole read is verified against {@link digest} while it passes. */
+  open(options?: FetchOptions): Promise<Readable>
+}
+
 /**
  * Images to read from, in any order: a store, a registry, a layout on disk.
  * `resolve` and `fetch` throw `NOT_FOUND` for what is not there.
@@ -25,11 +38,16 @@ export interface ImageSource {
    * `INTEGRITY` unless size and digest are right. A ranged read cannot be.
    */
   fetch(descriptor: Descriptor, options?: FetchOptions): Promise<Readable>
+  /** The layer's uncompressed content where the source holds it; `undefined` where it does not. */
+  plainLayer?(descriptor: Descriptor, options?: CallOptions): Promise<PlainLayer | undefined>
   tags?(repository: string, options?: CallOptions): AsyncIterable<string>
   /** What refers to `subject` (OCI image spec v1.1, "subject"): signatures, SBOMs, attestations. */
   referrers?(subject: Descriptor, options?: CallOptions): AsyncIterable<Descriptor>
   close?(): Promise<void>
 }
+
+/** The half of a source that gives content. */
+export type ContentSource = Pick<ImageSource, 'name' | 'fetch' | 'plainLayer'>
 
 /** Which of an image's platforms a streaming source shall give. */
 export interface TransferOptions extends CallOptions, ProgressOptions {

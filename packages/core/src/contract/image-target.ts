@@ -3,7 +3,7 @@ import type { Descriptor } from '../oci/descriptor.ts'
 import type { ManifestDocument } from '../oci/document.ts'
 import type { Reference } from '../oci/reference.ts'
 import type { CallOptions } from './call-options.ts'
-import type { ImageSource } from './image-source.ts'
+import type { ContentSource, ImageSource } from './image-source.ts'
 import type { ProgressOptions } from './progress.ts'
 
 export interface TagOptions extends CallOptions, ProgressOptions {
@@ -100,7 +100,7 @@ export interface StreamingTarget {
   /** Reads what it needs from `source`; when it throws, nothing is published under the reference. */
   receive(
     root: ManifestDocument,
-    source: Pick<ImageSource, 'name' | 'fetch'>,
+    source: ContentSource,
     reference: Reference,
     options?: CallOptions,
   ): Promise<void>

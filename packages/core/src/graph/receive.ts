@@ -1,5 +1,10 @@
 import type { Readable } from 'node:stream'
-import type { FetchOptions, ImageSource } from '../contract/image-source.ts'
+import type {
+  ContentSource,
+  FetchOptions,
+  ImageSource,
+  PlainLayer,
+} from '../contract/image-source.ts'
 import type { ProgressOptions } from '../contract/progress.ts'
 import type { StreamingTarget } from '../contract/image-target.ts'
 import type { Descriptor } from '../oci/descriptor.ts'
@@ -26,7 +31,7 @@ export async function giveImage(
 }
 
 /** A source of which every blob is reported: a target may read one twice, or leave it unread. */
-class ReportedSource implements Pick<ImageSource, 'name' | 'fetch'> {
+class ReportedSource implements ContentSource {
   readonly name: string
   readonly #source: ImageSource
   readonly #blobs: ReadonlyMap<string, PlannedBlob>
@@ -45,13 +50,18 @@ class ReportedSource implements Pick<ImageSource, 'name' | 'fetch'> {
     const content = await this.#source.fetch(descriptor, options)
     const blob = this.#blobs.get(descriptor.digest)
     if (!blob || options?.range) return content
-    const { digest } = blob.descriptor
-    const report = this.#begun.get(digest) ?? this.#begin(blob)
-    return report.meter(content).once('end', () => {
-      if (this.#ended.has(digest)) return
-      this.#ended.add(digest)
-      report.end('done')
-    })
+    return this.#report(blob, content)
+  }
+
+  async plainLayer(descriptor: Descriptor, options?: CallOptions): Promise<PlainLayer | undefined> {
+    const layer = await this.#source.plainLayer?.(descriptor, options)
+    const blob = this.#blobs.get(descriptor.digest)
+    if (!layer || !blob) return layer
+    const open = async (fetch?: FetchOptions): Promise<Readable> => {
+      const content = await layer.open(fetch)
+      return fetch?.range ? content : this.#report(blob, content, layer.size)
+    }
+    return { ...layer, open }
   }
 
   /** Says of the blobs that were not read that they were skipped, and counts both. */
@@ -68,6 +78,17 @@ class ReportedSource implements Pick<ImageSource, 'name' | 'fetch'> {
       }
     }
     return stats
+  }
+
+  /** `size`: of the content, where it is not the blob itself (bytes). */
+  #report(blob: PlannedBlob, content: Readable, size?: number): Readable {
+    const { digest } = blob.descriptor
+    const report = this.#begun.get(digest) ?? this.#begin(blob)
+    return report.meter(content, size).once('end', () => {
+      if (this.#ended.has(digest)) return
+      this.#ended.add(digest)
+      report.end('done')
+    })
   }
 
   #begin(blob: PlannedBlob): BlobReport {

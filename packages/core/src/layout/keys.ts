@@ -49,6 +49,12 @@ export function recipeKey(digest: string): string {
   return `recipes/${algorithm}/${hex}`
 }
 
+/** Where the Go program keeps a chunk: one zstd frame, under the digest of what it decodes to. */
+export function chunkKey(digest: string): string {
+  const { algorithm, hex } = parseDigest(digest)
+  return `chunks/${algorithm}/${hex}`
+}
+
 /** The prefix of everything that belongs to a tag; it may also be the prefix of a nested image's tags. */
 export function tagPrefix(reference: Reference): string {
   return `${MANIFESTS_PREFIX}${reference.name}/${reference.tag ?? reference.digest ?? ''}/`

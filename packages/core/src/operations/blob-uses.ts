@@ -28,6 +28,8 @@ export class Contents {
   readonly problems = new Map<number, BlobFault>()
   /** What the Go program stored in pieces. */
   readonly chunked = new Set<number>()
+  /** Of what is in pieces: those whose stored stream is not the blob, though their content is right. */
+  readonly recoded = new Set<number>()
   /** Bytes of the blobs that are there. */
   readonly #sizes: (number | undefined)[] = []
 

@@ -1,35 +1,35 @@
+import { ChunkedLayer } from '../store/chunked-layer.ts'
+import { MAX_RECIPE_BYTES, parseRecipe, type Recipe } from '../store/recipe.ts'
 import { forEachConcurrent } from '../concurrency/for-each-concurrent.ts'
 import type { CallOptions } from '../contract/call-options.ts'
 import type { StorageBackend } from '../contract/storage-backend.ts'
-import { isS3loError, S3loError } from '../errors.ts'
+import { isS3loError, type S3loError } from '../errors.ts'
 import { recipeKey } from '../layout/keys.ts'
-import { asArray, asObject, asSize, asString, optional, parseJson } from '../oci/json.ts'
-import { isDigest } from '../oci/digest.ts'
+import { Digester } from '../oci/digest.ts'
 import { orImageFault } from '../store/image-fault.ts'
 import { readObject } from '../store/read-object.ts'
 import { type BlobFault, Contents } from './blob-uses.ts'
 import { listStored } from './stored-content.ts'
 
-/** A recipe of more than this is not read (bytes): it would be of a layer of 400 GiB. */
-const MAX_RECIPE_BYTES = 16 * 1024 * 1024
 const READS_AT_ONCE = 20
+/** Layers of which every chunk is read; each reads several at once. */
+const DEEP_READS_AT_ONCE = 2
 
-/** A piece of a layer. */
-interface Chunk {
-  readonly digest: string
-  /** Bytes of its object; recipes of early versions do not tell. */
-  readonly size: number | undefined
+export interface CheckChunksOptions extends CallOptions {
+  /** Read every chunk, not only its size. */
+  readonly deep?: boolean | undefined
 }
 
 /**
- * Looks whether the chunks of layers that the Go program stored in pieces are there: a layer of
- * which one is missing is missing.
+ * Checks layers that the Go program stored in chunks: a layer of which a chunk is missing is missing.
+ * One whose chunks are right, and whose stored stream is not the blob, is noted in
+ * `contents.recoded`: sizes tell most of them, and a deep check all.
  */
 export async function checkChunks(
   backend: StorageBackend,
   layers: readonly number[],
   contents: Contents,
-  { signal: outer }: CallOptions,
+  { deep = false, signal: outer }: CheckChunksOptions,
 ): Promise<void> {
   if (layers.length === 0) return
   const stored = new Contents()
@@ -38,43 +38,60 @@ export async function checkChunks(
   }
   await forEachConcurrent(
     layers,
-    READS_AT_ONCE,
+    deep ? DEEP_READS_AT_ONCE : READS_AT_ONCE,
     async (layer, signal) => {
-      const fault = await faultOf(backend, contents.table.digest(layer), stored, { signal })
-      if (fault) contents.problems.set(layer, fault)
+      const verdict = await judge(backend, contents.table.digest(layer), stored, { deep, signal })
+      if (verdict === 'recoded') contents.recoded.add(layer)
+      else if (verdict) contents.problems.set(layer, verdict)
     },
     outer,
   )
 }
 
-async function faultOf(
+async function judge(
   backend: StorageBackend,
   digest: string,
   stored: Contents,
-  options: CallOptions,
-): Promise<BlobFault | undefined> {
-  const key = recipeKey(digest)
-  const content = await orImageFault(() => readObject(backend, key, MAX_RECIPE_BYTES, options))
-  if (content === undefined) return 'missing'
-  if (isS3loError(content)) return content.code === 'INTEGRITY' ? 'damaged' : 'unreadable'
-  const chunks = await orImageFault(() => Promise.resolve(parseRecipe(content, key)))
-  if (isS3loError(chunks)) return 'damaged'
-  const faults = chunks.map(({ digest: name, size }) => {
-    const found = stored.table.find(name)
-    const actual = found === undefined ? undefined : stored.size(found)
-    if (actual === undefined) return 'missing'
-    return size === undefined || size === actual ? undefined : 'damaged'
+  { deep, signal }: CheckChunksOptions,
+): Promise<BlobFault | 'recoded' | undefined> {
+  const recipe = await orImageFault(() => readRecipe(backend, digest, { signal }))
+  if (!recipe) return 'missing'
+  if (isS3loError(recipe)) return faultOf(recipe)
+  const sizes = recipe.chunks.map((chunk) => {
+    const found = stored.table.find(chunk.digest)
+    return found === undefined ? undefined : stored.size(found)
   })
-  return faults.includes('missing') ? 'missing' : faults.find((fault) => fault !== undefined)
+  if (sizes.includes(undefined)) return 'missing'
+  // A frame of another length is what another encoder made, or damage: its content tells.
+  const suspects = recipe.chunks.filter(
+    ({ frameSize }, i) => frameSize !== undefined && frameSize !== sizes[i],
+  )
+  const chunks = deep ? recipe.chunks : suspects
+  const layer = new ChunkedLayer(backend, digest, { ...recipe, chunks })
+  const content = await orImageFault(() => hash(layer.content({ signal })))
+  if (isS3loError(content)) return faultOf(content)
+  if (deep && content !== recipe.content.digest) return 'damaged'
+  if (suspects.length > 0) return 'recoded'
+  return deep && (await hash(layer.frames({ signal }))) !== digest ? 'recoded' : undefined
 }
 
-function parseRecipe(content: Uint8Array, key: string): readonly Chunk[] {
-  const recipe = asObject(parseJson(content, key), key)
-  return asArray(recipe['chunks'], `${key}.chunks`).map((value, i) => {
-    const path = `${key}.chunks[${i}]`
-    const chunk = asObject(value, path)
-    const digest = `sha256:${asString(chunk['digest'], `${path}.digest`)}`
-    if (!isDigest(digest)) throw new S3loError('INTEGRITY', `${path}.digest is not a digest`)
-    return { digest, size: optional(chunk, 'compressedSize', path, asSize) }
-  })
+async function readRecipe(
+  backend: StorageBackend,
+  digest: string,
+  options: CallOptions,
+): Promise<Recipe | undefined> {
+  const key = recipeKey(digest)
+  const bytes = await readObject(backend, key, MAX_RECIPE_BYTES, options)
+  return bytes && parseRecipe(bytes, key)
+}
+
+async function hash(content: AsyncIterable<Uint8Array>): Promise<string> {
+  const digester = new Digester()
+  for await (const bytes of content) digester.update(bytes)
+  return digester.digest()
+}
+
+function faultOf({ code }: S3loError): BlobFault {
+  if (code === 'NOT_FOUND') return 'missing'
+  return code === 'INTEGRITY' ? 'damaged' : 'unreadable'
 }

@@ -46,8 +46,8 @@ export interface ImagesReport {
   readonly blobs: number
   /** Blobs and recipes that no readable manifest names. */
   readonly orphans: { readonly count: number; readonly bytes: number }
-  /** Whole tags (`image:tag`) with a layer in pieces, which this version cannot pull. */
-  readonly chunkedTags: readonly string[]
+  /** Whole tags (`image:tag`) with a layer in pieces whose stored stream is not the blob. */
+  readonly recodedTags: readonly string[]
   /** Tags (`image:tag`) of layout v1.0.0. */
   readonly legacyTags: readonly string[]
   /** What was hashed again, when asked for. */
@@ -102,22 +102,22 @@ export async function checkImages(
   const wanted = collectWanted(graph, tags)
   await findMissing(store, wanted, contents, signal)
   const inPieces = [...wanted.keys()].filter((content) => isInPieces(contents, content))
-  await checkChunks(store.backend, inPieces, contents, { signal })
+  await checkChunks(store.backend, inPieces, contents, { deep, signal })
   const verified = deep
     ? await hashAgain(store, wanted, contents, { signal, onProgress })
     : undefined
   const issues: ManifestIssue[] = []
-  const chunkedTags: string[] = []
+  const recodedTags: string[] = []
   for (const tag of tags) {
     const issue = judgeTag(store, graph, tag, contents)
     if (issue && (await isStillPublished(store, tag, { signal }))) issues.push(issue)
-    if (!issue && hasPieces(graph, tag, contents)) chunkedTags.push(nameOf(tag))
+    if (!issue && isRecoded(graph, tag, contents)) recodedTags.push(nameOf(tag))
   }
   issues.push(...(await checkLegacyTags(store, legacy, { deep, signal })))
   return {
     tags: selected.length,
     issues,
-    chunkedTags,
+    recodedTags,
     legacyTags: legacy.map(nameOf),
     blobs: stored.blobs,
     orphans: stored.orphans,
@@ -135,10 +135,10 @@ function isInPieces(contents: Contents, content: number): boolean {
   return contents.chunked.has(content) && contents.size(content) === undefined
 }
 
-function hasPieces(graph: Graph, tag: GraphTag<BlobUses>, contents: Contents): boolean {
+function isRecoded(graph: Graph, tag: GraphTag<BlobUses>, contents: Contents): boolean {
   for (const { node } of reachable(graph, tag)) {
     if (isS3loError(node)) continue
-    for (const { content } of node.summary) if (isInPieces(contents, content)) return true
+    for (const { content } of node.summary) if (contents.recoded.has(content)) return true
   }
   return false
 }

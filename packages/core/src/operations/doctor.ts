@@ -49,8 +49,11 @@ export interface DoctorResult {
   readonly manifest_issues?: readonly ManifestIssue[]
   /** Histories, signature records and referrers that cannot be used. */
   readonly file_issues?: readonly FileIssue[]
-  /** Whole tags (`image:tag`) that this version cannot pull, because a layer is stored in chunks. */
-  readonly chunked_tags?: readonly string[]
+  /**
+   * Whole tags (`image:tag`) that an engine can pull and that cannot be copied: a layer is stored in
+   * chunks, and another encoder had stored one of them before.
+   */
+  readonly recoded_tags?: readonly string[]
   /** Tags (`image:tag`) of layout v1.0.0. */
   readonly legacy_tags?: readonly string[]
   /** Blobs that no tag needs, of the whole bucket. */
@@ -100,7 +103,7 @@ export async function doctor(
     layers && (await checkLayerIndexes(backend, layers, reader, { signal, onProgress }))
   const wrong = indexes?.wrong ?? []
   const files = await checkFiles(backend, filter, { signal })
-  const { chunkedTags, legacyTags } = images
+  const { recodedTags, legacyTags } = images
   const uploads = await findInterruptedUploads(backend, { now, signal })
   const participants = await findParticipants(backend, { now, signal })
   const endpoint = probe ? await probeEndpoint(backend, { now, signal }) : UNTESTED_ENDPOINT
@@ -116,7 +119,7 @@ export async function doctor(
     config_present: config.present,
     ...(broken ? { manifest_issues: images.issues } : {}),
     ...(files.length > 0 ? { file_issues: files } : {}),
-    ...(chunkedTags.length > 0 ? { chunked_tags: chunkedTags } : {}),
+    ...(recodedTags.length > 0 ? { recoded_tags: recodedTags } : {}),
     ...(legacyTags.length > 0 ? { legacy_tags: legacyTags } : {}),
     orphaned_blobs: images.orphans.count,
     orphaned_bytes: images.orphans.bytes,
@@ -244,14 +247,14 @@ function judgeLayout(backend: StorageBackend, layoutOk: boolean): readonly Findi
 }
 
 function judgeImages(backend: StorageBackend, report: ImagesReport): readonly Finding[] {
-  const { tags, issues, orphans, chunkedTags, legacyTags, unreadable } = report
+  const { tags, issues, orphans, recodedTags, legacyTags, unreadable } = report
   const findings: Finding[] = issues.map(({ image, message, hint }) => ({
     severity: 'problem',
     message: `${image}: ${message}`,
     hint,
   }))
   if (issues.length === 0) {
-    const whole = tags - chunkedTags.length
+    const whole = tags - recodedTags.length
     findings.push({ severity: 'ok', message: `${whole} tags are whole` })
   }
   if (orphans.count > 0) {
@@ -262,13 +265,13 @@ function judgeImages(backend: StorageBackend, report: ImagesReport): readonly Fi
       hint: `s3lo clean ${formatStore(backend)} --blobs shows them, with --confirm removes those that no push still needs`,
     })
   }
-  for (const image of chunkedTags.slice(0, MAX_NAMED)) {
-    const message = `${image} cannot be pulled by this version: it has layers that are stored in chunks`
-    const hint = 'push it again with s3lo, or pull it with the program that chunked it'
+  for (const image of recodedTags.slice(0, MAX_NAMED)) {
+    const message = `${image} can be pulled into an engine, and not be copied: another encoder stored chunks of its layers`
+    const hint = 'push it again with s3lo'
     findings.push({ severity: 'notice', message, hint })
   }
-  if (chunkedTags.length > MAX_NAMED) {
-    const message = `${chunkedTags.length - MAX_NAMED} more tags have layers that are stored in chunks`
+  if (recodedTags.length > MAX_NAMED) {
+    const message = `${recodedTags.length - MAX_NAMED} more tags have layers whose chunks another encoder stored`
     findings.push({ severity: 'notice', message })
   }
   const [old] = legacyTags

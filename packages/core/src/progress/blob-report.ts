@@ -37,13 +37,18 @@ export class BlobReport {
     this.#onProgress?.({ type: 'blob', phase: 'start', ...this.#blob })
   }
 
-  /** The content, reported while it passes. Of content that is opened again only what is new counts. */
-  meter(content: Readable): Readable {
+  /**
+   * The content, reported while it passes. Of content that is opened again only what is new counts.
+   * Content of another `size` than the blob's (bytes) counts in proportion.
+   */
+  meter(content: Readable, size: number = this.#blob.descriptor.size): Readable {
     if (!this.#onProgress) return content
     let position = 0
     return metered(content, (delta) => {
       position += delta
-      this.reach(position)
+      this.reach(
+        position === size ? Infinity : Math.floor((position / size) * this.#blob.descriptor.size),
+      )
     })
   }
 

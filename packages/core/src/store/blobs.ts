@@ -1,5 +1,8 @@
-import { type Readable, Transform } from 'node:stream'
+import { Readable, Transform } from 'node:stream'
+import { ChunkedLayer } from './chunked-layer.ts'
+import { MAX_RECIPE_BYTES, parseRecipe } from './recipe.ts'
 import type { ByteRange, CallOptions } from '../contract/call-options.ts'
+import type { PlainLayer } from '../contract/image-source.ts'
 import type { ObjectBody, ObjectInfo, StorageBackend } from '../contract/storage-backend.ts'
 import { isS3loError, S3loError } from '../errors.ts'
 import { blobKey, legacyBlobKey, recipeKey, referrerBlobKey, stagingKey } from '../layout/keys.ts'
@@ -7,8 +10,9 @@ import { type Descriptor, isForeignLayer } from '../oci/descriptor.ts'
 import { Digester } from '../oci/digest.ts'
 import { MEDIA_TYPE } from '../oci/media-type.ts'
 import { pipeThrough, verified } from '../stream/verify-digest.ts'
+import { readObject } from './read-object.ts'
 
-/** How a blob is stored. `chunks`: in the Go program's pieces, which this build cannot read. */
+/** How a blob is stored. `chunks`: as a recipe and chunks of format 1, which the Go program writes. */
 export type BlobForm = 'whole' | 'chunks'
 
 /**
@@ -51,16 +55,32 @@ export class BlobStore {
     descriptor: Descriptor,
     { range, signal }: CallOptions & { readonly range?: ByteRange | undefined } = {},
   ): Promise<Readable> {
-    const { info, body } = await this.#find(descriptor, { range, signal })
+    const found = await this.#findWhole(descriptor, { range, signal })
+    if (!found) return this.#openChunked(descriptor, { range, signal })
+    const { info, body } = found
     if (info.size !== descriptor.size) {
       body.destroy()
-      throw new S3loError(
-        'INTEGRITY',
-        `blob ${descriptor.digest} has ${info.size} bytes in the store, not ${descriptor.size}`,
-        { hint: 'push or copy the image again: a torn blob is replaced' },
-      )
+      throw wrongSize(descriptor, info.size)
     }
     return range ? body : verified(body, descriptor)
+  }
+
+  /**
+   * The uncompressed content of a layer that is stored in chunks; `undefined` for a blob that is
+   * whole or missing. See `ImageSource.plainLayer`. Throws `INTEGRITY`.
+   */
+  async plainLayer(descriptor: Descriptor, options?: CallOptions): Promise<PlainLayer | undefined> {
+    if (await this.#backend.head(blobKey(descriptor.digest), options)) return undefined
+    const layer = await this.#findChunked(descriptor, options)
+    if (!layer) return undefined
+    const { content } = layer.recipe
+    return {
+      ...content,
+      open: ({ range, signal } = {}) => {
+        const body = Readable.from(layer.content({ range, signal }), { objectMode: false })
+        return Promise.resolve(range ? body : verified(body, content))
+      },
+    }
   }
 
   /** Stores content, verified while it passes. */
@@ -130,11 +150,10 @@ export class BlobStore {
     })
   }
 
-  async #find(
-    descriptor: Descriptor,
+  async #findWhole(
+    { digest }: Descriptor,
     options: CallOptions & { readonly range?: ByteRange | undefined },
-  ): Promise<ObjectBody> {
-    const { digest, urls = [] } = descriptor
+  ): Promise<ObjectBody | undefined> {
     const keys = [
       blobKey(digest),
       ...[...this.#legacyPrefixes].map((prefix) => legacyBlobKey(prefix, digest)),
@@ -147,24 +166,51 @@ export class BlobStore {
         if (!isS3loError(error, 'NOT_FOUND')) throw error
       }
     }
-    if (await this.#backend.head(recipeKey(digest), { signal: options.signal })) {
-      throw new S3loError(
-        'UNSUPPORTED',
-        `layer ${digest} is stored in chunks, which this version cannot read`,
-        {
-          hint: 'push the image again with s3lo, or pull it with the program that chunked it',
-        },
-      )
-    }
-    if (isForeignLayer(descriptor)) {
-      throw new S3loError(
-        'UNSUPPORTED',
-        `layer ${digest} is not in the store: only its maker distributes it`,
-        { hint: `it is at ${urls[0]}` },
-      )
-    }
-    throw new S3loError('NOT_FOUND', `blob ${digest} is missing from the store`, {
-      hint: 'push or copy the image again to repair it',
-    })
+    return undefined
   }
+
+  async #openChunked(
+    descriptor: Descriptor,
+    options: CallOptions & { readonly range?: ByteRange | undefined },
+  ): Promise<Readable> {
+    const layer = await this.#findChunked(descriptor, options)
+    if (!layer) throw missing(descriptor)
+    const body = Readable.from(layer.frames(options), { objectMode: false })
+    return options.range ? body : verified(body, descriptor)
+  }
+
+  async #findChunked(
+    descriptor: Descriptor,
+    { signal }: CallOptions = {},
+  ): Promise<ChunkedLayer | undefined> {
+    const key = recipeKey(descriptor.digest)
+    const bytes = await readObject(this.#backend, key, MAX_RECIPE_BYTES, { signal })
+    if (!bytes) return undefined
+    const layer = new ChunkedLayer(this.#backend, descriptor.digest, parseRecipe(bytes, key))
+    const { blobSize = descriptor.size } = layer
+    if (blobSize !== descriptor.size) throw wrongSize(descriptor, blobSize)
+    return layer
+  }
+}
+
+function wrongSize({ digest, size }: Descriptor, actual: number): S3loError {
+  return new S3loError(
+    'INTEGRITY',
+    `blob ${digest} has ${actual} bytes in the store, not ${size}`,
+    { hint: 'push or copy the image again: a torn blob is replaced' },
+  )
+}
+
+function missing(descriptor: Descriptor): S3loError {
+  const { digest, urls = [] } = descriptor
+  if (isForeignLayer(descriptor)) {
+    return new S3loError(
+      'UNSUPPORTED',
+      `layer ${digest} is not in the store: only its maker distributes it`,
+      { hint: `it is at ${urls[0]}` },
+    )
+  }
+  return new S3loError('NOT_FOUND', `blob ${digest} is missing from the store`, {
+    hint: 'push or copy the image again to repair it',
+  })
 }

@@ -1,6 +1,6 @@
 import { Readable } from 'node:stream'
 import type { CallOptions } from '../contract/call-options.ts'
-import type { FetchOptions, ImageSource } from '../contract/image-source.ts'
+import type { FetchOptions, ImageSource, PlainLayer } from '../contract/image-source.ts'
 import type {
   AttachOptions,
   BeginOptions,
@@ -107,6 +107,10 @@ export class ImageStore implements ImageSource, ImageTarget {
     return options.range
       ? Readable.from([root.subarray(start, end)])
       : verified(Readable.from([root]), descriptor)
+  }
+
+  plainLayer(descriptor: Descriptor, options?: CallOptions): Promise<PlainLayer | undefined> {
+    return this.blobs.plainLayer(descriptor, options)
   }
 
   tags(repository: string, options?: CallOptions): AsyncIterable<string> {

@@ -1,45 +1,54 @@
+import { randomBytes } from 'node:crypto'
+import { buffer, text } from 'node:stream/consumers'
+import { constants, zstdCompressSync } from 'node:zlib'
 import { beforeEach, describe, expect, it } from 'vitest'
-import { recipeKey } from '../../src/layout/keys.ts'
+import { chunkKey, manifestKey, recipeKey } from '../../src/layout/keys.ts'
 import { digestOf } from '../../src/oci/digest.ts'
+import { parseManifest } from '../../src/oci/document.ts'
 import { doctor } from '../../src/operations/doctor.ts'
 import { ImageStore } from '../../src/store/image-store.ts'
-import { imageFixture, MemoryBackend, putImage } from '../../src/testing/index.ts'
+import { imageFixture, MemoryBackend, putChunkedImage, putImage } from '../../src/testing/index.ts'
 
-const image = imageFixture({ layers: ['one two'] })
-const layer = digestOf(Buffer.from('one two'))
-const chunks = ['one ', 'two'].map((text) => ({ text, hex: digestOf(Buffer.from(text)).slice(7) }))
+const CHUNK = 1000
+const content = randomBytes(1500)
+const key = chunkKey(digestOf(content.subarray(0, CHUNK)))
+const app = { name: 'app', tag: 'v1' }
 
 let backend: MemoryBackend
+/** The digest of the layer's blob. */
+let layer: string
 
-/** The layer as the Go program stores one of more than a mebibyte. */
 beforeEach(async () => {
   backend = new MemoryBackend()
-  await putImage(backend, { name: 'app', tag: 'v1' }, image)
   await putImage(backend, { name: 'app', tag: 'whole' }, imageFixture({ layers: ['other'] }))
-  await backend.delete([`blobs/sha256/${layer.slice(7)}`])
-  for (const { text, hex } of chunks) await backend.put(`chunks/sha256/${hex}`, Buffer.from(text))
-  const listed = chunks.map(({ text, hex }) => ({ digest: hex, compressedSize: text.length }))
-  await backend.put(recipeKey(layer), Buffer.from(JSON.stringify({ chunks: listed })))
+  layer = await push()
 })
 
-const check = (): ReturnType<typeof doctor> => doctor(new ImageStore(backend), '', { probe: false })
+/** Stores the layer as the Go program does, and returns the digest of its blob. */
+async function push(encode?: (raw: Uint8Array) => Uint8Array): Promise<string> {
+  const root = await putChunkedImage(backend, app, {
+    layers: [content],
+    chunkSize: CHUNK,
+    ...(encode ? { encode } : {}),
+  })
+  const manifest = parseManifest(root.content, root.descriptor.digest)
+  return (manifest.kind === 'manifest' && manifest.layers[0]?.digest) || ''
+}
+
+const check = (deep = false): ReturnType<typeof doctor> =>
+  doctor(new ImageStore(backend), '', { probe: false, deep })
 
 describe('a layer in chunks', () => {
-  it('makes its tag one that cannot be pulled here, which is named and not called whole', async () => {
-    const report = await check()
-    expect(report).toMatchObject({ broken: false, chunked_tags: ['app:v1'] })
-    const messages = report.findings.map(({ message }) => message)
-    expect(messages).toContain('1 tags are whole')
-    expect(messages).toContainEqual(expect.stringContaining('app:v1 cannot be pulled'))
+  it.each([false, true])('that is whole is a part of a whole tag (deep: %s)', async (deep) => {
+    const report = await check(deep)
+    expect(report).toMatchObject({ broken: false, ok: true })
+    expect(report.recoded_tags).toBeUndefined()
+    expect(report.findings.map(({ message }) => message)).toContain('2 tags are whole')
   })
 
   it.each<[string, string, () => Promise<unknown>]>([
-    ['of which one is gone', 'missing', () => backend.delete([`chunks/sha256/${chunks[1]!.hex}`])],
-    [
-      'of which one is cut',
-      'damaged',
-      () => backend.put(`chunks/sha256/${chunks[1]!.hex}`, Buffer.from('tw')),
-    ],
+    ['of which one is gone', 'missing', () => backend.delete([key])],
+    ['of which one is cut', 'damaged', () => backend.put(key, Buffer.from('tw'))],
     [
       'whose list is torn',
       'damaged',
@@ -55,6 +64,32 @@ describe('a layer in chunks', () => {
     const blobs = [{ digest: layer, role: 'layer', problem }]
     const report = await check()
     expect(report).toMatchObject({ broken: true, manifest_issues: [{ image: 'app:v1', blobs }] })
-    expect(report.chunked_tags).toBeUndefined()
+  })
+
+  it('of which one has other bytes of the same length is found by a deep look', async () => {
+    const frame = await backend.head(key)
+    await backend.put(key, Buffer.alloc(frame?.size ?? 0))
+    expect(await check()).toMatchObject({ broken: false })
+    expect(await check(true)).toMatchObject({ broken: true })
+  })
+
+  it('that another encoder had stored before is named, and its tag is not broken', async () => {
+    backend = new MemoryBackend()
+    await push((raw) => zstdCompressSync(raw, { params: { [constants.ZSTD_c_checksumFlag]: 0 } }))
+    await push()
+    const report = await check()
+    expect(report).toMatchObject({ broken: false, recoded_tags: ['app:v1'] })
+    const messages = report.findings.map(({ message }) => message)
+    expect(messages).toContainEqual(expect.stringContaining('app:v1 can be pulled into an engine'))
+  })
+
+  it('whose stream has another digest than the manifest names is found by a deep look', async () => {
+    const named = digestOf(Buffer.from('what another encoder would have made'))
+    const { body } = await backend.get(manifestKey(app))
+    const manifest = await text(body)
+    await backend.put(manifestKey(app), Buffer.from(manifest.replace(layer, named)))
+    await backend.put(recipeKey(named), await buffer((await backend.get(recipeKey(layer))).body))
+    expect((await check()).recoded_tags).toBeUndefined()
+    expect(await check(true)).toMatchObject({ broken: false, recoded_tags: ['app:v1'] })
   })
 })

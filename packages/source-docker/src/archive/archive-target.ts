@@ -2,7 +2,7 @@ import { stat } from 'node:fs/promises'
 import { pipeline } from 'node:stream/promises'
 import {
   type CallOptions,
-  type ImageSource,
+  type ContentSource,
   isStandardOutput,
   type ManifestDocument,
   type Reference,
@@ -20,7 +20,7 @@ export interface ArchiveFormat {
   readonly acceptsIndex: boolean
   files(
     root: ManifestDocument,
-    source: Pick<ImageSource, 'fetch'>,
+    source: ContentSource,
     reference: Reference,
     options: CallOptions,
   ): AsyncIterable<TarFile>
@@ -48,7 +48,7 @@ export class ArchiveTarget implements StreamingTarget {
 
   async receive(
     root: ManifestDocument,
-    source: Pick<ImageSource, 'name' | 'fetch'>,
+    source: ContentSource,
     reference: Reference,
     options: CallOptions = {},
   ): Promise<void> {

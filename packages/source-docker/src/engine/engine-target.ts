@@ -1,6 +1,6 @@
 import {
   type CallOptions,
-  type ImageSource,
+  type ContentSource,
   type ManifestDocument,
   parseManifest,
   type Reference,
@@ -34,7 +34,7 @@ export class EngineTarget implements StreamingTarget {
 
   async receive(
     root: ManifestDocument,
-    source: Pick<ImageSource, 'name' | 'fetch'>,
+    source: ContentSource,
     reference: Reference,
     options: CallOptions = {},
   ): Promise<void> {
@@ -53,7 +53,7 @@ export class EngineTarget implements StreamingTarget {
   async #files(
     kind: EngineKind,
     root: ManifestDocument,
-    source: Pick<ImageSource, 'fetch'>,
+    source: ContentSource,
     reference: Reference,
     { signal }: CallOptions,
   ): Promise<AsyncIterable<TarFile>> {

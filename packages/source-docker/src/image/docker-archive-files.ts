@@ -1,17 +1,19 @@
 import { Readable } from 'node:stream'
 import {
   type CallOptions,
+  type ContentSource,
   decompress,
   type Descriptor,
   Digester,
+  forEachConcurrent,
   type ImageManifest,
-  type ImageSource,
   type ManifestDocument,
   MAX_CONFIG_BYTES,
   MEDIA_TYPE,
   parseDigest,
   parseImageConfig,
   parseManifest,
+  type PlainLayer,
   readAll,
   S3loError,
 } from '@s3lo/core'
@@ -26,26 +28,30 @@ export interface DockerArchiveOptions extends CallOptions {
   readonly keepZstd?: boolean | undefined
 }
 
-/** A layer as it stands in the archive. `diffId` is set where it has to be decompressed for that. */
+/** A layer as it stands in the archive. */
 interface ArchivedLayer {
   readonly name: string
   readonly descriptor: Descriptor
+  /** Where it is not as it is stored: what it decompresses to. */
   readonly diffId: string | undefined
+  /** Where the source holds the layer uncompressed. */
+  readonly plain: PlainLayer | undefined
 }
 
 /**
- * The files of a docker archive with one image. Plain and gzip layers are as they are stored,
- * zstd layers are decompressed, which reads them twice: a tar must know sizes beforehand.
+ * The files of a docker archive with one image. Plain and gzip layers are as they are stored, zstd
+ * layers too where `keepZstd` allows it. The others are decompressed, which reads them twice, because
+ * a tar must know sizes beforehand, unless the source holds their uncompressed content.
  */
 export async function* dockerArchiveFiles(
   root: ManifestDocument,
-  source: Pick<ImageSource, 'fetch'>,
+  source: Pick<ContentSource, 'fetch' | 'plainLayer'>,
   { repoTags, keepZstd, signal }: DockerArchiveOptions,
 ): AsyncGenerator<TarFile> {
   const manifest = requireImage(root)
   const stream = abortable(await source.fetch(manifest.config, { signal }), signal)
   const config = await readAll(stream, MAX_CONFIG_BYTES, manifest.config.digest)
-  const layers = archivedLayers(manifest, config, keepZstd)
+  const layers = await archivedLayers(manifest, config, source, { keepZstd, signal })
   const configName = `${parseDigest(manifest.config.digest).hex}.json`
   const listed = [
     { Config: configName, RepoTags: repoTags, Layers: layers.map(({ name }) => name) },
@@ -79,17 +85,21 @@ function requireImage(root: ManifestDocument): ImageManifest {
   })
 }
 
+/** Layers whose form is asked for at once. */
+const LOOKUPS_AT_ONCE = 16
+
 const CONFIG_TYPES: ReadonlySet<string> = new Set([
   MEDIA_TYPE.ociConfig,
   MEDIA_TYPE.dockerConfig,
   MEDIA_TYPE.octetStream, // Old registries' configs.
 ])
 
-function archivedLayers(
+async function archivedLayers(
   manifest: ImageManifest,
   config: Uint8Array,
-  keepZstd: boolean | undefined,
-): readonly ArchivedLayer[] {
+  source: Pick<ContentSource, 'plainLayer'>,
+  { keepZstd, signal }: Pick<DockerArchiveOptions, 'keepZstd' | 'signal'>,
+): Promise<readonly ArchivedLayer[]> {
   const { diffIds } = parseImageConfig(config, manifest.config.digest)
   if (diffIds.length !== manifest.layers.length) {
     const counts = `${manifest.layers.length} layers, its config ${diffIds.length}`
@@ -105,10 +115,31 @@ function archivedLayers(
       },
     )
   }
-  return manifest.layers.map((descriptor, i) => {
-    const diffId = isZstd(descriptor) && !keepZstd ? diffIds[i] : undefined
-    return { descriptor, diffId, name: `${parseDigest(diffId ?? descriptor.digest).hex}/layer.tar` }
-  })
+  const archived: ArchivedLayer[] = []
+  await forEachConcurrent(
+    manifest.layers.entries(),
+    LOOKUPS_AT_ONCE,
+    async ([i, descriptor], inner) => {
+      const held = await heldPlain(descriptor, diffIds[i], source, inner)
+      const diffId = held || (isZstd(descriptor) && !keepZstd) ? diffIds[i] : undefined
+      const { hex } = parseDigest(diffId ?? descriptor.digest)
+      archived[i] = { descriptor, diffId, plain: held, name: `${hex}/layer.tar` }
+    },
+    signal,
+  )
+  return archived
+}
+
+/** The layer's uncompressed content, if the source holds it: the config's digest binds it to the image. */
+async function heldPlain(
+  descriptor: Descriptor,
+  diffId: string | undefined,
+  source: Pick<ContentSource, 'plainLayer'>,
+  signal: AbortSignal,
+): Promise<PlainLayer | undefined> {
+  if (!isZstd(descriptor)) return undefined
+  const plain = await source.plainLayer?.(descriptor, { signal })
+  return plain?.digest === diffId ? plain : undefined
 }
 
 function isZstd({ mediaType }: Descriptor): boolean {
@@ -116,10 +147,17 @@ function isZstd({ mediaType }: Descriptor): boolean {
 }
 
 async function layerFile(
-  { name, descriptor, diffId }: ArchivedLayer,
-  source: Pick<ImageSource, 'fetch'>,
+  { name, descriptor, diffId, plain: held }: ArchivedLayer,
+  source: Pick<ContentSource, 'fetch' | 'plainLayer'>,
   signal: AbortSignal | undefined,
 ): Promise<TarFile> {
+  if (held) {
+    return {
+      name,
+      size: held.size,
+      open: async () => abortable(await held.open({ signal }), signal),
+    }
+  }
   const open = async (): Promise<Readable> =>
     abortable(await source.fetch(descriptor, { signal }), signal)
   if (diffId === undefined) return { name, size: descriptor.size, open }
