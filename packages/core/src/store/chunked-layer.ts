@@ -16,7 +16,7 @@ export interface ReadChunksOptions extends CallOptions {
 const CHUNKS_AT_ONCE = 4
 
 /** What helps where the stored stream is not the blob (W17). */
-export const RECODED_HINT =
+const RECODED_HINT =
   'another encoder stored its chunks; an engine can pull the image, and a push makes it whole again'
 
 /** A chunk and the part of it that a range covers. */

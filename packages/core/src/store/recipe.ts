@@ -14,7 +14,7 @@ import {
 export const MAX_RECIPE_BYTES = 16 * 1024 * 1024
 
 /** The longest chunk that a splitter of format 1 cuts (bytes). */
-export const MAX_CHUNK_BYTES = 16 * 1024 * 1024
+const MAX_CHUNK_BYTES = 16 * 1024 * 1024
 
 /** The longest frame of a chunk (bytes): incompressible content grows by its block headers only. */
 export const MAX_FRAME_BYTES = MAX_CHUNK_BYTES + 64 * 1024
