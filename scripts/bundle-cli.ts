@@ -1,4 +1,5 @@
 /** Makes `dist`, the command line as it is published: see ARCHITECTURE.md, "What a command loads". */
+import { spawnSync } from 'node:child_process'
 import { rm, writeFile } from 'node:fs/promises'
 import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
@@ -21,6 +22,7 @@ const bundle = await rolldown({
     conditionNames: ['s3lo-source', 'node', 'import', 'default'],
     alias: { clipanion: clipanionModules() },
   },
+  transform: { define: { S3LO_COMMIT: JSON.stringify(commit()) } },
   plugins: [lazyStandardInput()],
   // Types of its rules overlap on purpose: what is loaded with the first use stays so in the bundle.
   checks: { ineffectiveDynamicImport: false },
@@ -43,6 +45,20 @@ await writeFile(
   join(DIST, 'LICENSES.txt'),
   await licensesOf(chunks.flatMap(({ modules }) => Object.keys(modules))),
 )
+
+/** What `s3lo --version` names: the commit, `-dirty` after it where files have changed. */
+function commit(): string {
+  const { stdout } = spawnSync(
+    'git',
+    ['describe', '--always', '--dirty', '--abbrev=12', '--exclude=*'],
+    {
+      cwd: ROOT,
+      encoding: 'utf8',
+    },
+  )
+  // A source archive has no repository.
+  return stdout?.trim() || 'development'
+}
 
 /** Its main entry is CommonJS, which cannot be bundled in parts. */
 function clipanionModules(): string {

@@ -23,10 +23,11 @@ describe.skipIf(missing !== undefined)('s3lo, installed from its packages', () =
   afterAll(() => sandbox?.close())
 
   describe('in an empty folder', () => {
-    it('says its version', async () => {
+    it('says its version and the commit', async () => {
       const description = await readFile(join(ROOT, 'apps/cli/package.json'), 'utf8')
       const { version } = JSON.parse(description) as { version: string }
-      expect((await s3lo('--version')).stdout).toContain(version)
+      const { stdout: head } = await run('git', ['rev-parse', '--short=12', 'HEAD'], { cwd: ROOT })
+      expect((await s3lo('--version')).stdout).toContain(`s3lo ${version} (${head.trim()}`)
     })
 
     it('brings no cloud SDK and little else', async () => {

@@ -113,7 +113,7 @@ describe('the process', () => {
     ) as { version: string }
     for (const argv of [['--version'], ['version'], ['--version', '--quiet']]) {
       const { status, stdout } = await ended(start(argv))
-      expect({ status, stdout }).toEqual({ status: 0, stdout: `s3lo ${version} (none)\n` })
+      expect({ status, stdout }).toEqual({ status: 0, stdout: `s3lo ${version} (development)\n` })
     }
   })
 
