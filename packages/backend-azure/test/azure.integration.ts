@@ -60,7 +60,7 @@ function testAgainst(server: AzureServer): void {
         retry: { delay: async () => {}, stallMs: 5000, attempts: 3 },
       }),
     destroy: (bucket) => destroy({ bucket }),
-    kinds: ['503', 'reset-after', 'truncated', 'bit-flip-up'],
+    kinds: ['503', 'reset-after', 'truncated', 'bit-flip-up', 'page', 'nothing', 'cut'],
   })
 
   describe('a container', () => {

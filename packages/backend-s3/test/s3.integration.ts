@@ -87,7 +87,7 @@ function testAgainst(name: string, server: S3Server, { withFaults, isWeak = fals
           retry: { delay: async () => {}, stallMs: 5000, attempts: 3 },
         }),
       destroy,
-      kinds: ['503', 'reset-after', 'truncated', 'bit-flip-up'],
+      kinds: ['503', 'reset-after', 'truncated', 'bit-flip-up', 'page', 'nothing', 'cut'],
       // More than the 1000 of a page.
       listed: 1003,
     })
