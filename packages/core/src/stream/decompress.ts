@@ -1,22 +1,19 @@
 import type { Readable } from 'node:stream'
 import { createGunzip, createZstdDecompress } from 'node:zlib'
-import { toS3loError } from '../errors.ts'
+import { S3loError, toS3loError } from '../errors.ts'
+import { isZstdMagic, ZstdFrames } from './zstd-frames.ts'
 
 /** The compressions of layers and archives that are read. */
 export type Compression = 'gzip' | 'zstd'
 
 const GZIP = Buffer.of(0x1f, 0x8b)
-const ZSTD = 0xfd2fb528
-/** The first of sixteen (RFC 8878, section 3.1.2). */
-const ZSTD_SKIPPABLE = 0x184d2a50
 
 /** How content is compressed, by its first four bytes; `undefined` where it is in no way known here. */
 export function compressionOf(head: Uint8Array): Compression | undefined {
   const bytes = Buffer.from(head.subarray(0, 4))
   if (bytes.subarray(0, 2).equals(GZIP)) return 'gzip'
   const magic = bytes.length === 4 ? bytes.readUInt32LE() : 0
-  const isSkippable = magic - (magic % 16) === ZSTD_SKIPPABLE
-  return magic === ZSTD || isSkippable ? 'zstd' : undefined
+  return isZstdMagic(magic) ? 'zstd' : undefined
 }
 
 type Decompressor = ReturnType<typeof createGunzip> | ReturnType<typeof createZstdDecompress>
@@ -34,13 +31,17 @@ export async function* decompress(
   compression: Compression,
   name: string,
 ): AsyncGenerator<Buffer> {
-  const input = new Input(content)
+  const frames = new ZstdFrames()
+  const input = new Input(content, compression === 'zstd' ? frames : undefined)
   try {
     yield* through(input, compression)
     for (let rest = await input.peek(); rest; rest = await input.peek()) {
       // What follows the members of a gzip is padding.
       if (compression === 'zstd') yield* through(input, compression)
       else input.take(rest.length)
+    }
+    if (compression === 'zstd' && !frames.isWhole) {
+      throw new S3loError('INTEGRITY', `${name} cannot be decompressed: it is cut short`)
     }
   } catch (error) {
     throw isZlibError(error)
@@ -54,10 +55,12 @@ export async function* decompress(
 /** Chunks that a decompressor may take in part. */
 class Input {
   readonly #chunks: AsyncIterator<Uint8Array>
+  readonly #frames: ZstdFrames | undefined
   #rest: Uint8Array = new Uint8Array()
 
-  constructor(content: AsyncIterable<Uint8Array>) {
+  constructor(content: AsyncIterable<Uint8Array>, frames: ZstdFrames | undefined) {
     this.#chunks = content[Symbol.asyncIterator]()
+    this.#frames = frames
   }
 
   /** What is at hand, at least one byte; `undefined` at the end. */
@@ -66,6 +69,7 @@ class Input {
       const next = await this.#chunks.next()
       if (next.done) return undefined
       this.#rest = next.value
+      this.#frames?.push(next.value)
     }
     return this.#rest
   }
