@@ -88,7 +88,9 @@ describe('completion', () => {
     ] as const)('in bash completes %s', (line, expected) => {
     const words = line.split(' ').map((word) => `'${word}'`)
     const run = `COMP_WORDS=(${words.join(' ')}); COMP_CWORD=${words.length - 1}; _s3lo; printf '%s\\n' "\${COMPREPLY[@]}"`
-    expect(offered('bash', ['-u', '-c', `${scripts.bash}\n${run}`])).toEqual(sorted(expected))
+    expect(offered('bash', ['--norc', '-u', '-c', `${scripts.bash}\n${run}`])).toEqual(
+      sorted(expected),
+    )
   })
 
   it.runIf(has('zsh')).each([...OFFERED, ['s3lo list --output=y', ['yaml']]] as const)(

@@ -49,9 +49,19 @@ export function signingInput(algorithm: SignatureAlgorithm, key: KeyObject): Sig
   return { key, padding, saltLength: constants.RSA_PSS_SALTLEN_DIGEST }
 }
 
-/** The same to verify with: signers choose their salt's length. */
-export function verifyingInput(algorithm: SignatureAlgorithm, key: KeyObject): SignKeyObjectInput {
-  if (!algorithm.startsWith('RSA_PSS_')) return { key }
+/**
+ * The same to verify with, one after the other. Signers choose the length of their salt. OpenSSL 3.0
+ * does not find it out for a key that is restricted to PSS, whose salt then has the length of a digest.
+ */
+export function verifyingInputs(
+  algorithm: SignatureAlgorithm,
+  key: KeyObject,
+): readonly SignKeyObjectInput[] {
+  if (!algorithm.startsWith('RSA_PSS_')) return [{ key }]
   const padding = constants.RSA_PKCS1_PSS_PADDING
-  return { key, padding, saltLength: constants.RSA_PSS_SALTLEN_AUTO }
+  return [constants.RSA_PSS_SALTLEN_AUTO, constants.RSA_PSS_SALTLEN_DIGEST].map((saltLength) => ({
+    key,
+    padding,
+    saltLength,
+  }))
 }

@@ -5,7 +5,7 @@ import {
   hashOf,
   type KeyKind,
   type SignatureAlgorithm,
-  verifyingInput,
+  verifyingInputs,
 } from './algorithm.ts'
 import { parsePem } from './pem.ts'
 
@@ -67,12 +67,14 @@ export class PublicKey {
   /** True when the signature is one of the message by this key. Never throws for foreign bytes. */
   verify(algorithm: SignatureAlgorithm, message: Uint8Array, signature: Uint8Array): boolean {
     if (!this.algorithms.includes(algorithm)) return false
-    try {
-      const input = verifyingInput(algorithm, this.#key)
-      return verify(hashOf(algorithm) ?? null, message, input, signature)
-    } catch {
-      return false // OpenSSL refuses some malformed signatures with an error instead of an answer.
-    }
+    const hash = hashOf(algorithm) ?? null
+    return verifyingInputs(algorithm, this.#key).some((input) => {
+      try {
+        return verify(hash, message, input, signature)
+      } catch {
+        return false // OpenSSL refuses some malformed signatures with an error instead of an answer.
+      }
+    })
   }
 }
 
