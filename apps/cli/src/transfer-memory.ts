@@ -12,19 +12,25 @@ const BYTES_BETWEEN = 8 * 1024 * 1024
  * processor's cache.
  */
 export function createTransferCollector(): (bytes: number) => void {
-  setFlagsFromString('--expose-gc')
+  let collect: ((options: { readonly type: 'minor' }) => void) | undefined
+  let passed = 0
+  return (bytes) => {
+    passed += bytes
+    if (passed < BYTES_BETWEEN) return
+    passed = 0
+    // Made with its first use: a context of its own takes as long as a small image.
+    collect ??= openCollector()
+    collect({ type: 'minor' })
+  }
+}
+
+function openCollector(): (options: { readonly type: 'minor' }) => void {
   /*
    * A piece that is old by chance counts as growth of a heap that hardly grows: V8 then marks all of
    * it again every 8 MB, which took half of the processor time of a push from an engine. Without
    * marking ahead it collects when memory asks for it.
    */
   setFlagsFromString('--no-incremental-marking')
-  const collect: unknown = runInNewContext('gc')
-  let passed = 0
-  return (bytes) => {
-    passed += bytes
-    if (passed < BYTES_BETWEEN || typeof collect !== 'function') return
-    passed = 0
-    collect({ type: 'minor' })
-  }
+  setFlagsFromString('--expose-gc')
+  return runInNewContext('gc') as ReturnType<typeof openCollector>
 }

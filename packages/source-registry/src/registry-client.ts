@@ -9,13 +9,8 @@ import {
 } from '@s3lo/core/transfer'
 import { AddressGuard } from './address-guard.ts'
 import { outgoingBody, readDocument, readShort } from './bodies.ts'
-import {
-  type HttpAnswer,
-  type HttpFetch,
-  type HttpHeaders,
-  type HttpResponse,
-  HttpTransport,
-} from './http.ts'
+import type { HttpAnswer, HttpFetch, HttpHeaders, HttpResponse } from './http.ts'
+import { HttpTransport } from './http-transport.ts'
 import {
   failuresOf,
   LONGEST_WAIT_MS,

@@ -1,7 +1,4 @@
 /** The parts of undici that are used, as they lie in its package: the whole has four times as many. */
-declare module 'undici/lib/dispatcher/agent.js' {
-  export { Agent as default } from 'undici'
-}
 declare module 'undici/lib/dispatcher/env-http-proxy-agent.js' {
   export { EnvHttpProxyAgent as default } from 'undici'
 }

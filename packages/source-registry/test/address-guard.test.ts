@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { AddressGuard } from '../src/address-guard.ts'
-import { HttpTransport } from '../src/http.ts'
+import { HttpTransport } from '../src/http-transport.ts'
 import { codeOf } from './code-of.ts'
 import { MemoryRegistry } from './memory-registry.ts'
 

@@ -1,0 +1,97 @@
+import { Agent, type ClientRequest, type IncomingMessage, request as httpRequest } from 'node:http'
+import { Agent as SecureAgent, request as httpsRequest } from 'node:https'
+import { isIP } from 'node:net'
+import { pipeline, Readable } from 'node:stream'
+import {
+  CONNECT_MS,
+  type ConnectionOptions,
+  headersOf,
+  type HttpConnections,
+  type HttpRequest,
+  type HttpResponse,
+  MAX_CONNECTIONS,
+} from './http.ts'
+
+/**
+ * Connections by Node's own client: it costs as much per byte as undici, and a tenth of the time to
+ * load.
+ */
+export class DirectConnections implements HttpConnections {
+  readonly #options: ConnectionOptions
+  #plain: Agent | undefined
+  #secure: SecureAgent | undefined
+
+  constructor(options: ConnectionOptions) {
+    this.#options = options
+  }
+
+  /** The answer of a request. Throws what the connection or the request's body fails with. */
+  send(url: URL, { method, headers, body, signal }: HttpRequest): Promise<HttpResponse> {
+    return new Promise((resolve, reject) => {
+      const request = this.#open(url, { method, headers, ...(signal && { signal }) })
+      request.on('error', reject)
+      request.once('response', (answer) => {
+        this.#arrived(request, answer)
+        resolve({
+          status: answer.statusCode ?? 0,
+          headers: headersOf(answer.headers),
+          body: answer,
+        })
+      })
+      limitConnect(request)
+      if (!(body instanceof Readable)) request.end(body)
+      // A body that fails ends the request with its error, so that the registry keeps nothing of it.
+      else pipeline(body, request, (error) => error && reject(error))
+    })
+  }
+
+  async close(): Promise<void> {
+    this.#plain?.destroy()
+    this.#secure?.destroy()
+  }
+
+  #open(
+    url: URL,
+    options: Pick<HttpRequest, 'method' | 'headers'> & { readonly signal?: AbortSignal },
+  ): ClientRequest {
+    const host = url.hostname.replace(/^\[(.*)\]$/, '$1')
+    const place = { host, port: url.port, path: `${url.pathname}${url.search}`, ...options }
+    return url.protocol === 'https:'
+      ? httpsRequest({ ...place, agent: this.#secureAgent(), servername: isIP(host) ? '' : host })
+      : httpRequest({ ...place, agent: this.#plainAgent() })
+  }
+
+  #plainAgent(): Agent {
+    const { lookup } = this.#options
+    return (this.#plain ??= new Agent({ ...AGENT, lookup }))
+  }
+
+  #secureAgent(): SecureAgent {
+    const { lookup, ca } = this.#options
+    return (this.#secure ??= new SecureAgent({ ...AGENT, lookup, ...(ca && { ca }) }))
+  }
+
+  #arrived(request: ClientRequest, answer: IncomingMessage): void {
+    const { remoteAddress } = answer.socket
+    if (remoteAddress !== undefined) this.#options.onConnected?.(remoteAddress)
+    // Destroyed without a reader, it must not end the process; a reader gets the error.
+    answer.on('error', () => {})
+    // An answer before the end of the body leaves a connection that no other request can use.
+    answer.once('end', () => request.writableEnded || request.destroy())
+  }
+}
+
+const AGENT = { keepAlive: true, maxSockets: MAX_CONNECTIONS } as const
+
+/** Ends a request whose connection does not come about: what is silent later is the caller's to judge. */
+function limitConnect(request: ClientRequest): void {
+  request.once('socket', (socket) => {
+    if (!socket.connecting) return
+    const timer = setTimeout(() => {
+      const late = new Error(`no connection within ${CONNECT_MS / 1000} s`)
+      request.destroy(Object.assign(late, { code: 'ETIMEDOUT' }))
+    }, CONNECT_MS)
+    const stop = (): void => clearTimeout(timer)
+    socket.once('encrypted' in socket ? 'secureConnect' : 'connect', stop).once('close', stop)
+  })
+}
