@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { isS3loError, type PutOptions, S3loError } from '@s3lo/core/plugin'
+import { isS3loError, PROBE_PREFIX, type PutOptions, S3loError } from '@s3lo/core/plugin'
 
 /** How the proof writes and cleans up. */
 export interface ProofOptions {
@@ -18,7 +18,7 @@ const RACERS = 20
  * that two clients write would be lost there.
  */
 export async function proveConditions(options: ProofOptions): Promise<void> {
-  const keys = Array.from({ length: ROUNDS }, () => `.s3lo/probe/${randomUUID()}`)
+  const keys = Array.from({ length: ROUNDS }, () => PROBE_PREFIX + randomUUID())
   try {
     for (const key of keys) await proveOne(options, key)
   } finally {

@@ -1,6 +1,13 @@
 import { lstat } from 'node:fs/promises'
 import { join } from 'node:path'
-import { type CallOptions, type StoreLocation } from '@s3lo/core/plugin'
+import {
+  BLOBS_PREFIX,
+  BUCKET_CONFIG_KEY,
+  type CallOptions,
+  MANIFESTS_PREFIX,
+  OWN_PREFIX,
+  type StoreLocation,
+} from '@s3lo/core/plugin'
 import { toLocalError, ignoring } from './errors.ts'
 
 /**
@@ -19,6 +26,8 @@ export async function isStore(
       throw toLocalError(error, join(bucket, name))
     }
   }
-  for (const name of ['s3lo.yaml', 'manifests', '.s3lo']) if (await has(name)) return true
-  return (await has('blobs')) && !(await has('oci-layout'))
+  for (const name of [BUCKET_CONFIG_KEY, MANIFESTS_PREFIX, OWN_PREFIX]) {
+    if (await has(name)) return true
+  }
+  return (await has(BLOBS_PREFIX)) && !(await has('oci-layout'))
 }

@@ -1,11 +1,9 @@
-import { S3loError } from '@s3lo/core/plugin'
+import { OWN_PREFIX, S3loError } from '@s3lo/core/plugin'
 
-/** The folder of s3lo's own files below the root, of which only two are not objects. */
-const RESERVED = '.s3lo'
 /** Where bodies are written before they are published. */
-export const STAGING = `${RESERVED}/tmp`
-/** Where the locks are. */
-export const LOCKS = `${RESERVED}/locks`
+export const STAGING = `${OWN_PREFIX}tmp`
+/** Where the locks are. This folder and {@link STAGING} hold files that are no objects. */
+export const LOCKS = `${OWN_PREFIX}locks`
 
 /** The path components of a key. Throws `INVALID_REFERENCE` for a key that is no plain path. */
 export function componentsOf(key: string): readonly string[] {

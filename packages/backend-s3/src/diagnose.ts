@@ -6,12 +6,15 @@ import {
   ListBucketIntelligentTieringConfigurationsCommand,
   type S3Client,
 } from '@aws-sdk/client-s3'
-import { type CallOptions, documentationOf, type Finding, isS3loError } from '@s3lo/core/plugin'
+import {
+  type CallOptions,
+  CONTENT_PREFIXES,
+  documentationOf,
+  type Finding,
+  isS3loError,
+} from '@s3lo/core/plugin'
 import { RequestError } from '@s3lo/core/transfer'
 import type { S3Service } from './s3-service.ts'
-
-/** Where the content of a store lies. */
-const CONTENT = ['blobs/', 'manifests/', 'chunks/', 'recipes/', 's3lo.yaml'] as const
 
 /** The classes from which an object has to be restored, for hours, before it can be read. */
 const OFFLINE: ReadonlySet<string> = new Set(['GLACIER', 'DEEP_ARCHIVE'])
@@ -102,7 +105,7 @@ function* judgeRules(rules: readonly LifecycleRule[]): Generator<Finding, void> 
 /** Rules are for a prefix; one that is selected by tags or sizes is taken for all that have it. */
 function touchesContent({ Filter, Prefix }: LifecycleRule): boolean {
   const prefix = Filter?.Prefix ?? Filter?.And?.Prefix ?? Prefix ?? ''
-  return CONTENT.some((place) => place.startsWith(prefix) || prefix.startsWith(place))
+  return CONTENT_PREFIXES.some((place) => place.startsWith(prefix) || prefix.startsWith(place))
 }
 
 async function checkObjectLock(
@@ -140,14 +143,14 @@ async function checkTiering(service: S3Service, options: CallOptions): Promise<F
     return {
       severity: 'ok',
       message: 'Intelligent-Tiering has no archive tiers: all that it holds can be read at once',
-      intelligentTiering: 'not configured',
+      tiering: 'not configured',
     }
   }
   return {
     severity: 'notice',
     message: 'Intelligent-Tiering moves what is not read to archive tiers: pulling that fails',
     hint: 'remove the archive tiers; the others need no configuration and are read at once',
-    intelligentTiering: 'enabled',
+    tiering: 'enabled',
   }
 }
 

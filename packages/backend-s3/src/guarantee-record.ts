@@ -4,6 +4,7 @@ import {
   asObject,
   type BackendGuarantees,
   type CallOptions,
+  GUARANTEES_PREFIX,
   isS3loError,
   type JsonObject,
   parseJson,
@@ -13,8 +14,6 @@ import { isRefused, type UnguardedWriter } from './probe.ts'
 import { dateOf } from './request-middleware.ts'
 import type { S3Service } from './s3-service.ts'
 
-/** Where the records are; nothing else is there. */
-const RECORD_PREFIX = '.s3lo/guarantees/'
 /** How long a record holds: services are upgraded. */
 const MAX_AGE_MS = 7 * 24 * 3600 * 1000
 const MAX_BYTES = 4096
@@ -37,7 +36,7 @@ export class GuaranteeRecord {
     this.#put = put
     // One bucket may be behind several services: a gateway guarantees less than what it fronts.
     const id = createHash('sha256').update(service.endpoint.name).digest('hex').slice(0, 16)
-    this.#key = `${RECORD_PREFIX}${id}.json`
+    this.#key = `${GUARANTEES_PREFIX}${id}.json`
   }
 
   /** What the last seven days' record says, by the store's clock; `undefined` where it does not hold. */

@@ -2,12 +2,11 @@ import { randomUUID } from 'node:crypto'
 import {
   type BackendGuarantees,
   isS3loError,
+  PROBE_PREFIX,
   type PutOptions,
   type StorageBackend,
 } from '@s3lo/core/plugin'
 
-/** Where a probe writes; nothing else is there. */
-const PROBE_PREFIX = '.s3lo/probe/'
 const RACERS = 20
 const MINUTE_MS = 60_000
 /** A service that takes one request at a time must not wait for ever for the end of a body. */

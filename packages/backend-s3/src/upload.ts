@@ -301,7 +301,7 @@ class Write {
     readonly StorageClass?: 'INTELLIGENT_TIERING'
   } {
     const { mediaType, storageClass } = this.#options
-    const isTiered = storageClass === 'intelligent-tiering' && this.#service.endpoint.isAws
+    const isTiered = storageClass === 'tiered' && this.#service.endpoint.isAws
     return {
       ...(mediaType !== undefined && { ContentType: mediaType }),
       ...(isNamed && { Metadata: { [WRITE_ID]: this.#id } }),

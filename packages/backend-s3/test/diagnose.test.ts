@@ -36,7 +36,7 @@ describe('diagnose', () => {
     expect(await findings()).toMatchObject([
       { severity: 'ok', message: expect.stringContaining('versioning is off') },
       { severity: 'notice', message: expect.stringContaining('no lifecycle rule removes') },
-      { severity: 'ok', intelligentTiering: 'not configured' },
+      { severity: 'ok', tiering: 'not configured' },
     ])
     expect(service.seen).toHaveLength(4)
   })
@@ -100,7 +100,7 @@ describe('diagnose', () => {
     expect(found.at(-2)?.message).toContain(
       'Object Lock (COMPLIANCE) keeps every version for 7 days',
     )
-    expect(found.at(-1)).toMatchObject({ severity: 'notice', intelligentTiering: 'enabled' })
+    expect(found.at(-1)).toMatchObject({ severity: 'notice', tiering: 'enabled' })
   })
 
   it('says what may not be looked at and goes on', async () => {

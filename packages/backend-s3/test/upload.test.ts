@@ -105,7 +105,7 @@ describe('a small object', () => {
 })
 
 describe('the storage class', () => {
-  const tiered = { storageClass: 'intelligent-tiering' } as const
+  const tiered = { storageClass: 'tiered' } as const
 
   it('is Intelligent-Tiering for what is to be tiered at AWS', async () => {
     service.script(written(), written())
@@ -369,7 +369,7 @@ describe('a deadline', () => {
 
   it('leaves in the headers what describes the object, and signs it', async () => {
     service.script(written())
-    const storageClass = 'intelligent-tiering'
+    const storageClass = 'tiered'
     await service.aws().put('key', Buffer.from('x'), { notAfter, storageClass })
     const [request] = service.requests
     const { searchParams } = new URL(request?.url ?? '', 'http://s3')

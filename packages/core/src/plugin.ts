@@ -90,6 +90,15 @@ export { isRefusal, isRefusedBeside } from './graph/refusal.ts'
 export { CacheFile } from './files/cache-file.ts'
 export { makeFolder } from './files/make-folder.ts'
 export {
+  BLOBS_PREFIX,
+  BUCKET_CONFIG_KEY,
+  CONTENT_PREFIXES,
+  GUARANTEES_PREFIX,
+  MANIFESTS_PREFIX,
+  OWN_PREFIX,
+  PROBE_PREFIX,
+} from './layout/keys.ts'
+export {
   asArray,
   asObject,
   asSize,

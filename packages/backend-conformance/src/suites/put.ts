@@ -152,7 +152,7 @@ export const putSuite: ConformanceSuite = {
       title: 'put takes a media type and both storage classes',
       async run({ backend }) {
         const mediaType = 'application/vnd.oci.image.manifest.v1+json'
-        for (const storageClass of ['standard', 'intelligent-tiering'] as const) {
+        for (const storageClass of ['standard', 'tiered'] as const) {
           await backend.put(storageClass, Buffer.from('{}'), { mediaType, storageClass })
           await assertContent(backend, storageClass, Buffer.from('{}'))
         }

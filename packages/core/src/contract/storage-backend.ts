@@ -12,6 +12,7 @@ export interface ObjectInfo {
   readonly etag: string
   /** By the store's clock. */
   readonly lastModified: Date
+  /** `tiered`: a class whose objects the store moves by their use, where it has one. */
   readonly storageClass?: string
 }
 
@@ -45,7 +46,8 @@ export interface PutOptions extends DeadlineOptions {
   /** Bytes, when known. A body of another length is an `INTEGRITY` error and leaves no object. */
   readonly size?: number | undefined
   readonly mediaType?: string | undefined
-  readonly storageClass?: 'standard' | 'intelligent-tiering' | undefined
+  /** `tiered`: a class whose objects the store moves by their use, where it has one. */
+  readonly storageClass?: 'standard' | 'tiered' | undefined
   readonly condition?: WriteCondition | undefined
 }
 
@@ -76,8 +78,8 @@ export interface Finding {
   readonly severity: 'ok' | 'notice' | 'problem'
   readonly message: string
   readonly hint?: string
-  /** Of S3, where the finding is about that: what `doctor` has a field for. */
-  readonly intelligentTiering?: 'enabled' | 'not configured'
+  /** Whether the store moves objects between classes by itself, where the finding is about that. */
+  readonly tiering?: 'enabled' | 'not configured'
 }
 
 /**

@@ -1,6 +1,5 @@
-/** The names of the collection protocol's objects, below the prefix that is ours alone. */
-
-export const GC_PREFIX = '.s3lo/gc/'
+/** The names of the collection protocol's objects. */
+import { GC_PREFIX } from '../layout/keys.ts'
 
 /** A pin says "I may publish these names", a round says "I may delete these names". */
 export type ControlKind = 'pin' | 'round'

@@ -1,18 +1,21 @@
 import type { CallOptions } from '../contract/call-options.ts'
 import { type StorageBackend, supports } from '../contract/storage-backend.ts'
-import { stagingKey } from '../layout/keys.ts'
+import {
+  BLOBS_PREFIX,
+  MANIFESTS_PREFIX,
+  OWN_PREFIX,
+  PROBE_PREFIX,
+  stagingKey,
+} from '../layout/keys.ts'
 import { CLOCK_PREFIX, isClockKey } from './control-key.ts'
 import { type ControlObject, listControls, readControl } from './control-object.ts'
 import type { Others } from './others.ts'
 
-/** What unfinished work leaves behind is nobody's after this (milliseconds): no single upload takes a day. */
+/** Unfinished work that is older than this (milliseconds) was abandoned: no single upload takes a day. */
 const ABANDONED_AFTER_MS = 24 * 3_600_000
 
-/** Where backends try out what a store guarantees. */
-const PROBE_PREFIX = '.s3lo/probe/'
-
-/** Uploads below other prefixes are not ours to abort. */
-const OWN_UPLOADS = ['blobs/', 'manifests/', '.s3lo/']
+/** Uploads below other prefixes may belong to other programs. */
+const OWN_UPLOADS = [BLOBS_PREFIX, MANIFESTS_PREFIX, OWN_PREFIX]
 
 /** What was removed that is no content. */
 export interface HousekeepingResult {

@@ -1,10 +1,6 @@
 import type { CallOptions } from '../contract/call-options.ts'
 import type { ObjectInfo, StorageBackend } from '../contract/storage-backend.ts'
-import { MANIFESTS_PREFIX } from '../layout/keys.ts'
-
-/** Where only the Go program writes, and what only its first version puts beside a manifest. */
-const LEGACY_PREFIXES = ['recipes/', 'chunks/', 'indexes/']
-const LEGACY_FILES = /\/(?:index\.json|config\.json|oci-layout)$/
+import { GO_PREFIXES, LEGACY_SIDECARS, MANIFESTS_PREFIX } from '../layout/keys.ts'
 
 export interface LegacyTraceOptions extends CallOptions {
   /** How many objects of `manifests/` are looked at, beside the folders that are the program's own. */
@@ -20,12 +16,12 @@ export async function findLegacyTrace(
   backend: StorageBackend,
   { searched = Infinity, ...options }: LegacyTraceOptions = {},
 ): Promise<ObjectInfo | undefined> {
-  for (const prefix of LEGACY_PREFIXES) {
+  for (const prefix of GO_PREFIXES) {
     for await (const info of backend.list(prefix, options)) return info
   }
   let left = searched
   for await (const info of backend.list(MANIFESTS_PREFIX, options)) {
-    if (LEGACY_FILES.test(info.key)) return info
+    if (LEGACY_SIDECARS.some((file) => info.key.endsWith(`/${file}`))) return info
     if (--left <= 0) return undefined
   }
   return undefined

@@ -2,6 +2,7 @@ import { resolve } from 'node:path'
 import type { CallOptions } from '../contract/call-options.ts'
 import type { ProgressOptions } from '../contract/progress.ts'
 import { S3loError } from '../errors.ts'
+import { isReservedName } from '../layout/keys.ts'
 import { closePath, type OpenPath, parseOpenPath } from '../layout/local-path.ts'
 import type { Opener } from './opener.ts'
 
@@ -14,16 +15,6 @@ export interface LocateOptions extends CallOptions, ProgressOptions {
   /** The operation makes the store where there is none, which is worth a notice. */
   readonly creates?: boolean | undefined
 }
-
-/** Folders of a store, in which no other store is looked for. */
-const OWN_FOLDERS: ReadonlySet<string> = new Set([
-  'blobs',
-  'manifests',
-  'chunks',
-  'recipes',
-  'indexes',
-  '.s3lo',
-])
 
 /**
  * The reference with its store spelled out. In `local://` a path may go on after the store, and the
@@ -63,7 +54,7 @@ async function findDepth(
   const most = names === 'image' ? folders.length - 1 : folders.length
   let found: number | undefined
   for (let depth = 1; depth <= most; depth++) {
-    const isInside = found !== undefined && OWN_FOLDERS.has(folders[found] ?? '')
+    const isInside = found !== undefined && isReservedName(folders[found] ?? '')
     if (isInside) break
     const bucket = lead + folders.slice(0, depth).join('/')
     if (await isStore(opener, bucket, options)) found = depth

@@ -4,31 +4,49 @@ import type { Reference } from '../oci/reference.ts'
 
 /**
  * The names of objects in a bucket: the only place where a key is spelled.
- * Layout v1.1.0 is shared with the Go program; `.s3lo/` is ours alone, and it never touches it.
+ * Layout v1.1.0 is shared with the Go program, which never touches `.s3lo/`.
  */
 
 export const MANIFESTS_PREFIX = 'manifests/'
 export const BUCKET_CONFIG_KEY = 's3lo.yaml'
 
 export const BLOBS_PREFIX = 'blobs/'
-const OWN_PREFIX = '.s3lo/'
+/** Everything that only s3lo writes. */
+export const OWN_PREFIX = '.s3lo/'
+/** Where backends try out what a store guarantees. */
+export const PROBE_PREFIX = `${OWN_PREFIX}probe/`
+/** What a service was proven to guarantee. */
+export const GUARANTEES_PREFIX = `${OWN_PREFIX}guarantees/`
+/** The collection protocol; `gc/control-key.ts` has the names below it. */
+export const GC_PREFIX = `${OWN_PREFIX}gc/`
+export const CHUNKS_PREFIX = 'chunks/'
+export const RECIPES_PREFIX = 'recipes/'
+const FILE_INDEXES_PREFIX = 'indexes/'
+/** Where only version 3 of the Go program writes. */
+export const GO_PREFIXES = [RECIPES_PREFIX, CHUNKS_PREFIX, FILE_INDEXES_PREFIX] as const
+/** Where the content of a store and its settings are: what a lifecycle rule of the bucket must not delete. */
+export const CONTENT_PREFIXES = [
+  BLOBS_PREFIX,
+  MANIFESTS_PREFIX,
+  CHUNKS_PREFIX,
+  RECIPES_PREFIX,
+  BUCKET_CONFIG_KEY,
+] as const
 /** Of the blobs of referrers. */
 export const REFERRER_BLOBS_PREFIX = `${OWN_PREFIX}${BLOBS_PREFIX}`
 export const REFERRERS_PREFIX = `${OWN_PREFIX}referrers/`
 /** Of what the layer reader of SOCI keeps beside layers. */
 export const LAYER_INDEXES_PREFIX = `${OWN_PREFIX}soci/layers/`
-const MANIFEST_FILE = 'manifest.json'
-const HISTORY_FILE = 'history.json'
+export const MANIFEST_FILE = 'manifest.json'
+export const HISTORY_FILE = 'history.json'
 /** What the Go program puts beside a manifest, in either layout. */
-const LEGACY_SIDECARS = ['config.json', 'index.json', 'oci-layout'] as const
+export const LEGACY_SIDECARS = ['config.json', 'index.json', 'oci-layout'] as const
 
 /** Top-level prefixes that hold no image of the v1.0.0 layout. */
 const RESERVED_PREFIXES: ReadonlySet<string> = new Set([
   BLOBS_PREFIX,
   MANIFESTS_PREFIX,
-  'chunks/',
-  'recipes/',
-  'indexes/',
+  ...GO_PREFIXES,
   OWN_PREFIX,
 ])
 
@@ -46,13 +64,13 @@ export function blobKey(digest: string): string {
 /** Where the Go program lists the chunks of a layer that it stored in pieces. */
 export function recipeKey(digest: string): string {
   const { algorithm, hex } = parseDigest(digest)
-  return `recipes/${algorithm}/${hex}`
+  return `${RECIPES_PREFIX}${algorithm}/${hex}`
 }
 
 /** Where the Go program keeps a chunk: one zstd frame, under the digest of what it decodes to. */
 export function chunkKey(digest: string): string {
   const { algorithm, hex } = parseDigest(digest)
-  return `chunks/${algorithm}/${hex}`
+  return `${CHUNKS_PREFIX}${algorithm}/${hex}`
 }
 
 /** The prefix of everything that belongs to a tag; it may also be the prefix of a nested image's tags. */

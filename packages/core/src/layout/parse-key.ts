@@ -1,8 +1,11 @@
 import { isDigest } from '../oci/digest.ts'
 import {
   BLOBS_PREFIX,
+  HISTORY_FILE,
   isReservedName,
   LAYER_INDEXES_PREFIX,
+  LEGACY_SIDECARS,
+  MANIFEST_FILE,
   MANIFESTS_PREFIX,
   REFERRER_BLOBS_PREFIX,
   REFERRERS_PREFIX,
@@ -49,18 +52,9 @@ export function parseTagKey(key: string): TagKey | undefined {
 }
 
 function kindOf(file: string): 'manifest' | 'history' | 'sidecar' | undefined {
-  switch (file) {
-    case 'manifest.json':
-      return 'manifest'
-    case 'history.json':
-      return 'history'
-    case 'config.json':
-    case 'index.json':
-    case 'oci-layout':
-      return 'sidecar'
-    default:
-      return undefined
-  }
+  if (file === MANIFEST_FILE) return 'manifest'
+  if (file === HISTORY_FILE) return 'history'
+  return LEGACY_SIDECARS.some((sidecar) => sidecar === file) ? 'sidecar' : undefined
 }
 
 /** The tag whose manifest a key is in layout v1.1.0. */

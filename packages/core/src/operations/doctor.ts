@@ -108,7 +108,7 @@ export async function doctor(
   const participants = await findParticipants(backend, { now, signal })
   const endpoint = probe ? await probeEndpoint(backend, { now, signal }) : UNTESTED_ENDPOINT
   const provider = await diagnose(backend, { signal })
-  const tiering = provider.find(({ intelligentTiering }) => intelligentTiering)?.intelligentTiering
+  const tiering = provider.find((finding) => finding.tiering)?.tiering
   const layoutOk = images.tags > 0 || images.blobs > 0
   const broken = images.issues.length > 0
   return {

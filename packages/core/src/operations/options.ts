@@ -6,7 +6,7 @@ import type { Reference } from '../oci/reference.ts'
 
 /** What every operation that moves content accepts. */
 export interface OperationOptions extends CallOptions, ProgressOptions {
-  /** Blobs in flight at once (default 10). */
+  /** Blobs in flight at once (default: 6 large and 26 small ones). */
   readonly concurrency?: number | undefined
 }
 

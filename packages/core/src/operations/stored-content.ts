@@ -1,9 +1,10 @@
 import type { CallOptions } from '../contract/call-options.ts'
 import type { ObjectInfo, StorageBackend } from '../contract/storage-backend.ts'
+import { BLOBS_PREFIX, CHUNKS_PREFIX, RECIPES_PREFIX } from '../layout/keys.ts'
 import { isDigest } from '../oci/digest.ts'
 
 /** The prefixes below which content lies under its digest. */
-const PREFIX = { blobs: 'blobs/', recipes: 'recipes/', chunks: 'chunks/' } as const
+const PREFIX = { blobs: BLOBS_PREFIX, recipes: RECIPES_PREFIX, chunks: CHUNKS_PREFIX } as const
 
 /** Blobs lie whole; what the Go program chunked is a recipe and its chunks. */
 export type StoredKind = keyof typeof PREFIX

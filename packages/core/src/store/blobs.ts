@@ -146,7 +146,7 @@ export class BlobStore {
       ...options,
       size: descriptor.size,
       mediaType: MEDIA_TYPE.octetStream,
-      storageClass: 'intelligent-tiering',
+      storageClass: 'tiered',
     })
   }
 

@@ -249,9 +249,7 @@ function destroyOnAbort(body: Readable, signal: AbortSignal | undefined): void {
 }
 
 function toStorageClass(storageClass: string | undefined): PutOptions['storageClass'] {
-  return storageClass === 'standard' || storageClass === 'intelligent-tiering'
-    ? storageClass
-    : undefined
+  return storageClass === 'standard' || storageClass === 'tiered' ? storageClass : undefined
 }
 
 function byUtf8(a: string, b: string): number {

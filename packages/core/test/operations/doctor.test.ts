@@ -326,7 +326,7 @@ describe('doctor', () => {
     const finding: Finding = {
       severity: 'ok',
       message: 'no archive tiers',
-      intelligentTiering: 'not configured',
+      tiering: 'not configured',
     }
     const result = await check(new Provider([finding], []))
     expect(result.intelligent_tiering).toBe('not configured')

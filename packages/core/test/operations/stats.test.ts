@@ -102,18 +102,18 @@ describe('stats', () => {
     const backend = new MemoryBackend()
     const blob = Buffer.from('cold')
     await backend.put(blobKey(`sha256:${'a'.repeat(64)}`), blob, {
-      storageClass: 'intelligent-tiering',
+      storageClass: 'tiered',
     })
     await backend.put(`chunks/sha256/${'b'.repeat(64)}`, Buffer.from('chunk'))
     await backend.put('blobs/sha256/not-a-digest', Buffer.from('not counted'))
-    const prices = { ...LIST_PRICES, by_class: { 'intelligent-tiering': 0 } }
+    const prices = { ...LIST_PRICES, by_class: { tiered: 0 } }
     const result = await stats(new ImageStore(backend), '', { prices })
     expect(result).toMatchObject({
       unique_blobs: 1,
       blob_bytes: 9,
       chunks: 1,
       chunk_bytes: 5,
-      storage_by_class: { 'intelligent-tiering': 4, STANDARD: 5 },
+      storage_by_class: { tiered: 4, STANDARD: 5 },
     })
     expect(result.cost.s3_monthly).toBeCloseTo((5 / GIB) * 0.023, 15)
   })
