@@ -49,7 +49,7 @@ const PRIVATE = blockListOf([
 
 function blockListOf(nets: readonly (readonly [string, number])[]): BlockList {
   const list = new BlockList()
-  for (const [net, bits] of nets) list.addSubnet(net, bits, isIP(net) === 6 ? 'ipv6' : 'ipv4')
+  for (const [net, bits] of nets) list.addSubnet(net, bits, net.includes(':') ? 'ipv6' : 'ipv4')
   return list
 }
 

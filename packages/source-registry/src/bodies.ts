@@ -1,6 +1,5 @@
 import { Readable } from 'node:stream'
 import { promisify } from 'node:util'
-import { brotliDecompress, gunzip, inflate } from 'node:zlib'
 import { readAll } from '@s3lo/core'
 import type { Attempt } from '@s3lo/core/transfer'
 import type { HttpResponse } from './http.ts'
@@ -49,11 +48,20 @@ export async function readDocument(
 
 type Decoder = (content: Uint8Array, options: { maxOutputLength: number }) => Promise<Uint8Array>
 
-const DECODERS: Readonly<Record<string, Decoder>> = {
-  gzip: promisify(gunzip),
-  'x-gzip': promisify(gunzip),
-  deflate: promisify(inflate),
-  br: promisify(brotliDecompress),
+/** Loaded with its first use: few answers are compressed. */
+function decoderOf(encoding: string): Decoder | undefined {
+  const { brotliDecompress, gunzip, inflate } = process.getBuiltinModule('node:zlib')
+  switch (encoding) {
+    case 'gzip':
+    case 'x-gzip':
+      return promisify(gunzip)
+    case 'deflate':
+      return promisify(inflate)
+    case 'br':
+      return promisify(brotliDecompress)
+    default:
+      return undefined
+  }
 }
 
 /** A body without the compression that a proxy or a store of documents has put around it, unasked. */
@@ -64,9 +72,9 @@ async function decoded(
   what: string,
 ): Promise<Uint8Array> {
   const encoding = headers.get('content-encoding')?.trim().toLowerCase() ?? ''
-  const decode = DECODERS[encoding]
   // The answer to a HEAD names the encoding of what it does not have.
-  if (!decode || content.byteLength === 0) return content
+  const decode = encoding === '' || content.byteLength === 0 ? undefined : decoderOf(encoding)
+  if (!decode) return content
   try {
     return await decode(content, { maxOutputLength: limit })
   } catch {

@@ -1,5 +1,5 @@
 import { Agent, type ClientRequest, type IncomingMessage, request as httpRequest } from 'node:http'
-import { Agent as SecureAgent, request as httpsRequest } from 'node:https'
+import type { Agent as SecureAgent } from 'node:https'
 import { isIP } from 'node:net'
 import { pipeline, Readable } from 'node:stream'
 import {
@@ -56,32 +56,31 @@ export class DirectConnections implements HttpConnections {
   ): ClientRequest {
     const host = url.hostname.replace(/^\[(.*)\]$/, '$1')
     const place = { host, port: url.port, path: `${url.pathname}${url.search}`, ...options }
-    return url.protocol === 'https:'
-      ? httpsRequest({ ...place, agent: this.#secureAgent(), servername: isIP(host) ? '' : host })
-      : httpRequest({ ...place, agent: this.#plainAgent() })
+    if (url.protocol !== 'https:') {
+      this.#plain ??= new Agent(this.#agentOptions())
+      return httpRequest({ ...place, agent: this.#plain })
+    }
+    // Loaded with its first use: registries on this machine have no TLS.
+    const https = process.getBuiltinModule('node:https')
+    this.#secure ??= new https.Agent(this.#agentOptions())
+    return https.request({ ...place, agent: this.#secure, servername: isIP(host) ? '' : host })
   }
 
-  #plainAgent(): Agent {
-    const { lookup } = this.#options
-    return (this.#plain ??= new Agent({ ...AGENT, lookup }))
-  }
-
-  #secureAgent(): SecureAgent {
+  #agentOptions() {
     const { lookup, ca } = this.#options
-    return (this.#secure ??= new SecureAgent({ ...AGENT, lookup, ...(ca && { ca }) }))
+    return { keepAlive: true, maxSockets: MAX_CONNECTIONS, lookup, ...(ca && { ca }) }
   }
 
   #arrived(request: ClientRequest, answer: IncomingMessage): void {
     const { remoteAddress } = answer.socket
-    if (remoteAddress !== undefined) this.#options.onConnected?.(remoteAddress)
+    if (remoteAddress !== undefined && !request.reusedSocket)
+      this.#options.onConnected?.(remoteAddress)
     // Destroyed without a reader, it must not end the process; a reader gets the error.
     answer.on('error', () => {})
     // An answer before the end of the body leaves a connection that no other request can use.
     answer.once('end', () => request.writableEnded || request.destroy())
   }
 }
-
-const AGENT = { keepAlive: true, maxSockets: MAX_CONNECTIONS } as const
 
 /** Ends a request whose connection does not come about: what is silent later is the caller's to judge. */
 function limitConnect(request: ClientRequest): void {

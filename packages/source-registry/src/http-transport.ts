@@ -1,4 +1,3 @@
-import { getCACertificates } from 'node:tls'
 import type { AddressGuard } from './address-guard.ts'
 import { DirectConnections } from './direct-connections.ts'
 import type { ConnectionOptions, HttpConnections, HttpRequest, HttpResponse } from './http.ts'
@@ -24,7 +23,7 @@ export class HttpTransport {
 
   constructor({ env, tlsCa, guard }: HttpTransportOptions) {
     this.#guard = guard
-    const ca = tlsCa === undefined ? undefined : [...getCACertificates('default'), tlsCa]
+    const ca = tlsCa === undefined ? undefined : [...systemCertificates(), tlsCa]
     const onConnected = (address: string): void => guard.learn(address)
     this.#own = new Routes(env, { ca, lookup: guard.lookupOwn, onConnected })
     this.#foreign = new Routes(env, { ca, lookup: guard.lookupForeign })
@@ -80,4 +79,9 @@ class Routes {
   #variable(name: string): string {
     return this.#env[name] ?? this.#env[name.toUpperCase()] ?? ''
   }
+}
+
+/** TLS is loaded with its first use: registries on this machine have none. */
+function systemCertificates(): readonly string[] {
+  return process.getBuiltinModule('node:tls').getCACertificates('default')
 }

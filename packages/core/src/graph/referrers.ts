@@ -57,20 +57,29 @@ export class ReferrerFinder {
    */
   async *find(subject: Descriptor, signal?: AbortSignal): AsyncGenerator<Referrer, void> {
     const call = { signal: signal ?? this.#options.signal }
+    // Asked for beside the list, which takes as long. Awaited last: what the list tells comes first.
+    const tagged = this.#tagged(subject, call)
+    tagged.catch(() => {})
     for await (const descriptor of this.#list(subject, call)) {
       const read = await this.#read(descriptor, subject, call)
       if (!read) continue
       if (read.manifest.subject?.digest === subject.digest) yield { ...read, subject }
       else this.#leaveOut('referrer-stranger', descriptor, subject, 'does not')
     }
-    // What has no tags, such as an archive of one image, may take any for that image's.
-    const tags = this.#source.tags ? fallbackTagsOf(subject.digest) : []
-    const found = await Promise.all(tags.map((tag) => this.#resolve(tag, subject, call)))
-    for (const [i, descriptor] of found.entries()) {
+    for (const { tag, descriptor } of await tagged) {
       const read = descriptor && (await this.#read(descriptor, subject, call))
       const about = read?.manifest.subject?.digest ?? subject.digest
-      if (read && about === subject.digest) yield { ...read, subject, tag: tags[i] ?? '' }
+      if (read && about === subject.digest) yield { ...read, subject, tag }
     }
+  }
+
+  /** What cosign's tags of a manifest mean, if anything. */
+  #tagged(subject: Descriptor, call: CallOptions) {
+    // What has no tags, such as an archive of one image, may take any for that image's.
+    const tags = this.#source.tags ? fallbackTagsOf(subject.digest) : []
+    return Promise.all(
+      tags.map(async (tag) => ({ tag, descriptor: await this.#resolve(tag, subject, call) })),
+    )
   }
 
   /** To be called at the end: says how many of those that were left out got no line of their own. */

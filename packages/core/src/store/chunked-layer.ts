@@ -1,4 +1,3 @@
-import { zstdDecompress } from 'node:zlib'
 import { mapInOrder } from '../concurrency/map-in-order.ts'
 import type { ByteRange, CallOptions } from '../contract/call-options.ts'
 import type { StorageBackend } from '../contract/storage-backend.ts'
@@ -111,6 +110,7 @@ export class ChunkedLayer {
   }
 
   #decode(chunk: RecipeChunk, frame: Uint8Array): Promise<Uint8Array> {
+    const { zstdDecompress } = process.getBuiltinModule('node:zlib')
     return new Promise((resolve, reject) => {
       zstdDecompress(frame, { maxOutputLength: chunk.size }, (error, bytes) => {
         if (error) reject(this.#damaged(chunk, 'its frame cannot be decompressed', error))

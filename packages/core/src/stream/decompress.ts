@@ -1,5 +1,5 @@
 import type { Readable } from 'node:stream'
-import { createGunzip, createZstdDecompress } from 'node:zlib'
+import type { Gunzip, ZstdDecompress } from 'node:zlib'
 import { S3loError, toS3loError } from '../errors.ts'
 import { isZstdMagic, ZstdFrames } from './zstd-frames.ts'
 
@@ -16,7 +16,7 @@ export function compressionOf(head: Uint8Array): Compression | undefined {
   return isZstdMagic(magic) ? 'zstd' : undefined
 }
 
-type Decompressor = ReturnType<typeof createGunzip> | ReturnType<typeof createZstdDecompress>
+type Decompressor = Gunzip | ZstdDecompress
 
 const OPTIONS = { chunkSize: 256 * 1024 }
 
@@ -84,7 +84,9 @@ class Input {
  * with a frame, unless a chunk ends there too, and that of gzip with the last member.
  */
 async function* through(input: Input, compression: Compression): AsyncGenerator<Buffer> {
-  const decompressor =
+  // Loaded with its first use: most transfers decompress nothing.
+  const { createGunzip, createZstdDecompress } = process.getBuiltinModule('node:zlib')
+  const decompressor: Decompressor =
     compression === 'gzip' ? createGunzip(OPTIONS) : createZstdDecompress(OPTIONS)
   const fed = feed(decompressor, input)
   try {

@@ -1,4 +1,3 @@
-import { spawn } from 'node:child_process'
 import {
   asString,
   type CallOptions,
@@ -185,6 +184,8 @@ function runProgram(
   { input, env, signal }: RunOptions,
 ): Promise<Outcome> {
   return new Promise((resolve, reject) => {
+    // Loaded with its first use, as few registries have a helper.
+    const { spawn } = process.getBuiltinModule('node:child_process')
     const child = spawn(program, [action], {
       env,
       windowsHide: true,
