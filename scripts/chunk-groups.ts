@@ -39,6 +39,8 @@ const GROUPS: readonly Group[] = [
     name: 'images',
     roots: ['packages/core/src/store/image-store.ts', 'packages/core/src/operations/copy.ts'],
   },
+  // The rest of core, which a plugin imports as a whole: without registries and their HTTP client.
+  { name: 'core', roots: ['packages/core/src/index.ts'] },
   { name: 'registry', roots: ['packages/source-registry/src/open-registry.ts'] },
 ]
 

@@ -10,6 +10,9 @@ import { type OpenZtoc, openZtoc } from './ztoc/read.ts'
 /** A zTOC larger than this is not read (bytes). */
 export const MAX_ZTOC_BYTES = 512 * 1024 * 1024
 
+/** What is unpacked at once (bytes): pieces of the default of 16 KiB cost more than the unpacking. */
+const UNPACK_BYTES = 2 * 1024 * 1024
+
 /** The first of the frames that every reader of zstd skips (RFC 8878, section 3.1.2). */
 const LABEL_MAGIC = 0x184d2a50
 const LABEL_START = 8
@@ -63,6 +66,7 @@ export async function unpackKept(
   const { label, rest } = splitLabel(packed, layer)
   if (label.layer !== layer) throw otherLayer(layer)
   const content = await promisify(zstdDecompress)(rest, {
+    chunkSize: UNPACK_BYTES,
     maxOutputLength: MAX_ZTOC_BYTES,
   }).catch((cause: unknown) => {
     throw damaged(layer, cause)
@@ -71,9 +75,12 @@ export async function unpackKept(
   return { label, content }
 }
 
-/** Opens the zTOC of a layer. Throws `INTEGRITY` when it is of another one. */
+/**
+ * Opens the zTOC of a layer. Throws `INTEGRITY` when it is of another one. Details of its entries are
+ * read when they are asked for, and may throw then.
+ */
 export function openLayerZtoc(content: Uint8Array, layer: Descriptor): OpenZtoc {
-  const ztoc = decodeZtoc(content)
+  const ztoc = decodeZtoc(content, { lazily: true })
   if (ztoc.compressedSize === layer.size) return openZtoc(ztoc)
   throw otherLayer(layer.digest)
 }

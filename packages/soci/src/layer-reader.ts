@@ -23,9 +23,8 @@ import {
   unmarshalIndex,
 } from './index/soci-index.ts'
 import { MAX_ZTOC_BYTES, openKept, openLayerZtoc, packZtoc } from './kept-ztoc.ts'
-import { buildZtoc } from './ztoc/build.ts'
 import { extractEntry, type FetchRange, probeSpan } from './ztoc/extract.ts'
-import type { LocatedEntry, OpenZtoc } from './ztoc/read.ts'
+import type { OpenZtoc } from './ztoc/read.ts'
 
 /** What is wrong with one index, while another one may do. */
 const FAULTS: ReadonlySet<ErrorCode> = new Set(['INTEGRITY', 'UNSUPPORTED', 'NOT_FOUND'])
@@ -110,6 +109,8 @@ export async function indexLayer(
   const form = layerForm(layer)
   if (form.kind !== 'indexable') return undefined
   try {
+    // Loaded for this alone: threads and a decompressor are of no use to a reader.
+    const { buildZtoc } = await import('./ztoc/build.ts')
     const content = await context.source.fetch(layer, { signal })
     // Media types are wrong at times, and the first bytes never are.
     const built = await buildZtoc(content, { algorithm: 'auto', signal })
@@ -137,18 +138,17 @@ class ZtocReader implements LayerReader {
   readonly #layer: Descriptor
   readonly #ztoc: OpenZtoc
   readonly #context: LayerReaderContext
-  readonly #located: ReadonlyMap<TocEntry, LocatedEntry>
 
   constructor(layer: Descriptor, ztoc: OpenZtoc, context: LayerReaderContext) {
     this.#layer = layer
     this.#ztoc = ztoc
     this.#context = context
-    this.entries = ztoc.entries.map(({ entry }) => entry)
-    this.#located = new Map(ztoc.entries.map((located) => [located.entry, located]))
+    this.entries = ztoc.ztoc.entries
   }
 
   async *read(entry: TocEntry, options?: CallOptions): AsyncGenerator<Uint8Array> {
-    const located = this.#located.get(entry)
+    // One search of all for each file that is read costs less than a map of all for each layer.
+    const located = this.#ztoc.entries[this.entries.indexOf(entry)]
     if (!located) return
     yield* extractEntry(this.#ztoc, located, this.#fetch, options)
   }

@@ -64,6 +64,11 @@ export function splitTarget({ linkname }: TocEntry): ByteText[] | undefined {
 export class LayerTree {
   readonly root: DirectoryNode = newDirectory()
   #implied = 0
+  /**
+   * Where the entry before lies, as text and as node: most entries follow one of their directory. It
+   * holds until something is replaced, which may be on the way there.
+   */
+  #latest: { readonly directory: string; readonly parent: DirectoryNode } | undefined
 
   /** Throws `INTEGRITY` for a layer that implies too many directories. */
   constructor(entries: Iterable<TocEntry>) {
@@ -86,6 +91,13 @@ export class LayerTree {
   }
 
   #extract(entry: TocEntry): void {
+    const slash = entry.name.lastIndexOf('/')
+    const directory = entry.name.slice(0, slash + 1)
+    const last = entry.name.slice(slash + 1) as ByteText
+    if (this.#latest?.directory === directory && isPlain(last)) {
+      this.#put(this.#latest.parent, last, entry)
+      return
+    }
     const path = cleanPath(entry.name)
     const name = path.pop()
     if (name === undefined) {
@@ -95,6 +107,11 @@ export class LayerTree {
     const parent = this.#walk(path, () => this.#imply())
     // What is inside of a file cannot be extracted either.
     if (parent?.kind !== 'directory') return
+    if (isPlain(last)) this.#latest = { directory, parent }
+    this.#put(parent, name, entry)
+  }
+
+  #put(parent: DirectoryNode, name: ByteText, entry: TocEntry): void {
     if (name === OPAQUE) parent.isOpaque = true
     else if (name.startsWith(RECORD)) return
     else if (name.startsWith(WHITEOUT)) parent.removed.add(name.slice(WHITEOUT.length) as ByteText)
@@ -103,6 +120,7 @@ export class LayerTree {
 
   #place(parent: DirectoryNode, name: ByteText, entry: TocEntry): void {
     const there = parent.children.get(name)
+    if (there) this.#latest = undefined
     if (entry.type === 'dir') {
       if (there?.kind === 'directory') there.entry = entry
       else parent.children.set(name, newDirectory(entry))
@@ -167,6 +185,11 @@ export class LayerTree {
 
 function newDirectory(entry?: TocEntry): DirectoryNode {
   return { kind: 'directory', entry, children: new Map(), removed: new Set(), isOpaque: false }
+}
+
+/** True for the last part of a name that {@link splitPath} and {@link cleanPath} leave as it is. */
+function isPlain(name: ByteText): boolean {
+  return name !== '' && name !== '.' && name !== '..'
 }
 
 /** A name in an archive: `..` is undone where it stands, and never leaves the root. */

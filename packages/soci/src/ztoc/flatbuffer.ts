@@ -151,13 +151,21 @@ function addOffsets(builder: Builder, offsets: readonly number[]): number {
   return builder.endVector()
 }
 
+export interface DecodeOptions {
+  /**
+   * Reads of an entry only what finds it: name, type, place and link target. The rest is read, and
+   * may throw, when it is first asked for: looking for one file of a hundred thousand needs no more.
+   */
+  readonly lazily?: boolean | undefined
+}
+
 /**
  * Reads a zTOC, its entries sorted by offset as every consumer does. The checkpoints lie in
  * `content`. Throws `INTEGRITY` for a malformed one, in time and memory bounded by its length, and
  * `UNSUPPORTED` for a version or compression that is not known. What the numbers mean is checked
  * by `openZtoc`.
  */
-export function decodeZtoc(content: Uint8Array): Ztoc {
+export function decodeZtoc(content: Uint8Array, { lazily = false }: DecodeOptions = {}): Ztoc {
   const reader = new FlatReader(content, 'zTOC')
   const root = reader.root()
   const version = decodeText(reader.text(root, 0))
@@ -167,13 +175,14 @@ export function decodeZtoc(content: Uint8Array): Ztoc {
   }
   const toc = required(reader.table(root, 4), 'table of contents')
   const compression = required(reader.table(root, 5), 'compression information')
-  const entries = reader.tables(toc, 0).map((table) => readEntry(reader, table))
+  const entries = reader.tables(toc, 0).map((table) => new FlatEntry(reader, table))
+  entries.sort((a, b) => a.offset - b.offset)
   return {
     version,
     buildToolIdentifier: decodeText(reader.text(root, 1)),
     compressedSize: reader.int64(root, 2),
     uncompressedSize: reader.int64(root, 3),
-    entries: entries.toSorted((a, b) => a.offset - b.offset),
+    entries: lazily ? entries : entries.map((entry) => entry.whole()),
     algorithm: readAlgorithm(reader, compression),
     maxSpanId: reader.int32(compression, 1),
     spanDigests: reader.texts(compression, 2),
@@ -202,20 +211,88 @@ function isEntryType(text: string): text is EntryType {
   return ENTRY_TYPES.has(text)
 }
 
-function readEntry(reader: FlatReader, table: FlatTable): TocEntry {
-  const type: string = reader.text(table, 1)
-  if (!isEntryType(type)) {
-    throw new S3loError(
-      'INTEGRITY',
-      `the zTOC has an entry of type ${JSON.stringify(type.slice(0, 40))}`,
-    )
+type EntryDetails = Omit<TocEntry, 'name' | 'type' | 'offset' | 'size' | 'linkname' | 'isSparse'>
+
+/** An entry whose details are read when they are first asked for. */
+class FlatEntry implements TocEntry {
+  readonly name: ByteText
+  readonly type: EntryType
+  readonly offset: number
+  readonly size: number
+  readonly linkname: ByteText
+  readonly #reader: FlatReader
+  readonly #table: FlatTable
+  #details: EntryDetails | undefined
+
+  constructor(reader: FlatReader, table: FlatTable) {
+    this.#reader = reader
+    this.#table = table
+    this.name = reader.text(table, 0)
+    this.type = readType(reader, table)
+    this.offset = reader.int64(table, 2)
+    this.size = reader.int64(table, 3)
+    this.linkname = reader.text(table, 4)
   }
+
+  get mode(): number {
+    return this.#read().mode
+  }
+
+  get uid(): number {
+    return this.#read().uid
+  }
+
+  get gid(): number {
+    return this.#read().gid
+  }
+
+  get uname(): ByteText {
+    return this.#read().uname
+  }
+
+  get gname(): ByteText {
+    return this.#read().gname
+  }
+
+  get modTime(): string {
+    return this.#read().modTime
+  }
+
+  get devMajor(): number {
+    return this.#read().devMajor
+  }
+
+  get devMinor(): number {
+    return this.#read().devMinor
+  }
+
+  get paxRecords(): ReadonlyMap<ByteText, ByteText> {
+    return this.#read().paxRecords
+  }
+
+  /** The same as plain data. */
+  whole(): TocEntry {
+    const { name, type, offset, size, linkname } = this
+    return { name, type, offset, size, linkname, ...this.#read() }
+  }
+
+  #read(): EntryDetails {
+    this.#details ??= readDetails(this.#reader, this.#table)
+    return this.#details
+  }
+}
+
+function readType(reader: FlatReader, table: FlatTable): EntryType {
+  const type: string = reader.text(table, 1)
+  if (isEntryType(type)) return type
+  throw new S3loError(
+    'INTEGRITY',
+    `the zTOC has an entry of type ${JSON.stringify(type.slice(0, 40))}`,
+  )
+}
+
+function readDetails(reader: FlatReader, table: FlatTable): EntryDetails {
   return {
-    name: reader.text(table, 0),
-    type,
-    offset: reader.int64(table, 2),
-    size: reader.int64(table, 3),
-    linkname: reader.text(table, 4),
     mode: reader.int64(table, 5),
     uid: reader.uint32(table, 6),
     gid: reader.uint32(table, 7),
