@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { writeBigArchive } from './big-archive.ts'
-import { isRequired } from './required.ts'
+import { isRequired } from '@s3lo/core/testing'
 
 const MAIN = join(import.meta.dirname, '../apps/cli/src/main.ts')
 const MIB = 1024 * 1024

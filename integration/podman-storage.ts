@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
-import { isRequired } from './required.ts'
+import { isRequired } from '@s3lo/core/testing'
 
 const run = promisify(execFile)
 

@@ -1,3 +1,4 @@
+import { requiredVariables } from '@s3lo/core/testing'
 import { ContainerClient, StorageSharedKeyCredential } from '@azure/storage-blob'
 
 /** A blob service for tests, with an account key. */
@@ -7,19 +8,17 @@ export interface AzureServer {
   readonly key: string
 }
 
-/**
- * The service that S3LO_TEST_AZURE_ENDPOINT names. Without it its tests are skipped, with the
- * reason printed, except where S3LO_REQUIRE names `azure`: there it fails.
- */
+/** The service that S3LO_TEST_AZURE_ENDPOINT names, as `requiredVariables` has it. */
 export function requiredServer(): AzureServer | undefined {
-  const endpoint = process.env['S3LO_TEST_AZURE_ENDPOINT']
-  const account = process.env['AZURE_STORAGE_ACCOUNT']
-  const key = process.env['AZURE_STORAGE_KEY']
-  if (endpoint && account && key) return { endpoint, account, key }
-  const reason = 'there is no blob service: eval "$(integration/start-azurite.sh)"'
-  if ((process.env['S3LO_REQUIRE'] ?? '').split(',').includes('azure')) throw new Error(reason)
-  process.stderr.write(`skipped: ${reason}\n`)
-  return undefined
+  const names = ['S3LO_TEST_AZURE_ENDPOINT', 'AZURE_STORAGE_ACCOUNT', 'AZURE_STORAGE_KEY'] as const
+  const found = requiredVariables('azure', names, 'eval "$(integration/start-azurite.sh)"')
+  return (
+    found && {
+      endpoint: found.S3LO_TEST_AZURE_ENDPOINT,
+      account: found.AZURE_STORAGE_ACCOUNT,
+      key: found.AZURE_STORAGE_KEY,
+    }
+  )
 }
 
 /** The SDK's own client, to make and remove containers. */

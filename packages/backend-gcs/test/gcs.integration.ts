@@ -1,3 +1,4 @@
+import { requiredVariables } from '@s3lo/core/testing'
 import { randomUUID } from 'node:crypto'
 import { describeBackend } from '@s3lo/backend-conformance'
 import { it } from 'vitest'
@@ -28,15 +29,8 @@ function testAgainst(endpoint: string, keyFile: string | undefined): void {
   })
 }
 
-/**
- * The service that S3LO_TEST_GCS_ENDPOINT names. Without it its tests are skipped, with the reason
- * printed, except where S3LO_REQUIRE names `gcs`: there it fails.
- */
+/** The service that S3LO_TEST_GCS_ENDPOINT names, as `requiredVariables` has it. */
 function requiredEndpoint(): string | undefined {
-  const named = process.env['S3LO_TEST_GCS_ENDPOINT']
-  if (named) return named
-  const reason = 'there is no storage service: eval "$(integration/start-gcs.sh)"'
-  if ((process.env['S3LO_REQUIRE'] ?? '').split(',').includes('gcs')) throw new Error(reason)
-  process.stderr.write(`skipped: ${reason}\n`)
-  return undefined
+  const hint = 'eval "$(integration/start-gcs.sh)"'
+  return requiredVariables('gcs', ['S3LO_TEST_GCS_ENDPOINT'], hint)?.S3LO_TEST_GCS_ENDPOINT
 }

@@ -1,5 +1,5 @@
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { facts, failureOf, FakeS3, refuse, xml } from './fake-s3.ts'
+import { describe, expect, it } from 'vitest'
+import { facts, failureOf, refuse, xml, useFakeS3 } from './fake-s3.ts'
 
 const COPIED = xml(
   '<CopyObjectResult><ETag>"e9"</ETag><LastModified>2026-11-21T06:00:00Z</LastModified>' +
@@ -7,11 +7,7 @@ const COPIED = xml(
 )
 const REFUSED = refuse(412, 'PreconditionFailed')
 
-let service: FakeS3
-beforeAll(async () => {
-  service = await FakeS3.start()
-})
-afterAll(() => service.close())
+const service = await useFakeS3()
 
 describe('a copy that the service refuses by the etag of its source', () => {
   it('goes by the date when the etag is still the same, as Swift needs for large objects', async () => {

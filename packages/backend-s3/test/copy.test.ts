@@ -1,4 +1,4 @@
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest'
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import {
   answer,
   type Answer,
@@ -14,15 +14,12 @@ import {
   STALL_MS,
   SECRET_KEY,
   xml,
+  useFakeS3,
 } from './fake-s3.ts'
 
 const GIB = 1024 ** 3
 
-let service: FakeS3
-beforeAll(async () => {
-  service = await FakeS3.start()
-})
-afterAll(() => service.close())
+const service = await useFakeS3()
 beforeEach(() => resolveToLoopback())
 afterEach(() => void vi.useRealTimers().restoreAllMocks())
 

@@ -1,12 +1,8 @@
 import { createHash } from 'node:crypto'
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest'
-import { answer, type Answer, FakeS3, refuse, reset, resolveToLoopback, xml } from './fake-s3.ts'
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
+import { answer, type Answer, refuse, reset, resolveToLoopback, xml, useFakeS3 } from './fake-s3.ts'
 
-let service: FakeS3
-beforeAll(async () => {
-  service = await FakeS3.start()
-})
-afterAll(() => service.close())
+const service = await useFakeS3()
 beforeEach(() => resolveToLoopback())
 afterEach(() => void vi.restoreAllMocks())
 

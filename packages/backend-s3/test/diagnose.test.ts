@@ -1,11 +1,7 @@
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { type Answer, failureOf, FakeS3, refuse, xml } from './fake-s3.ts'
+import { describe, expect, it } from 'vitest'
+import { type Answer, failureOf, refuse, xml, useFakeS3 } from './fake-s3.ts'
 
-let service: FakeS3
-beforeAll(async () => {
-  service = await FakeS3.start()
-})
-afterAll(() => service.close())
+const service = await useFakeS3()
 
 const NO_RULES = refuse(404, 'NoSuchLifecycleConfiguration')
 const NO_VERSIONS = xml('<VersioningConfiguration/>')

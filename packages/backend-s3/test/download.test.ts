@@ -1,5 +1,5 @@
 import type { Readable } from 'node:stream'
-import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest'
+import { afterEach, describe, expect, it, vi } from 'vitest'
 import {
   answer,
   type Answer,
@@ -7,20 +7,17 @@ import {
   contentOf,
   facts,
   failureOf,
-  FakeS3,
+  type FakeS3,
   holdTime,
   page,
   refuse,
   silence,
   STALL_MS,
   textOf,
+  useFakeS3,
 } from './fake-s3.ts'
 
-let service: FakeS3
-beforeAll(async () => {
-  service = await FakeS3.start()
-})
-afterAll(() => service.close())
+const service = await useFakeS3()
 afterEach(() => void vi.useRealTimers())
 
 const sentHeaders = (...names: string[]): unknown[] =>

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { inspect } from 'node:util'
 import type { S3loError } from '@s3lo/core'
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest'
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { toFailure } from '../src/errors.ts'
 import {
   ACCESS_KEY,
@@ -19,14 +19,11 @@ import {
   SECRET_KEY,
   SESSION_TOKEN,
   xml,
+  useFakeS3,
 } from './fake-s3.ts'
 import { SELF_SIGNED } from './self-signed.ts'
 
-let service: FakeS3
-beforeAll(async () => {
-  service = await FakeS3.start()
-})
-afterAll(() => service.close())
+const service = await useFakeS3()
 beforeEach(() => resolveToLoopback())
 afterEach(() => void vi.restoreAllMocks())
 

@@ -9,7 +9,7 @@ import type { Readable } from 'node:stream'
 import { inspect } from 'node:util'
 import { isS3loError, type S3loError } from '@s3lo/core'
 import { DEFAULT_RETRY_POLICY, type RetryPolicy } from '@s3lo/core/transfer'
-import { vi } from 'vitest'
+import { afterAll, vi } from 'vitest'
 import { S3Backend, type S3BackendOptions } from '../src/index.ts'
 
 /** One request that the service got, whole. */
@@ -44,6 +44,13 @@ const CREDENTIALS = {
 
 /** Where nothing is remembered: the user's own cache is not for tests. */
 const NOWHERE = join(tmpdir(), 's3lo-no-cache')
+
+/** A service for the tests of one file, which is closed after them. */
+export async function useFakeS3(certificate?: Certificate): Promise<FakeS3> {
+  const service = await FakeS3.start(certificate)
+  afterAll(() => service.close())
+  return service
+}
 
 /** A loopback server that answers the n-th request with the n-th answer of a script. */
 export class FakeS3 {

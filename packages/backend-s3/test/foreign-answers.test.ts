@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import type { S3Backend } from '../src/index.ts'
 import {
   type Answer,
@@ -6,19 +6,15 @@ import {
   begun,
   facts,
   failureOf,
-  FakeS3,
   keysOf,
   page,
   refuse,
   written,
   xml,
+  useFakeS3,
 } from './fake-s3.ts'
 
-let service: FakeS3
-beforeAll(async () => {
-  service = await FakeS3.start()
-})
-afterAll(() => service.close())
+const service = await useFakeS3()
 
 const HTML = '<!DOCTYPE html><html><body>Sign in</body></html>'
 const webPage = answer(200, { 'content-type': 'text/html; charset=utf-8' }, HTML)

@@ -2,8 +2,8 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { ProgressEvent } from '@s3lo/core'
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
-import { FakeS3 } from './fake-s3.ts'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { type FakeS3, useFakeS3 } from './fake-s3.ts'
 import { FlawedS3, type Flaws } from './flawed-s3.ts'
 
 const DAY_MS = 24 * 3600 * 1000
@@ -11,12 +11,8 @@ const ALL = { createOnly: true, compareAndSwap: true, deadlines: true }
 /** Fewer than any search for what a service does. */
 const FEW = 10
 
-let service: FakeS3
+const service = await useFakeS3()
 let caches: string[]
-beforeAll(async () => {
-  service = await FakeS3.start()
-})
-afterAll(() => service.close())
 beforeEach(() => {
   caches = []
 })

@@ -1,11 +1,7 @@
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { answer, failureOf, FakeS3, keysOf, xml } from './fake-s3.ts'
+import { describe, expect, it } from 'vitest'
+import { answer, failureOf, keysOf, xml, useFakeS3 } from './fake-s3.ts'
 
-let service: FakeS3
-beforeAll(async () => {
-  service = await FakeS3.start()
-})
-afterAll(() => service.close())
+const service = await useFakeS3()
 
 /** Google's front end says so of every answer without content, in the dialect of S3 too. */
 const GOOGLE = {

@@ -1,12 +1,8 @@
 import * as fc from 'fast-check'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { failureOf, FakeS3, keysOf, page, refuse, xml } from './fake-s3.ts'
+import { describe, expect, it } from 'vitest'
+import { failureOf, keysOf, page, refuse, xml, useFakeS3 } from './fake-s3.ts'
 
-let service: FakeS3
-beforeAll(async () => {
-  service = await FakeS3.start()
-})
-afterAll(() => service.close())
+const service = await useFakeS3()
 
 const queries = (): URLSearchParams[] =>
   service.requests.map(({ url }) => new URL(url, 'http://s3').searchParams)

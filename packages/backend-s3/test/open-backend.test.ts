@@ -2,21 +2,22 @@ import { execFile } from 'node:child_process'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { assertCompatible } from '@s3lo/core/plugin'
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest'
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { resolveEndpoint } from '../src/endpoint.ts'
 import { openBackend } from '../src/index.ts'
 import plugin from '../src/plugin.ts'
-import { ACCESS_KEY, facts, failureOf, FakeS3, resolveToLoopback, SECRET_KEY } from './fake-s3.ts'
+import {
+  ACCESS_KEY,
+  facts,
+  failureOf,
+  resolveToLoopback,
+  SECRET_KEY,
+  useFakeS3,
+} from './fake-s3.ts'
 
 const KEYS = { AWS_ACCESS_KEY_ID: ACCESS_KEY, AWS_SECRET_ACCESS_KEY: SECRET_KEY }
 
-let service: FakeS3
-beforeAll(async () => {
-  service = await FakeS3.start()
-})
-afterAll(async () => {
-  await service.close()
-})
+const service = await useFakeS3()
 beforeEach(() => resolveToLoopback())
 afterEach(() => {
   vi.restoreAllMocks()

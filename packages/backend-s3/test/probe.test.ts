@@ -1,10 +1,10 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest'
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import {
   failureOf,
-  FakeS3,
+  type FakeS3,
   keysOf,
   page,
   refuse,
@@ -13,6 +13,7 @@ import {
   written,
   content,
   facts,
+  useFakeS3,
 } from './fake-s3.ts'
 import { FlawedS3, type Flaws } from './flawed-s3.ts'
 
@@ -20,12 +21,8 @@ const DAY_MS = 24 * 3600 * 1000
 const absent = { condition: { kind: 'absent' } } as const
 const unchanged = { condition: { kind: 'unchanged', etag: 'e1' } } as const
 
-let service: FakeS3
+const service = await useFakeS3()
 let cache: string
-beforeAll(async () => {
-  service = await FakeS3.start()
-})
-afterAll(() => service.close())
 beforeEach(async () => {
   cache = await mkdtemp(join(tmpdir(), 's3lo-cache-'))
 })

@@ -6,13 +6,12 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { openBackend } from '../src/index.ts'
 import { withProfile } from '../src/profile.ts'
 import { getRegistryCredential } from '../src/registry-credential.ts'
-import { ACCESS_KEY, facts, failureOf, FakeS3, SECRET_KEY } from './fake-s3.ts'
+import { ACCESS_KEY, facts, failureOf, SECRET_KEY, useFakeS3 } from './fake-s3.ts'
 
-let service: FakeS3
+const service = await useFakeS3()
 let home: string
 let base: Record<string, string>
 beforeAll(async () => {
-  service = await FakeS3.start()
   home = await mkdtemp(join(tmpdir(), 's3lo-aws-'))
   base = {
     AWS_CONFIG_FILE: join(home, 'config'),
@@ -51,7 +50,6 @@ beforeAll(async () => {
   await writeFile(join(home, 'credentials'), '[keys-only]\naws_access_key_id = A\n')
 })
 afterAll(async () => {
-  await service.close()
   await rm(home, { recursive: true })
 })
 

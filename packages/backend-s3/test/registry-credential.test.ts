@@ -8,7 +8,7 @@ import { registryCredentialsFor } from '@s3lo/core/plugin'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest'
 import plugin from '../src/plugin.ts'
 import { getRegistryCredential } from '../src/registry-credential.ts'
-import { ACCESS_KEY, answer, failureOf, FakeS3, SECRET_KEY, SESSION_TOKEN } from './fake-s3.ts'
+import { ACCESS_KEY, answer, failureOf, SECRET_KEY, SESSION_TOKEN, useFakeS3 } from './fake-s3.ts'
 
 const PRIVATE = '123456789012.dkr.ecr.eu-central-1.amazonaws.com'
 const PUBLIC = 'public.ecr.aws'
@@ -16,16 +16,14 @@ const PASSWORD = 'password-of-the-registry'
 const TOKEN = Buffer.from(`AWS:${PASSWORD}`).toString('base64')
 const END = 1_893_456_000
 
-let service: FakeS3
+const service = await useFakeS3()
 let home: string
 beforeAll(async () => {
-  service = await FakeS3.start()
   home = await mkdtemp(join(tmpdir(), 's3lo-ecr-'))
   const profile = ['[ci]', 'aws_access_key_id=PROFILEKEY', `aws_secret_access_key=${SECRET_KEY}`]
   await writeFile(join(home, 'credentials'), profile.join('\n'))
 })
 afterAll(async () => {
-  await service.close()
   await rm(home, { recursive: true })
 })
 beforeEach(() => {

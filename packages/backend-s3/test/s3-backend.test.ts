@@ -1,11 +1,10 @@
 import { Readable } from 'node:stream'
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest'
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import {
   answer,
   type Answer,
   facts,
   failureOf,
-  FakeS3,
   holdTime,
   keysOf,
   refuse,
@@ -15,13 +14,10 @@ import {
   textOf,
   content,
   written,
+  useFakeS3,
 } from './fake-s3.ts'
 
-let service: FakeS3
-beforeAll(async () => {
-  service = await FakeS3.start()
-})
-afterAll(() => service.close())
+const service = await useFakeS3()
 beforeEach(() => resolveToLoopback())
 afterEach(() => void vi.useRealTimers().restoreAllMocks())
 

@@ -1,3 +1,4 @@
+import { requiredVariables } from '@s3lo/core/testing'
 import { CreateBucketCommand, DeleteBucketCommand, S3Client } from '@aws-sdk/client-s3'
 
 /** An S3 service for tests, with an access key. */
@@ -7,20 +8,14 @@ export interface S3Server {
   readonly secret: string
 }
 
-/**
- * The service that S3LO_TEST_<kind>_ENDPOINT names. Without it its tests are skipped, with the
- * reason printed, except where S3LO_REQUIRE names the kind: there it fails.
- */
+/** The service that S3LO_TEST_<kind>_ENDPOINT names, as `requiredVariables` has it. */
 export function requiredServer(kind: 's3' | 'swift', script: string): S3Server | undefined {
-  const prefix = `S3LO_TEST_${kind.toUpperCase()}_`
-  const endpoint = process.env[`${prefix}ENDPOINT`]
-  const key = process.env[`${prefix}KEY`]
-  const secret = process.env[`${prefix}SECRET`]
-  if (endpoint && key && secret) return { endpoint, key, secret }
-  const reason = `there is no ${kind} service: eval "$(${script})"`
-  if ((process.env['S3LO_REQUIRE'] ?? '').split(',').includes(kind)) throw new Error(reason)
-  process.stderr.write(`skipped: ${reason}\n`)
-  return undefined
+  const names = ['ENDPOINT', 'KEY', 'SECRET'].map(
+    (name) => `S3LO_TEST_${kind.toUpperCase()}_${name}`,
+  )
+  const found = requiredVariables(kind, names, `eval "$(${script})"`)
+  const [endpoint = '', key = '', secret = ''] = names.map((name) => found?.[name])
+  return found && { endpoint, key, secret }
 }
 
 /** The SDK's own client, to make and remove buckets. */

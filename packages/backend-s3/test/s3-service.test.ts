@@ -2,13 +2,12 @@ import { once } from 'node:events'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { inspect } from 'node:util'
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest'
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import {
   answer,
   type Answer,
   facts,
   failureOf,
-  FakeS3,
   holdTime,
   keysOf,
   page,
@@ -19,13 +18,10 @@ import {
   content,
   written,
   xml,
+  useFakeS3,
 } from './fake-s3.ts'
 
-let service: FakeS3
-beforeAll(async () => {
-  service = await FakeS3.start()
-})
-afterAll(() => service.close())
+const service = await useFakeS3()
 beforeEach(() => resolveToLoopback())
 afterEach(() => void vi.useRealTimers().restoreAllMocks())
 

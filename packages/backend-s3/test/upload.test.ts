@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import { Readable } from 'node:stream'
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest'
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import {
   answer,
   type Answer,
@@ -14,16 +14,13 @@ import {
   resolveToLoopback,
   type SeenRequest,
   written,
+  useFakeS3,
 } from './fake-s3.ts'
 
 const absent = { condition: { kind: 'absent' } } as const
 const unchanged = { condition: { kind: 'unchanged', etag: 'e0' } } as const
 
-let service: FakeS3
-beforeAll(async () => {
-  service = await FakeS3.start()
-})
-afterAll(() => service.close())
+const service = await useFakeS3()
 beforeEach(() => resolveToLoopback())
 afterEach(() => void vi.restoreAllMocks())
 

@@ -1,15 +1,12 @@
 /** AWS's key service as moto has it (integration/start-moto.sh). */
 import { CreateAliasCommand, CreateKeyCommand, type KeySpec, KMSClient } from '@aws-sdk/client-kms'
+import { requiredVariables } from '@s3lo/core/testing'
 import { describe, expect, it } from 'vitest'
 import { openPublicKey, openSigner, PublicKey, signImage, verifyImage } from '../src/index.ts'
 import { referenceTo, storeWithImage } from './world.ts'
 
-const endpoint = process.env['S3LO_TEST_KMS']
-if (endpoint === undefined) {
-  const reason = 'there is no key service: eval "$(integration/start-moto.sh)"'
-  if ((process.env['S3LO_REQUIRE'] ?? '').split(',').includes('kms')) throw new Error(reason)
-  process.stderr.write(`skipped: ${reason}\n`)
-}
+const hint = 'eval "$(integration/start-moto.sh)"'
+const endpoint = requiredVariables('kms', ['S3LO_TEST_KMS'], hint)?.S3LO_TEST_KMS
 
 describe.skipIf(endpoint === undefined)('a key in a service of AWS', () => {
   const credentials = { accessKeyId: 'AKIDEXAMPLE', secretAccessKey: 'a-secret' }

@@ -1,3 +1,5 @@
+import { requiredVariables } from '@s3lo/core/testing'
+
 /** The registries of integration/start-registry.sh, each as `host:port`. */
 export interface RegistryServers {
   readonly open: string
@@ -10,24 +12,12 @@ export interface RegistryServers {
   readonly ca: string
 }
 
-/**
- * The registries that the environment names. Without them their tests are skipped, with the
- * reason printed, except where S3LO_REQUIRE names `registry`: there they fail.
- */
+const NAMES = ['open', 'htpasswd', 'token', 'tls', 'user', 'password', 'ca'] as const
+
+/** The registries that the environment names, as `requiredVariables` has them. */
 export function requiredServers(): RegistryServers | undefined {
-  const read = (name: string): string => process.env[`S3LO_TEST_REGISTRY_${name}`] ?? ''
-  const servers = {
-    open: read('OPEN'),
-    htpasswd: read('HTPASSWD'),
-    token: read('TOKEN'),
-    tls: read('TLS'),
-    user: read('USER'),
-    password: read('PASSWORD'),
-    ca: read('CA'),
-  }
-  if (!Object.values(servers).includes('')) return servers
-  const reason = 'there are no registries: eval "$(integration/start-registry.sh)"'
-  if ((process.env['S3LO_REQUIRE'] ?? '').split(',').includes('registry')) throw new Error(reason)
-  process.stderr.write(`skipped: ${reason}\n`)
-  return undefined
+  const variables = NAMES.map((name) => `S3LO_TEST_REGISTRY_${name.toUpperCase()}`)
+  const found = requiredVariables('registry', variables, 'eval "$(integration/start-registry.sh)"')
+  const values = NAMES.map((name, i) => [name, found?.[variables[i] ?? ''] ?? ''] as const)
+  return found && (Object.fromEntries(values) as Record<(typeof NAMES)[number], string>)
 }

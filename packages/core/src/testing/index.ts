@@ -1,4 +1,4 @@
-/** Backends for tests: the reference implementation, and any backend with faults. */
+/** For tests: the reference backend, any backend with faults, fixtures, and what a suite needs from outside. */
 export { FAULT_KINDS, type FaultKind, FaultProxy } from './fault-proxy.ts'
 export {
   type Death,
@@ -12,6 +12,7 @@ export {
   throwAt,
 } from './faulty-backend.ts'
 export { type ChunkedFixtureOptions, putChunkedImage } from './chunked-fixture.ts'
+export { isRequired, requiredVariables } from './required.ts'
 export { MemoryBackend, type MemoryBackendOptions } from './memory-backend.ts'
 export {
   type FixtureOptions,
