@@ -8,6 +8,8 @@
 # S3LO_TEST_DIR is where all of it lies, S3LO_AZURITE_PORT where it listens. Needs node, npm and curl.
 set -euo pipefail
 
+# shellcheck disable=SC2034 # for lib.sh
+NAME=azurite
 ROOT=$(realpath -m "${S3LO_TEST_DIR:-/tmp/s3lo-integration}")/azurite
 PORT=${S3LO_AZURITE_PORT:-11001}
 # 3.37.0 asks for a dependency that is not always there.
@@ -18,12 +20,11 @@ KEY=Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KB
 URL=http://127.0.0.1:$PORT/$ACCOUNT
 MAIN=$ROOT/npm/node_modules/azurite/dist/src/blob/main.js
 
-log() { echo "azurite: $*" >&2; }
+# shellcheck source=integration/lib.sh
+. "$(dirname "$(realpath "$0")")/lib.sh"
 
 # It answers without credentials too, with a refusal.
 alive() { curl -s -m 3 -o /dev/null -D - "$URL?comp=list" | grep -qi '^server: azurite'; }
-
-ours() { grep -qsF "$MAIN" "/proc/$1/cmdline"; }
 
 install() {
   [ -f "$MAIN" ] && return
@@ -37,18 +38,9 @@ start() {
   if ! alive; then
     install
     mkdir -p "$ROOT/data"
-    setsid nohup node "$MAIN" --blobHost 127.0.0.1 --blobPort "$PORT" --location "$ROOT/data" \
-      --silent --disableTelemetry --skipApiVersionCheck >"$ROOT/log" 2>&1 </dev/null 9>&- &
-    echo $! >"$ROOT/pid"
-    for _ in $(seq 200); do
-      alive && break
-      sleep 0.1
-    done
-    if ! alive; then
-      log "it does not answer; the end of $ROOT/log:"
-      tail -n 25 "$ROOT/log" >&2
-      exit 1
-    fi
+    launch azurite node "$MAIN" --blobHost 127.0.0.1 --blobPort "$PORT" --location "$ROOT/data" \
+      --silent --disableTelemetry --skipApiVersionCheck
+    await azurite alive
   fi
   log "listening on 127.0.0.1:$PORT"
   echo "export AZURE_STORAGE_ACCOUNT=$ACCOUNT AZURE_STORAGE_KEY='$KEY'"
@@ -56,30 +48,8 @@ start() {
 }
 
 stop() {
-  local pid
-  pid=$(cat "$ROOT/pid" 2>/dev/null) || true
-  if [ -n "$pid" ] && ours "$pid"; then
-    kill "$pid" 2>/dev/null || true
-    for _ in $(seq 100); do
-      ours "$pid" || break
-      sleep 0.1
-    done
-  fi
-  rm -f "$ROOT/pid"
-  if [ "${1:-}" = --purge ]; then rm -rf --one-file-system "$ROOT"; fi
+  halt azurite "$MAIN"
+  purge "$@"
 }
 
-case ${1:-start} in
-  start | stop) ;;
-  *)
-    sed -n '2,/^set -/{/^#/s/^# \{0,1\}//p}' "$0" >&2
-    exit 2
-    ;;
-esac
-mkdir -p "$ROOT"
-exec 9>"$ROOT.lock"
-flock -w 300 9 || {
-  log "another one holds $ROOT.lock"
-  exit 1
-}
-"${@:-start}"
+main 300 "$@"

@@ -8,68 +8,32 @@
 # Needs Debian; the packages are unpacked below S3LO_TEST_DIR from the mirror that the machine's own apt uses.
 set -euo pipefail
 
+# shellcheck disable=SC2034 # for lib.sh
+NAME=cosign
 ROOT=$(realpath -m "${S3LO_TEST_DIR:-/tmp/s3lo-integration}")/cosign
 LIMIT=300 # seconds, for each download
 
-log() { echo "cosign: $*" >&2; }
+# shellcheck source=integration/lib.sh
+. "$(dirname "$(realpath "$0")")/lib.sh"
+# shellcheck source=integration/debian.sh
+. "$(dirname "$(realpath "$0")")/debian.sh"
 
-quiet_apt() {
-  timeout "$LIMIT" apt-get -qq -y -o Acquire::Retries=3 -o Acquire::http::Timeout=30 -o Acquire::Languages=none \
-    -o Acquire::Check-Valid-Until=false "$@" >/dev/null </dev/null
-}
-
-mirror() {
-  # the placeholders are apt's, not the shell's
-  # shellcheck disable=SC2016
-  apt-get indextargets --format '$(RELEASE) $(REPO_URI)' 'Created-By: Packages' 'Component: main' |
-    awk '$1 ~ /^(bookworm|trixie|forky|sid|(old)?stable|testing|unstable)$/ && !m { m = $2 } END { print m }'
-}
-
-# fetch SUITE: unpack cosign of the suite into $ROOT/SUITE, leaving the machine's own packages alone.
-fetch() {
-  local suite=$1 tmp=$ROOT/$1.tmp key=/usr/share/keyrings/debian-archive-keyring.gpg uri
-  [ -x "$ROOT/$suite/usr/bin/cosign" ] && return
-  uri=$(mirror)
-  [ -n "$uri" ] || { quiet_apt update && uri=$(mirror); }
-  [ -n "$uri" ] || { log 'the machine has no Debian mirror'; exit 1; }
-  log "installing cosign of $suite"
-  rm -rf "$tmp" "${ROOT:?}/$suite"
-  mkdir -p "$tmp"/apt/{lists/partial,archives/partial,debs} "$tmp/root"
-  : >"$tmp/apt/status"
-  [ -f "$key" ] && key="[signed-by=$key]" || key=
-  echo "deb $key $uri $suite main" >"$tmp/apt/sources.list"
-  {
-    apt-config dump | grep '^Acquire::' || true
-    echo 'Dir::Etc::main "/dev/null"; Dir::Etc::preferences "/dev/null"; APT::Sandbox::User "root";'
-    printf 'Dir::%s "'"$tmp/apt"'%s";\n' Etc::parts /none Etc::sourceparts /none Etc::preferencesparts /none \
-      Etc::sourcelist /sources.list State '' State::lists /lists State::status /status Cache '' Log /none
-  } >"$tmp/apt/conf"
-  APT_CONFIG=$tmp/apt/conf quiet_apt update
-  (cd "$tmp/apt/debs" && APT_CONFIG=$tmp/apt/conf quiet_apt download cosign)
-  for deb in "$tmp"/apt/debs/*.deb; do dpkg-deb -x "$deb" "$tmp/root"; done
-  mv "$tmp/root" "$ROOT/$suite"
-  rm -rf "$tmp"
+# bring SUITE: cosign of the suite, in $ROOT/pkg/SUITE.
+bring() {
+  [ -x "$ROOT/pkg/$1/usr/bin/cosign" ] && return
+  MIRROR=$(mirror)
+  [ -n "$MIRROR" ] || { apt update && MIRROR=$(mirror); }
+  [ -n "$MIRROR" ] || die 'the machine has no Debian mirror'
+  log "installing cosign of $1"
+  fetch "$1" cosign || die 'the package could not be fetched'
 }
 
 start() {
-  fetch trixie
-  fetch forky
-  echo "export S3LO_TEST_COSIGN_2='$ROOT/trixie/usr/bin/cosign' S3LO_TEST_COSIGN_3='$ROOT/forky/usr/bin/cosign'"
+  bring trixie
+  bring forky
+  echo "export S3LO_TEST_COSIGN_2='$ROOT/pkg/trixie/usr/bin/cosign' S3LO_TEST_COSIGN_3='$ROOT/pkg/forky/usr/bin/cosign'"
 }
 
-stop() { if [ "${1:-}" = --purge ]; then rm -rf --one-file-system "$ROOT"; fi; }
+stop() { purge "$@"; }
 
-case ${1:-start} in
-  start | stop) ;;
-  *)
-    sed -n '2,/^set -/{/^#/s/^# \{0,1\}//p}' "$0" >&2
-    exit 2
-    ;;
-esac
-mkdir -p "$ROOT"
-exec 9>"$ROOT.lock"
-flock -w "$LIMIT" 9 || {
-  log "another one holds $ROOT.lock"
-  exit 1
-}
-"${@:-start}"
+main "$LIMIT" "$@"

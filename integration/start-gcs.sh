@@ -12,32 +12,24 @@
 # leaves `updated` as it is. The head of gcs-double.ts says what the double proves.
 set -euo pipefail
 
+# shellcheck disable=SC2034 # for lib.sh
+NAME=gcs
 ROOT=$(realpath -m "${S3LO_TEST_DIR:-/tmp/s3lo-integration}")/gcs
 PORT=${S3LO_GCS_PORT:-11002}
 MAIN=$(realpath "$(dirname "$0")/../packages/backend-gcs/test/gcs-double-main.ts")
 URL=http://127.0.0.1:$PORT
 
-log() { echo "gcs: $*" >&2; }
+# shellcheck source=integration/lib.sh
+. "$(dirname "$(realpath "$0")")/lib.sh"
 
 # It refuses a request without a signature as the XML API does.
 alive() { curl -s -m 3 "$URL/" | grep -q '<Code>AccessDenied</Code>'; }
 
-ours() { grep -qsF "$MAIN" "/proc/$1/cmdline"; }
-
 start() {
   if ! alive; then
     rm -rf --one-file-system "$ROOT/content"
-    setsid nohup node "$MAIN" "$PORT" "$ROOT" >"$ROOT/log" 2>&1 </dev/null 9>&- &
-    echo $! >"$ROOT/pid"
-    for _ in $(seq 200); do
-      alive && break
-      sleep 0.1
-    done
-    if ! alive; then
-      log "it does not answer; the end of $ROOT/log:"
-      tail -n 25 "$ROOT/log" >&2
-      exit 1
-    fi
+    launch gcs node "$MAIN" "$PORT" "$ROOT"
+    await gcs alive
   fi
   log "listening on 127.0.0.1:$PORT"
   echo "export S3LO_TEST_GCS_ENDPOINT=$URL"
@@ -45,30 +37,8 @@ start() {
 }
 
 stop() {
-  local pid
-  pid=$(cat "$ROOT/pid" 2>/dev/null) || true
-  if [ -n "$pid" ] && ours "$pid"; then
-    kill "$pid" 2>/dev/null || true
-    for _ in $(seq 100); do
-      ours "$pid" || break
-      sleep 0.1
-    done
-  fi
-  rm -f "$ROOT/pid"
-  if [ "${1:-}" = --purge ]; then rm -rf --one-file-system "$ROOT"; fi
+  halt gcs "$MAIN"
+  purge "$@"
 }
 
-case ${1:-start} in
-  start | stop) ;;
-  *)
-    sed -n '2,/^set -/{/^#/s/^# \{0,1\}//p}' "$0" >&2
-    exit 2
-    ;;
-esac
-mkdir -p "$ROOT"
-exec 9>"$ROOT.lock"
-flock -w 300 9 || {
-  log "another one holds $ROOT.lock"
-  exit 1
-}
-"${@:-start}"
+main 300 "$@"

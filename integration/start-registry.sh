@@ -11,6 +11,8 @@
 set -euo pipefail
 
 HERE=$(dirname "$(realpath "$0")")
+# shellcheck disable=SC2034 # for lib.sh
+NAME=registry
 ROOT=$(realpath -m "${S3LO_TEST_DIR:-/tmp/s3lo-integration}")/registry
 PORT=${S3LO_REGISTRY_PORT:-11010}
 TOKEN_PORT=$((PORT + 4))
@@ -18,7 +20,8 @@ USER_NAME=alice
 PASSWORD=s3cret-with:colon
 MODES="open htpasswd token tls"
 
-log() { echo "registry: $*" >&2; }
+# shellcheck source=integration/lib.sh
+. "$(dirname "$(realpath "$0")")/lib.sh"
 
 port_of() {
   case $1 in open) echo "$PORT" ;; htpasswd) echo $((PORT + 1)) ;; token) echo $((PORT + 2)) ;; tls) echo $((PORT + 3)) ;; esac
@@ -33,8 +36,6 @@ alive() {
 }
 
 tokens_alive() { curl -s -m 3 -o /dev/null "http://127.0.0.1:$TOKEN_PORT/"; }
-
-ours() { grep -qsF "$2" "/proc/$1/cmdline"; }
 
 install() {
   local missing=()
@@ -78,27 +79,6 @@ $auth
 YAML
 }
 
-# launch NAME COMMAND…: in the background, not holding our lock.
-launch() {
-  local name=$1
-  shift
-  OTEL_TRACES_EXPORTER=none setsid nohup "$@" >"$ROOT/$name.log" 2>&1 </dev/null 9>&- &
-  echo $! >"$ROOT/$name.pid"
-}
-
-# await NAME COMMAND…: until the command succeeds.
-await() {
-  local name=$1
-  shift
-  for _ in $(seq 200); do
-    "$@" && return
-    sleep 0.1
-  done
-  log "$name does not answer; the end of $ROOT/$name.log:"
-  tail -n 25 "$ROOT/$name.log" >&2
-  exit 1
-}
-
 start() {
   local mode
   install
@@ -111,7 +91,7 @@ start() {
   for mode in $MODES; do
     if ! alive "$mode"; then
       configure "$mode" >"$ROOT/$mode.yml"
-      launch "$mode" docker-registry serve "$ROOT/$mode.yml"
+      OTEL_TRACES_EXPORTER=none launch "$mode" docker-registry serve "$ROOT/$mode.yml"
       await "$mode" alive "$mode"
     fi
     log "$mode: listening on 127.0.0.1:$(port_of "$mode")"
@@ -121,38 +101,11 @@ start() {
   echo "export S3LO_TEST_REGISTRY_CA='$ROOT/cert.pem'"
 }
 
-# stop_one NAME TEXT: the process, if its command line still has TEXT.
-stop_one() {
-  local pid
-  pid=$(cat "$ROOT/$1.pid" 2>/dev/null) || true
-  if [ -n "$pid" ] && ours "$pid" "$2"; then
-    kill "$pid" 2>/dev/null || true
-    for _ in $(seq 100); do
-      ours "$pid" "$2" || break
-      sleep 0.1
-    done
-  fi
-  rm -f "$ROOT/$1.pid"
-}
-
 stop() {
   local mode
-  for mode in $MODES; do stop_one "$mode" "$ROOT/$mode.yml"; done
-  stop_one tokens token-service.mjs
-  if [ "${1:-}" = --purge ]; then rm -rf --one-file-system "$ROOT"; fi
+  for mode in $MODES; do halt "$mode" "$ROOT/$mode.yml"; done
+  halt tokens token-service.mjs
+  purge "$@"
 }
 
-case ${1:-start} in
-  start | stop) ;;
-  *)
-    sed -n '2,/^set -/{/^#/s/^# \{0,1\}//p}' "$0" >&2
-    exit 2
-    ;;
-esac
-mkdir -p "$ROOT"
-exec 9>"$ROOT.lock"
-flock -w 300 9 || {
-  log "another one holds $ROOT.lock"
-  exit 1
-}
-"${@:-start}"
+main 300 "$@"

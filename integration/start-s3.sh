@@ -11,6 +11,8 @@
 # that the machine's own apt uses; only mmdebstrap is installed on the machine itself.
 set -euo pipefail
 
+# shellcheck disable=SC2034 # for lib.sh
+NAME=s3
 ROOT=$(realpath -m "${S3LO_TEST_DIR:-/tmp/s3lo-integration}")/s3
 JAIL=$ROOT/jail
 # The same path inside and outside of the jail.
@@ -23,8 +25,8 @@ KEY=S3LOINTEGRATION00000 SECRET=a-secret-key-that-opens-nothing-but-tests
 OTHER_KEY=S3LOINTEGRATIONOTHER OTHER_SECRET=another-secret-key-that-opens-nothing
 SERVERS=(mon osd rgw memcached account container object proxy)
 
-log() { echo "s3: $*" >&2; }
-die() { log "$*"; exit 1; }
+# shellcheck source=integration/lib.sh
+. "$(dirname "$(realpath "$0")")/lib.sh"
 
 # A command inside the jail. Its mounts are in a namespace of their own: nothing stays mounted.
 jailed() {
@@ -250,18 +252,8 @@ stop_servers() {
 
 stop() {
   stop_servers "${SERVERS[@]}"
-  if [ "${1:-}" = --purge ]; then rm -rf --one-file-system "$ROOT"; fi
+  purge "$@"
 }
 
-case ${1:-start} in
-  start | stop) ;;
-  *)
-    sed -n '2,/^set -/{/^#/s/^# \{0,1\}//p}' "$0" >&2
-    exit 2
-    ;;
-esac
 [ "$(id -u)" = 0 ] || die 'needs root'
-mkdir -p "$ROOT"
-exec 9>"$ROOT.lock"
-flock -w "$LIMIT" 9 || die "another one holds $ROOT.lock"
-"${@:-start}"
+main "$LIMIT" "$@"
