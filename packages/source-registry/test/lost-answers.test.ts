@@ -59,6 +59,12 @@ describe('a lost answer', () => {
     }
   })
 
+  it('to a blob that is sent in one request is looked up, and the blob is not sent again', async () => {
+    server.script = losing(/^PUT .*uploads/)
+    await repository.push(LAYER.descriptor, opener(LAYER.content))
+    expect(server.requests.filter((line) => line.startsWith('PUT'))).toHaveLength(1)
+  })
+
   it('to a tag that shall only be created is no conflict with itself', async () => {
     server.script = losing(/^PUT .*manifests/)
     await repository.tag(IMAGE, V1, { createOnly: true })

@@ -326,6 +326,9 @@ describe('referrers', () => {
       ),
     )
     expect(await digests()).toHaveLength(8)
+    // One after the other: none of them overwrites another, which would have to be written again.
+    const writes = server.requests.filter((line) => /^PUT .*\/manifests\/sha256-/.test(line))
+    expect(writes).toHaveLength(8)
   })
 
   it('give up on an index that others keep changing', async () => {
