@@ -1,10 +1,9 @@
-import { pipeline, Readable } from 'node:stream'
-import { type Descriptor, Digester, readAll, verifyDigest } from '@s3lo/core'
+import { Readable } from 'node:stream'
+import { type Descriptor, Digester, readAll, verified } from '@s3lo/core'
 import { type CallOptions, S3loError } from '@s3lo/core/plugin'
-import { type Attempt, BufferPool } from '@s3lo/core/transfer'
+import { type Attempt, BufferPool, PartReader } from '@s3lo/core/transfer'
 import { hasBlob } from './blob-lookup.ts'
 import { ByteBudget } from './byte-budget.ts'
-import { PartReader } from './part-reader.ts'
 import { TransientError } from './registry-error.ts'
 import type { RepositoryApi } from './repository-api.ts'
 import { ChunksRefused, startUpload, UploadLost, type UploadSession } from './upload-session.ts'
@@ -55,7 +54,7 @@ export class BlobUploader {
     opened?: UploadSession,
   ): Promise<void> {
     const { size } = descriptor
-    const openChecked: Opener = async () => checked(await open(), descriptor)
+    const openChecked: Opener = async () => verified(await open(), descriptor)
     if (size > this.#partBytes) {
       await this.#pushLarge(descriptor, openChecked, options, opened)
     } else {
@@ -297,11 +296,6 @@ function givingFirst(first: Readable, open: Opener): Opener {
     next = open
     return opening
   }
-}
-
-/** The content, failing unless it is the descriptor's; its failure reaches whoever reads the result. */
-function checked(content: Readable, descriptor: Descriptor): Readable {
-  return pipeline(content, verifyDigest(descriptor), () => {})
 }
 
 function lost(what: string): S3loError {

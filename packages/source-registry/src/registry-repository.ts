@@ -1,4 +1,4 @@
-import { pipeline, Readable } from 'node:stream'
+import { Readable } from 'node:stream'
 import {
   type Descriptor,
   isManifestMediaType,
@@ -9,7 +9,7 @@ import {
   type Reference,
   successors,
   uniqueByDigest,
-  verifyDigest,
+  verified,
 } from '@s3lo/core'
 import {
   type CallOptions,
@@ -96,7 +96,7 @@ export class RegistryRepository implements ImageSource, ImageTarget {
     }
     const { start = 0, end } = options.range ?? {}
     const whole = Readable.from([content.subarray(start, end)], { objectMode: false })
-    return options.range ? whole : checked(whole, descriptor)
+    return options.range ? whole : verified(whole, descriptor)
   }
 
   async exists(descriptor: Descriptor, options: CallOptions = {}): Promise<boolean> {
@@ -119,7 +119,7 @@ export class RegistryRepository implements ImageSource, ImageTarget {
   ): Promise<void> {
     const { mediaType, digest } = descriptor
     if (isManifestMediaType(mediaType)) {
-      const content = checked(await open(), descriptor)
+      const content = verified(await open(), descriptor)
       const bytes = await readAll(content, MAX_MANIFEST_BYTES, `manifest ${digest}`)
       await this.#put({ descriptor, content: bytes }, { name: '', digest }, options)
       return
@@ -304,9 +304,4 @@ export class RegistryRepository implements ImageSource, ImageTarget {
     if (repository === '' || repository === this.#api.repository) return
     throw new S3loError('USAGE', `${repository} is not ${this.#api.repository} of ${this.name}`)
   }
-}
-
-/** The content, failing unless it is the descriptor's; its failure reaches whoever reads the result. */
-function checked(content: Readable, descriptor: Descriptor): Readable {
-  return pipeline(content, verifyDigest(descriptor), () => {})
 }

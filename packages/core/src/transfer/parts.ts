@@ -1,5 +1,5 @@
 import type { Readable } from 'node:stream'
-import { S3loError } from '../errors.ts'
+import { assertLength, PartReader } from './part-reader.ts'
 
 const SMALLEST_BUFFER = 64 * 1024
 
@@ -38,7 +38,7 @@ export async function* readParts(
 /** Bytes that are there already are cut where they lie. They are the caller's, so no pool may have them. */
 function* cut(body: Uint8Array, options: PartOptions): Generator<Part, void> {
   const { what, size = body.byteLength } = options
-  if (size !== body.byteLength) throw wrongLength(what, size, body.byteLength)
+  assertLength({ what, size }, body.byteLength)
   const length = lengthOf(0, { ...options, size })
   let start = 0
   for (; start + length < size; start += length) {
@@ -48,25 +48,39 @@ function* cut(body: Uint8Array, options: PartOptions): Generator<Part, void> {
 }
 
 async function* collect(body: Readable, options: PartOptions): AsyncGenerator<Part, void> {
-  const { what, size } = options
-  let received = 0
-  let count = 0
-  let part = new PartBuffer(lengthOf(count, options), options.pool, size)
-  for await (const chunk of body as AsyncIterable<unknown>) {
-    if (!(chunk instanceof Uint8Array)) throw new S3loError('INTERNAL', 'a body must give bytes')
-    received += chunk.byteLength
-    if (size !== undefined && received > size) throw wrongLength(what, size, received)
-    for (let start = 0; start < chunk.byteLength;) {
-      if (part.isFull) {
-        yield { bytes: part.bytes, isLast: false }
-        count += 1
-        part = new PartBuffer(lengthOf(count, options), options.pool, size && size - received)
-      }
-      start += part.append(chunk.subarray(start))
+  const reader = new PartReader(body, options)
+  let left = options.size
+  try {
+    for (let count = 0; ; count++) {
+      const bytes = await readPart(reader, lengthOf(count, options), options.pool, left)
+      const isLast = !(await reader.hasMore())
+      yield { bytes, isLast }
+      if (isLast) return
+      if (left !== undefined) left -= bytes.byteLength
     }
+  } finally {
+    body.destroy()
   }
-  if (size !== undefined && received < size) throw wrongLength(what, size, received)
-  yield { bytes: part.bytes, isLast: true }
+}
+
+/** The next `limit` bytes, in memory that grows with what comes: small bodies are many. */
+async function readPart(
+  reader: PartReader,
+  limit: number,
+  pool: BufferPool | undefined,
+  expected = 0,
+): Promise<Uint8Array> {
+  const allocate = (bytes: number): Buffer =>
+    pool?.bytes === bytes ? pool.take() : Buffer.allocUnsafeSlow(bytes)
+  let memory = allocate(Math.min(limit, Math.max(expected, SMALLEST_BUFFER)))
+  let length = (await reader.fill(memory)).byteLength
+  while (length === memory.byteLength && length < limit && (await reader.hasMore())) {
+    const grown = allocate(Math.min(limit, 2 * length))
+    memory.copy(grown)
+    memory = grown
+    length += (await reader.fill(memory.subarray(length))).byteLength
+  }
+  return memory.subarray(0, length)
 }
 
 /**
@@ -76,11 +90,6 @@ async function* collect(body: Readable, options: PartOptions): AsyncGenerator<Pa
 function lengthOf(count: number, { size, partBytes, mostParts }: PartOptions): number {
   if (size === undefined) return partBytes * 2 ** Math.floor((count * 8) / mostParts)
   return Math.max(partBytes, Math.ceil(size / mostParts))
-}
-
-function wrongLength(what: string, size: number, received: number): S3loError {
-  const got = received > size ? 'there are more' : `only ${received} came`
-  return new S3loError('INTEGRITY', `${what} was to be ${size} bytes long, and ${got}`)
 }
 
 /**
@@ -107,48 +116,5 @@ export class BufferPool {
     const { buffer } = part
     if (!(buffer instanceof ArrayBuffer) || buffer.byteLength !== this.bytes) return
     if (this.#free.length < this.#most) this.#free.push(Buffer.from(buffer))
-  }
-}
-
-/** Memory for one part, which grows with what comes: small bodies are many. */
-class PartBuffer {
-  readonly #limit: number
-  readonly #pool: BufferPool | undefined
-  #buffer: Buffer
-  #length = 0
-
-  constructor(limit: number, pool: BufferPool | undefined, expected = 0) {
-    this.#limit = limit
-    this.#pool = pool?.bytes === limit ? pool : undefined
-    this.#buffer = this.#allocate(Math.min(limit, Math.max(expected, SMALLEST_BUFFER)))
-  }
-
-  get isFull(): boolean {
-    return this.#length === this.#limit
-  }
-
-  get bytes(): Uint8Array {
-    return this.#buffer.subarray(0, this.#length)
-  }
-
-  /** Takes as many of `bytes` as there is room for, and says how many those are. */
-  append(bytes: Uint8Array): number {
-    const taken = Math.min(bytes.byteLength, this.#limit - this.#length)
-    this.#reserve(this.#length + taken)
-    this.#buffer.set(bytes.subarray(0, taken), this.#length)
-    this.#length += taken
-    return taken
-  }
-
-  #reserve(length: number): void {
-    if (length <= this.#buffer.byteLength) return
-    const grown = Math.max(length, 2 * this.#buffer.byteLength)
-    const buffer = this.#allocate(Math.min(this.#limit, grown))
-    this.#buffer.copy(buffer, 0, 0, this.#length)
-    this.#buffer = buffer
-  }
-
-  #allocate(bytes: number): Buffer {
-    return this.#pool?.bytes === bytes ? this.#pool.take() : Buffer.allocUnsafeSlow(bytes)
   }
 }

@@ -1,12 +1,12 @@
 import type { Readable } from 'node:stream'
-import { S3loError } from '@s3lo/core/plugin'
+import { S3loError } from '../errors.ts'
 
 /** What a {@link PartReader} is to find. */
 export interface PartReaderOptions {
   /** Names the content in errors. */
   readonly what: string
-  /** The length that the content must have, in bytes. */
-  readonly size: number
+  /** The length that the content must have, in bytes; any length without it. */
+  readonly size?: number | undefined
 }
 
 /**
@@ -30,7 +30,7 @@ export class PartReader {
   /** The next part: `memory`, filled as far as there is content; empty at its end. */
   async fill(memory: Uint8Array): Promise<Uint8Array> {
     let length = 0
-    while (length < memory.byteLength && (await this.#hasMore())) {
+    while (length < memory.byteLength && (await this.hasMore())) {
       const taken = this.#ahead.subarray(0, memory.byteLength - length)
       memory.set(taken, length)
       length += taken.byteLength
@@ -43,30 +43,34 @@ export class PartReader {
   /** The last part again, in the memory that it was read into, and what follows as it comes. */
   async *fromLast(): AsyncGenerator<Uint8Array, void> {
     yield this.#last
-    while (await this.#hasMore()) {
+    while (await this.hasMore()) {
       const chunk = this.#ahead
       this.#ahead = new Uint8Array()
       yield chunk
     }
   }
 
-  async #hasMore(): Promise<boolean> {
-    const { what, size } = this.#options
+  /** Whether any content is left: waits for the next of it, or for the end. */
+  async hasMore(): Promise<boolean> {
+    const { size = Infinity } = this.#options
     while (this.#ahead.byteLength === 0) {
       const { done, value } = await this.#chunks.next()
       if (done) {
-        if (this.#received === size) return false
-        throw wrongLength(what, size, `only ${this.#received} came`)
+        assertLength(this.#options, this.#received)
+        return false
       }
       if (!(value instanceof Uint8Array)) throw new S3loError('INTERNAL', 'content must be bytes')
       this.#received += value.byteLength
-      if (this.#received > size) throw wrongLength(what, size, 'there are more')
+      if (this.#received > size) assertLength(this.#options, this.#received)
       this.#ahead = value
     }
     return true
   }
 }
 
-function wrongLength(what: string, size: number, found: string): S3loError {
-  return new S3loError('INTEGRITY', `${what} was to be ${size} bytes long, and ${found}`)
+/** Throws `INTEGRITY` for content of another length than it was to have. */
+export function assertLength({ what, size }: PartReaderOptions, received: number): void {
+  if (size === undefined || received === size) return
+  const found = received > size ? 'there are more' : `only ${received} came`
+  throw new S3loError('INTEGRITY', `${what} was to be ${size} bytes long, and ${found}`)
 }
