@@ -19,7 +19,7 @@ export interface StoreRow {
   readonly rss_mb: number
   /** What the project promises (MB). */
   readonly rss_bar_mb: number
-  /** Calls of the backend; a listing counts as one, whatever its length. */
+  /** Calls of the backend; a listing of any length counts as one. */
   readonly requests: number
 }
 

@@ -186,7 +186,7 @@ function measure(
   })
 }
 
-/** What a disk and one hash cost for the same bytes, whatever program moves them. */
+/** What a disk and one hash cost for the same bytes, with any program. */
 function teeYardstick(producer: string): (() => Sample) & { readonly text: string } {
   const copy = join(work, 'yardstick')
   const command = `${producer} | tee >(sha256sum > ${copy}.sum) > ${copy} && sync ${copy}`

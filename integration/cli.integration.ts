@@ -69,7 +69,7 @@ describe('a push that is interrupted', () => {
     },
   )
 
-  it('goes on where it was', async () => {
+  it('continues where it was', async () => {
     const store = join(work, 'SIGTERM')
     const child = s3lo('push', `docker-archive:${archive}`, `local://${store}//big:v1`)
     expect(await outcome(child)).toMatchObject({ code: 0 })

@@ -47,7 +47,7 @@ const CLOUDS: Readonly<Record<string, (endpoint: string) => Environment>> = {
   }),
   gs: (endpoint) => ({ STORAGE_EMULATOR_HOST: endpoint }),
   az: (endpoint) => ({
-    AZURE_STORAGE_CONNECTION_STRING: `AccountName=nobody;AccountKey=${SECRET};BlobEndpoint=${endpoint}/nobody;`,
+    AZURE_STORAGE_CONNECTION_STRING: `AccountName=stranger;AccountKey=${SECRET};BlobEndpoint=${endpoint}/stranger;`,
   }),
 }
 const SCHEMES = Object.keys(CLOUDS)

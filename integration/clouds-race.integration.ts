@@ -29,7 +29,7 @@ afterAll(() => rm(work, { recursive: true }))
 /** One round: both processes push their image to one tag. */
 interface Race {
   readonly outcomes: readonly Outcome[]
-  /** What the tag stands for in the end; all of it is there. */
+  /** The root that the tag names in the end; all of its content is there. */
   readonly digest: string
 }
 

@@ -60,7 +60,7 @@ export class LoopbackProxy {
 
   async #pass(incoming: IncomingMessage, response: ServerResponse): Promise<void> {
     const { method = 'GET', url = '/', headers } = incoming
-    // Whatever else comes is passed on as it comes: a probe looks at what a store does meanwhile.
+    // Everything else is passed on as it comes: a probe looks at what a store does meanwhile.
     const isSmall = method === 'POST' && Number(headers['content-length'] ?? 0) < SMALL_BYTES
     const small = isSmall ? await collect(incoming) : undefined
     const body = small?.toString('latin1') ?? ''

@@ -2,7 +2,7 @@ import { ImageStore, type Reference, type StorageBackend } from '@s3lo/core'
 import type { ImageFixture } from '@s3lo/core/testing'
 
 /**
- * The digest that a tag stands for, after everything that it names was read and verified. Throws
+ * The digest that a tag names, after everything that it names was read and verified. Throws
  * `NOT_FOUND` and `INTEGRITY`, and for a digest that is none of the images'.
  */
 export async function readWhole(

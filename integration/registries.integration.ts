@@ -345,7 +345,7 @@ class CountingProxy {
   readonly host: string
   /** Blobs that were asked for. */
   readonly blobs = new Set<string>()
-  /** Told of the bytes of blobs so far. */
+  /** Called with the bytes of blobs so far. */
   onBytes: (bytes: number) => void = () => {}
   #bytes = 0
   readonly #server: ReturnType<typeof createServer>

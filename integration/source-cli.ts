@@ -19,7 +19,7 @@ export interface Outcome {
 }
 
 /**
- * The command line as a process of its own, run from the sources, with a home that nobody has used.
+ * The command line as a process of its own, run from the sources, with a home of its own.
  * Other plugins are found as plugins of a user are, by S3LO_PLUGIN_PATH.
  */
 export class SourceCli {

@@ -33,7 +33,7 @@ createServer(async (request, response) => {
 
 function basicLogin(header = '') {
   const basic = /^Basic (.+)$/i.exec(header)
-  if (!basic) return 'nobody'
+  if (!basic) return 'anonymous'
   const isRight = Buffer.from(basic[1], 'base64').toString() === `${USER}:${PASSWORD}`
   return isRight ? 'user' : 'wrong'
 }
@@ -70,7 +70,7 @@ function tokenFor(login, scopes) {
   return `${text}.${sign('RSA-SHA256', Buffer.from(text), key).toString('base64url')}`
 }
 
-/** What a scope `type:name:action,action` gives to whoever asks. */
+/** What a scope `type:name:action,action` gives to a user. */
 function grant(login, scope) {
   const [, type, name, list] = /^([^:]+):(.+):([^:]+)$/.exec(scope) ?? []
   if (!list) return []

@@ -31,7 +31,7 @@ const bundle = await rolldown({
 await rm(DIST, { recursive: true, force: true })
 const { output } = await bundle.write({
   dir: DIST,
-  // Node starts modules of this kind in less time, and makes no streams that nobody reads for them.
+  // Node starts modules of this kind in less time, and makes no unused streams for them.
   format: 'cjs',
   entryFileNames: '[name].cjs',
   chunkFileNames: '[name].cjs',

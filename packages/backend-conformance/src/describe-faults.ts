@@ -59,7 +59,7 @@ export function describeFaults(name: string, underTest: FaultsUnderTest): void {
   describe(`${name}, when another answers for the service`, () => {
     for (const verb of ANSWER_VERBS) {
       it(
-        `${verb} is right or fails clearly, whatever calls itself its answer`,
+        `${verb} is right or fails clearly`,
         async ({ skip }) => {
           const row = await withProxy(underTest, (places) =>
             runAnswerMatrix(verb, { ...places, listed: underTest.listed ?? 3 }),

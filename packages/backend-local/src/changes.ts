@@ -100,7 +100,7 @@ export async function copyObject(
   const body = fileBody(fd, { start: 0, end: size, name, signal })
   try {
     const there = translatingNow(name, () => root.stat(key))
-    // Onto itself, by whatever spelling: there is nothing to do, and nothing to lose.
+    // Onto itself, in another spelling perhaps: there is nothing to do, and nothing to lose.
     if (there?.ino === stats.ino && there.dev === stats.dev) return toObjectInfo(key, there)
     const cloned = await StagedFile.clone(root, root.locate(sourceKey), name)
     const staged = cloned ?? (await StagedFile.create(root, name))

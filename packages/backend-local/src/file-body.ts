@@ -44,8 +44,8 @@ export function fileBody(fd: number, options: FileBodyOptions): Readable {
 }
 
 /**
- * The bytes of an open file, which it closes. The open file is one version of the object, whatever
- * is renamed over it. Fails with `INTEGRITY` when it is truncated in place meanwhile.
+ * The bytes of an open file, which it closes. The open file is one version of the object, even if
+ * another is renamed over it. Fails with `INTEGRITY` when it is truncated in place meanwhile.
  */
 class FileBody extends Readable {
   readonly #fd: number

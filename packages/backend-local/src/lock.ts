@@ -8,7 +8,7 @@ import { LOCKS, STAGING } from './key-path.ts'
 import { newOwnedName, ownerState, parseOwner } from '@s3lo/core/process'
 import type { StoreRoot } from './store-root.ts'
 
-/** Nobody works for long inside a lock: it covers a few system calls, never a transfer. */
+/** No process holds a lock for long: it covers a few system calls, never a transfer. */
 const PATIENCE_MS = 30_000
 const LONGEST_PAUSE_MS = 50
 /** Against two machines that share a name and an id: see `ownerState`. */
@@ -31,7 +31,7 @@ export interface HeldLock {
  * the lock of a later owner: the flaw of lock files that are unlinked by path.
  *
  * Only a lock whose owner is dead for certain is broken. A process that was stopped inside keeps
- * others out until it goes on: they throw `UNAVAILABLE` after half a minute.
+ * others out until it runs again: they throw `UNAVAILABLE` after half a minute.
  */
 export async function withLock<T>(
   root: StoreRoot,

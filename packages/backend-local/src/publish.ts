@@ -44,7 +44,7 @@ export async function publish(
       }
     }
   })
-  // Read from the open file: it is this version whatever happened to the key since.
+  // Read from the open file: it is this version even if the key was written since.
   const info = toObjectInfo(key, await staged.handle.stat({ bigint: true }))
   for (const directory of changed) await syncDirectory(directory)
   return info
@@ -63,7 +63,7 @@ export async function underLocks<T>(
   const locked = (): Promise<T> => withLock(root, `object ${key}`, signal, change)
   if (notAfter === undefined) return locked()
   // Changes with a deadline exclude each other in the whole store. A process that is stopped
-  // between its look at the clock and its change holds the lock, so whoever relies on the deadline
+  // between its look at the clock and its change holds the lock, so a reader that relies on the deadline
   // of that change and makes one of its own (a collector, a publisher) waits, and cannot be wrong.
   return withLock(root, 'deadlines', signal, locked)
 }

@@ -12,7 +12,7 @@ const ABANDONED_AFTER_MS = 24 * 3_600_000
 /**
  * Removes what dead processes left in the staging place.
  *
- * A file goes when its owner is dead for certain and it is a minute old, or when nobody wrote to
+ * A file goes when its owner is dead for certain and it is a minute old, or when no process wrote to
  * it for a day and its owner cannot be judged from here (another host or container). The file of
  * a process that runs stays, however old: it may be a slow upload. Should a day-long sleeper of
  * another host wake up after all, its put fails, since the file that it would publish is gone.

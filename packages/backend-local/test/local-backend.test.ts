@@ -158,7 +158,7 @@ describe('staying inside the root', () => {
     expect(await readFile(join(place, 'secret'), 'utf8')).toBe('secret')
   })
 
-  it('keeps its own files inside, whatever .s3lo is', async () => {
+  it('keeps its own files inside where .s3lo is a link', async () => {
     await mkdir(join(place, 'outside'))
     await symlink(join(place, 'outside'), join(root, '.s3lo'))
     await expectCode(backend.put('key', Buffer.from('x')), 'FORBIDDEN')
@@ -396,7 +396,7 @@ describe('listing', () => {
   it('opens no folder that the prefix or startAfter rules out', async () => {
     await backend.put('b/1', Buffer.from('x'))
     await backend.put('c/1', Buffer.from('x'))
-    // Whoever opens this folder meets a link that leads out, which is an error.
+    // A process that opens this folder meets a link that leads out, which is an error.
     await mkdir(join(root, 'a'))
     await symlink(place, join(root, 'a/trap'))
     await expectCode(keysOf(backend), 'FORBIDDEN')

@@ -182,7 +182,7 @@ describe('the age of an image', () => {
     expect(verdict.passed).toBe(passed)
   })
 
-  it('that nobody recorded fails', async () => {
+  it('that is not recorded fails', async () => {
     const verdict = await checkAge({ name: 'f', check: 'age', maxDays: 1 }, subject(undefined), {
       now,
       env: {},

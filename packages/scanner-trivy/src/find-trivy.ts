@@ -50,7 +50,7 @@ export function executableName(): string {
   return process.platform === 'win32' ? 'trivy.exe' : 'trivy'
 }
 
-/** Never a folder relative to where somebody happens to stand: it could hold anybody's program. */
+/** Never a folder relative to the working directory, which could hold a foreign program. */
 function searchPath(env: Environment): readonly string[] {
   const folders = (env['PATH'] ?? '').split(delimiter)
   return [...folders.filter(isAbsolute), installFolder(env)]
@@ -61,6 +61,6 @@ async function isProgram(file: string): Promise<boolean> {
     await access(file, constants.X_OK)
     return (await stat(file)).isFile() // Folders may be "executed" as well.
   } catch {
-    return false // Whatever keeps it from being run: the next place may have one.
+    return false // It cannot be run, for any reason: the next place may have one.
   }
 }

@@ -177,7 +177,7 @@ async function save(
 }
 
 /**
- * Takes the one file that is wanted out of the archive, whatever else and wherever else it says.
+ * Takes the one wanted file out of the archive and ignores all other entries and paths.
  * Throws `INTEGRITY` for what cannot be unpacked.
  */
 async function extractProgram(

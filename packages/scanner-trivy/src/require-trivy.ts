@@ -2,7 +2,7 @@ import { type PolicyCheckOptions, S3loError, type ScannerOptions } from '@s3lo/c
 import { findTrivy, installFolder, type TrivySettings } from './find-trivy.ts'
 
 /**
- * The Trivy to run. One that is missing is installed when the settings say so, or when somebody at
+ * The Trivy to run. One that is missing is installed when the settings say so, or when a user at
  * the terminal does. Throws `UNSUPPORTED` otherwise.
  */
 export async function requireTrivy({
@@ -21,7 +21,7 @@ export async function requireTrivy({
   return installTrivy({ env, signal })
 }
 
-/** `ask` is given by a command that has somebody at a terminal. */
+/** `ask` is given by a command that runs at a terminal. */
 async function agrees(ask: unknown): Promise<boolean> {
   if (typeof ask !== 'function') return false
   const answer: unknown = await ask('Trivy is not installed. Install it now? [Y/n] ')

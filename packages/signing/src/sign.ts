@@ -39,7 +39,7 @@ export interface SignResult {
 }
 
 /**
- * Signs what a tag or digest stands for. The record is written last, so that an image that has one
+ * Signs the manifest that a tag or digest names. The record is written last, so that an image that has one
  * has the other forms as well. Throws `NOT_FOUND`, and what the key throws.
  */
 export async function signImage(

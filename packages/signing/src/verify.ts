@@ -25,7 +25,7 @@ export interface VerifyOptions extends CallOptions {
   readonly allowCosign?: boolean | undefined
   /** Only what the key signed after this moment, by a timestamp that its signature covers. */
   readonly signedAfter?: Date | undefined
-  /** The manifest to judge in place of what the reference stands for: one that is about to be published. */
+  /** The manifest to judge in place of the one that the reference names: one that is about to be published. */
   readonly content?: Uint8Array | undefined
 }
 
@@ -56,7 +56,7 @@ type Verdict = Pick<
 >
 
 /**
- * Tells whether the key signed what the reference stands for now. Whatever is wrong with the
+ * Tells whether the key signed the manifest that the reference names now. A fault of the
  * manifest or a signature is a verdict. Throws `NOT_FOUND` when there is no such image, and what
  * the store throws when it cannot be asked.
  */

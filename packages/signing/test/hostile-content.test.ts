@@ -38,7 +38,7 @@ async function putReferrer(store: ImageStore, subject: string, content: Buffer):
   await store.backend.put(`.s3lo/referrers/sha256/${hex}/sha256-${own}.json`, content)
 }
 
-/** Everything that somebody who may write to the bucket put beside an image. */
+/** Everything that an attacker with write access to the bucket put beside an image. */
 const HOSTILE: Readonly<Record<string, (store: ImageStore, digest: string) => Promise<void>>> = {
   'a signature that only its maker distributes': (store, digest) =>
     putSigTag(store, digest, FOREIGN),

@@ -284,7 +284,7 @@ describe('a signature that was moved', () => {
     const refused = await verify({ signedAfter })
     expect(refused.verified).toBe(false)
     expect(refused.reason).toContain('2026-01-01T00:00:00Z')
-    // The time in the record is nobody's word: to change it changes nothing.
+    // The time in the record is not signed: a change of it changes nothing.
     const forged = oldRecord.toString().replace('2026-01-01', '2026-03-01')
     await store.backend.put(record, Buffer.from(forged))
     expect(await verify()).toMatchObject({ verified: true, signedAt: '2026-03-01T00:00:00Z' })
@@ -311,7 +311,7 @@ describe('a signature that was moved', () => {
   })
 })
 
-describe('signatures that somebody without the key adds', () => {
+describe('signatures that a person without the key adds', () => {
   it('neither make an old one newer nor take a new one away', async () => {
     const store = await storeWithImage()
     const signer = newSigner()

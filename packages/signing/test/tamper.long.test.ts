@@ -110,7 +110,7 @@ describe('a byte that was changed', { timeout: 120_000 }, () => {
     const [layer] = manifest.layers
     const payload = `blobs/sha256/${layer!.digest.slice(7)}`
     expect(await tamper(store, payload, signer.publicKey, options, never, [1])).toBeGreaterThan(900)
-    // Members of the manifest that say nothing of the payload may change: nobody signed them.
+    // Members of the manifest that say nothing of the payload may change: they are not signed.
     const signed = (mutated: Buffer): boolean => {
       const text = mutated.toString()
       return (
@@ -155,7 +155,7 @@ describe('a byte that was changed', { timeout: 120_000 }, () => {
   })
 })
 
-describe('a record that nobody would write', () => {
+describe('a record that no signer would write', () => {
   const signer = new LocalSigner(goldenKey())
   const path = `manifests/org/app/v1.0/signatures/${signer.publicKey.id}.json`
 

@@ -92,7 +92,7 @@ async function copy(
   return backend.copyFrom(source, sourceKey, key)
 }
 
-/** A store that no other knows. Whoever asks it for bytes has not seen that. */
+/** A store that no backend knows: a backend that reads bytes from it took it for one of its own. */
 const foreign: StorageBackend = {
   scheme: 'foreign',
   bucket: 'elsewhere',

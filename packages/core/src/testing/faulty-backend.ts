@@ -31,7 +31,7 @@ export interface StorageCall {
   readonly signal: AbortSignal | undefined
 }
 
-/** Runs around a storage call: throw to fail it, wait to stall it, return to let it go on. */
+/** Runs around a storage call: throw to fail it, wait to stall it, return to let it continue. */
 export type Fault = (call: StorageCall) => void | Promise<void>
 
 /** When a {@link FaultyBackend} interferes. */
@@ -51,7 +51,7 @@ export class FaultyBackend implements StorageBackend {
   readonly bucket: string
   /** Every call so far, in order. */
   readonly calls: StorageCall[] = []
-  /** Replace it at any time; the count goes on. */
+  /** Replace it at any time; the count continues. */
   faults: Faults
   readonly proveGuarantees?: NonNullable<StorageBackend['proveGuarantees']>
   readonly copyFrom?: NonNullable<StorageBackend['copyFrom']>
@@ -211,8 +211,8 @@ export interface Death {
 }
 
 /**
- * A process that dies at call number `count`: no call is answered from then on, whatever its
- * signal says, and none that starts later reaches the store. The fatal request itself is not sent
+ * A process that dies at call number `count`: no call is answered from then on, not
+ * even when its signal is aborted, and none that starts later reaches the store. The fatal request itself is not sent
  * (`before`) or takes effect (`after`).
  */
 export function dieAt(count: number, when: 'before' | 'after' = 'before'): Death {

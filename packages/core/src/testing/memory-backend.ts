@@ -242,7 +242,7 @@ function* slices(bytes: Uint8Array): Generator<Buffer, void> {
 function destroyOnAbort(body: Readable, signal: AbortSignal | undefined): void {
   if (signal === undefined) return
   const stop = (): void => void body.destroy(signal.reason)
-  // A body that nobody reads yet must not crash the process; who reads it later gets the error.
+  // The body may fail before it is read, which must not crash the process; its reader gets the error.
   body.on('error', () => {})
   body.once('close', () => signal.removeEventListener('abort', stop))
   signal.addEventListener('abort', stop, { once: true })

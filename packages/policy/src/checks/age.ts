@@ -10,7 +10,7 @@ const DAY_MS = 24 * 60 * 60 * 1000
 
 /**
  * Passes when the tag was last written no more than `max_days` whole days ago: 0 means less than a
- * day. An image whose last write nobody recorded fails.
+ * day. An image without a record of its last write fails.
  */
 export function checkPolicy(
   { name, maxDays }: PolicyRule,

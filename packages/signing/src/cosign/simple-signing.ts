@@ -15,7 +15,7 @@ export const SIGNATURE_ANNOTATION = 'dev.cosignproject.cosign/signature'
 
 const TYPE = 'cosign container image signature'
 
-/** The member of `optional` that says where the image was signed; ours, and nobody else minds it. */
+/** The member of `optional` that says where the image was signed; only s3lo writes and reads it. */
 const PLACE = 's3lo.place'
 
 /** What a simple signing payload says; all of it is covered by its signature. */

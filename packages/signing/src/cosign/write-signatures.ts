@@ -68,7 +68,7 @@ export async function writeSimpleSigning(
     const others = found ? await otherLayers(store, found, subject, signer, options) : []
     const layers = [...others, layer.descriptor]
     if (!(await publish(store, reference, { layers, added: layer, found }, options))) continue
-    // Where the store cannot compare, somebody else may have written at the same moment.
+    // Where the store cannot compare, another process may have written at the same moment.
     const written = await readSigManifest(store, reference, options)
     if (written?.layers.some(({ digest }) => digest === layer.descriptor.digest))
       return reference.tag
@@ -143,7 +143,7 @@ interface Change {
   readonly found: SigManifest | undefined
 }
 
-/** False when somebody else wrote the tag since `found` was read. */
+/** False when another process wrote the tag since `found` was read. */
 async function publish(
   store: ImageStore,
   reference: Reference,

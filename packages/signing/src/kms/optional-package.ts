@@ -1,7 +1,7 @@
 import { S3loError } from '@s3lo/core/plugin'
 
 /**
- * Loads what only the users of one key service need, so that nobody else installs it. Throws
+ * Loads what only the users of one key service need, so that no other user installs it. Throws
  * `PLUGIN_NOT_INSTALLED` naming the package when it is not there.
  */
 export async function loadOptional<T>(name: string, load: () => Promise<T>): Promise<T> {

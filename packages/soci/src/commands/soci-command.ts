@@ -124,7 +124,7 @@ export interface BuiltIndex {
   readonly skipped: readonly { readonly digest: string; readonly reason: string }[]
 }
 
-/** What is told of an index that was made. */
+/** What is reported of an index that was made. */
 export function toBuilt(built: IndexWithMetadata, platform: string): BuiltIndex {
   return {
     digest: built.document.descriptor.digest,

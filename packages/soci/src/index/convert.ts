@@ -101,7 +101,7 @@ export async function convert(
 interface Base {
   /** With its platform where it is a single manifest. */
   readonly target: Descriptor
-  /** The members of the OCI index, with those that nobody here knows. */
+  /** The members of the OCI index, with those that s3lo does not know. */
   readonly document: JsonObject
   readonly entries: readonly JsonObject[]
   readonly platforms: readonly Platform[]

@@ -37,7 +37,7 @@ const NURSERY_SIZE = 8
 const IS_SOURCE = import.meta.url.endsWith('.ts')
 
 export interface BuildZtocOptions extends ZtocOptions, CallOptions {
-  /** Told of the bytes of each piece that was read. */
+  /** Called with the bytes of each piece that was read. */
   readonly onRead?: ((bytes: number) => void) | undefined
 }
 
@@ -149,7 +149,7 @@ class BuilderThread {
 
   constructor(options: ZtocOptions) {
     this.result = this.#settle.promise
-    // Whoever awaits it gets the failure; before that it must not count as unhandled.
+    // The caller that awaits it gets the failure; before that it must not count as unhandled.
     this.result.catch(() => undefined)
     this.#worker = new Worker(new URL(IS_SOURCE ? './worker.ts' : './worker.js', import.meta.url), {
       workerData: options,

@@ -17,7 +17,7 @@ export interface FlatTable {
 }
 
 /**
- * Reads a FlatBuffer that nobody has checked. Every access is bounded, and all that is read
+ * Reads an unchecked FlatBuffer. Every access is bounded, and all that is read
  * together is bounded by the buffer's length: offsets that point at one place many times over run
  * into `INTEGRITY`, not out of memory.
  */

@@ -305,7 +305,7 @@ describe('cat', () => {
       expect((await cat('/etc/last')).text).toBe('last\n')
     })
 
-    it('goes on to one that is', async () => {
+    it('continues with one that is', async () => {
       const stored = await createIndex()
       const referrer = stored.find((key) => key.startsWith('.s3lo/referrers/')) ?? ''
       const { fetched } = await cat('/etc/motd')

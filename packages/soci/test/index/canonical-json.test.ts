@@ -10,7 +10,7 @@ test('texts are escaped as Go escapes them', () => {
   )
 })
 
-test('members come in the order of the specification, whatever order they were in', () => {
+test('members come in the order of the specification, from any order', () => {
   const layer = {
     size: 1,
     annotations: { b: '2', a: '1', '10': '0' },

@@ -174,7 +174,7 @@ describe('converting', () => {
     expect(after).toHaveLength(4)
   })
 
-  test('attestations follow their manifests, and what nobody knows stays as it is', async () => {
+  test('attestations follow their manifests, and unknown members stay as they are', async () => {
     const attest = async (digest: string): Promise<object> => ({
       ...(await image({ os: 'unknown', architecture: 'unknown' }, [
         [Buffer.from(digest), 'application/vnd.in-toto+json'],

@@ -52,7 +52,7 @@ describe('extracting', () => {
     expect((await content(open(layer, { spanSize }), layer, 'big.bin')).equals(bigBin)).toBe(true)
   })
 
-  test('a span in which a gzip member ends goes on with the next', async () => {
+  test('a span in which a gzip member ends continues with the next', async () => {
     const data = tarB.subarray(1024, 4024)
     for (const spanSize of [0, 600, 1024, 4096]) {
       const ztoc = open(LAYERS.E, { spanSize })

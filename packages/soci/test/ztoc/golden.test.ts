@@ -171,7 +171,7 @@ describe('golden zTOCs', () => {
   })
 
   test.each(VECTORS)(
-    '%s is the original’s, whatever the chunks',
+    '%s is the original’s, with chunks of any size',
     (_, layer, options, spans, digest, size) => {
       for (const step of [layer.length, 1, 7, 4096]) {
         const content = build(layer, options, step)
