@@ -47,7 +47,8 @@ describe.skipIf(data === undefined)('a real store that the Go program wrote', ()
   })
 
   it('shows the one entry of its history', async () => {
-    expect(await host.imageHistory(`local://${data}//alpine`)).toEqual([
+    const { rows } = await host.history(`local://${data}//alpine`)
+    expect(rows).toEqual([
       { tag: 'latest', pushed_at: '2026-04-13T13:22:09Z', digest: ROOT_DIGEST, size_bytes: 0 },
     ])
   })
@@ -143,7 +144,7 @@ describe.skipIf(data === undefined)('a real store that the Go program wrote', ()
   })
 
   it('has settings that are explained', async () => {
-    expect(await host.imageConfig(`local://${data}//alpine`)).toMatchObject({
+    expect((await host.getConfig(`local://${data}//alpine`)).settings).toMatchObject({
       lifecycle: { keep_last: 10, max_age: '90d' },
       sources: { 'lifecycle.keep_last': 'default', 'lifecycle.max_age': 'default' },
     })

@@ -96,10 +96,7 @@ async function measure(program: string, args: readonly string[]): Promise<Cost> 
 }
 /** An image of the one layer. */
 async function publish(): Promise<string> {
-  const store = await createHost({ plugins: [local] }).openStore({
-    scheme: 'local',
-    bucket: folder,
-  })
+  const store = await createHost({ plugins: [local] }).openStore(`local://${folder}//`)
   const digester = new Digester()
   await pipeline(createReadStream(file), async (content: AsyncIterable<Buffer>) => {
     for await (const chunk of content) digester.update(chunk)

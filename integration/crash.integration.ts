@@ -52,7 +52,7 @@ class Worker {
 }
 
 async function openStore(): Promise<ImageStore> {
-  return createHost({ plugins: [localPlugin] }).openStore({ scheme: 'local', bucket: root })
+  return createHost({ plugins: [localPlugin] }).openStore(`local://${root}//`)
 }
 
 /** The tag as it is now, after reading everything that it names, each byte verified. */

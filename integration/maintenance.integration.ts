@@ -33,7 +33,7 @@ describe.each(places)('a store at $name', (place) => {
     expect(first).toMatchObject({ bucket, config_wrote: true })
     await host.setConfig(`${store}app`, ['immutable=true'])
     expect(await host.init(store)).toMatchObject({ config_wrote: false })
-    expect(await host.imageConfig(`${store}app`)).toMatchObject({
+    expect((await host.getConfig(`${store}app`)).settings).toMatchObject({
       immutable: true,
       lifecycle: { keep_last: 10, max_age: '90d' },
       sources: { immutable: 'images["app"]', 'lifecycle.keep_last': 'default' },
@@ -45,14 +45,15 @@ describe.each(places)('a store at $name', (place) => {
     const results = await Promise.all(
       keys.map((key) => host.setConfig(`${store}at/${key}`, ['immutable=true'])),
     )
-    const { images = {} } = await host.storeConfig(store)
+    const config = await host.getConfig(store)
+    const images = config.of === 'store' ? (config.settings.images ?? {}) : {}
     const guards = new Set(results.map(({ guard }) => guard))
     expect([...guards]).toEqual(['compare-and-swap'])
     expect(Object.keys(images)).toEqual(expect.arrayContaining(keys.map((key) => `at/${key}`)))
   })
 
   it('is counted, and found whole until a blob is missing', async () => {
-    const opened = await host.openStore({ scheme, bucket })
+    const opened = await host.openStore(store)
     const image = imageFixture({ layers: ['one', 'two'] })
     await putImage(opened.backend, { name: 'app', tag: 'v1' }, image)
     await putImage(opened.backend, { name: 'app', tag: 'v2' }, image)
@@ -79,7 +80,7 @@ describe.each(places)('a store at $name', (place) => {
   })
 
   it('leaves nothing of its checks behind', async () => {
-    const opened = await host.openStore({ scheme, bucket })
+    const opened = await host.openStore(store)
     const staged = await Array.fromAsync(opened.backend.list('.s3lo/tmp/'))
     expect(staged).toEqual([])
     await opened.close?.()

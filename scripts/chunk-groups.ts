@@ -21,7 +21,6 @@ const GROUPS: readonly Group[] = [
       'apps/cli/src/plugin-resolver.ts',
       'apps/cli/src/plugin-module.ts',
       'packages/core/src/host.ts',
-      'packages/core/src/host/contents.ts',
     ],
   },
   {

@@ -67,13 +67,20 @@ const COMMANDS: readonly (readonly [line: string, operation: keyof Host, answer:
   ['inspect mem://b/app:v1', 'inspect', { ...inspected, is_index: true, platforms, artifacts }],
   [
     'history mem://b/',
-    'storeHistory',
-    [{ name: 'app', tags: 1, last_pushed_at: 'then', total_size_bytes: 1 }],
+    'history',
+    {
+      of: 'store',
+      rows: [{ name: 'app', tags: 1, last_pushed_at: 'then', total_size_bytes: 1 }],
+    },
   ],
   [
     'history mem://b/app',
-    'imageHistory',
-    [{ tag: 'v1', pushed_at: 'then', digest: DIGEST, size_bytes: 1 }],
+    'history',
+    {
+      of: 'image',
+      image: 'app',
+      rows: [{ tag: 'v1', pushed_at: 'then', digest: DIGEST, size_bytes: 1 }],
+    },
   ],
   [
     'stats mem://b/ --layers',
@@ -186,21 +193,28 @@ const COMMANDS: readonly (readonly [line: string, operation: keyof Host, answer:
   ],
   [
     'config get mem://b/',
-    'storeConfig',
+    'getConfig',
     {
-      default: { lifecycle: { max_age: '1d', keep_tags: ['v*'], mode: 'm' } },
-      images: { 'team/*': { immutable: true } },
-      policies: [{ name: 'p', check: 'c' }],
+      of: 'store',
+      settings: {
+        default: { lifecycle: { max_age: '1d', keep_tags: ['v*'], mode: 'm' } },
+        images: { 'team/*': { immutable: true } },
+        policies: [{ name: 'p', check: 'c' }],
+      },
     },
   ],
   [
     'config get mem://b/app',
-    'imageConfig',
+    'getConfig',
     {
-      ref: 'mem://b/app',
-      lifecycle: { max_age: '1d' },
-      pattern: 'a*',
-      sources: { 'lifecycle.max_age': 'a*' },
+      of: 'image',
+      image: 'app',
+      settings: {
+        ref: 'mem://b/app',
+        lifecycle: { max_age: '1d' },
+        pattern: 'a*',
+        sources: { 'lifecycle.max_age': 'a*' },
+      },
     },
   ],
   [
@@ -262,6 +276,8 @@ const KEPT: ReadonlySet<string> = new Set([
   'recent',
   'problem',
   'FORBIDDEN',
+  'store',
+  'image',
 ])
 const FREE: ReadonlySet<string> = new Set(['STANDARD', 'COLD', 'team/*', 'label-name'])
 

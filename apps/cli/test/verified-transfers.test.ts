@@ -41,7 +41,7 @@ const elsewhere = (name = 'target'): string => `local://${folder}/${name}//app:v
 beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), 's3lo-verified-'))
   host = createHost({ plugins: [localPlugin, signingPlugin, dockerPlugin], env })
-  store = await host.openStore(parseExplicitReference(app()))
+  store = await host.openStore(app(), { names: 'image' })
   await putImage(store.backend, { name: 'app', tag: 'v1' }, first)
   await signImage(store, parseExplicitReference(app()), signer)
 })
@@ -157,7 +157,7 @@ describe('an immutable image', () => {
     await store.backend.put('s3lo.yaml', Buffer.from('default: {immutable: true}\n'))
     const tag = `sha256-${first.root.descriptor.digest.slice(7)}.sig`
     const before = await digestAt(`local://${folder}/store//app:${tag}`)
-    const forged = await host.openStore(parseExplicitReference(elsewhere()))
+    const forged = await host.openStore(elsewhere(), { names: 'image' })
     await putImage(forged.backend, { name: 'app', tag: 'v1' }, first)
     await signImage(forged, parseExplicitReference(elsewhere()), newSigner())
     const layout = `oci:${folder}/layout:v1`

@@ -132,6 +132,7 @@ export type { BlobProblem, ManifestIssue } from './operations/doctor-images.ts'
 export { formatStore } from './layout/format-store.ts'
 export { files, type ListedFile } from './operations/files.ts'
 export type {
+  Config,
   ConfigSettings,
   ImageConfigResult,
   LifecycleFields,
@@ -151,8 +152,7 @@ export type {
 export type { ConfigEffect } from './config/config-effects.ts'
 export type { SetConfigResult } from './operations/set-config.ts'
 export type { CostEstimate, StatsOptions, StatsResult } from './operations/stats.ts'
-export type { Maintenance } from './host/maintenance.ts'
-export type { HistoryOptions, ImageHistory, TagHistory } from './operations/history.ts'
+export type { History, HistoryOptions, ImageHistory, TagHistory } from './operations/history.ts'
 export type {
   InspectedArtifact,
   InspectedAttachment,

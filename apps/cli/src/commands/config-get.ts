@@ -1,7 +1,7 @@
-import { type Host, type OperationOptions, parseConfigReference } from '@s3lo/core'
+import type { Host, OperationOptions } from '@s3lo/core'
 import { Command, Option } from 'clipanion'
 import { type Output, S3loCommand } from '../command.ts'
-import { renderImageConfig, renderStoreConfig } from '../render/config.ts'
+import { renderConfig } from '../render/config.ts'
 
 export default class ConfigGetCommand extends S3loCommand {
   static override readonly paths = [['config', 'get']]
@@ -16,13 +16,7 @@ export default class ConfigGetCommand extends S3loCommand {
   reference = Option.String({ name: 'store, image or glob' })
 
   protected override async run(host: Host, { signal }: OperationOptions): Promise<Output> {
-    const located = await host.locate(this.reference, { signal, names: 'store' })
-    const { image } = parseConfigReference(located)
-    if (image === '') {
-      const result = await host.storeConfig(this.reference, { signal })
-      return { result, render: () => renderStoreConfig(this.reference, result) }
-    }
-    const result = await host.imageConfig(this.reference, { signal })
-    return { result, render: () => renderImageConfig(image, result) }
+    const config = await host.getConfig(this.reference, { signal })
+    return { result: config.settings, render: () => renderConfig(this.reference, config) }
   }
 }

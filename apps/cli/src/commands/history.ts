@@ -1,14 +1,4 @@
-import {
-  ambiguousDigest,
-  type HistoryOptions,
-  type Host,
-  type ImageHistory,
-  isDigest,
-  isShortDigest,
-  type OperationOptions,
-  parseConfigReference,
-  type TagHistory,
-} from '@s3lo/core'
+import type { Host, ImageHistory, OperationOptions, TagHistory } from '@s3lo/core'
 import { S3loError } from '@s3lo/core/plugin'
 import { Command, Option } from 'clipanion'
 import { type Output, S3loCommand } from '../command.ts'
@@ -41,17 +31,15 @@ export default class HistoryCommand extends S3loCommand {
     { signal, onProgress }: OperationOptions,
   ): Promise<Output> {
     const limit = parseLimit(this.limit)
-    const located = await host.locate(this.reference, { signal, names: 'store' })
-    const { image } = parseConfigReference(located)
-    if (image === '') {
-      const result = await host.storeHistory(this.reference, { signal, onProgress })
-      const rows = this.#cut(result, limit, onProgress)
+    const { all } = this
+    const history = await host.history(this.reference, { signal, onProgress, all })
+    if (history.of === 'store') {
+      const rows = this.#cut(history.rows, limit, onProgress)
       return table(rows, renderStoreHistory, 'No push history recorded.')
     }
-    const { all } = this
-    const result = await this.#imageHistory(host, image, { signal, onProgress, all })
-    const rows = this.#cut(result, limit, onProgress)
-    return table(rows, renderImageHistory, `No push history recorded for ${escapeText(image)}.`)
+    const rows = this.#cut(history.rows, limit, onProgress)
+    const empty = `No push history recorded for ${escapeText(history.image)}.`
+    return table(rows, renderImageHistory, empty)
   }
 
   /** The first rows; a note says what is left out, where nobody has asked for so many. */
@@ -67,46 +55,6 @@ export default class HistoryCommand extends S3loCommand {
     }
     return rows.slice(0, limit)
   }
-
-  /** An "@" begins a digest, which may be shortened, else a colon begins a tag: an image's name has neither. */
-  async #imageHistory(
-    host: Host,
-    image: string,
-    options: HistoryOptions,
-  ): Promise<readonly TagHistory[]> {
-    const separator = image.includes('@') ? '@' : ':'
-    const at = separator === '@' ? image.indexOf('@') : image.lastIndexOf(':')
-    if (at < 0) return host.imageHistory(this.reference, options)
-    const version = image.slice(at + 1)
-    const reference = this.reference.slice(0, this.reference.length - version.length - 1)
-    const rows = await host.imageHistory(reference, options)
-    const chosen =
-      separator === '@'
-        ? ofDigest(this.reference, version, rows)
-        : rows.filter(({ tag }) => tag === version)
-    if (chosen.length > 0) return chosen
-    const all = separator === '@' && !this.all ? ' --all' : ''
-    throw new S3loError('NOT_FOUND', `${this.reference} does not exist`, {
-      hint: `s3lo history ${reference}${all} shows the pushes of the image`,
-    })
-  }
-}
-
-/** The pushes of one digest. Throws `INVALID_REFERENCE` for what is no digest, or the beginning of several. */
-function ofDigest(
-  reference: string,
-  digest: string,
-  rows: readonly TagHistory[],
-): readonly TagHistory[] {
-  if (!isDigest(digest) && !isShortDigest(digest)) {
-    throw new S3loError('INVALID_REFERENCE', `${reference} has a malformed digest`, {
-      hint: 'write sha256: and 4 or more of its hex digits',
-    })
-  }
-  const chosen = rows.filter((row) => row.digest.startsWith(digest))
-  const digests = new Set(chosen.map((row) => row.digest))
-  if (digests.size > 1) throw ambiguousDigest(reference, digests)
-  return chosen
 }
 
 function table<T extends ImageHistory | TagHistory>(

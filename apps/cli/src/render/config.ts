@@ -1,4 +1,5 @@
 import type {
+  Config,
   ConfigSettings,
   ImageConfigResult,
   SetConfigResult,
@@ -12,8 +13,15 @@ const KEY_WIDTH = 30
 /** A setting by its name, as text. */
 type Field = readonly [key: string, value: string]
 
+/** The settings of a store, or what holds for an image or glob. */
+export function renderConfig(reference: string, config: Config): string {
+  return config.of === 'store'
+    ? renderStoreConfig(reference, config.settings)
+    : renderImageConfig(config.image, config.settings)
+}
+
 /** Everything that a store sets, scope by scope. */
-export function renderStoreConfig(store: string, result: StoreConfigResult): string {
+function renderStoreConfig(store: string, result: StoreConfigResult): string {
   const { default: defaults, images = {}, policies = [], chunked, chunk_format } = result
   const patterns = Object.entries(images)
   const own: Field[] = [
@@ -36,7 +44,7 @@ export function renderStoreConfig(store: string, result: StoreConfigResult): str
 }
 
 /** What holds for an image or glob, each value with where it comes from. */
-export function renderImageConfig(image: string, result: ImageConfigResult): string {
+function renderImageConfig(image: string, result: ImageConfigResult): string {
   const { pattern, sources } = result
   const sourceOf = (key: string): string => {
     if (sources[key] === 'default') return 'default'

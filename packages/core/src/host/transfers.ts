@@ -15,7 +15,7 @@ import type { CopyTagsOptions, CopyTagsResult } from '../operations/copy-tags.ts
 import type { PublishOptions } from '../operations/options.ts'
 import type { PullOptions, PullResult } from '../operations/pull.ts'
 import type { PushOptions, PushResult } from '../operations/push.ts'
-import { publishValidation, type ValidationChoice } from './examinations.ts'
+import { publishValidation, type ValidationChoice } from './validation.ts'
 import type { Opener } from './opener.ts'
 import { sourceVerification, type VerificationChoice } from './verification.ts'
 
@@ -24,7 +24,7 @@ const ENGINE = 'docker-daemon'
 const REGISTRY = 'docker'
 
 /** See `Host.push`. */
-export async function pushImage(
+export async function push(
   opener: Opener,
   image: string,
   destination: string,
@@ -32,18 +32,18 @@ export async function pushImage(
 ): Promise<PushResult> {
   const to = parseExplicitReference(destination)
   const from = opener.parseEnd(image, ENGINE)
-  const { push } = await import('../operations/push.ts')
+  const operation = await import('../operations/push.ts')
   return opener.withSource(from, options, (source) =>
     opener.withStore(to, options, async (store) => {
       const place = { location: to, image: to.name }
       const checked = await publishValidation(opener, place, store, options)
-      return push(source, store, to, { ...options, ...checked })
+      return operation.push(source, store, to, { ...options, ...checked })
     }),
   )
 }
 
 /** See `Host.pull`. */
-export async function pullImage(
+export async function pull(
   opener: Opener,
   reference: string,
   target?: string,
@@ -59,16 +59,16 @@ export async function pullImage(
       hint: `s3lo copy ${reference} ${to.text}`,
     })
   }
-  const { pull } = await import('../operations/pull.ts')
+  const operation = await import('../operations/pull.ts')
   const end = { kind: 'store', text: reference } as const
   const options = { ...given, ...sourceVerification(opener, end, given) }
   return opener.withImage(from, options, (store, image) =>
-    opener.withTarget(to, options, (target) => pull(store, image, target, options)),
+    opener.withTarget(to, options, (target) => operation.pull(store, image, target, options)),
   )
 }
 
 /** See `Host.copy`. */
-export async function copyImage(
+export async function copy(
   opener: Opener,
   source: string,
   destination: string,
@@ -78,7 +78,7 @@ export async function copyImage(
   const to = opener.parseEnd(destination, REGISTRY)
   const { sourceEndpoint, destEndpoint } = opener.options
   const options = { ...given, ...sourceVerification(opener, from, given) }
-  const { copy } = await import('../operations/copy.ts')
+  const operation = await import('../operations/copy.ts')
   return opener.withSource(from, { ...options, endpoint: sourceEndpoint }, (sourceEnd) =>
     opener.withTarget(to, { ...options, endpoint: destEndpoint }, async (targetEnd) => {
       const bothStream =
@@ -86,13 +86,13 @@ export async function copyImage(
       const checked = { ...options, ...(await validation(opener, to, targetEnd, options)) }
       return bothStream
         ? copyThroughLayout(opener, sourceEnd, targetEnd, checked)
-        : copy(sourceEnd, targetEnd, checked)
+        : operation.copy(sourceEnd, targetEnd, checked)
     }),
   )
 }
 
 /** See `Host.copyTags`. */
-export async function copyImageTags(
+export async function copyTags(
   opener: Opener,
   source: string,
   destination: string,
@@ -107,11 +107,11 @@ export async function copyImageTags(
   }
   const { sourceEndpoint, destEndpoint } = opener.options
   const options = { ...given, ...sourceVerification(opener, from, given) }
-  const { copyTags } = await import('../operations/copy-tags.ts')
+  const operation = await import('../operations/copy-tags.ts')
   return opener.withSource(from, { ...options, endpoint: sourceEndpoint }, (sourceEnd) =>
     opener.withTarget(to, { ...options, endpoint: destEndpoint }, async (targetEnd) => {
       const checked = await validation(opener, to, targetEnd, options)
-      return copyTags(sourceEnd, targetEnd, pattern, { ...options, ...checked })
+      return operation.copyTags(sourceEnd, targetEnd, pattern, { ...options, ...checked })
     }),
   )
 }
@@ -139,12 +139,12 @@ async function copyThroughLayout(
   to: TargetEnd,
   options: CopyOptions,
 ): Promise<CopyResult> {
-  const { copy } = await import('../operations/copy.ts')
+  const operation = await import('../operations/copy.ts')
   const folder = await mkdtemp(join(tmpdir(), 's3lo-copy-'))
   const layout = { kind: 'transport', transport: 'oci', text: `${folder}:copy` } as const
   try {
-    await opener.withTarget(layout, options, (target) => copy(from, target, options))
-    return await opener.withSource(layout, options, (source) => copy(source, to, options))
+    await opener.withTarget(layout, options, (target) => operation.copy(from, target, options))
+    return await opener.withSource(layout, options, (source) => operation.copy(source, to, options))
   } finally {
     await rm(folder, { recursive: true, force: true })
   }

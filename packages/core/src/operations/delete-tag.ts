@@ -4,7 +4,11 @@ import { isImmutable } from '../config/effective-config.ts'
 import { S3loError } from '../errors.ts'
 import { deleteInTime } from '../gc/delete-in-time.ts'
 import { manifestKey } from '../layout/keys.ts'
-import { formatReference, type StoreReference } from '../layout/store-reference.ts'
+import {
+  type ConfigScope,
+  formatReference,
+  type StoreReference,
+} from '../layout/store-reference.ts'
 import { formatImageName, type Reference } from '../oci/reference.ts'
 import type { ImageStore } from '../store/image-store.ts'
 import { companionKeys, readLegacyFiles } from '../store/tag-files.ts'
@@ -91,18 +95,18 @@ export interface DeleteAllOptions extends DeleteOptions {
  */
 export async function deleteAllTags(
   store: ImageStore,
-  image: StoreReference,
+  { image, ...location }: ConfigScope,
   { onDeleted, ...options }: DeleteAllOptions = {},
 ): Promise<readonly DeleteResult[]> {
   const results: DeleteResult[] = []
-  for await (const tag of store.tags(image.name, options)) {
-    const result = await removeTag(store, { ...image, tag }, options)
+  for await (const tag of store.tags(image, options)) {
+    const result = await removeTag(store, { ...location, image, name: image, tag }, options)
     if (!result) continue
     results.push(result)
     onDeleted?.(result)
   }
   if (results.length > 0) return results
-  throw new S3loError('NOT_FOUND', `image ${image.name} is not in ${store.name}`, {
+  throw new S3loError('NOT_FOUND', `image ${image} is not in ${store.name}`, {
     hint: `s3lo list ${formatStore(store.backend)} shows what is there`,
   })
 }

@@ -49,6 +49,24 @@ export interface ImageConfigResult {
   readonly sources: Readonly<Record<string, string>>
 }
 
+/** What a store's file sets, or what holds for an image or glob in it. */
+export type Config =
+  | { readonly of: 'store'; readonly settings: StoreConfigResult }
+  | { readonly of: 'image'; readonly image: string; readonly settings: ImageConfigResult }
+
+/**
+ * The settings of a store (`image` is empty), or those that hold for an image or glob. Throws
+ * `INTEGRITY` when the file is not valid, and `NOT_FOUND` without a store.
+ */
+export async function getConfig(
+  backend: StorageBackend,
+  image: string,
+  options?: CallOptions,
+): Promise<Config> {
+  if (image === '') return { of: 'store', settings: await getStoreConfig(backend, options) }
+  return { of: 'image', image, settings: await getImageConfig(backend, image, options) }
+}
+
 /**
  * What a store's `s3lo.yaml` sets, of every scope. Throws `INTEGRITY` when it is not valid, and
  * `NOT_FOUND` without a store.

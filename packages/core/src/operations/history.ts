@@ -3,6 +3,8 @@ import type { ProgressOptions } from '../contract/progress.ts'
 import { historyKey } from '../layout/keys.ts'
 import { isS3loError, S3loError } from '../errors.ts'
 import { totalSize } from '../oci/descriptor.ts'
+import { isDigest, isShortDigest } from '../oci/digest.ts'
+import { ambiguousDigest } from '../store/expand-digest.ts'
 import { type HistoryEntry, readHistory } from '../store/history.ts'
 import { orImageFault } from '../store/image-fault.ts'
 import type { ImageStore } from '../store/image-store.ts'
@@ -36,14 +38,63 @@ export interface TagHistory {
   readonly forced?: true
 }
 
-/** The images of a store, the last pushed first. */
-export async function storeHistory(
+/** When a store's images, or the tags of one image, were pushed. */
+export type History =
+  | { readonly of: 'store'; readonly rows: readonly ImageHistory[] }
+  | { readonly of: 'image'; readonly image: string; readonly rows: readonly TagHistory[] }
+
+/**
+ * The history of a store, of an image in it, or of one of its tags or digests (`app:v1`,
+ * `app@sha256:…`, which may be shortened), newest first. Throws `NOT_FOUND` for what was never
+ * pushed, and `INVALID_REFERENCE` for a malformed or ambiguous digest.
+ */
+export async function history(
   store: ImageStore,
-  filter = '',
+  image: string,
+  options: HistoryOptions = {},
+): Promise<History> {
+  if (image === '') return { of: 'store', rows: await storeHistory(store, options) }
+  // An "@" begins a digest, else a colon begins a tag: an image's name has neither.
+  const at = image.includes('@') ? image.indexOf('@') : image.lastIndexOf(':')
+  if (at < 0) return { of: 'image', image, rows: await imageHistory(store, image, options) }
+  const name = image.slice(0, at)
+  const version = image.slice(at + 1)
+  const byDigest = image[at] === '@'
+  const all = await imageHistory(store, name, { ...options, limit: 0 })
+  const rows = byDigest
+    ? ofDigest(formatStore(store.backend, image), version, all)
+    : all.filter(({ tag }) => tag === version)
+  if (rows.length > 0) return { of: 'image', image, rows: limited(rows, options.limit ?? 0) }
+  const flag = byDigest && !options.all ? ' --all' : ''
+  throw new S3loError('NOT_FOUND', `${formatStore(store.backend, image)} does not exist`, {
+    hint: `s3lo history ${formatStore(store.backend, name)}${flag} shows the pushes of the image`,
+  })
+}
+
+/** The pushes of one digest. */
+function ofDigest(
+  reference: string,
+  digest: string,
+  rows: readonly TagHistory[],
+): readonly TagHistory[] {
+  if (!isDigest(digest) && !isShortDigest(digest)) {
+    throw new S3loError('INVALID_REFERENCE', `${reference} has a malformed digest`, {
+      hint: 'write sha256: and 4 or more of its hex digits',
+    })
+  }
+  const chosen = rows.filter((row) => row.digest.startsWith(digest))
+  const digests = new Set(chosen.map((row) => row.digest))
+  if (digests.size > 1) throw ambiguousDigest(reference, digests)
+  return chosen
+}
+
+/** The images of a store, the last pushed first. */
+async function storeHistory(
+  store: ImageStore,
   { limit = 0, signal, onProgress }: HistoryOptions = {},
 ): Promise<readonly ImageHistory[]> {
   const images = new Map<string, ImageHistory>()
-  for await (const entry of readTagEntries(store.backend, filter, { signal })) {
+  for await (const entry of readTagEntries(store.backend, '', { signal })) {
     const [current] = await tagHistory(store, entry, { signal, onProgress })
     if (!current) continue
     const known = images.get(entry.image)

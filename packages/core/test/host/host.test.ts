@@ -9,6 +9,7 @@ import {
   putImage,
   referrerFixture,
 } from '../../src/testing/index.ts'
+import type { HistoryOptions, TagHistory } from '../../src/operations/history.ts'
 import { deleteAllTags } from '../../src/operations/delete-tag.ts'
 import { ImageStore } from '../../src/store/image-store.ts'
 import { MemoryWorld } from '../support/memory-host.ts'
@@ -468,22 +469,31 @@ describe('delete', () => {
 })
 
 describe('history', () => {
+  async function historyOf(
+    image: string,
+    options?: HistoryOptions,
+  ): Promise<readonly TagHistory[]> {
+    const history = await world.host.history(image, options)
+    if (history.of === 'image') return history.rows
+    throw new Error(`${image} is a store`)
+  }
+
   it('shows the current write of each tag, and the earlier ones when asked for all', async () => {
     await world.host.push('fix:app:v1', 'mem://b/app:v1')
     world.images['app:v1'] = arm64
     await world.host.push('fix:app:v1', 'mem://b/app:v1')
-    const current = await world.host.imageHistory('mem://b/app')
+    const current = await historyOf('mem://b/app')
     expect(current).toMatchObject([{ tag: 'v1', digest: arm64.root.descriptor.digest }])
-    const all = await world.host.imageHistory('mem://b/app', { all: true })
+    const all = await historyOf('mem://b/app', { all: true })
     expect(all).toHaveLength(2)
     expect(all.filter(({ superseded }) => superseded)).toHaveLength(1)
-    expect(await world.host.imageHistory('mem://b/app', { all: true, limit: 1 })).toHaveLength(1)
+    expect(await historyOf('mem://b/app', { all: true, limit: 1 })).toHaveLength(1)
   })
 
   it('shows a tag that a writer without history overwrote, by its object time', async () => {
     await world.host.push('fix:app:v1', 'mem://b/app:v1')
     await putImage(bucket, { name: 'app', tag: 'v1' }, arm64)
-    const [current] = await world.host.imageHistory('mem://b/app')
+    const [current] = await historyOf('mem://b/app')
     expect(current?.digest).toBe(arm64.root.descriptor.digest)
     expect(current?.size_bytes).toBeGreaterThan(0)
   })
@@ -493,7 +503,7 @@ describe('history', () => {
     await world.host.push('fix:app:v1', 'mem://b/other:v1')
     await bucket.put('manifests/app/v1/history.json', encode('{ torn'))
     const notices: string[] = []
-    const rows = await world.host.storeHistory('mem://b', {
+    const { rows } = await world.host.history('mem://b', {
       onProgress: (event) => event.type === 'notice' && notices.push(event.code),
     })
     expect(rows).toHaveLength(2)
@@ -504,20 +514,47 @@ describe('history', () => {
     await world.host.push('fix:app:v1', 'mem://b/app:v1')
     await world.host.push('fix:app:v1', 'mem://b/app:v2')
     await world.host.push('fix:multi:v1', 'mem://b/team/app:v1', { allPlatforms: true })
-    const rows = await world.host.storeHistory('mem://b')
-    expect(rows.map(({ name, tags }) => [name, tags])).toEqual(
+    const history = await world.host.history('mem://b')
+    expect(history.of).toBe('store')
+    expect(history.rows).toHaveLength(2)
+    expect(history.rows).toEqual(
       expect.arrayContaining([
-        ['app', 2],
-        ['team/app', 1],
+        expect.objectContaining({ name: 'app', tags: 2 }),
+        expect.objectContaining({ name: 'team/app', tags: 1 }),
       ]),
     )
-    expect(await world.host.storeHistory('mem://b/team')).toHaveLength(1)
+  })
+
+  it('narrows to the tag that is named', async () => {
+    await world.host.push('fix:app:v1', 'mem://b/app:v1')
+    await world.host.push('fix:app:v1', 'mem://b/app:v2')
+    expect(await historyOf('mem://b/app:v2')).toMatchObject([{ tag: 'v2' }])
+    await expect(historyOf('mem://b/app:v3')).rejects.toMatchObject({
+      code: 'NOT_FOUND',
+      hint: 's3lo history memory://b/app shows the pushes of the image',
+    })
+  })
+
+  it('narrows to a digest, which may be shortened', async () => {
+    await world.host.push('fix:app:v1', 'mem://b/app:v1')
+    const [one, other] = ['4f2a0', '4f2a1'].map((start) => `sha256:${start.padEnd(64, '0')}`)
+    const entries = [one, other, one].map((digest, i) => {
+      return { digest, pushed_at: `2020-01-0${i + 1}T00:00:00Z`, size_bytes: 12 }
+    })
+    await bucket.put('manifests/app/v1/history.json', encode(JSON.stringify(entries)))
+    const find = (digest: string) => historyOf(`mem://b/app@${digest}`, { all: true })
+    for (const digest of [one ?? '', 'sha256:4f2a0']) {
+      expect(await find(digest)).toMatchObject([{ digest: one }, { digest: one }])
+    }
+    await expect(find('sha256:4f2a')).rejects.toMatchObject({ code: 'INVALID_REFERENCE' })
+    await expect(find('sha256:4f')).rejects.toMatchObject({ code: 'INVALID_REFERENCE' })
+    await expect(find('sha256:4f2b')).rejects.toMatchObject({ code: 'NOT_FOUND' })
   })
 
   it('records the logical size for a copy of several platforms', async () => {
     await putImage(bucket, { name: 'm', tag: 'v1' }, both)
     await world.host.copy('mem://b/m:v1', 'mem://c/m:v1')
-    const [entry] = await world.host.imageHistory('mem://c/m')
+    const [entry] = await historyOf('mem://c/m')
     const { platforms = [] } = await world.host.inspect('mem://c/m:v1')
     const layers = platforms.reduce((sum, { total_size: size }) => sum + size, 0)
     // Configs count too, and the layer that both platforms share counts twice.

@@ -142,10 +142,10 @@ describe('the examples of the library guide', () => {
       await host.push('myapp:v1.0', `s3://my-bucket/myapp:v${i}`)
     }
     await host.copy('myapp:v1.0', 's3://my-bucket/myapp:copied')
-    const rows = await host.imageHistory('s3://my-bucket/myapp', { all: true })
+    const { rows } = await host.history('s3://my-bucket/myapp', { all: true })
     expect(rows).toHaveLength(13)
-    expect(new Set(rows.map(({ size_bytes: size }) => size)).size).toBe(1)
-    expect(await host.imageHistory('s3://my-bucket/myapp', { limit: 5 })).toHaveLength(5)
+    expect(new Set(rows.map((row) => 'size_bytes' in row && row.size_bytes)).size).toBe(1)
+    expect((await host.history('s3://my-bucket/myapp', { limit: 5 })).rows).toHaveLength(5)
   })
 
   it('parses a reference', () => {

@@ -55,8 +55,8 @@ describe('a tag of layout v1.0.0', () => {
     expect(await world.host.inspect('mem://b/app:v1')).toMatchObject({ digest })
     expect(await world.host.inspect(`mem://b/app@${digest}`)).toMatchObject({ digest })
     const row = { tag: 'v1', digest, size_bytes: sizeOf(old) }
-    expect(await world.host.imageHistory('mem://b/app')).toMatchObject([row])
-    expect(await world.host.storeHistory('mem://b/')).toMatchObject([{ name: 'app', tags: 1 }])
+    expect(await world.host.history('mem://b/app')).toMatchObject({ of: 'image', rows: [row] })
+    expect((await world.host.history('mem://b/')).rows).toMatchObject([{ name: 'app', tags: 1 }])
     const counted = { tags: 1, legacy_tags: 1, logical_bytes: sizeOf(old), dedup_savings: 0 }
     expect(await world.host.stats('mem://b/')).toMatchObject({
       ...counted,
@@ -98,7 +98,7 @@ describe('a tag of layout v1.0.0', () => {
 
   it('does not come back when the tag of the present layout that hides it is deleted', async () => {
     await world.host.push('fix:other:v1', 'mem://b/app:v1')
-    expect(await world.host.imageHistory('mem://b/app')).toHaveLength(1)
+    expect((await world.host.history('mem://b/app')).rows).toHaveLength(1)
     await world.host.delete('mem://b/app:v1')
     expect(await world.host.list('mem://b/')).toEqual([])
     expect(await keys('app/')).toEqual([])

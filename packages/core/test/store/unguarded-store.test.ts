@@ -68,7 +68,7 @@ class World {
     await this.#host.list('mem://bucket/')
     await this.#host.inspect('mem://bucket/app:v1')
     await this.#host.pull('mem://bucket/app:v1', 'fix:image', { platform: 'linux/amd64' })
-    await this.#host.imageHistory('mem://bucket/app')
+    await this.#host.history('mem://bucket/app')
   }
 }
 

@@ -52,7 +52,7 @@ export default class SignCommand extends Command<CommandContext> {
     const { env } = this.context
     const password = (what: string): Promise<string> => askPassword(what, this.context)
     const signer = await openSigner(this.key, { env, password, signal })
-    const store = await host.openStore(reference, { signal })
+    const store = await host.openStore(this.reference, { names: 'image', signal })
     try {
       const result = await signImage(store, reference, signer, {
         keyRef: this.key,

@@ -43,7 +43,7 @@ export default class SociConvertCommand extends BuildCommand {
       const { allPlatforms } = this
       const converted = await convert(builder, root, { platforms, allPlatforms, signal })
       for (const { index } of converted.indexes) await artifacts.keepZtocs(index, { signal })
-      const target = await host.openStore(to, { signal })
+      const target = await host.openStore(located, { names: 'image', signal })
       try {
         const source = artifacts.publishable(converted.document)
         const { force } = this

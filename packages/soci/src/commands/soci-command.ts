@@ -6,7 +6,6 @@ import {
   isShortDigest,
   parseExplicitReference,
   parsePlatform,
-  parseStoreReference,
   type Platform,
   type StoreReference,
 } from '@s3lo/core'
@@ -27,8 +26,9 @@ export abstract class SociCommand extends Command<CommandContext> {
     return this.context.runCommand(
       async (tools) => {
         const located = await tools.host.locate(text, { ...tools.options, names: 'store' })
-        const location = parseStoreReference(located)
-        return withArtifacts(location, 'v2', tools, (artifacts) => work(artifacts, tools))
+        return withArtifacts({ located, names: 'store' }, 'v2', tools, (artifacts) =>
+          work(artifacts, tools),
+        )
       },
       { activity },
     )
@@ -105,7 +105,7 @@ export abstract class BuildCommand extends Command<CommandContext> {
       async (tools) => {
         const located = await tools.host.locate(this.ref, tools.options)
         const reference = parseExplicitReference(located)
-        return withArtifacts(reference, version, tools, (artifacts) =>
+        return withArtifacts({ located, names: 'image' }, version, tools, (artifacts) =>
           work(artifacts, reference, tools),
         )
       },
@@ -146,12 +146,12 @@ export function describeBuilt({ platform, digest, ztocs, reused, skipped }: Buil
 }
 
 async function withArtifacts(
-  location: Parameters<CommandWork['host']['openStore']>[0],
+  { located, names }: { readonly located: string; readonly names: 'image' | 'store' },
   version: IndexVersion,
   { host, options: { signal } }: CommandWork,
   work: (artifacts: StoreArtifacts) => Promise<CommandOutput>,
 ): Promise<CommandOutput> {
-  const store = await host.openStore(location, { signal })
+  const store = await host.openStore(located, { names, signal })
   try {
     return await work(new StoreArtifacts(store, version))
   } finally {

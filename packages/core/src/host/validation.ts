@@ -1,0 +1,49 @@
+import type { StoreLocation } from '../contract/storage-backend.ts'
+import { S3loError } from '../errors.ts'
+import type { TargetEnd } from '../graph/transfer-request.ts'
+import type { PublishOptions } from '../operations/options.ts'
+import type { ValidateOptions } from '../operations/validate.ts'
+import type { ImageStore } from '../store/image-store.ts'
+import type { Opener } from './opener.ts'
+import { validationTools } from './tools.ts'
+
+/** Whether the policies of the destination decide. */
+export interface ValidationChoice {
+  /** Publish only what passes the `policies:` of the bucket; else throw `FORBIDDEN`. */
+  readonly validate?: boolean | undefined
+  /** Go on with `validate` where no policy is about the image; else that is `FORBIDDEN`, too. */
+  readonly allowNoPolicies?: boolean | undefined
+  /** What the checks are told, such as `trivyPath`. */
+  readonly settings?: Readonly<Record<string, unknown>> | undefined
+}
+
+/**
+ * The hook that holds an image against the policies of a store before it is published there. Throws
+ * `FORBIDDEN`, before anything is transferred, where no policy is about the image.
+ */
+export async function publishValidation(
+  opener: Opener,
+  { location, image }: { readonly location: StoreLocation; readonly image: string },
+  target: TargetEnd['target'],
+  { validate = false, allowNoPolicies = false, ...options }: ValidationChoice & ValidateOptions,
+): Promise<PublishOptions> {
+  if (!validate) return {}
+  if (!isStore(target)) {
+    throw new S3loError('USAGE', 'only a store has policies to validate against')
+  }
+  if (!allowNoPolicies) {
+    const { assertPolicies } = await import('../operations/validate.ts')
+    await assertPolicies(target, image, options)
+  }
+  return {
+    beforePublish: async (root, reference) => {
+      const { assertValid } = await import('../operations/validate.ts')
+      const published = { ...location, image: reference.name, ...reference }
+      await assertValid(target, published, root, validationTools(opener), options)
+    },
+  }
+}
+
+function isStore(target: TargetEnd['target']): target is ImageStore {
+  return 'referrerStore' in target
+}
