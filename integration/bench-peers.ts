@@ -1,180 +1,134 @@
 /**
  * Copies from a registry, beside the clients that people use today: crane, oras, regctl where it is
- * installed, and skopeo. All of them copy the same image in turn (A B C A B C), so that a machine
- * whose speed drifts slows each of them.
+ * installed, and skopeo. All of them copy the same image in turn.
  */
-import { spawn, spawnSync } from 'node:child_process'
+import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { readFileSync, rmSync } from 'node:fs'
+import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { imageFixture, indexFixture } from '@s3lo/core/testing'
+import { type BenchRegistry, commandOf, envOf, peersThatCopy } from './bench-clients.ts'
+import {
+  type Contender,
+  type Cost,
+  filesOpened,
+  type PeerRow,
+  race,
+  run,
+  s3lo,
+} from './bench-process.ts'
 import { writeBigArchive } from './big-archive.ts'
 import { LoopbackProxy } from './loopback-proxy.ts'
 import { writeOciLayout } from './oci-layout.ts'
 
-const BIN = join(import.meta.dirname, '../apps/cli/dist/main.cjs')
-const PROBE = join(import.meta.dirname, 'bench-probe.mjs')
 const MIB = 1024 * 1024
-/** The kernel counts the processor time of children in these. */
-const TICKS_A_SECOND = 100
-
-/** A copy, by us and by the others: seconds, but for the last three. */
-export interface PeerRow {
-  readonly name: string
-  readonly ours_s: number
-  readonly ours_cpu_s: number
-  /** By name of the client. */
-  readonly peers_s: Readonly<Record<string, number>>
-  /** Ours by the best of crane, oras and regctl, in each round. */
-  readonly ratio_to_best: number
-  readonly ratio_to_skopeo: number
-  readonly rss_mb: number
-  readonly requests: number
-}
+/** Of 0.2 s where an empty Node program takes 0.045. */
+const UNCHANGED_TO_NODE = 0.2 / 0.045
+const RSS_BAR_MB = 110
 
 export interface PeersBench {
   /** A folder for images and copies. */
   readonly work: string
-  /** `host:port` of a registry without TLS and without credentials. */
-  readonly registry: string
+  readonly registries: readonly BenchRegistry[]
   readonly rounds: number
 }
 
-interface Cost {
-  readonly seconds: number
-  readonly cpu: number
-}
-
-interface Client {
+/** An image in a registry, and where it is copied to. */
+interface PeerCase extends Omit<PeersBench, 'registries'> {
   readonly name: string
-  copy(image: string, layout: string): readonly string[]
+  readonly mib: number
+  readonly image: string
+  readonly registry: BenchRegistry
+  readonly to: 'layout' | 'store'
+  /** Whether the copy of the round before is removed. */
+  readonly isFresh: boolean
 }
-
-const CLIENTS: readonly Client[] = [
-  {
-    name: 'crane',
-    copy: (image, layout) => ['crane', 'pull', '--insecure', '--format=oci', image, layout],
-  },
-  {
-    name: 'oras',
-    copy: (image, layout) => [
-      'oras',
-      'copy',
-      '--from-plain-http',
-      image,
-      '--to-oci-layout',
-      `${layout}:v1`,
-    ],
-  },
-  {
-    name: 'regctl',
-    copy: (image, layout) => [
-      'regctl',
-      '--host',
-      `reg=${image.split('/', 1)[0]},tls=disabled`,
-      'image',
-      'copy',
-      image,
-      `ocidir://${layout}:v1`,
-    ],
-  },
-  {
-    name: 'skopeo',
-    copy: (image, layout) => [
-      'skopeo',
-      'copy',
-      '--all',
-      '--quiet',
-      '--preserve-digests',
-      '--src-tls-verify=false',
-      `docker://${image}`,
-      `oci:${layout}:v1`,
-    ],
-  },
-]
 
 /** Measures every case. */
 export async function benchPeers({
-  work,
-  registry,
-  rounds,
+  registries,
+  ...bench
 }: PeersBench): Promise<readonly PeerRow[]> {
-  const clients = CLIENTS.filter(({ name }) => isInstalled(name))
   const rows: PeerRow[] = []
-  for (const { name, image } of await makeImages(work, registry)) {
-    const bench = { work, image, clients, rounds }
-    rows.push(await measure(`${name}, registry to layout`, { ...bench, isFresh: true }))
-    rows.push(await measure(`${name}, again unchanged`, { ...bench, isFresh: false }))
+  for (const { name, mib, path } of await makeImages(bench.work, registries)) {
+    for (const registry of registries) {
+      const image = `${registry.host}/${path}`
+      const tls = registry.ca ? ', TLS' : ''
+      for (const to of ['layout', 'store'] as const) {
+        for (const isFresh of [true, false]) {
+          const what = `${name}, registry to ${to}${tls}${isFresh ? '' : ', again unchanged'}`
+          rows.push(await measure({ ...bench, name: what, mib, image, registry, to, isFresh }))
+        }
+      }
+    }
   }
   return rows
 }
 
-interface PeerCase {
-  readonly work: string
-  readonly image: string
-  readonly clients: readonly Client[]
-  readonly rounds: number
-  /** Whether the layout is removed before each copy. */
-  readonly isFresh: boolean
-}
-
-async function measure(
-  name: string,
-  { work, image, clients, rounds, isFresh }: PeerCase,
-): Promise<PeerRow> {
-  const probe = join(work, 'probe.json')
-  const layoutOf = (client: string): string => join(work, `layout-${client}`)
-  const begin = (client: string): void => {
-    if (isFresh) rmSync(layoutOf(client), { recursive: true, force: true })
+async function measure(one: PeerCase): Promise<PeerRow> {
+  const { work, registry, rounds, isFresh, name, mib } = one
+  const folderOf = (client: string): string => join(work, `copy-${client}`)
+  const begin = (folder: string): void => {
+    if (isFresh) rmSync(folder, { recursive: true, force: true })
   }
-  const ours: Cost[] = []
-  const peers = new Map<string, Cost[]>(clients.map((client) => [client.name, []]))
-  for (let round = 0; round <= rounds; round++) {
-    begin('ours')
-    const args = ['--import', PROBE, BIN, 'copy', image, `oci:${layoutOf('ours')}:v1`, '--quiet']
-    const cost = run([process.execPath, ...args], { S3LO_BENCH_PROBE: probe })
-    if (round > 0) ours.push(cost) // The first warms the caches.
-    for (const client of clients) {
-      begin(client.name)
-      const theirs = run(client.copy(image, layoutOf(client.name)))
-      if (round > 0) peers.get(client.name)?.push(theirs)
-    }
+  const ours = oursOf(one, one.image, folderOf('ours'), begin)
+  const idle = { name: 'node -e 0', command: [process.execPath, '-e', '0'] }
+  const peers = [...peersThatCopy(one, folderOf, begin), ...(isFresh ? [] : [idle])]
+  const { s3lo: cost, ...others } = race([ours, ...peers], rounds)
+  const files = filesOpened(ours, work)
+  // A proxy would have no certificate.
+  const requests = registry.ca ? undefined : await countRequests(one, folderOf('ours'), begin)
+  for (const { name: client } of [...peers, { name: 'ours' }]) {
+    rmSync(folderOf(client), { recursive: true, force: true })
   }
-  const { rssMb } = JSON.parse(readFileSync(probe, 'utf8')) as { readonly rssMb: number }
-  begin('ours')
-  const requests = await countRequests(image, layoutOf('ours'))
-  const best = ours.map((_, i) =>
-    Math.min(
-      ...[...peers]
-        .filter(([client]) => client !== 'skopeo')
-        .map(([, costs]) => costs[i]?.seconds ?? Infinity),
-    ),
-  )
-  const skopeo = peers.get('skopeo') ?? []
   return {
     name,
-    ours_s: median(ours.map(({ seconds }) => seconds)),
-    ours_cpu_s: median(ours.map(({ cpu }) => cpu)),
-    peers_s: Object.fromEntries(
-      [...peers].map(([client, costs]) => [client, median(costs.map(({ seconds }) => seconds))]),
-    ),
-    ratio_to_best: median(ours.map(({ seconds }, i) => seconds / (best[i] ?? Number.NaN))),
-    ratio_to_skopeo: median(
-      ours.map(({ seconds }, i) => seconds / (skopeo[i]?.seconds ?? Number.NaN)),
-    ),
-    rss_mb: Math.round(rssMb),
+    ours: cost ?? { seconds: Number.NaN, cpu: Number.NaN },
+    peers: others,
+    allowed_s: isFresh
+      ? allowed(others, mib)
+      : (others['node -e 0']?.seconds ?? 0) * UNCHANGED_TO_NODE,
+    rss_bar_mb: RSS_BAR_MB,
     requests,
+    files,
   }
+}
+
+/** 1.25 × the best of crane, oras and regctl and 0.15 s; of large images also 0.8 × skopeo. */
+function allowed({ skopeo, ...others }: Readonly<Record<string, Cost>>, mib: number): number {
+  const best = Math.min(...Object.values(others).map(({ seconds }) => seconds))
+  const bySkopeo = mib >= 340 && skopeo ? 0.8 * skopeo.seconds : Infinity
+  return Math.min(1.25 * best + 0.15, bySkopeo)
+}
+
+function oursOf(
+  { work, to, registry }: PeerCase,
+  image: string,
+  folder: string,
+  begin: (folder: string) => void,
+): Contender {
+  const target = to === 'layout' ? `oci:${folder}:v1` : `local://${folder}//bench/copy:v1`
+  const trust = registry.ca ? ['--tls-ca', registry.ca] : []
+  const options = { before: () => begin(folder), env: envOf(registry) }
+  return s3lo(work, ['copy', image, target, ...trust], options)
 }
 
 /** The requests of one copy by us. */
-async function countRequests(image: string, layout: string): Promise<number> {
-  const [host = '', ...path] = image.split('/')
-  const proxy = await LoopbackProxy.start(`http://${host}`)
+async function countRequests(
+  one: PeerCase,
+  folder: string,
+  begin: (folder: string) => void,
+): Promise<number> {
+  const proxy = await LoopbackProxy.start(`http://${one.registry.host}`)
   try {
+    const [, ...path] = one.image.split('/')
     const proxied = `${new URL(proxy.url).host}/${path.join('/')}`
-    const child = spawn(process.execPath, [BIN, 'copy', proxied, `oci:${layout}:v1`, '--quiet'], {
+    const { command, env, before } = oursOf(one, proxied, folder, begin)
+    before?.()
+    const [program = '', ...args] = command
+    const child = spawn(program, args, {
       stdio: ['ignore', 'ignore', 'inherit'],
+      env: { ...process.env, ...env },
     })
     const [status] = (await once(child, 'close')) as [number | null]
     if (status !== 0) throw new Error(`the copy through the proxy ended with ${status}`)
@@ -186,12 +140,17 @@ async function countRequests(image: string, layout: string): Promise<number> {
 
 interface Image {
   readonly name: string
-  readonly image: string
+  readonly mib: number
+  /** Repository and tag. */
+  readonly path: string
 }
 
-/** Puts an image of each size into the registry, with layers that are compressed already. */
-async function makeImages(work: string, registry: string): Promise<readonly Image[]> {
-  const images: Image[] = []
+/** Puts an image of each size into the registries, with layers that are compressed already. */
+async function makeImages(
+  work: string,
+  registries: readonly BenchRegistry[],
+): Promise<readonly Image[]> {
+  const images: Image[] = [await makePlatforms(work, registries)]
   for (const [name, layerCount, mib] of [
     ['5 MB', 2, 5],
     ['67 MB', 4, 67],
@@ -201,51 +160,32 @@ async function makeImages(work: string, registry: string): Promise<readonly Imag
     const archive = join(work, 'image.tar')
     const layerBytes = Math.round((mib * MIB) / layerCount)
     await writeBigArchive(archive, { layerCount, layerBytes, name: 'bench/big:v1' })
-    const image = `${registry}/bench/peers-${mib}:v1`
+    const path = `bench/peers-${mib}:v1`
     const flags = ['--quiet', '--format', 'oci', '--dest-tls-verify=false']
-    run(['skopeo', 'copy', ...flags, `docker-archive:${archive}`, `docker://${image}`])
+    for (const registry of registries) {
+      const target = `docker://${registry.host}/${path}`
+      const words = ['copy', ...flags, `docker-archive:${archive}`, target]
+      run({ command: [commandOf('skopeo'), ...words], env: envOf(registry) })
+    }
     rmSync(archive)
-    images.push({ name, image })
+    images.push({ name, mib, path })
   }
+  return images
+}
+
+async function makePlatforms(work: string, registries: readonly BenchRegistry[]): Promise<Image> {
   const platforms = ['linux/amd64', 'linux/arm64', 'linux/s390x']
-  const index = indexFixture(
-    Object.fromEntries(
-      platforms.map((platform) => [
-        platform,
-        imageFixture({ layers: ['base', platform], platform }),
-      ]),
-    ),
-  )
+  const fixtures = platforms.map((platform) => [
+    platform,
+    imageFixture({ layers: ['base', platform], platform }),
+  ])
   const layout = join(work, 'platforms')
-  await writeOciLayout(layout, 'v1', index)
-  const image = `${registry}/bench/platforms:v1`
-  run([process.execPath, BIN, 'copy', `oci:${layout}:v1`, image, '--quiet'])
-  return [{ name: '3 platforms', image }, ...images]
-}
-
-function isInstalled(client: string): boolean {
-  return spawnSync(commandOf(client), ['--help'], { stdio: 'ignore' }).error === undefined
-}
-
-/** A client can be named by a variable: integration/clients.sh prints them. */
-function commandOf(client: string): string {
-  return process.env[`S3LO_TEST_CLIENT_${client.toUpperCase()}`] ?? client
-}
-
-function run([command = '', ...args]: readonly string[], env: Record<string, string> = {}): Cost {
-  const [start, cpu] = [performance.now(), childSeconds()]
-  const options = { env: { ...process.env, ...env } }
-  const { status, stderr, error } = spawnSync(commandOf(command), args, options)
-  if (status !== 0) throw error ?? new Error(`${command} ${args.join(' ')}: ${stderr.toString()}`)
-  return { seconds: (performance.now() - start) / 1000, cpu: childSeconds() - cpu }
-}
-
-/** Processor seconds of all children that have ended (proc(5): cutime and cstime). */
-function childSeconds(): number {
-  const fields = readFileSync('/proc/self/stat', 'utf8').split(') ').at(-1)?.split(' ') ?? []
-  return (Number(fields[13]) + Number(fields[14])) / TICKS_A_SECOND
-}
-
-function median(values: readonly number[]): number {
-  return values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN
+  const path = 'bench/platforms:v1'
+  await writeOciLayout(layout, 'v1', indexFixture(Object.fromEntries(fixtures)))
+  for (const registry of registries) {
+    const trust = registry.ca ? ['--tls-ca', registry.ca] : []
+    const words = ['copy', `oci:${layout}:v1`, `${registry.host}/${path}`, ...trust]
+    run(s3lo(work, words, { env: envOf(registry) }))
+  }
+  return { name: '3 platforms', mib: 0, path }
 }

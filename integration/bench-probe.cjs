@@ -1,5 +1,6 @@
-// Loaded into a measured process: at its end it writes down what the kernel counted for it.
-import { readFileSync, writeFileSync } from 'node:fs'
+// Loaded into a measured process: at its end it writes down what the kernel counted for it. No ES
+// module, which would make Node load what a command does without.
+const { readFileSync, writeFileSync } = require('node:fs')
 
 process.on('exit', () => {
   const written = /write_bytes: (\d+)/.exec(readFileSync('/proc/self/io', 'utf8'))

@@ -44,6 +44,7 @@ async function main([
   if (!isCloud(cloud)) throw new Error('the cloud is s3, gs or az')
   const backend = await OPEN[cloud]({ scheme: cloud, bucket }, { env: process.env })
   if (what === 'large') return sendAndCompare(backend, Number(target))
+  if (what === 'empty') return empty(backend)
   const client = who === 'sdk' ? SDK[cloud](bucket) : ours(backend)
   await (what === 'put' ? client.put(target) : client.get(target))
 }
@@ -66,7 +67,7 @@ function s3Sdk(bucket: string): Client {
   const client = new S3Client({ forcePathStyle: true })
   return {
     put: async (file) => {
-      const params = { Bucket: bucket, Key: KEY, Body: createReadStream(file) }
+      const params = { Bucket: bucket, Key: KEY, Body: contentOf(file) }
       await new Upload({ client, params }).done()
     },
     get: async (file) => {
@@ -99,8 +100,19 @@ function azureSdk(bucket: string): Client {
   }
 }
 
+/** `-` is what another program pipes into this one. */
+function contentOf(file: string): Readable {
+  return file === '-' ? process.stdin : createReadStream(file)
+}
+
 function fileSink(file: string): Writable {
   return createWriteStream(file, { highWaterMark: PENDING_BYTES })
+}
+
+async function empty(backend: StorageBackend): Promise<void> {
+  const keys: string[] = []
+  for await (const { key } of backend.list('')) keys.push(key)
+  await backend.delete(keys)
 }
 
 async function sendAndCompare(backend: StorageBackend, size: number): Promise<void> {

@@ -12,13 +12,16 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { benchClouds } from './bench-clouds.ts'
-import { benchPeers, type PeerRow } from './bench-peers.ts'
+import { benchEngines } from './bench-engines.ts'
+import { benchRegistries } from './bench-clients.ts'
+import { benchPeers } from './bench-peers.ts'
+import { type PeerRow, printPeers } from './bench-process.ts'
 import { benchStart, printStarts } from './bench-start.ts'
 import { benchStore, type StoreRow } from './bench-store.ts'
 import { type BigArchive, writeBigArchive } from './big-archive.ts'
 
 const BIN = join(import.meta.dirname, '../apps/cli/dist/main.cjs')
-const PROBE = join(import.meta.dirname, 'bench-probe.mjs')
+const PROBE = join(import.meta.dirname, 'bench-probe.cjs')
 const ROUNDS = Number(process.env['S3LO_BENCH_ROUNDS'] ?? 3)
 const MIB = 1024 * 1024
 
@@ -68,9 +71,9 @@ async function main(): Promise<void> {
   const starts = wants('start') ? benchStart(work) : []
   if (wants('here')) await benchHere()
   const stores = wants('store') ? await benchStore(s3lo) : []
-  const registry = process.env['S3LO_TEST_REGISTRY_OPEN']
-  const peers =
-    wants('peers') && registry ? await benchPeers({ work, registry, rounds: ROUNDS }) : []
+  const { copies, engines } = wants('peers')
+    ? await benchBesidePeers()
+    : { copies: [], engines: [] }
   if (wants('clouds')) {
     await benchClouds({
       work,
@@ -83,9 +86,22 @@ async function main(): Promise<void> {
   printStarts(starts)
   print()
   printStores(stores)
-  printPeers(peers)
-  const results = [...starts, ...rows, ...figures, ...stores, ...peers]
+  printPeers('copy', copies)
+  printPeers('engine or S3', engines)
+  const results = [...starts, ...rows, ...figures, ...stores, ...copies, ...engines]
   writeFileSync('bench-results.json', `${JSON.stringify(results, null, 2)}\n`)
+}
+
+async function benchBesidePeers(): Promise<{
+  readonly copies: readonly PeerRow[]
+  readonly engines: readonly PeerRow[]
+}> {
+  const registries = benchRegistries(work)
+  const bench = { work, rounds: ROUNDS }
+  const copies = registries.length > 0 ? await benchPeers({ ...bench, registries }) : []
+  const engine = process.env['S3LO_TEST_ENGINE_OVERLAY']
+  const engines = await benchEngines({ ...bench, engine, registry: registries[0] })
+  return { copies, engines }
 }
 
 async function benchHere(): Promise<void> {
@@ -206,7 +222,7 @@ function s3lo(args: readonly string[], env: Record<string, string> = {}): Sample
 /** A Node program that writes down at its end what it cost. */
 function probed(args: readonly string[], env: Record<string, string>): Sample {
   const report = join(work, 'probe.json')
-  const sample = time(process.execPath, ['--import', PROBE, ...args], {
+  const sample = time(process.execPath, ['--require', PROBE, ...args], {
     ...env,
     S3LO_BENCH_PROBE: report,
   })
@@ -273,22 +289,6 @@ function printStores(stores: readonly StoreRow[]): void {
     'peak RSS (MB)': row.rss_mb.toFixed(0),
     bar: row.rss_bar_mb,
     ok: row.rss_mb < row.rss_bar_mb ? 'yes' : 'NO',
-  }))
-  console.table(table)
-}
-
-function printPeers(peers: readonly PeerRow[]): void {
-  if (peers.length === 0) return
-  const clients = Object.keys(peers[0]?.peers_s ?? {})
-  const table = peers.map((row) => ({
-    copy: row.name,
-    'ours (s)': row.ours_s.toFixed(3),
-    ...Object.fromEntries(clients.map((name) => [name, row.peers_s[name]?.toFixed(3)])),
-    'ours / best': row.ratio_to_best.toFixed(2),
-    'ours / skopeo': row.ratio_to_skopeo.toFixed(2),
-    'CPU (s)': row.ours_cpu_s.toFixed(2),
-    'peak RSS (MB)': row.rss_mb,
-    requests: row.requests,
   }))
   console.table(table)
 }
