@@ -51,7 +51,7 @@ export function parseTarHeader(bytes: Uint8Array): TarHeader {
 
 /** Where Go says `ErrHeader`. */
 export function invalidHeader(what: string): S3loError {
-  return new S3loError('INTEGRITY', `the layer is not a valid tar: ${what}`)
+  return new S3loError('INTEGRITY', `the content is not a valid tar: ${what}`)
 }
 
 /** Up to the first NUL. */
@@ -62,8 +62,10 @@ export function cString(bytes: Uint8Array): ByteText {
 
 type Format = 'v7' | 'ustar' | 'star' | 'gnu'
 
-function formatOf(block: Buffer): Format {
-  const stored = octal(block, 148, 8)
+/** True when the checksum of a block is right, as it is at the start of every tar. */
+export function hasTarChecksum(block: Uint8Array): boolean {
+  if (block.length < BLOCK_SIZE) return false
+  const stored = tryOctal(block, 148, 8)
   // Of bytes as they are; and with those over 127 counted as negative, as some writers did.
   let unsigned = 8 * 0x20
   let high = 0
@@ -73,10 +75,12 @@ function formatOf(block: Buffer): Format {
     unsigned += byte
     high += byte >> 7
   }
-  const checksum = Number(stored)
-  if (checksum !== unsigned && checksum !== unsigned - high * 0x100) {
-    throw invalidHeader('a header has a wrong checksum')
-  }
+  const checksum = Number(stored ?? Number.NaN)
+  return checksum === unsigned || checksum === unsigned - high * 0x100
+}
+
+function formatOf(block: Buffer): Format {
+  if (!hasTarChecksum(block)) throw invalidHeader('a header has a wrong checksum')
   const magic = block.toString('latin1', 257, 265)
   if (magic.startsWith('ustar\0'))
     return block.toString('latin1', 508, 512) === 'tar\0' ? 'star' : 'ustar'
@@ -108,12 +112,6 @@ function text(block: Buffer, at: number, length: number): ByteText {
 
 function numeric(block: Uint8Array, at: number, length: number): bigint {
   const value = tryNumeric(block, at, length)
-  if (value === undefined) throw invalidHeader('a header has a field that is not a number')
-  return value
-}
-
-function octal(block: Uint8Array, at: number, length: number): bigint {
-  const value = tryOctal(block, at, length)
   if (value === undefined) throw invalidHeader('a header has a field that is not a number')
   return value
 }

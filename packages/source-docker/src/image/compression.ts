@@ -1,5 +1,5 @@
 import { type Compression, compressionOf, MEDIA_TYPE, S3loError } from '@s3lo/core'
-import { BLOCK_SIZE, hasValidChecksum } from '../tar/header.ts'
+import { BLOCK_SIZE, hasTarChecksum } from '@s3lo/core/tar'
 
 /** How many of the first bytes tell what content is. */
 export const SNIFF_SIZE = BLOCK_SIZE
@@ -23,7 +23,7 @@ const WHITE_SPACE: ReadonlySet<number> = new Set([0x20, 0x09, 0x0a, 0x0d])
 
 /** Tells from its first bytes what content is: neither names nor media types are to be trusted. */
 export function sniffForm(head: Uint8Array): ContentForm {
-  if (hasValidChecksum(head)) return 'tar' // A tar whose first file is called "BZh…" is still a tar.
+  if (hasTarChecksum(head)) return 'tar' // A tar whose first file is called "BZh…" is still a tar.
   const [other] = MAGIC.find(([, magic]) => magic.every((byte, i) => head[i] === byte)) ?? []
   const compressed = compressionOf(head) ?? other
   if (compressed) return compressed

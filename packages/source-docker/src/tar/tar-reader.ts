@@ -1,7 +1,13 @@
-import { S3loError } from '@s3lo/core'
+import { isS3loError, S3loError } from '@s3lo/core'
+import {
+  BLOCK_SIZE,
+  type ByteText,
+  cString,
+  decodeText,
+  parsePax,
+  parseTarHeader,
+} from '@s3lo/core/tar'
 import type { ByteReader } from './byte-reader.ts'
-import { BLOCK_SIZE, parseHeader, type TarHeader } from './header.ts'
-import { parsePax, sparseFiles, type TarExtension } from './pax.ts'
 
 /** One member of an archive. Its content is what the reader gives next. */
 export type TarEntry =
@@ -14,6 +20,8 @@ const TAR_LIMITS = {
   entries: 200_000,
   /** Bytes of all names together. */
   names: 32 * 1024 * 1024,
+  /** Records of all extended headers: each costs time, whatever its length. */
+  records: 400_000,
   /** Bytes of one extended header or long name. */
   extension: 1024 * 1024,
   /** Bytes of all of them together: an image's files need a hundred each. */
@@ -53,6 +61,7 @@ class HeaderReader {
   readonly #archive: string
   /** Bytes of extended headers so far. */
   #extensions = 0
+  #records = 0
 
   constructor(reader: ByteReader, archive: string) {
     this.#reader = reader
@@ -60,14 +69,14 @@ class HeaderReader {
   }
 
   /** The next header of an entry; `undefined` at the end. */
-  async next(): Promise<TarHeader | undefined> {
+  async next(): Promise<MemberHeader | undefined> {
     let extension: TarExtension = {}
     for (let extended = 0; ; extended++) {
       const block = await this.#reader.peek(BLOCK_SIZE)
       // Some writers leave out the blocks that end an archive; what is missing then will be missed.
       if (block.length === 0 && extended === 0 && this.#reader.position > 0) return undefined
       await this.#reader.skip(BLOCK_SIZE)
-      const header = parseHeader(block, this.#archive)
+      const header = readHeader(block, this.#archive)
       if (!header) return undefined
       if (!EXTENSIONS.has(header.typeFlag)) return extend(header, extension)
       if (extended >= TAR_LIMITS.extensionsOfEntry) {
@@ -77,7 +86,7 @@ class HeaderReader {
     }
   }
 
-  async #readExtension({ typeFlag, size }: TarHeader): Promise<TarExtension> {
+  async #readExtension({ typeFlag, size }: MemberHeader): Promise<TarExtension> {
     this.#extensions += size
     if (size > TAR_LIMITS.extension || this.#extensions > TAR_LIMITS.extensions) {
       throw this.#refused(`${this.#extensions} bytes of extended headers`)
@@ -85,7 +94,33 @@ class HeaderReader {
     const content = await this.#reader.peek(size)
     await this.#reader.skip(size)
     await this.#reader.skip(-size & (BLOCK_SIZE - 1))
-    return readExtension(typeFlag, content, this.#archive)
+    // Global records set times and comments; a global path would name every entry alike.
+    if (typeFlag === 'g') return {}
+    if (typeFlag === 'x') return this.#readRecords(content)
+    const name = decodeText(cString(content))
+    return typeFlag === 'L' ? { path: name } : { linkPath: name }
+  }
+
+  #readRecords(content: Uint8Array): TarExtension {
+    const records = ofArchive(this.#archive, () =>
+      parsePax(content, () => {
+        this.#records += 1
+        if (this.#records > TAR_LIMITS.records) throw this.#refused(`${this.#records} records`)
+      }),
+    )
+    for (const key of records.keys()) {
+      if (key.startsWith('GNU.sparse.')) throw sparseFiles(this.#archive)
+    }
+    const read = (key: string): string | undefined => {
+      const value = records.get(key as ByteText)
+      return value ? decodeText(value) : undefined
+    }
+    const size = read('size')
+    return {
+      path: read('path'),
+      linkPath: read('linkpath'),
+      size: size === undefined ? undefined : toSize(size, this.#archive),
+    }
   }
 
   #refused(what: string): S3loError {
@@ -95,16 +130,57 @@ class HeaderReader {
 
 const EXTENSIONS: ReadonlySet<string> = new Set(['x', 'g', 'L', 'K'])
 
-function readExtension(typeFlag: string, content: Buffer, archive: string): TarExtension {
-  if (typeFlag === 'x') return parsePax(content, archive)
-  // Global records set times and comments; a global path would name every entry alike.
-  if (typeFlag === 'g') return {}
-  const nul = content.indexOf(0)
-  const name = content.toString('utf8', 0, nul < 0 ? content.length : nul)
-  return typeFlag === 'L' ? { path: name } : { linkPath: name }
+/** The header of one member, by its own block. */
+interface MemberHeader {
+  readonly name: string
+  readonly typeFlag: string
+  /** Bytes. */
+  readonly size: number
+  readonly linkName: string
 }
 
-function extend(header: TarHeader, { path, linkPath, size }: TarExtension): TarHeader {
+/** What extended headers say about the member that follows them. */
+type TarExtension = { readonly [key in 'path' | 'linkPath']?: string | undefined } & {
+  /** Bytes. */
+  readonly size?: number | undefined
+}
+
+/** Reads a header block; `undefined` for a block of zeros, which ends the archive. */
+function readHeader(block: Buffer, archive: string): MemberHeader | undefined {
+  if (block.every((byte) => byte === 0)) return undefined
+  const { flag, name, linkname, size } = ofArchive(archive, () => parseTarHeader(block))
+  return {
+    typeFlag: flag,
+    name: decodeText(name),
+    linkName: decodeText(linkname),
+    size: toSize(String(size), archive),
+  }
+}
+
+/** What reads a part of the archive; its errors name the archive. */
+function ofArchive<T>(archive: string, read: () => T): T {
+  try {
+    return read()
+  } catch (error) {
+    if (!isS3loError(error) || error.message.includes(archive)) throw error
+    throw new S3loError(error.code, `${archive}: ${error.message}`, { cause: error })
+  }
+}
+
+function toSize(text: string, archive: string): number {
+  const size = Number(text)
+  if (/^[0-9]+$/.test(text) && Number.isSafeInteger(size)) return size
+  throw new S3loError('INTEGRITY', `${archive} has a header with an impossible size`)
+}
+
+/** The error for an archive with sparse files: their content is not what stands in the archive. */
+function sparseFiles(archive: string): S3loError {
+  return new S3loError('UNSUPPORTED', `${archive} has sparse files`, {
+    hint: 'write the archive without --sparse',
+  })
+}
+
+function extend(header: MemberHeader, { path, linkPath, size }: TarExtension): MemberHeader {
   return {
     typeFlag: header.typeFlag,
     name: path ?? header.name,
@@ -117,7 +193,7 @@ function contentSize(entry: TarEntry): number {
   return entry.type === 'file' ? entry.size : 0
 }
 
-function toEntry(header: TarHeader, offset: number, archive: string): TarEntry {
+function toEntry(header: MemberHeader, offset: number, archive: string): TarEntry {
   const { typeFlag, size } = header
   const name = normaliseName(header.name, archive)
   switch (typeFlag) {
