@@ -33,7 +33,7 @@ export async function dependencyClosure(folders: readonly string[]): Promise<rea
       description
     const needed = { ...dependencies, ...optionalDependencies, ...peerDependencies }
     for (const name of Object.keys(needed)) {
-      // Nobody installs an optional peer unasked.
+      // An optional peer is installed only by name.
       if (peerDependenciesMeta?.[name]?.optional) continue
       const found = await packageFolder(name, folder)
       if (found !== undefined) queue.push(found)

@@ -40,7 +40,7 @@ export class Sandbox {
     this.registry = registry
   }
 
-  /** Builds and packs the workspace, and whatever it needs at run time as it is installed here. */
+  /** Builds and packs the workspace, and what it needs at run time, as installed here. */
   static async open(): Promise<Sandbox> {
     const folder = await realpath(await mkdtemp(join(tmpdir(), 's3lo-e2e-')))
     const sandbox = new Sandbox(folder, await NpmRegistry.start())
@@ -97,7 +97,7 @@ export class Sandbox {
   get env(): NodeJS.ProcessEnv {
     return {
       PATH: `${dirname(process.execPath)}${delimiter}${process.env['PATH']}`,
-      HOME: join(this.folder, 'nobody'),
+      HOME: join(this.folder, 'home'),
       S3LO_CONFIG_HOME: this.home,
       npm_config_registry: this.registry.url,
       npm_config_cache: join(this.folder, 'npm-cache'),

@@ -170,7 +170,7 @@ export abstract class S3loCommand extends Command<S3loContext> {
     return startDeadline(this.timeout)
   }
 
-  /** Adds how to go on to the error of a transfer that was stopped. */
+  /** Adds how to resume to the error of a transfer that was stopped. */
   #resumable(reason: unknown): unknown {
     if (this.activity === undefined || !isS3loError(reason)) return reason
     const again = ['s3lo', ...this.context.argv].map(quoteWord).join(' ')

@@ -34,7 +34,7 @@ export function toFailure(error: unknown, env: Env): Failure {
   }
 }
 
-/** The exit status that an error stands for. */
+/** The exit status of an error. */
 export function exitStatusOf(error: unknown): number {
   return isS3loError(error)
     ? (EXIT_STATUS[error.code] ?? EXIT_STATUS.INTERNAL)
@@ -54,7 +54,7 @@ export function formatError(
   { env, color = false, verbose = false }: ErrorTextOptions,
 ): string {
   const { code, message, hint } = toFailure(error, env)
-  // Nothing failed: somebody stopped it, and the rest of the line says how to go on.
+  // Nothing failed: a user stopped it, and the rest of the line says how to resume.
   if (code === 'ABORTED' && !verbose) {
     return `${escapeText(hint === undefined ? message : `${message}; ${hint}`)}\n`
   }

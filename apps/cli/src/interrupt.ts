@@ -7,11 +7,11 @@ export interface SignalEmitter {
   off(event: NodeJS.Signals, listener: () => void): unknown
 }
 
-/** Whether somebody wants the work to stop. */
+/** Whether the user wants the work to stop. */
 export interface Interruption {
   /** Aborted with an `ABORTED` error by the first signal. */
   readonly signal: AbortSignal
-  /** 130 after SIGINT, 143 after SIGTERM; `undefined` as long as nobody asked. */
+  /** 130 after SIGINT, 143 after SIGTERM; `undefined` before either. */
   readonly exitStatus: number | undefined
   /** Leaves signals to the process's defaults again. */
   close(): void
@@ -52,7 +52,7 @@ const GRACE_MS = 750
 
 /**
  * The outcome of `work`, or the signal's reason as an error when the work has not ended
- * {@link GRACE_MS} after the signal was aborted: whatever hangs, the caller goes on.
+ * {@link GRACE_MS} after the signal was aborted: the caller continues even if the work hangs.
  */
 export async function orAbandon<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
   const abandoned = Promise.withResolvers<never>()
@@ -67,7 +67,7 @@ export async function orAbandon<T>(work: Promise<T>, signal: AbortSignal): Promi
   } finally {
     clearTimeout(timer)
     signal.removeEventListener('abort', startTimer)
-    // Whatever becomes of abandoned work, nobody is waiting for it any more.
+    // Abandoned work may fail: no caller waits for it any more.
     work.catch(() => {})
   }
 }

@@ -11,7 +11,7 @@ setFlagsFromString('--semi-space-growth-factor=1')
 
 /*
  * Compiled code is kept between runs, in a folder that is the user's own: in a shared one, as the
- * default is, somebody else could leave code for this program to run.
+ * default is, another user could leave code for this program to run.
  */
 const cache = cacheFolder(process.env)
 if (cache !== undefined) enableCompileCache(cache)

@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 // Only what an old Node can parse and run: it has to get as far as the message below.
 
-// Silence is never success: whatever ends the process without saying how leaves this status.
+// Silence is never success: a process that ends without a result has this status.
 process.exitCode = 70
 
 import { printVersion } from './version.ts'

@@ -25,7 +25,7 @@ const PATIENCE = {
 const SILENCE_MS = 120_000
 
 /**
- * What must hold whatever the user's npm configuration says. No script of a package runs:
+ * What must hold with any npm configuration of the user. No script of a package runs:
  * installing a plugin must not be running it. Peers are installed, since a plugin's is our core.
  */
 const FLAGS = [

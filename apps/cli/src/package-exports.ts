@@ -41,7 +41,7 @@ function mostSpecificFirst(a: Pattern, b: Pattern): number {
   return b.start.length - a.start.length || b.key.length - a.key.length
 }
 
-/** `null` is an export that was taken back, which ends the search; `undefined` goes on with it. */
+/** `null` is an export that was taken back, which ends the search; `undefined` continues it. */
 function targetOf(target: unknown): string | null | undefined {
   if (target === null) return null
   if (typeof target === 'string') return target.startsWith('./') ? target : undefined

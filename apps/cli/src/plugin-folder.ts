@@ -70,7 +70,7 @@ function isEqual(a: Buffer | undefined, b: Buffer | undefined): boolean {
   return a === b || (a !== undefined && b !== undefined && a.equals(b))
 }
 
-/** A folder that npm takes for a project of its own, whatever is above it. */
+/** A folder that npm takes for a project of its own, in any folder. */
 async function describeFolder(folder: string): Promise<void> {
   const content = `${JSON.stringify({ name: 's3lo-plugins', private: true }, null, 2)}\n`
   await writeFile(join(folder, 'package.json'), content)

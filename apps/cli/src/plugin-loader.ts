@@ -236,7 +236,7 @@ function unknownNeed(need: PluginNeed): S3loError {
   })
 }
 
-/** Names only what exists: a package that somebody could have made up is nothing to install. */
+/** Names only what exists: a made-up name must not be installed. */
 function hintForUnknown({ kind, name }: PluginNeed): string {
   if (kind === 'backend') return hintForScheme(name)
   const known = kind === 'registry-credential' ? [] : Object.keys(PACKAGES[kind])

@@ -26,7 +26,7 @@ export interface ResolvedPlugin {
 /**
  * Finds `NAME/plugin`: beside the command line itself, in the user's folder, then in each folder of
  * `S3LO_PLUGIN_PATH`. Never from the working directory: a tool that holds credentials must not run
- * code because somebody went into a folder. Throws `PLUGIN_INCOMPATIBLE` for a package without
+ * code because a user entered a folder. Throws `PLUGIN_INCOMPATIBLE` for a package without
  * that entry; gives `undefined` when there is no such package.
  */
 export async function resolvePlugin(

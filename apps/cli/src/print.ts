@@ -31,7 +31,7 @@ function write(stream: Writable, text: string | Buffer): Promise<void> {
   })
 }
 
-/** True where whoever read a pipe of ours has left, also as the cause of an error. */
+/** True where the reader of a pipe of ours has left, also as the cause of an error. */
 export function isReaderGone(error: unknown): boolean {
   if (!(error instanceof Error)) return false
   const code = 'code' in error ? error.code : undefined

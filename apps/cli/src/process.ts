@@ -27,7 +27,7 @@ function written(stream: NodeJS.WriteStream): Promise<void> {
   })
 }
 
-/** The end of a process in which something failed that nobody waited for. */
+/** The end of a process in which a promise was rejected without a handler. */
 async function exitWith(error: unknown): Promise<never> {
   const { exitStatusOf, formatError } = await import('./exit.ts')
   process.stderr.write(formatError(error, { env: process.env }))

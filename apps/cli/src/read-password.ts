@@ -11,7 +11,7 @@ export interface Terminal extends Readable {
 export interface PromptOptions extends CallOptions {
   readonly input: Terminal
   readonly output: Writable
-  /** False for what nobody must read over a shoulder. */
+  /** False for a secret, which is not echoed. */
   readonly echo: boolean
 }
 

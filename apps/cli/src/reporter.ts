@@ -78,7 +78,7 @@ export class Reporter {
     if (format === 'text' || !(await this.#printDocument({ error: failure }, done))) {
       await tell(stderr, text)
     } else if (verbose || failure.code === 'INTERNAL') await tell(stderr, text)
-    // Whoever stopped a command knows that it has no answer.
+    // A user who stopped a command expects no answer.
     return failure.code === 'ABORTED' ? exitStatusOf(error) : (errorStatus ?? exitStatusOf(error))
   }
 
@@ -109,7 +109,7 @@ export class Reporter {
   }
 }
 
-/** Writes to standard error; when even that fails there is nobody left to tell. */
+/** Writes to standard error; a failure of that cannot be reported. */
 async function tell(stderr: Writable, text: string): Promise<void> {
   try {
     await print(stderr, text)

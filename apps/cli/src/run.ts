@@ -112,7 +112,7 @@ function isGroup(words: readonly string[]): boolean {
   )
 }
 
-/** The commands of installed plugins that begin with the words and go on. */
+/** The commands of installed plugins that begin with the words and have more. */
 async function groupOfPlugins(
   words: readonly string[],
   { plugins }: S3loContext,

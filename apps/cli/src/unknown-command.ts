@@ -23,7 +23,7 @@ export function unknownCommand(words: readonly string[]): S3loError {
   })
 }
 
-/** The error for words that begin as commands of a plugin do, and go on as none of them. */
+/** The error for words that begin like commands of a plugin, but name none of them. */
 export function unknownInGroup(
   words: readonly string[],
   known: readonly CommandContribution[],

@@ -98,7 +98,7 @@ describe('clean', () => {
     expect(slip.stderr).toMatch(/rules\.yaml/)
   })
 
-  it('fails when a manifest cannot be read, with a document as well, and goes on if told to', async () => {
+  it('fails when a manifest cannot be read, with a document as well, and passes it over with --ignore', async () => {
     await world.bucket('b').put('manifests/bad/v1/manifest.json', Buffer.from('{'))
     const { status, stderr } = await world.run(['clean', STORE, '--blobs', '--confirm'])
     expect(status).toBe(65)

@@ -121,7 +121,7 @@ describe('colour', () => {
 describe('an interruption', () => {
   const hang = () => new Promise<never>(() => {})
 
-  it('ends work that stops, and says how to go on', async () => {
+  it('ends work that stops, and says how to resume', async () => {
     const interruption = new FakeInterruption()
     const push = (_from: string, _to: string, options: { signal?: AbortSignal | undefined } = {}) =>
       new Promise<never>((_resolve, reject) => {

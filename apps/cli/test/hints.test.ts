@@ -17,7 +17,7 @@ const ROOT = join(import.meta.dirname, '../../..')
 const PLUGINS = ['signing', 'policy', 'soci', 'scanner-trivy']
 const SOURCES = globSync(['packages/*/src/**/*.ts', 'apps/cli/src/**/*.ts'], { cwd: ROOT })
 
-/** What follows the name where the sentence is about s3lo, or stands for any command. */
+/** What follows the name where the sentence is about s3lo, or about any command. */
 const NOT_COMMANDS: ReadonlySet<string> = new Set([
   '<command>',
   'X',
@@ -33,7 +33,7 @@ const NOT_COMMANDS: ReadonlySet<string> = new Set([
   'looks',
 ])
 
-/** Where a command line ends and a sentence goes on. */
+/** Where a command line ends and a sentence continues. */
 const END = /[,;?)]|: | (?:shows|makes|lists|knows|records|waits|with|to|if|or|and|<|>|\|) ?| #|$/
 
 /** A text literal of the source, with its insertions as one word. */

@@ -58,7 +58,7 @@ describe('s3lo login', () => {
     expect(seen).toEqual([['ghcr.io', { username: 'octocat', password: 's3cret' }]])
   })
 
-  it('says where a password lies unencrypted, and when nobody checked it', async () => {
+  it('says where a password lies unencrypted, and when it was not checked', async () => {
     const { host } = accepting({ keptIn: '/home/config.json', isPlain: true, isChecked: false })
     const argv = ['login', 'ghcr.io', '-u', 'octocat', '--password-stdin']
     const { stderr } = await world.run(argv, { host, stdin: typed('s3cret') })

@@ -59,7 +59,7 @@ describe('finding a plugin', () => {
   ])('never looks into the working directory %s', async (_, variables) => {
     await writePackage(folder, 's3lo-backend-foo')
     await writePackage(join(folder, 's3lo'), 's3lo-backend-foo')
-    Object.assign(env, { HOME: join(folder, 'nobody') }, variables)
+    Object.assign(env, { HOME: join(folder, 'no-home') }, variables)
     const before = process.cwd()
     process.chdir(folder)
     try {
@@ -227,7 +227,7 @@ describe('the commands of plugins', () => {
     expect(await loader.findCommand(['hello', 'world'])).toMatchObject({ summary: 'say hello' })
   })
 
-  it('that are not found are nobody’s, unless a plugin is broken', async () => {
+  it('that are not found belong to no plugin, unless one is broken', async () => {
     await writePackage(home, 'talker', HELLO_PLUGIN)
     await writePluginList(env, ['talker'])
     expect(await createPluginLoader({ env }).findCommand(['goodbye'])).toBeUndefined()

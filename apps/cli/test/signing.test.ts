@@ -121,7 +121,7 @@ describe('s3lo sign', () => {
 })
 
 describe('s3lo verify', () => {
-  it('exits with 0 for a valid signature, and says what nobody signed', async () => {
+  it('exits with 0 for a valid signature, and says what is not signed', async () => {
     await s3lo('sign', 'mem://b/app:v1', '--key', at('key.key'))
     const { status, stdout, stderr } = await s3lo(
       'verify',

@@ -77,7 +77,7 @@ describe('a command of a plugin', () => {
     file = Option.String('-o', { description: 'write to `FILE`' })
     override execute(): Promise<number> {
       return this.context.runCommand(async ({ host, options, status }) => {
-        if (this.who === 'nobody') throw new S3loError('NOT_FOUND', 'nobody is there')
+        if (this.who === 'no-one') throw new S3loError('NOT_FOUND', 'the house is empty')
         status(`greeting ${this.who}`)
         const images = await host.list('mem://b/', options)
         return {
@@ -90,7 +90,7 @@ describe('a command of a plugin', () => {
   }
   const contribution = {
     path: ['greet'],
-    summary: 'greet somebody',
+    summary: 'greet a person',
     load: () => Promise.resolve({ default: Greet }),
   }
   const plugins = {
@@ -106,7 +106,7 @@ describe('a command of a plugin', () => {
       stdout: 'hello you\n',
       stderr: 'greeting you\n',
     })
-    expect((await world.run(['--help'], { plugins })).stdout).toContain('  greet  greet somebody\n')
+    expect((await world.run(['--help'], { plugins })).stdout).toContain('  greet  greet a person\n')
   })
 
   it('has the global options wherever they stand', async () => {
@@ -145,10 +145,10 @@ describe('a command of a plugin', () => {
   })
 
   it('fails as our own do', async () => {
-    const { status, stdout } = await world.run(['greet', 'nobody', '-o', 'json'], { plugins, host })
+    const { status, stdout } = await world.run(['greet', 'no-one', '-o', 'json'], { plugins, host })
     expect([status, JSON.parse(stdout)]).toEqual([
       66,
-      { error: { code: 'NOT_FOUND', message: 'nobody is there' } },
+      { error: { code: 'NOT_FOUND', message: 'the house is empty' } },
     ])
     expect(await world.run(['greet'], { plugins, host })).toMatchObject({ status: 64 })
   })

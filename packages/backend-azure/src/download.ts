@@ -54,7 +54,7 @@ async function download(
   const response = await requests.trySend(settings, ({ signal }) =>
     client.download(start, count, {
       abortSignal: signal,
-      // The body goes on itself: it also notices a connection that is only silent.
+      // The body resumes by itself: it also notices a connection that is only silent.
       maxRetryRequests: 0,
       ...(etag !== undefined && { conditions: { ifMatch: quoted(etag) } }),
     }),

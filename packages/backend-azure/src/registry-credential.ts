@@ -82,7 +82,7 @@ async function exchange(
   const response = await fetch(`https://${host}/oauth2/exchange`, {
     method: 'POST',
     body: form,
-    // Elsewhere the token is nobody's business.
+    // The token must reach no other host.
     redirect: 'manual',
     ...(signal && { signal }),
   })

@@ -196,9 +196,9 @@ class Write {
   }
 
   /**
-   * Whoever commits a blob throws away the blocks that others have staged for it. Without a
+   * A commit of a blob discards the blocks that others have staged for it. Without a
    * condition that is no failure: our write came just before theirs, and theirs replaced it. So a
-   * blob of the same length that is younger than our upload stands for ours.
+   * blob of the same length that is younger than our upload counts as ours.
    */
   async #findOvertaker(error: unknown, size: number): Promise<BlobFacts> {
     if (!(error instanceof RequestError)) throw error

@@ -129,7 +129,7 @@ async function machineClient(): Promise<TokenClient> {
 
 /**
  * Signs by the IAM Credentials API, in the name of the service account that is impersonated or that
- * S3LO_GCS_SIGNER names. Only there: it takes a permission that nobody else has unasked.
+ * S3LO_GCS_SIGNER names. Only there: it takes a permission that other users need not have.
  */
 function iamSigner(
   env: BackendOptions['env'],

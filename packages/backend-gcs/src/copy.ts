@@ -64,7 +64,7 @@ async function rewriteOnce(
     return { info: toObjectInfo(asObject(answer['resource'], 'the copy')) }
   }
   const token = optional(answer, 'rewriteToken', 'the copy', asString)
-  if (token === undefined) throw new ForeignAnswerError('a copy that cannot go on')
+  if (token === undefined) throw new ForeignAnswerError('a copy without a token to continue with')
   return { token }
 }
 

@@ -36,13 +36,13 @@ interface TokenProblem {
   readonly isAbsent?: boolean
 }
 
-/** No access token: the identity service says no, or there is nobody to ask. */
+/** No access token: the identity service says no, or there is none. */
 export class TokenError extends Error {
   override readonly name = 'TokenError'
   readonly status: number | undefined
   /** The `Date` of the identity service's answer. */
   readonly date: string | undefined
-  /** True where nobody has logged in: there is no credential file, and no metadata server. */
+  /** True where no user has logged in: there is no credential file, and no metadata server. */
   readonly isAbsent: boolean
 
   constructor({ status, date, isAbsent = false }: TokenProblem = {}) {

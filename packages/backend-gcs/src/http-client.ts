@@ -38,7 +38,7 @@ export class HttpClient {
       this.#origin.protocol === 'https:' ? httpsAgent(env, options) : new HttpAgent(options)
   }
 
-  /** The answer's head, whatever its status; its body is on its way. Aborting closes the connection. */
+  /** The answer's head, of any status; its body is on its way. Aborting closes the connection. */
   async send(
     { method, path, headers, body = [] }: HttpRequest,
     { signal, progress }: Attempt,
@@ -68,7 +68,7 @@ export class HttpClient {
       outgoing.on('error', reject)
       outgoing.once('response', (response) => {
         progress()
-        // Whoever reads it is told; nobody has to.
+        // Its reader gets the error; it may have none.
         response.on('error', () => {})
         // A refusal can come before all of the body has gone out: the rest would be for nothing.
         response.once('end', () => {

@@ -75,7 +75,7 @@ export interface ImpersonatedAccount {
   readonly url: string
 }
 
-/** `undefined` for a file that impersonates nobody. */
+/** `undefined` for a file without an account to impersonate. */
 export function impersonatedAccount(file: JsonObject): ImpersonatedAccount | undefined {
   if (file['type'] !== 'impersonated_service_account') return undefined
   const address = text(file, 'service_account_impersonation_url') ?? ''
@@ -84,9 +84,13 @@ export function impersonatedAccount(file: JsonObject): ImpersonatedAccount | und
       address,
     ) ?? []
   if (url === undefined || email === undefined) {
-    throw new S3loError('UNAUTHORIZED', 'the Google credential file names nobody to impersonate', {
-      hint: 'log in with: gcloud auth application-default login --impersonate-service-account EMAIL',
-    })
+    throw new S3loError(
+      'UNAUTHORIZED',
+      'the Google credential file names no account to impersonate',
+      {
+        hint: 'log in with: gcloud auth application-default login --impersonate-service-account EMAIL',
+      },
+    )
   }
   return { url, email: decodeURIComponent(email) }
 }
@@ -98,7 +102,7 @@ async function serviceAccountClient(file: JsonObject): Promise<RequestClient> {
   if (tokenUri !== undefined && URL.canParse(tokenUri)) {
     transporter.interceptors.request.add({
       resolved: async (request) => {
-        // The library asks Google whatever the file says; Google's other libraries ask there.
+        // The library asks Google, even if the file names another service; Google's other libraries ask there.
         if (String(request.url) === TOKEN_URL) request.url = new URL(tokenUri)
         return request
       },

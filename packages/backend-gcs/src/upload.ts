@@ -327,6 +327,6 @@ function tooLargeForDeadline(what: string, most: number): S3loError {
   return new S3loError(
     'UNSUPPORTED',
     `${what} is larger than the ${most} bytes that Google Cloud Storage takes with a deadline`,
-    { hint: 'a signature ends only single requests: an upload in chunks goes on without it' },
+    { hint: 'a signature ends only single requests: an upload in chunks continues without it' },
   )
 }

@@ -5,7 +5,7 @@ import { httpsAgent } from '@s3lo/core/transfer'
 import { NodeHttpHandler } from '@smithy/node-http-handler'
 import type { S3Endpoint } from './endpoint.ts'
 
-/** What opens S3: an access key, or whatever gives one. */
+/** What opens S3: an access key, or a provider of one. */
 type Credentials = NonNullable<S3ClientConfig['credentials']>
 
 /** The region of a request where no setting names one. */

@@ -223,7 +223,7 @@ export class S3Service {
     }
   }
 
-  /** The connections are shared, so requests that are under way go on. */
+  /** The connections are shared, so requests that are under way continue. */
   #useRegion(region: string): void {
     this.#client = this.#newClient({ ...this.#config, region })
   }

@@ -53,7 +53,7 @@ export class S3loError extends Error {
   override readonly name = 'S3loError'
   readonly code: ErrorCode
   readonly hint?: string
-  /** True when what is stored is at fault, not the access to it, whatever the code is. */
+  /** True when the stored content is at fault, not the access to it, for any code. */
   readonly contentFault: boolean
   readonly [BRAND] = true
 

@@ -1,6 +1,6 @@
 import { BlockList, isIP } from 'node:net'
 
-/** What an address is to whoever is sent there by a registry. */
+/** What an address is to a client that a registry sends there. */
 export type AddressKind = 'public' | 'private' | 'forbidden'
 
 /**

@@ -11,7 +11,7 @@ import type { RepositoryApi } from './repository-api.ts'
 type Stretch = Required<Pick<ByteRange, 'start'>> & { readonly end: number }
 
 /**
- * A blob, or a range of it. A connection that breaks is replaced by one that goes on at the same
+ * A blob, or a range of it. A connection that breaks is replaced by one that continues at the same
  * byte; the whole is verified while it passes. Throws `NOT_FOUND`, and `UNSUPPORTED` for a layer
  * that registries do not distribute.
  */
@@ -36,7 +36,7 @@ export async function openBlob(
     openRest: (from, rest) => openStretch(api, descriptor, { start: from, end }, rest),
   })
   if (range) return body
-  // The verifier carries the outcome of both to whoever reads it.
+  // The verifier carries the outcome of both to its reader.
   return pipeline(body, verifyDigest(descriptor), () => {})
 }
 

@@ -6,7 +6,7 @@ import { isRepository } from './registry-name.ts'
 const MOST_REPOSITORIES = 2
 /** Blobs that are kept, those of the longest time ago being forgotten first. */
 const MOST_BLOBS = 4000
-/** Bytes of the file of so many blobs, whatever their repositories are called. */
+/** Bytes of the file of so many blobs, with repositories of any name. */
 export const MAX_PLACES_BYTES = 4 * 1024 * 1024
 
 /**

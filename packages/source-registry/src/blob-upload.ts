@@ -192,7 +192,7 @@ export class BlobUploader {
           if (!(error instanceof ChunksRefused)) throw error
           this.#takesChunks = false
           await session.cancel()
-          // Content that passes only once is not given again: the stream goes on with it.
+          // Content that passes only once is not given again: the stream continues with it.
           const all = Readable.from(parts.fromLast(), { objectMode: false })
           await this.#pushStream(descriptor, givingFirst(all, open), options)
         } finally {

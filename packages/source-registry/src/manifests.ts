@@ -33,7 +33,7 @@ export interface FoundManifest {
   readonly etag?: string
 }
 
-/** A condition on what a tag stands for, for registries that know conditions. */
+/** A condition on what a tag names, for registries that know conditions. */
 export type TagCondition =
   | { readonly kind: 'any' }
   | { readonly kind: 'absent' }
@@ -50,7 +50,7 @@ export class Manifests {
   }
 
   /**
-   * The descriptor that a tag or digest stands for: asked by `HEAD`, which rate limits do not
+   * The descriptor that a tag or digest names: asked by `HEAD`, which rate limits do not
    * count, and by `GET` where that answer is not enough, or where no `HEAD` has been right yet.
    * Throws `NOT_FOUND`.
    */

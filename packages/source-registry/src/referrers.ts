@@ -20,7 +20,7 @@ import { distinct, pagesOf } from './paged-list.ts'
 import { contradiction } from './registry-error.ts'
 import { mediaTypeIn, type RepositoryApi } from './repository-api.ts'
 
-/** Times that the fallback index is written before somebody else's writes have won for good. */
+/** Times that the fallback index is written before the writes of others have won for good. */
 const MAX_WRITES = 10
 
 /**
@@ -65,7 +65,7 @@ export class Referrers {
     const tag = fallbackTag(subject)
     const before = this.#lastWrites.get(tag) ?? Promise.resolve()
     const write = before.then(() => this.#register(subject, entryOf(referrer, manifest), options))
-    const settled = write.catch(() => {}) // Whoever asked for that write has the error.
+    const settled = write.catch(() => {}) // The caller of that write has the error.
     this.#lastWrites.set(tag, settled)
     try {
       await write
@@ -232,7 +232,7 @@ function conditionOf({ etag }: { readonly etag?: string }): TagCondition {
 
 interface IndexEntry {
   readonly descriptor: Descriptor
-  /** As it was read, so that members nobody knows here stay. */
+  /** As it was read, so that unknown members stay. */
   readonly raw: unknown
 }
 

@@ -25,7 +25,7 @@ import { RegistryNotices } from './registry-notices.ts'
 export interface Authorizer {
   /** The `Authorization` header for calls that need `scopes`; `undefined` to try without one. */
   authorization(scopes: readonly string[], signal?: AbortSignal): Promise<string | undefined>
-  /** Told of a 401 and its `WWW-Authenticate`; true when another try is worth it. */
+  /** Called with a 401 and its `WWW-Authenticate`; true when another try is worth it. */
   challenged(
     wwwAuthenticate: string,
     scopes: readonly string[],

@@ -105,7 +105,7 @@ function meaningOf(error: StatusError, asked: Asked, askedMs: number | undefined
   }
   if (code === 'FORBIDDEN') {
     const text = `the registry ${host} does not allow it`
-    return { code, text, hint: `log in as somebody who may: s3lo login ${host}` }
+    return { code, text, hint: `log in as a user who may: s3lo login ${host}` }
   }
   if (code === 'NOT_FOUND') return { code, text: 'does not exist' }
   const text = byStatus?.text ?? `the registry ${host} answered with status ${status}`

@@ -198,7 +198,7 @@ export class RegistryRepository implements ImageSource, ImageTarget {
     await this.#manifests.delete(this.#placeOf(reference), options)
   }
 
-  /** Cancels uploads that nobody continues, and closes the client. */
+  /** Cancels uploads that are not continued, and closes the client. */
   async close(): Promise<void> {
     for (const session of this.#opened.values()) await session.cancel()
     this.#opened.clear()

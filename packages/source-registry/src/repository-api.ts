@@ -25,14 +25,14 @@ export class RepositoryApi {
     return `/v2/${this.repository}/${rest}`
   }
 
-  /** Where the registry has what a descriptor stands for. */
+  /** Where the registry has what a descriptor names. */
   pathOf({ mediaType, digest }: Descriptor): string {
     return this.path(`${isManifestMediaType(mediaType) ? 'manifests' : 'blobs'}/${digest}`)
   }
 
   /**
    * What a call needs. A repository that is written to is read by the same token: some registries
-   * let nobody with less know that it is not there yet.
+   * do not let a token with less know that it is not there yet.
    */
   scopes(action: RepositoryAction): readonly string[] {
     const needed = action === 'pull' ? this.#access : action

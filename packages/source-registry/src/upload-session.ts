@@ -72,7 +72,7 @@ export class UploadSession {
 
   /**
    * Appends the bytes that belong at `offset`. After an interruption the registry is asked how
-   * far it came. Throws {@link UploadLost} when it cannot go on there, {@link ChunksRefused} when
+   * far it came. Throws {@link UploadLost} when it cannot continue there, {@link ChunksRefused} when
    * it takes no chunk at all.
    */
   async append(bytes: Uint8Array, offset: number, { signal }: CallOptions): Promise<void> {
@@ -154,11 +154,11 @@ export class UploadSession {
     const once = new Requests(policy, requests.toFailure)
     await once
       .send({ what: this.#what }, (given) => {
-        // Nobody waits for credentials to be found for this.
+        // No credentials are looked up for this.
         const attempt = { ...given, expectSilence: (): void => {} }
         return this.#call('DELETE', this.#url, attempt, { expect: [200, 202, 204, 404, 405] })
       })
-      .catch(() => {}) // Whatever made the upload fail is the error to report.
+      .catch(() => {}) // The failure of the upload is the error to report.
   }
 
   /** How many bytes the registry holds. */

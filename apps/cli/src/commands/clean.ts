@@ -34,11 +34,11 @@ export default class CleanCommand extends S3loCommand {
     description: 'keep garbage for `DURATION`, for programs that do not say what they use (1h)',
   })
   ignore = Option.Array('--ignore', {
-    description: 'go on although `IMAGE:TAG` cannot be read: what only it needs is deleted',
+    description: 'clean even if `IMAGE:TAG` cannot be read: content that only it needs is deleted',
   })
   expectFewer = Option.Boolean('--expect-fewer', false, {
     description:
-      'go on although there is no tag, or fewer than half of those that the last clean saw',
+      'clean even if there is no tag, or fewer than half of those that the last clean saw',
   })
   end = Option.Array('--end', {
     description:

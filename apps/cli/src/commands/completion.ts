@@ -7,7 +7,7 @@ import { print } from '../print.ts'
 import { contributedCommands } from '../contributed-command.ts'
 import { completionScript, SHELLS } from '../render/completion/script.ts'
 
-/** Not an `S3loCommand`: what it prints is a script, whatever the options. */
+/** Not an `S3loCommand`: it prints a script with any options. */
 export default class CompletionCommand extends Command<S3loContext> {
   static override readonly paths = [['completion']]
   static override readonly usage = Command.Usage({

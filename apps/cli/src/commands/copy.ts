@@ -39,7 +39,7 @@ export default class CopyCommand extends S3loCommand {
     description: 'publish only what passes the policies of the bucket',
   })
   allowNoPolicies = Option.Boolean('--allow-no-policies', false, {
-    description: 'go on with --validate where no policy is about the image',
+    description: 'pass --validate even if no policy applies to the image',
   })
   referrers = Option.String('--referrers', {
     description: 'copy `WHICH` attachments of the image: all or none',

@@ -42,7 +42,7 @@ export default class HistoryCommand extends S3loCommand {
     return table(rows, renderImageHistory, empty)
   }
 
-  /** The first rows; a note says what is left out, where nobody has asked for so many. */
+  /** The first rows; a note says what is left out, unless --limit asked for so many. */
   #cut<T>(
     rows: readonly T[],
     limit: number,

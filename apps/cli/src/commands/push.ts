@@ -33,7 +33,7 @@ export default class PushCommand extends S3loCommand {
     description: 'publish only what passes the policies of the bucket',
   })
   allowNoPolicies = Option.Boolean('--allow-no-policies', false, {
-    description: 'go on with --validate where no policy is about the image',
+    description: 'pass --validate even if no policy applies to the image',
   })
 
   protected override readonly activity = 'Pushing'

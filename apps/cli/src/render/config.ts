@@ -88,7 +88,7 @@ export function describeWrite(result: SetConfigResult): readonly string[] {
     const is = after === undefined ? 'not set' : toText(after)
     notes.push(`note: ${key} is now ${is} for ${ref}, and was ${was}`)
   }
-  if (merged) notes.push('note: somebody else changed other settings meanwhile; both are kept')
+  if (merged) notes.push('note: another process changed other settings meanwhile; both are kept')
   if (changed && guard === 'check-write-read-back') {
     notes.push(
       'note: this store cannot refuse an edit that is overtaken by another; it was read back after the write',

@@ -69,7 +69,7 @@ export class ProgressBar implements ProgressView {
     this.#shown = frame
   }
 
-  /** Moves to the start of what is shown and clears from there, whatever width it is wrapped at now. */
+  /** Moves to the start of what is shown and clears from there, at any width that it is wrapped at now. */
   #erasure(): string {
     if (this.#shown.length === 0) return ''
     const { columns } = sizeOf(this.#stream)

@@ -34,7 +34,7 @@ export class ProgressState {
     this.#samples = [{ time: now(), moved: 0 }]
   }
 
-  /** Bytes of everything there is to do; `undefined` when nobody knows yet. */
+  /** Bytes of everything there is to do; `undefined` while it is unknown. */
   get total(): number | undefined {
     return this.#total
   }
@@ -46,7 +46,7 @@ export class ProgressState {
     return this.#total === undefined ? done : Math.min(done, this.#total)
   }
 
-  /** From 0 to 1, by bytes, or by blobs where only those are known; `undefined` when nobody knows yet. */
+  /** From 0 to 1, by bytes, or by blobs where only those are known; `undefined` while it is unknown. */
   get ratio(): number | undefined {
     if (this.#total === undefined) return undefined
     if (this.#total > 0) return this.done / this.#total

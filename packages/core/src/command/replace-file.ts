@@ -60,7 +60,7 @@ async function send(file: string, content: Content, options: CallOptions): Promi
   await pipeline(Readable.from(content), target, options)
 }
 
-/** How often a pipe that nobody reads yet is looked at (milliseconds). */
+/** How often a pipe without a reader is looked at (milliseconds). */
 const READER_INTERVAL = 50
 
 /** Waits for a reader, but in no system call: the process could not end while it is in one. */

@@ -10,7 +10,7 @@ import { YamlReader, type YamlValue } from './yaml-reader.ts'
 export const MAX_BUCKET_CONFIG_BYTES = 256 * 1024
 
 /**
- * How `keep_last` and `max_age` decide together. `floor`: the newest stay whatever their age.
+ * How `keep_last` and `max_age` decide together. `floor`: the newest stay at any age.
  * `either`: a tag that breaks one of both goes, as version 1 of the Go program had it.
  */
 export type LifecycleMode = 'floor' | 'either'

@@ -13,7 +13,7 @@ import { ConfigDocument } from './config-document.ts'
 import { type ConfigEdit, formatPath } from './config-path.ts'
 
 /**
- * How a write was kept from overwriting somebody else's. `compare-and-swap`: the store refused
+ * How a write was kept from overwriting another process's. `compare-and-swap`: the store refused
  * anything else. `check-write-read-back`: the store cannot, so another edit within the moment of
  * the write may have been lost.
  */
@@ -34,7 +34,7 @@ export interface ConfigEditOutcome {
   /** False when the document said so already and nothing was written. */
   readonly written: boolean
   readonly guard: WriteGuard
-  /** Somebody else changed other keys meanwhile; their change was kept. */
+  /** Another process changed other keys meanwhile; that change was kept. */
   readonly merged: boolean
 }
 
@@ -68,7 +68,7 @@ export async function assertStoreOf(
 }
 
 /**
- * Changes keys of a bucket's `s3lo.yaml` and keeps everything else, also what somebody else writes
+ * Changes keys of a bucket's `s3lo.yaml` and keeps everything else, also what another process writes
  * at the same time. Throws `CONFLICT` when they changed one of the same keys to something else,
  * `NOT_FOUND` without a store.
  */
@@ -112,7 +112,7 @@ function guardOf(
   return enforced ? 'compare-and-swap' : 'check-write-read-back'
 }
 
-/** Refuses to overwrite what somebody else set meanwhile, unless they set the same. */
+/** Refuses to overwrite what another process set meanwhile, unless it set the same. */
 function assertMergeable(
   base: StoredConfig,
   current: StoredConfig,
@@ -125,7 +125,7 @@ function assertMergeable(
     if (edited.agrees(current.document, path)) continue
     throw new S3loError(
       'CONFLICT',
-      `${formatPath(path)} in ${nameOf(backend)} was changed by somebody else meanwhile`,
+      `${formatPath(path)} in ${nameOf(backend)} was changed by another process meanwhile`,
       { hint: 'look at it with s3lo config get and set it again if it is still wanted' },
     )
   }
@@ -138,7 +138,7 @@ interface ConfigWrite {
   readonly guard: WriteGuard
 }
 
-/** False when somebody else's write came first. */
+/** False when another process's write came first. */
 async function writeEdited(
   backend: StorageBackend,
   { current, edited, edits, guard }: ConfigWrite,

@@ -14,7 +14,7 @@ export async function readBucketConfig(
 
 /**
  * Makes a bucket's `s3lo.yaml` say exactly this, touching only what differs: comments and keys that
- * s3lo does not know are kept. Throws `CONFLICT` when somebody else changed the same meanwhile.
+ * s3lo does not know are kept. Throws `CONFLICT` when another process changed the same meanwhile.
  */
 export async function writeBucketConfig(
   backend: StorageBackend,

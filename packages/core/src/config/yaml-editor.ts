@@ -141,7 +141,7 @@ export class YamlEditor {
     }
   }
 
-  /** What an alias stands for, or can stand for elsewhere, is not one image's own. */
+  /** A node that an alias names, here or elsewhere, does not belong to one image alone. */
   #assertOwn(node: Node, path: ConfigPath): void {
     if (this.#yaml.isAlias(node)) throw cannotEdit(path, 'is shared through an alias')
     if ('anchor' in node && node.anchor !== undefined) {

@@ -32,7 +32,7 @@ export interface YamlText {
 
 /**
  * Reads foreign YAML into typed fields as strictly as Go's decoder does. Everything that is wrong
- * is `INTEGRITY`, naming the line and the key. The work is bounded whatever aliases multiply.
+ * is `INTEGRITY`, naming the line and the key. The work is bounded, with any number of aliases.
  */
 export class YamlReader {
   /** The whole document. */
@@ -160,7 +160,7 @@ export class YamlReader {
     })
   }
 
-  /** The node itself or the one its alias stands for; nothing for null. */
+  /** The node itself or the one that its alias names; nothing for null. */
   #resolve(node: Node | undefined): Node | undefined {
     this.#values++
     if (this.#values > MAX_VALUES) {

@@ -31,7 +31,7 @@ export interface ImageSource {
   readonly kind: 'random-access'
   /** For messages: `local://./store`, `oci layout ./dir`. */
   readonly name: string
-  /** The descriptor that a tag or digest stands for. */
+  /** The descriptor that a tag or digest names. */
   resolve(reference: Reference, options?: CallOptions): Promise<Descriptor>
   /**
    * The content of a descriptor. A whole read is verified while it passes: the stream fails with
@@ -63,7 +63,7 @@ export interface BlobSink {
   has(descriptor: Descriptor): Promise<boolean>
   /** Stores the content, verified against the descriptor while it passes. */
   put(descriptor: Descriptor, content: Readable): Promise<void>
-  /** Stores content whose digest nobody knows yet, and tells it. `size` is bytes. */
+  /** Stores content of unknown digest. Resolves to its descriptor. `size` is bytes. */
   ingest(content: Readable, size: number, mediaType: string): Promise<Descriptor>
 }
 

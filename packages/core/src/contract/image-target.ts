@@ -74,7 +74,7 @@ export interface ImageTarget {
     options?: CallOptions,
   ): Promise<boolean>
   /**
-   * Told of digests before any of them is looked for or uploaded, so that the target can keep a
+   * Receives digests before any of them is looked for or uploaded, so that the target can keep a
    * collector away from them until `tag` has been answered or the target is closed.
    */
   protect?(digests: readonly string[], options?: CallOptions): Promise<void>

@@ -21,7 +21,7 @@ export interface LayerReader {
 
 /** What a layer reader works with. What is read through it is counted. */
 export interface LayerReaderContext extends CallOptions {
-  /** What the tag or digest stands for: the manifest itself, or the index that lists it. */
+  /** What the tag or digest names: the manifest itself, or the index that lists it. */
   readonly root: ManifestDocument
   /** The manifest of the platform that is read. */
   readonly image: ManifestDocument

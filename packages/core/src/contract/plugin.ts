@@ -94,7 +94,7 @@ export interface RegistryCredentialModule {
 
 /** Credentials for the registries of one cloud. */
 export interface RegistryCredentialContribution extends Contribution<RegistryCredentialModule> {
-  /** The hosts it knows; `*` stands for one or more labels: `*.pkg.dev`. */
+  /** The hosts it knows; `*` matches one or more labels: `*.pkg.dev`. */
   readonly hosts: readonly string[]
 }
 

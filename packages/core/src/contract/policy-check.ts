@@ -25,7 +25,7 @@ export interface PolicySubject {
   /** As the user writes it: `s3://bucket/app:v1`. */
   readonly name: string
   readonly reference: Reference
-  /** The manifest or index that the tag stands for, or is about to. */
+  /** The manifest or index that the tag names, or is about to. */
   readonly root: ManifestDocument
   /** Reads everything below the root. */
   readonly source: ImageSource

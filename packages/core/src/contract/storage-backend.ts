@@ -37,7 +37,7 @@ export interface DeadlineOptions extends CallOptions {
   readonly notAfter?: Date | undefined
   /**
    * Told when the request is sent again because an attempt got no certain answer: that one may still
-   * take effect at any moment before the deadline, whatever the call returns.
+   * take effect at any moment before the deadline, even after the call has failed.
    */
   readonly onUnanswered?: (() => void) | undefined
 }
@@ -115,7 +115,7 @@ export interface StorageBackend {
   get(key: string, options?: GetOptions): Promise<ObjectBody>
   /**
    * Writes the whole object or nothing, and destroys the body in any case. Throws `CONFLICT` when the
-   * condition does not hold, and what the body fails with, at whatever moment it does.
+   * condition does not hold, and what the body fails with, at any moment.
    */
   put(key: string, body: Uint8Array | Readable, options?: PutOptions): Promise<ObjectInfo>
   /** Deletes; a key that is not there is no failure. Returns the keys that stayed, each with its error. */

@@ -4,7 +4,7 @@ import { dirname, resolve } from 'node:path'
 /**
  * Makes a folder and those above it that are missing, and gives the topmost that was made;
  * `undefined` where the folder was there. Throws what `mkdir` throws, `EEXIST` for a file in its
- * place. Node's own recursive `mkdir` never ends on a file system that answers `ENOENT` whatever is
+ * place. Node's own recursive `mkdir` never ends on a file system that answers `ENOENT` to all that is
  * asked of it, such as `/proc`.
  */
 export async function makeFolder(

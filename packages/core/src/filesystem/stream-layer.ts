@@ -75,7 +75,7 @@ class Keeper {
     return chunks && Readable.from(chunks)
   }
 
-  /** Files follow each other, so that no more than one goes on in the next chunk. */
+  /** Files follow each other, so that no more than one continues in the next chunk. */
   #copy(entry: TocEntry, chunk: Uint8Array, position: number): void {
     const { offset, size } = entry
     const start = Math.max(0, offset - position)

@@ -44,7 +44,7 @@ export interface CollectOptions extends ParticipantOptions {
   readonly census?: Census | undefined
   /** Tags taken as deleted in a dry run. */
   readonly without?: ((tag: TagName) => boolean) | undefined
-  /** Told of every object that no manifest needs, one by one: they may be a million. */
+  /** Called for every object that no manifest needs, one by one: they may be a million. */
   readonly onObject?: ((object: CollectedObject) => void) | undefined
   /** The time that ages in a dry run are judged by; default: the store's, where it tells without a write. */
   readonly now?: (() => number) | undefined
@@ -115,7 +115,7 @@ class Collector {
     this.#live = new LiveContent(backend, {
       ignore: new Set(options.ignore),
       census: options.census,
-      // What is not deleted is live, whatever a plan says.
+      // Content that is not deleted counts as live, even against a plan.
       without: this.#isDryRun ? options.without : undefined,
     })
     this.#condemned = new CondemnedNames(backend, {

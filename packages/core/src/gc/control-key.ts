@@ -4,7 +4,7 @@ import { GC_PREFIX } from '../layout/keys.ts'
 /** A pin says "I may publish these names", a round says "I may delete these names". */
 export type ControlKind = 'pin' | 'round'
 
-/** The longest life of a pin or round that has one: nobody holds up others for longer, and a margin. */
+/** The longest life of a pin or round that has one: no process holds up others for longer, plus a margin. */
 export const MAX_TTL_SECONDS = 900
 
 /** Where a participant writes to read the store's clock. */

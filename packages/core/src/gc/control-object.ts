@@ -61,7 +61,7 @@ export interface ControlDocument {
 export interface ControlOptions extends CallOptions, ProgressOptions {
   /** Seconds; `undefined` where the store enforces no deadlines: it never expires. */
   readonly ttlSeconds: number | undefined
-  /** Told of the key before anything is written, for whoever has to remove it whatever happens. */
+  /** Called with the key before anything is written, so that the caller can remove it in any case. */
   readonly onKey?: ((key: string) => void) | undefined
 }
 
@@ -71,8 +71,8 @@ const FENCE = Date.UTC(9999, 0)
 /**
  * A deadline that only has to be there, far ahead. A store that judges deadlines under a lock (a
  * local one) lets a write that has one in only when no other such change is under way. So once a
- * pin, a round or a reading of the clock is written with it, whoever was stopped between his look
- * at the clock and his change has finished it: what is dead by that clock is over, not just late.
+ * pin, a round or a reading of the clock is written with it, every process that was suspended
+ * between reading the clock and its change has finished it: what is dead by that clock is over, not just late.
  */
 export function fence(): Date {
   return new Date(FENCE)

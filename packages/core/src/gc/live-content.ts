@@ -18,7 +18,7 @@ import { DigestSet } from './digest-set.ts'
 import { nameOf } from './name-set.ts'
 import { assertEnough, type Census } from './tag-census.ts'
 
-/** A manifest that cannot be read, so that nobody knows what it needs. */
+/** A manifest that cannot be read, so that its needs are unknown. */
 export interface UnreadableManifest {
   /** `image:tag`, or the key of a referrer. */
   readonly name: string
@@ -36,7 +36,7 @@ export interface LiveContentOptions {
 
 /** How a scan is made. */
 export interface ScanOptions extends CallOptions, ProgressOptions {
-  /** True for a name that somebody may be publishing. */
+  /** True for a name that a writer may be publishing. */
   readonly isPinned?: ((name: string) => boolean) | undefined
 }
 
@@ -77,13 +77,13 @@ export class LiveContent {
   /** True when a published manifest needs the name, or a referrer's subject is published. */
   has({ name, subject, isRecord }: Pick<Collectable, 'name' | 'subject' | 'isRecord'>): boolean {
     if (subject !== undefined) return this.#manifests.has(subject)
-    // A record may be about a referrer, which is nobody's blob.
+    // A record may be about a referrer, which is no image's blob.
     return this.#names.has(name) || (isRecord === true && this.#manifests.has(name))
   }
 
   /**
    * Lists every manifest of the store and reads those that are new or have changed. Referrers of
-   * what `isPinned` selects count as well: whoever publishes it brings them to life unseen.
+   * what `isPinned` selects count as well: a writer that publishes it brings them to life unseen.
    */
   async scan({ isPinned = () => false, onProgress, ...options }: ScanOptions = {}): Promise<void> {
     this.#unreadable = []

@@ -1,6 +1,6 @@
 import { parseDigest } from '../oci/digest.ts'
 
-/** The name of a digest in pins and rounds: its hex digits, whatever the class of object. */
+/** The name of a digest in pins and rounds: its hex digits, for every class of object. */
 export function nameOf(digest: string): string {
   return parseDigest(digest).hex
 }

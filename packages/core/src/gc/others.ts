@@ -58,7 +58,7 @@ export class Others {
   /**
    * A round without a lifetime is a collector's that has no deadlines. It works for as long as the
    * longest life at most (see `runRound`), so where the store has deadlines for others it counts for
-   * no longer. A pin without one stays: nobody waits for it.
+   * no longer. A pin without one stays: no process waits for it.
    */
   #lifetime({ kind, created, expires }: ControlObject): Lifetime {
     if (expires !== undefined || kind === 'pin' || !this.#backend.guarantees.deadlines) {

@@ -21,7 +21,7 @@ export interface Participant {
   readonly since: string
   /** When it is over at the latest; absent where only an operator can end it. */
   readonly until?: string
-  /** `over`: it holds up nobody, and the next clean removes it. `ended`: its process has ended. */
+  /** `over`: it holds up no process, and the next clean removes it. `ended`: its process has ended. */
   readonly state: 'open' | 'ended' | 'over'
 }
 

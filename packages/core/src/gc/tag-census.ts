@@ -13,7 +13,7 @@ import { CENSUS_PREFIX, censusKey, parseCensusKey } from './control-key.ts'
  * that makes it delete the content of living images; this is what it is held against.
  *
  * The number is in the name of an empty object that is written once, so it is never seen half
- * written. Names that are not well formed count for nothing. A number that somebody forged makes
+ * written. Names that are not well formed count for nothing. A forged number makes
  * the next clean stop for a word of the operator, or takes the belt off as a first clean has none;
  * it never makes a clean delete more, and the clean after that removes it.
  */
@@ -68,7 +68,7 @@ export async function recordCensus(
   const id = process.getBuiltinModule('node:crypto').randomUUID().replaceAll('-', '')
   const own = await backend.put(censusKey(tags, id), new Uint8Array(0), { size: 0, signal })
   const obsolete = new Set(earlier)
-  // Of several cleans at once the newest number stays, whoever removes the others.
+  // Of several cleans at once the newest number stays, and any of them removes the others.
   for await (const { info } of listCensuses(backend, { signal })) {
     if (info.lastModified < own.lastModified) obsolete.add(info.key)
   }

@@ -40,7 +40,7 @@ export interface Publication extends CallOptions {
   readonly confirm?: (() => Promise<void>) | undefined
 }
 
-/** What became of the pins. Those that stay block nobody once they are dead. */
+/** What became of the pins. Those that stay block no process once they are dead. */
 export interface Release {
   /** Keys of pins that were left on purpose; where the store enforces no deadlines they never die. */
   readonly left: readonly string[]
@@ -127,7 +127,7 @@ export class Protection {
     return created.length === 0 ? undefined : Math.max(...created)
   }
 
-  /** Pins the digests that are not pinned yet: one write and one listing, whatever their number. */
+  /** Pins the digests that are not pinned yet: one write and one listing for any number. */
   async pin(digests: Iterable<string>, options: CallOptions = {}): Promise<void> {
     const fresh = [...new Set(digests)].filter((digest) => !this.#pinned.has(digest))
     if (fresh.length === 0) return
@@ -200,7 +200,7 @@ export class Protection {
 
   /**
    * Removes the pins, unless a publication may still land: then they are left to die. To be called
-   * once, whatever came of the publication; never throws.
+   * once, after success and failure; never throws.
    */
   async release(options: CallOptions = {}): Promise<Release> {
     this.#renewal.abort()
@@ -309,7 +309,7 @@ export class Protection {
     try {
       return await hasLanded()
     } catch {
-      throw error // Nobody knows whether it was published; the first failure says why.
+      throw error // It is unknown whether it was published; the first failure says why.
     }
   }
 
@@ -326,7 +326,7 @@ export class Protection {
         await this.#delay(everyMs, signal, true)
         await this.#renew({ signal })
       } catch {
-        // The pins run out if this goes on, and the store refuses the publication: nothing is lost.
+        // The pins run out if this lasts, and the store refuses the publication: nothing is lost.
       }
     }
   }

@@ -31,7 +31,7 @@ const SMALL_AT_ONCE = 26
 
 /**
  * Copies everything of a plan but its root: blobs first, then child manifests, children before
- * parents. What the target has already is skipped, so an interrupted copy goes on where it was.
+ * parents. What the target has already is skipped, so a second run copies only what is missing.
  * Publishing the root is left to the caller: until then the copy is invisible.
  */
 export async function copyGraph(

@@ -24,7 +24,7 @@ interface RepositoryOf<T> {
   readonly repository: string
 }
 
-/** A signature of a signature of an SBOM is three deep; more is somebody's game. */
+/** A signature of a signature of an SBOM is three deep; more is an attack. */
 const MAX_DEPTH = 8
 /** What refers to one image, all told. */
 const MAX_REFERRERS = 10_000

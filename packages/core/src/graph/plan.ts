@@ -21,7 +21,7 @@ export interface GraphPlan {
   /** Child manifests, children before parents. */
   readonly documents: readonly ManifestDocument[]
   readonly blobs: readonly PlannedBlob[]
-  /** Layers that stay where their URLs say: nobody but their maker distributes them. */
+  /** Layers that stay where their URLs say: only their maker distributes them. */
   readonly foreign: readonly PlannedBlob[]
   /** Manifests in the graph that are no attestations; 1 for a single image. */
   readonly platforms: number

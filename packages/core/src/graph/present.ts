@@ -12,7 +12,7 @@ export function readable(target: ImageTarget | StreamingTarget): ImageSource | u
     : undefined
 }
 
-/** What the reference stands for in the target; `undefined` where it is not there or cannot be read. */
+/** What the reference names in the target; `undefined` where it is not there or cannot be read. */
 export async function presentRoot(
   target: ImageTarget | StreamingTarget,
   reference: Reference,

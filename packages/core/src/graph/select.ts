@@ -32,7 +32,7 @@ export type Selection =
   | { readonly kind: 'run'; readonly platform?: Platform | undefined }
 
 /**
- * The manifest that stands for the selected part of an image, wherever it is in the indexes. Throws
+ * The manifest of the selected part of an image, wherever it is in the indexes. Throws
  * `NOT_FOUND` naming what there is, `USAGE` where there are several and one must be named.
  */
 export async function selectRoot(

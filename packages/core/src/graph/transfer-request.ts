@@ -19,8 +19,8 @@ export interface TransferRequest extends CallOptions, ProgressOptions {
    */
   readonly admit?: ((root: Descriptor | undefined) => void) | undefined
   /**
-   * Told of the manifest that the source's reference stands for, before anything of it is moved: what
-   * throws here prevents that. Exactly this manifest is transferred, whatever becomes of the tag.
+   * Called with the manifest that the source's reference names, before anything of it is moved: what
+   * throws here prevents that. Exactly this manifest is transferred, even if the tag moves.
    */
   readonly verify?: ((sourceRoot: ManifestDocument) => Promise<void>) | undefined
   /**
@@ -34,7 +34,7 @@ export interface TransferRequest extends CallOptions, ProgressOptions {
   readonly tagOptions?: ((plan: GraphPlan) => TagOptions) | undefined
 }
 
-/** The manifest that the source's reference stands for, and the one that was selected of it. */
+/** The manifest that the source's reference names, and the one that was selected of it. */
 export interface SelectedImage {
   readonly sourceRoot: ManifestDocument
   readonly root: ManifestDocument
@@ -43,7 +43,7 @@ export interface SelectedImage {
 /** What an image transfer published and moved. */
 export interface TransferResult extends CopyGraphStats {
   readonly plan: GraphPlan
-  /** The manifest that the source's reference stands for, before a platform was selected. */
+  /** The manifest that the source's reference names, before a platform was selected. */
   readonly sourceRoot: ManifestDocument
 }
 

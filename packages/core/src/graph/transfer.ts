@@ -22,8 +22,8 @@ import { tellLayers } from './tell-layers.ts'
 import type { SourceEnd, TargetEnd, TransferRequest, TransferResult } from './transfer-request.ts'
 
 /**
- * Moves one image from any source to any target and publishes it there as the last step. Whatever
- * fails or is aborted before that leaves the target's tag as it was.
+ * Moves one image from any source to any target and publishes it there as the last step. A
+ * failure or abort before that leaves the target's tag as it was.
  */
 export async function transferImage(
   from: SourceEnd,
@@ -137,7 +137,7 @@ function adopted({ blobs }: GraphPlan): CopyGraphStats {
 type ReadImage = Pick<TransferResult, 'plan' | 'sourceRoot'> & { readonly root: ManifestDocument }
 
 /**
- * An image that the target has already is read there: asking a registry what a tag stands for is
+ * An image that the target has already is read there: asking a registry which manifest a tag names is
  * free, and reading its manifests counts against the limits of Docker Hub.
  */
 async function readImage(

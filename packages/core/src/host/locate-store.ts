@@ -17,10 +17,10 @@ export interface LocateOptions extends CallOptions, ProgressOptions {
 }
 
 /**
- * The reference with its store spelled out. In `local://` a path may go on after the store, and the
+ * The reference with its store spelled out. In `local://` a path may continue after the store, and the
  * store is the deepest folder on it that is one already. Where none is, it is the first folder, as
  * the Go program has it; of an absolute path with more than one folder before the image that is
- * hardly what was meant. Throws `INVALID_REFERENCE` for that and for `~`, which nobody expands.
+ * hardly what was meant. Throws `INVALID_REFERENCE` for that and for `~`, which only a shell expands.
  */
 export async function locateStore(
   opener: Opener,

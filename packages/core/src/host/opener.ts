@@ -98,7 +98,7 @@ export class Opener {
     return using(image.store, () => use(image.store, image.reference))
   }
 
-  /** Runs `use` on the store's backend, and closes it whatever comes of it. */
+  /** Runs `use` on the store's backend, and closes it in any case. */
   async withBackend<T>(
     location: StoreLocation,
     options: OpenOptions,
@@ -122,7 +122,7 @@ export class Opener {
     return parseImageEnd(text, bareTransport, this.registry.transports)
   }
 
-  /** Runs `use` on the store, and closes it whatever comes of it. */
+  /** Runs `use` on the store, and closes it in any case. */
   async withStore<T>(
     location: StoreLocation,
     options: OpenOptions,
@@ -132,7 +132,7 @@ export class Opener {
     return using(store, () => use(store))
   }
 
-  /** As {@link withStore}, with whatever an image comes from. */
+  /** As {@link withStore}, with any source of an image. */
   async withSource<T>(
     end: ImageEnd,
     options: OpenOptions,
@@ -150,7 +150,7 @@ export class Opener {
     return using(opened.source, () => use(opened))
   }
 
-  /** As {@link withStore}, with whatever an image goes to. */
+  /** As {@link withStore}, with any target of an image. */
   async withTarget<T>(
     end: ImageEnd,
     options: OpenOptions,
@@ -197,7 +197,7 @@ function oneWay(transport: string, direction: string): S3loError {
   return new S3loError('UNSUPPORTED', `${transport}: can only be ${direction}`)
 }
 
-/** Runs `use` and closes the resource whatever comes of it. */
+/** Runs `use` and closes the resource in any case. */
 async function using<T>(resource: { close?(): Promise<void> }, use: () => Promise<T>): Promise<T> {
   try {
     return await use()

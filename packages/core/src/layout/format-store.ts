@@ -1,7 +1,7 @@
 import type { StoreLocation } from '../contract/storage-backend.ts'
 import { formatReference, parseStoreReference } from '../layout/store-reference.ts'
 
-/** The text that stands for a store, or for an image or glob in it, in a command. */
+/** The text of a store, or of an image or glob in it, in a command. */
 export function formatStore({ scheme, bucket }: StoreLocation, image = ''): string {
   const plain = `${scheme}://${bucket}/`
   // A root of several folders needs an empty component where it ends.
@@ -9,7 +9,7 @@ export function formatStore({ scheme, bucket }: StoreLocation, image = ''): stri
   return `${plain}${separator}${image}`
 }
 
-/** The text that stands for a tag in a command. */
+/** The text of a tag in a command. */
 export function formatTag({ scheme, bucket }: StoreLocation, image: string, tag: string): string {
   return formatReference({ scheme, bucket, image, name: image, tag })
 }

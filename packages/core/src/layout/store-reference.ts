@@ -110,7 +110,7 @@ export function formatReference(reference: StoreReference): string {
 
 /**
  * True for a text that can only be meant as a store: `scheme://` of no other well-known kind. Upper
- * case counts, so that whoever parses it can say what is wrong.
+ * case counts, so that the parser can say what is wrong.
  */
 export function isStoreReference(text: string): boolean {
   const scheme = SCHEME.exec(text)?.[1]

@@ -82,7 +82,7 @@ export function isIndexContent(content: Uint8Array): boolean {
   try {
     return isIndexObject(asObject(parseJson(content, 'document'), 'document'))
   } catch {
-    return false // What does not parse is not an index; whoever reads it as a manifest gets the error.
+    return false // What does not parse is not an index; its reader as a manifest gets the error.
   }
 }
 

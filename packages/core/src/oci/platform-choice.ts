@@ -94,7 +94,7 @@ export function runsOn(offered: Platform, wanted: Platform): boolean {
   return rankOf(offered, wanted, 'architecture') !== undefined
 }
 
-/** True for just the platform that is wanted, whatever else would run there; what is left open fits all. */
+/** True for just the wanted platform, not for others that would run there; what is left open fits all. */
 export function isWantedPlatform(offered: Platform, wanted: Platform): boolean {
   const isSame =
     wanted.variant === undefined

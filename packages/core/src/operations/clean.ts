@@ -32,11 +32,11 @@ export interface CleanOptions extends CallOptions, ProgressOptions {
   readonly graceMs?: number | undefined
   /** Tags (`image:tag`) that may be unreadable: what only they need is garbage. */
   readonly ignore?: readonly string[] | undefined
-  /** Go on although the store shows no tag, or fewer than half of those that the last clean saw. */
+  /** Cleans even if the store shows no tag, or fewer than half of those that the last clean saw. */
   readonly expectFewer?: boolean | undefined
   /**
    * Only ends pins and rounds, by their ids, whose processes have ended for certain: with `confirm`
-   * they are removed, and nothing else is done. Content is lost where a process does go on.
+   * they are removed, and nothing else is done. Content is lost if a process is still running.
    */
   readonly end?: readonly string[] | undefined
   /** Fills `tags` and `objects`: one entry for each, so memory is as large as the store. */
@@ -285,7 +285,9 @@ export function cleanFailure({ unreadable, failed, ref }: CleanResult): S3loErro
     return new S3loError(
       'INTEGRITY',
       `${first.image}${others} cannot be read, so no blob was deleted: ${first.message}`,
-      { hint: `push it again, delete it, or go on: s3lo clean ${ref} --ignore ${first.image}` },
+      {
+        hint: `push it again, delete it, or leave it out: s3lo clean ${ref} --ignore ${first.image}`,
+      },
     )
   }
   const [failure] = failed

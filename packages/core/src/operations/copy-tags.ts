@@ -10,7 +10,7 @@ import { isImageFault } from '../store/image-fault.ts'
 import { copy, type CopyOptions, type CopyResult, syncReferrers } from './copy.ts'
 
 export interface CopyTagsOptions extends CopyOptions {
-  /** Told of each tag as soon as it is done. */
+  /** Called for each tag as soon as it is done. */
   readonly onTag?: ((tag: CopiedTag) => void) | undefined
 }
 
@@ -107,7 +107,7 @@ async function matchingTags(
 ): Promise<readonly string[]> {
   if (!isWellFormed(pattern)) {
     throw new S3loError('USAGE', `${JSON.stringify(pattern)} is not a pattern of tags`, {
-      hint: '* stands for any characters, ? for one, [abc] for one of them',
+      hint: '* matches any characters, ? one, [abc] one of them',
     })
   }
   const names = new Set<string>()

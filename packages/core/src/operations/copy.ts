@@ -51,7 +51,7 @@ export interface CopyResult {
   readonly referrers_dropped: readonly DroppedReferrer[]
   /** Records of `s3lo sign` that stayed behind: they hold only for the place that they were made for. */
   readonly signatures_dropped: number
-  /** Of the manifest that was verified, whatever the tag stands for since; there with `verifySource`. */
+  /** Of the manifest that was verified, even if the tag was moved since; there with `verifySource`. */
   readonly verified_digest?: string
   /** There and true when nothing was written. */
   readonly dry_run?: true

@@ -85,12 +85,12 @@ function assertAllDeleted([failure]: readonly DeleteFailure[]): void {
 }
 
 export interface DeleteAllOptions extends DeleteOptions {
-  /** Told of each tag once it is deleted: a failure after it does not bring it back. */
+  /** Called for each tag once it is deleted: a later failure does not bring it back. */
   readonly onDeleted?: ((deleted: DeleteResult) => void) | undefined
 }
 
 /**
- * Removes every tag of one image, one after another; one that somebody else removes meanwhile is
+ * Removes every tag of one image, one after another; one that another process removes meanwhile is
  * passed over. Throws `NOT_FOUND` when it has none, and as {@link deleteTag}.
  */
 export async function deleteAllTags(

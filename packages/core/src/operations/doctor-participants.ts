@@ -59,7 +59,7 @@ function judge(backend: StorageBackend, participant: Participant): Finding {
   const ref = formatStore(backend)
   if (state === 'over') {
     const hint = `s3lo clean ${ref} --confirm`
-    return { severity: 'notice', message: `${name} is over and holds up nobody`, hint }
+    return { severity: 'notice', message: `${name} is over and holds up no process`, hint }
   }
   const end = until === undefined ? 'until it is ended' : `until ${until} at most`
   const fate = state === 'ended' ? '; its process has ended' : ''

@@ -184,7 +184,7 @@ async function checkConfig(backend: StorageBackend, options: CallOptions): Promi
   }
 }
 
-/** Nobody knows whose keys these are, but a slip of the pen is the likeliest. */
+/** The owner of these keys is unknown; a typing error is the likeliest. */
 function judgeUnknown(keys: readonly string[]): readonly Finding[] {
   if (keys.length === 0) return []
   const shown = keys.slice(0, MAX_UNKNOWN).map((key) => JSON.stringify(key.slice(0, 200)))

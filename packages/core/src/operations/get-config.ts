@@ -124,7 +124,7 @@ export async function getImageConfig(
   }
 }
 
-/** A store that is not there sets nothing either, but was hardly what somebody asked about. */
+/** A store that is not there sets nothing either, but is hardly what the caller meant. */
 async function readOfStore(
   backend: StorageBackend,
   options?: CallOptions,

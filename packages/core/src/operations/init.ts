@@ -71,7 +71,7 @@ async function checkConfig(
   }
 }
 
-/** False when somebody else wrote one first. */
+/** False when another process wrote one first. */
 async function writeTemplate(
   backend: StorageBackend,
   { createOnly }: BackendGuarantees,
@@ -94,7 +94,7 @@ async function writeTemplate(
 function configCheck(wrote: boolean): InitCheck {
   return wrote
     ? { label: `${BUCKET_CONFIG_KEY} was written`, ok: true, note: 'keeps 10 tags, and 90 days' }
-    : { label: `${BUCKET_CONFIG_KEY} is there`, ok: true, note: 'somebody else just wrote it' }
+    : { label: `${BUCKET_CONFIG_KEY} is there`, ok: true, note: 'another process just wrote it' }
 }
 
 function checkGuarantees({

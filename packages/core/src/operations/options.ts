@@ -13,7 +13,7 @@ export interface OperationOptions extends CallOptions, ProgressOptions {
 /** What every operation that publishes a tag accepts. */
 export interface PublishOptions {
   /**
-   * Told of the root once everything below it is in the target: what it throws keeps the tag from
+   * Called with the root once everything below it is in the target: what it throws keeps the tag from
    * being written. A dry run does not ask it.
    */
   readonly beforePublish?:
@@ -24,8 +24,8 @@ export interface PublishOptions {
 /** What every operation that reads an image from elsewhere accepts. */
 export interface VerifyOptions {
   /**
-   * Told of the manifest that the source's reference stands for, before anything of it is moved: what
-   * it throws keeps the image from being moved. Exactly what it was told of is moved, also when the
+   * Called with the manifest that the source's reference names, before anything of it is moved: what
+   * it throws keeps the image from being moved. Exactly that manifest is moved, also when the
    * tag was moved meanwhile.
    */
   readonly verifySource?: ((root: ManifestDocument, from: SourceEnd) => Promise<void>) | undefined

@@ -22,7 +22,7 @@ export interface PullResult {
   readonly digest: string
   /** Config and layers as the manifest lists them. */
   readonly bytes: number
-  /** Of the manifest that was verified, whatever the tag stands for since; there with `verifySource`. */
+  /** Of the manifest that was verified, even if the tag was moved since; there with `verifySource`. */
   readonly verified_digest?: string
   readonly blobs_copied: number
   /** Blobs that were there already. */

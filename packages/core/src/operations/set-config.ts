@@ -35,9 +35,9 @@ export interface SetConfigResult {
   readonly changed: boolean
   /** What is now set at this scope itself, without what it inherits. */
   readonly settings: ConfigSettings
-  /** How the write was kept from overwriting somebody else's. */
+  /** How the write was kept from overwriting another process's. */
   readonly guard: WriteGuard
-  /** Present when somebody else changed other keys meanwhile, which were kept. */
+  /** Present when another process changed other keys meanwhile, which were kept. */
   readonly merged?: true
   /** Settings that a new, narrower entry would have hidden, and that it got as well. */
   readonly copied?: readonly string[]
@@ -51,7 +51,7 @@ export interface SetConfigResult {
 
 /**
  * Sets `key=value` pairs for a store (an empty `image`), an image or a glob, in one write; an empty
- * value unsets. Throws `USAGE` for what is not a setting, `CONFLICT` when somebody else changed one
+ * value unsets. Throws `USAGE` for what is not a setting, `CONFLICT` when another process changed one
  * of the same keys meanwhile, `INTEGRITY` when the file is not valid.
  */
 export async function setConfig(

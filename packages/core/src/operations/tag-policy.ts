@@ -25,7 +25,7 @@ export interface TagPolicy {
     readonly forced: boolean
   }
   /**
-   * To be asked before anything is transferred: throws `CONFLICT` where an immutable tag stands for
+   * To be asked before anything is transferred: throws `CONFLICT` where an immutable tag names
    * something else than `root`. A stream that does not know what it will give passes `undefined`.
    */
   readonly admit: (root: Descriptor | undefined) => void

@@ -17,7 +17,7 @@ import type { OperationOptions } from './options.ts'
 
 /** What a validation needs beside the image. */
 export interface ValidationTools {
-  /** The check of a name. Throws `PLUGIN_NOT_INSTALLED`: a check that nobody brings never passes. */
+  /** The check of a name. Throws `PLUGIN_NOT_INSTALLED`: a check without a plugin never passes. */
   readonly findCheck: (name: string) => Promise<PolicyCheckModule>
   readonly env: Readonly<Record<string, string | undefined>>
   /** Default: the process's clock. */

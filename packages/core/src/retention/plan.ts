@@ -120,7 +120,7 @@ function judge(tag: DatedTag, config: EffectiveConfig, context: RuleContext): Ta
 const DECIDE: Readonly<
   Record<LifecycleMode, (opinions: readonly TagVerdict[]) => TagVerdict | undefined>
 > = {
-  /** The newest stay whatever their age; below them age decides where it is set. */
+  /** The newest stay at any age; below them age decides where it is set. */
   floor: (opinions) =>
     opinions.find(({ rule, keep }) => rule === 'keep_last' && keep) ?? opinions.at(-1),
   /** One rule that drops the tag is enough. */

@@ -2,7 +2,7 @@ import type { CallOptions } from '../contract/call-options.ts'
 import type { BackendGuarantees, StorageBackend } from '../contract/storage-backend.ts'
 
 /**
- * What the store guarantees, found out by writing to it where nobody knows yet. For whoever is
+ * What the store guarantees, proven by writing to it where it is unknown. For a caller that is
  * about to write under a condition.
  */
 export async function provenGuarantees(

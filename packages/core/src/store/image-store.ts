@@ -51,7 +51,7 @@ export class ImageStore implements ImageSource, ImageTarget {
   #writer: StoreWriter | undefined
   /** The writer of the last publication, which may be over. */
   #published: StoreWriter | undefined
-  /** False for a view of a store that somebody else closes. */
+  /** False for a view of a store that its opener closes. */
   #ownsBackend = true
   /** Manifests that were read and whose bytes are not under their digest: of tags and of referrers. */
   readonly #roots = new Map<string, Uint8Array>()
@@ -74,7 +74,7 @@ export class ImageStore implements ImageSource, ImageTarget {
     return this.#config
   }
 
-  /** The manifest that a tag or digest stands for, of either layout. Throws `NOT_FOUND`. */
+  /** The manifest that a tag or digest names, of either layout. Throws `NOT_FOUND`. */
   async read(reference: Reference, options?: CallOptions): Promise<ManifestDocument> {
     const document = await this.find(reference, options)
     if (document) return document

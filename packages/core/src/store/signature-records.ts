@@ -39,7 +39,7 @@ async function* listRecords(
   }
 }
 
-/** The tag's records, whatever they are; what is too large for one, or not to be read, is passed over. */
+/** The tag's records, unverified; an object that is too large for one, or unreadable, is passed over. */
 async function* readRecords(
   backend: StorageBackend,
   reference: Reference,
@@ -53,7 +53,7 @@ async function* readRecords(
 }
 
 /**
- * The bytes of a key's signature record, whatever they are; `undefined` when there is none. Throws
+ * The bytes of a key's signature record, unverified; `undefined` when there is none. Throws
  * `INTEGRITY` for one that is too large.
  */
 export async function readSignatureRecord(

@@ -92,7 +92,7 @@ export function metered(content: Readable, onBytes: (delta: number) => void): Re
 
 /** Joins two streams so that the failure or end of either is the other's too. */
 export function pipeThrough<T extends Transform>(content: Readable, transform: T): T {
-  // The result carries the outcome: whoever consumes it sees the error, so it is not handled twice.
+  // The result carries the outcome: its consumer sees the error, so it is not handled twice.
   pipeline(content, transform, () => undefined)
   return transform
 }

@@ -13,7 +13,7 @@ const NEWLINE = 0x0a
 
 /**
  * Reads the body of a PAX header as Go does; the records in byte order of their keys. Throws
- * `INTEGRITY`. `onRecord` is told of each record before the next one is read, repeated keys too.
+ * `INTEGRITY`. `onRecord` receives each record before the next one is read, repeated keys too.
  */
 export function parsePax(
   body: Uint8Array,

@@ -20,11 +20,11 @@ const ENTRY_TYPES: Readonly<Record<string, EntryType>> = {
 /** What else is a file when reading over everything: contiguous and sparse ones. */
 const TOLERATED: Readonly<Record<string, EntryType>> = { '7': 'reg', S: 'reg' }
 
-/** GNU's old form of sparse files: the bytes that say that the map goes on in another block. */
+/** GNU's old form of sparse files: the bytes that say that the map continues in another block. */
 const SPARSE_HEADER_CONTINUES = 482
 const SPARSE_MAP_CONTINUES = 504
 
-/** Entries that have no content, whatever size their header claims. */
+/** Entries that have no content, even if their header claims a size. */
 const LINK_FLAG = /^[1-6]$/
 
 /** More metadata than this is refused, so that no layer can exhaust memory (bytes). */
@@ -73,7 +73,7 @@ export class TarToc {
   #longName: ByteText | undefined
   #longLink: ByteText | undefined
   #tocBytes = 0
-  /** A sparse file whose map goes on in blocks of its own. */
+  /** A sparse file whose map continues in blocks of its own. */
   #sparse: TarHeader | undefined
 
   constructor({ position = 0, keepLinkSizes = false, tolerant = false }: TarTocOptions = {}) {

@@ -13,7 +13,7 @@ export interface TocEntry {
   /** Bytes of content. */
   readonly size: number
   readonly linkname: ByteText
-  /** The tar's mode field: permissions, set-id and sticky bits, and whatever else stands there. */
+  /** The tar's mode field: permissions, set-id and sticky bits, and all other bits of it. */
   readonly mode: number
   /** 32 bits, unsigned. */
   readonly uid: number

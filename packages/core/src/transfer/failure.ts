@@ -82,7 +82,7 @@ const NO_TLS: Meaning = {
   hint: 'check that the endpoint is meant to be https, and not http',
 }
 
-const NOBODY = 'nothing answers at this address'
+const NO_LISTENER = 'nothing answers at this address'
 const UNKNOWN_HOST = 'the host name is not known'
 
 /** What the codes of Node's sockets mean. */
@@ -101,7 +101,7 @@ const SOCKET_CODES: Readonly<Record<string, Meaning>> = {
     hint: 'check HTTPS_PROXY and NO_PROXY',
   },
   EAI_AGAIN: { ...UNREACHABLE, text: 'the host name could not be looked up' },
-  ECONNREFUSED: { ...UNREACHABLE, text: NOBODY },
+  ECONNREFUSED: { ...UNREACHABLE, text: NO_LISTENER },
   ECONNRESET: UNREACHABLE,
   ECONNABORTED: UNREACHABLE,
   EPIPE: UNREACHABLE,
@@ -144,7 +144,7 @@ export function networkFailure(error: unknown, what: string): Failure | undefine
 
 /** The reader may not know which endpoint a setting or a profile has named. */
 function withPlace(text: string, error: Error): string {
-  if (text === NOBODY && 'address' in error && 'port' in error) {
+  if (text === NO_LISTENER && 'address' in error && 'port' in error) {
     const { address, port } = error
     if (typeof address !== 'string' || typeof port !== 'number') return text
     return `nothing answers at ${address.includes(':') ? `[${address}]` : address}:${port}`

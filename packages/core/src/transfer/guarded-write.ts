@@ -15,7 +15,7 @@ export interface GuardedWrite {
 }
 
 /**
- * Runs a write whose body is destroyed whatever comes of it, also when the signal is aborted. A
+ * Runs a write whose body is destroyed in any case, also when the signal is aborted. A
  * condition that does not hold already throws `CONFLICT` before a stream is read for nothing; the
  * service judges again when it is written.
  */

@@ -111,7 +111,7 @@ export class BufferPool {
     return this.#free.pop() ?? Buffer.allocUnsafeSlow(this.bytes)
   }
 
-  /** Takes back what `take` gave, or a view of it; nobody may use it any more. */
+  /** Takes back what `take` gave, or a view of it; the caller must not use it any more. */
   give(part: Uint8Array): void {
     const { buffer } = part
     if (!(buffer instanceof ArrayBuffer) || buffer.byteLength !== this.bytes) return

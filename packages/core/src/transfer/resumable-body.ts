@@ -117,7 +117,7 @@ export class ResumableBody extends Readable {
     const { what, requests, openRest } = this.#options
     const { signal } = this.#closing
     this.#failures += 1
-    // Whatever ended the stream, fewer bytes came than were promised: that is a broken connection.
+    // The stream ended with fewer bytes than were promised: that is a broken connection.
     const failure = { ...requests.toFailure(error, what), retryable: true }
     if (this.#failures >= requests.policy.attempts) throw unfinished(failure.error, what)
     try {

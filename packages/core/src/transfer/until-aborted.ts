@@ -1,6 +1,6 @@
 /**
  * What `work` comes to, or an error as soon as the signal is aborted: some libraries do not stop by
- * themselves, as when they look for credentials, but nobody has to wait for them.
+ * themselves, as when they look for credentials, but no caller has to wait for them.
  */
 export async function untilAborted<T>(
   work: Promise<T>,

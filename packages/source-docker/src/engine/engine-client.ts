@@ -164,7 +164,7 @@ export class EngineClient {
     request.on('error', () => {})
     request.once('response', (message) => {
       answer = message
-      // An answer before the end of the body leaves a connection that nobody can use again.
+      // An answer before the end of the body leaves a connection that cannot be used again.
       message.once('end', () => request.writableEnded || request.destroy())
     })
     this.#limitConnect(request, end)

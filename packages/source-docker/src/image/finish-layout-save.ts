@@ -28,7 +28,7 @@ import type { SavedImage } from './read-save.ts'
 const MAX_DEPTH = 8
 
 /**
- * Publishes from a save that is an OCI layout what `root` stands for: the manifest or index
+ * Publishes from a save that is an OCI layout what `root` names: the manifest or index
  * verbatim, or, of an index, the platform that is asked for. Documents that are needed go to the
  * sink now. Throws `NOT_FOUND` naming what is missing.
  */

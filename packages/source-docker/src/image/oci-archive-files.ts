@@ -28,7 +28,7 @@ const MAX_BLOBS = 100_000
 export interface LayoutNames {
   /** The tag. */
   readonly refName?: string | undefined
-  /** The full name, without which containerd lists an image that nobody can find. */
+  /** The full name, without which containerd lists an image that cannot be found by name. */
   readonly imageName?: string | undefined
 }
 

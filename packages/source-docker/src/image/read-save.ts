@@ -103,7 +103,7 @@ class SaveReader implements SavedImage {
     await this.#giveBlob(file, form)
   }
 
-  /** Keeps a document that tells about the image; anything else in JSON goes on as a blob. */
+  /** Keeps a document that tells about the image; all other JSON is passed as a blob. */
   async #keepDocument(file: File): Promise<boolean> {
     const digest = digestInName(file.name)
     if (file.size > MAX_CONFIG_BYTES || this.#memory + file.size > MAX_DOCUMENTS) {
@@ -114,7 +114,7 @@ class SaveReader implements SavedImage {
       readAll(stream, file.size, `${file.name} in ${this.archive}`),
     )
     if (digest !== undefined) await this.#checkDocument(digest, content)
-    // Engines give the blobs of a docker archive's layout JSON of before 1.10, for which nobody asks.
+    // Engines give the blobs of a docker archive's layout JSON of before 1.10, which is not needed.
     if (digest !== undefined && !describesImage(content)) {
       if (this.#format === 'docker') return true
       const descriptor = { mediaType: MEDIA_TYPE.octetStream, digest, size: file.size }
@@ -161,10 +161,10 @@ class SaveReader implements SavedImage {
     return this.#awaited.has(digest) ? digest : undefined
   }
 
-  /** Lends out the next bytes; the reader goes on once they have been let go. */
+  /** Lends out the next bytes; the reader continues once they have been let go. */
   async #content<T>(size: number, use: (content: Readable) => Promise<T>): Promise<T> {
     const content = this.#reader.content(size)
-    // Whoever reads it gets the error; this keeps one that comes after the reading harmless.
+    // Its reader gets the error; this keeps one that comes after the reading harmless.
     content.on('error', () => {})
     try {
       const result = await use(content)

@@ -123,7 +123,7 @@ export class LayoutTarget extends LayoutSource implements ImageTarget {
   /** Reading and writing `index.json` belong together: one writer at a time. */
   async #addEntry(entry: NewEntry, options: TagOptions = {}): Promise<void> {
     const write = this.#lastWrite.then(() => this.#writeEntry(entry, options))
-    this.#lastWrite = write.catch(() => {}) // Whoever asked for that write has the error.
+    this.#lastWrite = write.catch(() => {}) // The caller of that write has the error.
     await write
   }
 

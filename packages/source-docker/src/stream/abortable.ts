@@ -11,7 +11,7 @@ export function abortable<S extends Readable>(stream: S, signal: AbortSignal | u
   }
   if (signal.aborted) stream.destroy()
   signal.throwIfAborted()
-  // An abort may come while nobody reads: whoever reads later still gets the error.
+  // An abort may come before the stream is read: a later reader still gets the error.
   stream.on('error', () => {})
   signal.addEventListener('abort', abort, { once: true })
   stream.once('close', () => signal.removeEventListener('abort', abort))

@@ -12,7 +12,7 @@ export interface ByteReader {
   peek(size: number): Promise<Buffer>
   /** Passes over `size` bytes. Throws `INTEGRITY` when the input ends before. */
   skip(size: number): Promise<void>
-  /** The next `size` bytes as a stream, to be read or destroyed, and closed, before the reader goes on. */
+  /** The next `size` bytes as a stream, to be read or destroyed, and closed, before the reader continues. */
   content(size: number): Readable
 }
 

@@ -14,7 +14,7 @@ import { parseSecretJson } from './secret-json.ts'
 export interface CredentialHelperOptions {
   /** The helper's environment; it is found on the `PATH` of it. */
   readonly env: Readonly<Record<string, string | undefined>>
-  /** A helper that takes longer is stopped: it may wait for somebody who is not there. */
+  /** A helper that takes longer is stopped: it may wait for a user who is absent. */
   readonly timeoutMs?: number | undefined
 }
 
@@ -177,7 +177,7 @@ interface RunOptions {
   readonly signal: AbortSignal
 }
 
-/** Runs a program without a shell; whatever it leaves behind, this ends with `signal`. */
+/** Runs a program without a shell; this ends with `signal`, even if it leaves processes behind. */
 function runProgram(
   program: string,
   action: Action,
