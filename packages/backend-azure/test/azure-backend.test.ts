@@ -92,7 +92,7 @@ describe('errors', () => {
 })
 
 describe('retries', () => {
-  it('go on through what passes: resets, throttling, failures', async () => {
+  it('survive what passes: resets, throttling, failures', async () => {
     service.script(reset, refuse(503, 'ServerBusy'), refuse(500, 'InternalError'), facts())
     expect((await service.backend().head('key'))?.etag).toBe('0x1')
     expect(service.delays).toEqual([250, 500, 1000])
@@ -166,7 +166,7 @@ describe('a write whose answer was lost', () => {
     expect([error.code, service.requests.length]).toEqual(['CONFLICT', 1])
   })
 
-  it('is not called a conflict when nobody can look', async () => {
+  it('is not called a conflict when the object cannot be looked up', async () => {
     service.script(reset, refuse(412, 'ConditionNotMet'), refuse(403, 'AuthorizationFailure'))
     const error = await failureOf(service.backend().put('key', Buffer.from('x'), absent))
     expect(error.code).toBe('FORBIDDEN')
@@ -278,7 +278,7 @@ describe('an upload in blocks', () => {
 })
 
 describe('a body', () => {
-  it('that breaks off goes on where it ended, of the same version', async () => {
+  it('that breaks off resumes where it ended, of the same version', async () => {
     service.script(
       content('0123456789', { sent: 4 }),
       reset,
@@ -298,7 +298,7 @@ describe('a body', () => {
     expect(error.code).toBe('CONFLICT')
   })
 
-  it('that falls silent goes on with another connection', async () => {
+  it('that falls silent resumes with another connection', async () => {
     const quiet: Answer = (response) => {
       response.writeHead(200, {
         etag: '"0x1"',
@@ -377,7 +377,7 @@ describe('copies and touches', () => {
     ])
   })
 
-  it('touch keeps the metadata, and looks again when somebody was faster', async () => {
+  it('touch keeps the metadata, and looks again when another client was faster', async () => {
     const before = facts({ 'content-length': '5', 'x-ms-meta-team': 'blue' })
     const after: Answer = (response) => void response.writeHead(200, { etag: '"0x7"' }).end()
     service.script(before, refuse(412, 'ConditionNotMet'), before, after)

@@ -61,7 +61,7 @@ describe('diagnose', () => {
     ])
   })
 
-  it('says what may not be looked at and goes on', async () => {
+  it('says what may not be looked at and continues', async () => {
     const denied = refuse(403, 'AuthorizationPermissionMismatch')
     const found = await findings(denied, denied)
     expect(found.map(({ severity }) => severity)).toEqual(['notice', 'notice', 'notice'])

@@ -19,7 +19,7 @@ beforeAll(async () => {
   const tokens = new Map([
     ['good', 'write'],
     ['reader', 'read'],
-    ['nobody', 'nothing'],
+    ['no one', 'nothing'],
   ] as const)
   const now = (): number => Date.now() + skewMs
   double = await GcsDouble.start({ accounts: ACCOUNTS, tokens, now })
@@ -68,7 +68,7 @@ describe('a write whose answer was lost', () => {
     expect(double.requests).toHaveLength(1)
   })
 
-  it('is not called a conflict when nobody can look', async () => {
+  it('is not called a conflict when the object cannot be looked up', async () => {
     const backend = backendOn(double, newBucket())
     double.spoil([1, { kind: 'lost reply' }], [3, { kind: 'status', status: 403 }])
     expect((await failureOf(backend.put('key', Buffer.from('x'), absent))).code).toBe('FORBIDDEN')
@@ -88,7 +88,7 @@ describe('a write whose answer was lost', () => {
 })
 
 describe('an upload in chunks', () => {
-  it('goes on after a torn chunk from what the service has', async () => {
+  it('continues after a torn chunk from what the service has', async () => {
     const backend = backendOn(double, newBucket(), { partBytes: 4 * CHUNK })
     const content = Buffer.alloc(5 * CHUNK, 'y')
     double.spoil([2, { kind: 'torn upload' }])
@@ -150,7 +150,7 @@ describe('an upload in chunks', () => {
 })
 
 describe('reading', () => {
-  it('goes on after a break, of the same generation', async () => {
+  it('resumes after a break, of the same generation', async () => {
     const backend = backendOn(double, newBucket(), { partBytes: CHUNK })
     await backend.put('key', large)
     double.spoil([1, { kind: 'truncated' }])

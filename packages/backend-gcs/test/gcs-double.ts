@@ -356,7 +356,7 @@ export class GcsDouble {
   async #remove(bucket: Bucket, found: Stored): Promise<void> {
     const { retentionPeriod } = (bucket.settings['retentionPolicy'] ?? {}) as Json
     if (retentionPeriod !== undefined) throw new Refusal(403, 'retentionPolicyNotMet')
-    // Before the first wait: nobody else may find it now.
+    // Before the first wait: no other request may find it now.
     if (bucket.objects.get(found.name) === found) bucket.objects.delete(found.name)
     bucket.sorted = undefined
     await rm(found.path, { force: true })

@@ -36,7 +36,7 @@ export function checkSignature(
     return [403, 'SignatureDoesNotMatch']
   }
   const names = (query.get('X-Goog-SignedHeaders') ?? '').split(';')
-  // Nobody may send what changes the request without signing it.
+  // No request may carry what changes the request without signing it.
   const unsigned = Object.keys(headers).filter(
     (name) => name.startsWith('x-goog-') && !names.includes(name),
   )

@@ -20,8 +20,8 @@ import { GcsDouble } from './gcs-double.ts'
 import { makeAccount, type TestAccount } from './test-account.ts'
 
 const location = { scheme: 'gs', bucket: 'bucket' }
-/** Nobody is logged in, and no machine is asked. */
-const NOBODY = { HOME: '/nonexistent', METADATA_SERVER_DETECTION: 'none' }
+/** No user is logged in, and no machine is asked. */
+const LOGGED_OUT = { HOME: '/nonexistent', METADATA_SERVER_DETECTION: 'none' }
 
 let folder: string
 let double: GcsDouble
@@ -112,7 +112,7 @@ describe('the endpoint', () => {
 describe('the credentials', () => {
   it('of a service account get a token, and sign', async () => {
     const backend = await openBackend(location, {
-      env: NOBODY,
+      env: LOGGED_OUT,
       endpoint: double.url,
       credentials: account.file,
     })
@@ -128,7 +128,11 @@ describe('the credentials', () => {
 
   it('of another service account are UNAUTHORIZED, and nothing of them is told', async () => {
     const credentials = { ...makeAccount(`${double.url}/token`).file }
-    const backend = await openBackend(location, { env: NOBODY, endpoint: double.url, credentials })
+    const backend = await openBackend(location, {
+      env: LOGGED_OUT,
+      endpoint: double.url,
+      credentials,
+    })
     const error = await failureOf(backend.head('key'))
     expect([error.code, error.hint]).toEqual(['UNAUTHORIZED', expect.stringMatching(/gcloud auth/)])
     expect(JSON.stringify(error)).not.toMatch(/PRIVATE|assertion/)
@@ -137,7 +141,7 @@ describe('the credentials', () => {
   it('are not to blame when the clock is wrong', async () => {
     skewMs = 7_200_000
     try {
-      const options = { env: NOBODY, endpoint: double.url, credentials: account.file }
+      const options = { env: LOGGED_OUT, endpoint: double.url, credentials: account.file }
       const { code, hint } = await failureOf((await openBackend(location, options)).head('key'))
       expect([code, hint]).toEqual(['UNAUTHORIZED', expect.stringMatching(/120 minutes off/)])
     } finally {
@@ -149,13 +153,17 @@ describe('the credentials', () => {
     const credentials = {
       getRequestHeaders: async () => new Headers({ authorization: 'Bearer granted' }),
     }
-    const backend = await openBackend(location, { env: NOBODY, endpoint: double.url, credentials })
+    const backend = await openBackend(location, {
+      env: LOGGED_OUT,
+      endpoint: double.url,
+      credentials,
+    })
     await backend.put('key', Buffer.from('x'))
     expect([backend.guarantees.deadlines, backend.presignGet]).toEqual([false, undefined])
   })
 
   it('are found in the file that is named, and sign where they are not sent', async () => {
-    const env = { ...NOBODY, GOOGLE_APPLICATION_CREDENTIALS: keyFile }
+    const env = { ...LOGGED_OUT, GOOGLE_APPLICATION_CREDENTIALS: keyFile }
     const backend = await openBackend(location, { env, endpoint: double.url })
     expect(backend.guarantees.deadlines).toBe(true)
     double.spoil()
@@ -174,7 +182,7 @@ describe('the credentials', () => {
     }
   })
 
-  it('of somebody who impersonates a service account get its token, and its signatures', async () => {
+  it('of a user who impersonates a service account get its token, and its signatures', async () => {
     const asked: string[] = []
     const key = createPrivateKey(account.file.private_key)
     const iam = createServer((request, response) => {
@@ -197,7 +205,7 @@ describe('the credentials', () => {
       service_account_impersonation_url: `${url}:generateAccessToken`,
       source_credentials: account.file,
     }
-    const options = { env: NOBODY, endpoint: double.url, credentials }
+    const options = { env: LOGGED_OUT, endpoint: double.url, credentials }
     const backend = await openBackend(location, options)
     await backend.put('key', Buffer.from('y'), { notAfter: new Date(Date.now() + 60_000) })
     expect(await textOf(backend, 'key')).toBe('y')
@@ -218,7 +226,7 @@ describe('the credentials', () => {
         return { data: { signedBlob: createSign('RSA-SHA256').update(text).sign(key, 'base64') } }
       },
     }
-    const env = { ...NOBODY, S3LO_GCS_SIGNER: account.email }
+    const env = { ...LOGGED_OUT, S3LO_GCS_SIGNER: account.email }
     const backend = await openBackend(location, { env, endpoint: double.url, credentials })
     await backend.put('key', Buffer.from('signed'), { notAfter: new Date(Date.now() + 60_000) })
     expect(await textOf(backend, 'key')).toBe('signed')
@@ -244,7 +252,7 @@ describe('the credentials', () => {
       getRequestHeaders: async () => ({ authorization: 'Bearer granted' }),
       request: () => new Promise<never>(() => {}),
     }
-    const env = { ...NOBODY, S3LO_GCS_SIGNER: account.email }
+    const env = { ...LOGGED_OUT, S3LO_GCS_SIGNER: account.email }
     const backend = await openBackend(location, { env, endpoint: double.url, credentials })
     const controller = new AbortController()
     const reason = new Error('stop')
@@ -261,7 +269,7 @@ describe('the credentials', () => {
         throw Object.assign(new Error('not found'), { response: { status: 404 } })
       },
     }
-    const env = { ...NOBODY, S3LO_GCS_SIGNER: account.email }
+    const env = { ...LOGGED_OUT, S3LO_GCS_SIGNER: account.email }
     const backend = await openBackend(location, { env, endpoint: double.url, credentials })
     const notAfter = new Date(Date.now() + 60_000)
     const error = await failureOf(backend.put('key', Buffer.from('x'), { notAfter }))
@@ -297,7 +305,7 @@ describe('the credentials', () => {
   })
 
   it('that are missing are UNAUTHORIZED, with what to type', async () => {
-    const backend = await openBackend(location, { env: NOBODY })
+    const backend = await openBackend(location, { env: LOGGED_OUT })
     const { code, hint } = await failureOf(backend.head('key'))
     expect([code, hint]).toEqual(['UNAUTHORIZED', expect.stringMatching(/gcloud auth/)])
   })
@@ -333,7 +341,7 @@ describe('the network', () => {
     })
   })
 
-  it('with nobody at the port is UNAVAILABLE after some attempts', async () => {
+  it('without a listener at the port is UNAVAILABLE after some attempts', async () => {
     const closed = await GcsDouble.start()
     const endpoint = closed.url
     await closed.close()
@@ -371,12 +379,12 @@ describe('the plugin', () => {
   })
 
   it('gives a registry the token of the credentials, and says when it ends', async () => {
-    const env = { ...NOBODY, GOOGLE_APPLICATION_CREDENTIALS: keyFile }
+    const env = { ...LOGGED_OUT, GOOGLE_APPLICATION_CREDENTIALS: keyFile }
     const credential = await getRegistryCredential('europe-docker.pkg.dev', { env })
     expect(credential).toMatchObject({ username: 'oauth2accesstoken', password: 'granted' })
     const left = (credential?.expiresAt?.getTime() ?? 0) - Date.now()
     expect(left).toBeGreaterThan(3_000_000)
-    expect(await getRegistryCredential('gcr.io', { env: NOBODY })).toBeUndefined()
+    expect(await getRegistryCredential('gcr.io', { env: LOGGED_OUT })).toBeUndefined()
   })
 
   it('calls credentials for a registry that do not work UNAUTHORIZED', async () => {

@@ -9,7 +9,7 @@ type FileMember =
   | 'client_id'
   | 'token_uri'
 
-/** A service account that nobody has, with a key of its own. */
+/** A made-up service account, with a key of its own. */
 export interface TestAccount {
   readonly email: string
   readonly publicKey: KeyObject

@@ -22,7 +22,7 @@ const newMemory = (
   env: Record<string, string> = { XDG_CACHE_HOME: folder, LOCALAPPDATA: folder },
 ) => new CapabilityMemory(env, () => now)
 
-it('recalls what it was told of a store, in another process too', async () => {
+it('recalls what it has learned of a store, in another process too', async () => {
   await newMemory().remember('http://a/one', FACTS)
   expect(await newMemory().recall('http://a/one')).toEqual(FACTS)
   expect(await newMemory().recall('http://a/two')).toBeUndefined()

@@ -88,9 +88,9 @@ describe('a copy', () => {
     const backend = service.backend()
     const elsewhere = service.backend({ endpoint: `${service.url}/other` })
     const credentials = { accessKeyId: 'ANOTHER', secretAccessKey: SECRET_KEY }
-    const somebody = service.backend({ credentials })
+    const stranger = service.backend({ credentials })
     expect(await backend.copyFrom(elsewhere, 'a', 'b')).toBeUndefined()
-    expect(await backend.copyFrom(somebody, 'a', 'b')).toBeUndefined()
+    expect(await backend.copyFrom(stranger, 'a', 'b')).toBeUndefined()
     expect(service.requests).toEqual([])
   })
 

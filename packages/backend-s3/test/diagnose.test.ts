@@ -99,7 +99,7 @@ describe('diagnose', () => {
     expect(found.at(-1)).toMatchObject({ severity: 'notice', tiering: 'enabled' })
   })
 
-  it('says what may not be looked at and goes on', async () => {
+  it('says what may not be looked at and continues', async () => {
     const denied = refuse(403, 'AccessDenied')
     const found = await findings({ rules: denied, versioning: denied, lock: denied, tiers: denied })
     expect(found.map(({ message }) => message)).toEqual([

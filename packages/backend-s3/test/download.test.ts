@@ -53,7 +53,7 @@ describe('an object', () => {
     body.destroy()
   })
 
-  it('goes on where the connection broke, of the same version', async () => {
+  it('resumes where the connection broke, of the same version', async () => {
     service.script(
       content('0123456789', { sent: 4 }),
       content('456789', { start: 4, size: 10, sent: 2 }),
@@ -67,7 +67,7 @@ describe('an object', () => {
     ])
   })
 
-  it('goes on where the service fell silent', async () => {
+  it('resumes where the service fell silent', async () => {
     const stalled: Answer = (response) => {
       response.writeHead(200, {
         etag: '"e1"',
@@ -120,7 +120,7 @@ describe('a range', () => {
     expect(sentHeaders('range')).toEqual([['bytes=3-5']])
   })
 
-  it('goes on inside itself', async () => {
+  it('resumes inside itself', async () => {
     service.script(
       content('345', { start: 3, size: 10, sent: 1 }),
       content('45', { start: 4, size: 10 }),

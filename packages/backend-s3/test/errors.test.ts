@@ -203,7 +203,7 @@ describe('connections', () => {
     ])
   })
 
-  it('to a name that nobody knows fail at once', async () => {
+  it('to an unknown name fail at once', async () => {
     service.script()
     const backend = service.backend({ endpoint: 'http://nowhere.invalid' })
     const error = await failureOf(backend.head('key'))

@@ -57,7 +57,7 @@ export class FakeS3 {
   readonly requests: SeenRequest[] = []
   /** What the backend waited between attempts, in milliseconds. */
   readonly delays: number[] = []
-  /** Told of every request as soon as its headers are there. */
+  /** Called for every request as soon as its headers are there. */
   onBegin: (request: BegunRequest) => void = () => {}
   readonly port: number
   readonly #server: Server

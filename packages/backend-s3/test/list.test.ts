@@ -85,12 +85,12 @@ describe('a listing', () => {
     expect(queries()[0]?.get('start-after')).toBe('b')
   })
 
-  it('does not go on for ever with a page that comes back', async () => {
+  it('ends with a page that comes back', async () => {
     service.script(page(['a'], 'same'), page(['b'], 'same'))
     expect((await failureOf(keysOf(service.backend().list('')))).code).toBe('UNAVAILABLE')
   })
 
-  it('follows a token that is there, whatever else the page says', async () => {
+  it('follows a token that is there, against all else in the page', async () => {
     const bare = xml(
       '<ListBucketResult><NextContinuationToken>more</NextContinuationToken></ListBucketResult>',
     )
@@ -101,7 +101,7 @@ describe('a listing', () => {
     expect(await keysOf(service.backend().list(''))).toEqual(['a', 'b'])
   })
 
-  it('that goes on and does not say where is an error, and no end', async () => {
+  it('that is truncated and has no token is an error, and no end', async () => {
     service.always(page(['a'], undefined, { isTruncated: true }))
     expect((await failureOf(keysOf(service.backend().list('')))).code).toBe('UNAVAILABLE')
   })
@@ -184,7 +184,7 @@ describe('abandoned uploads', () => {
     expect(await collect(service.backend().abandonedUploads())).toHaveLength(1)
   })
 
-  it('that go on and do not say where are an error, and so is a page that comes back', async () => {
+  it('that are truncated and have no token are an error, and so is a page that comes back', async () => {
     service.always(result('<IsTruncated>true</IsTruncated>'))
     const reading = collect(service.backend().abandonedUploads())
     expect((await failureOf(reading)).code).toBe('UNAVAILABLE')

@@ -107,7 +107,7 @@ describe('what a service is found to guarantee', () => {
     expect(deletion?.body.toString()).toContain('create-1')
   })
 
-  it('goes on for others that wait for it when the caller who began it gives up', async () => {
+  it('continues for others that wait for it when the caller who began it gives up', async () => {
     const flawed = new FlawedS3()
     const controller = new AbortController()
     service.always((response, request) => {

@@ -46,14 +46,14 @@ describe('the facts of an object', () => {
     expect(service.seen).toEqual(['HEAD /bucket/a', 'HEAD /bucket/', 'HEAD /bucket/b'])
   })
 
-  it('are wanted also by whoever may not look at the bucket', async () => {
+  it('of a missing object are asked for without the right to look at the bucket', async () => {
     service.script(answer(404), answer(403))
     expect(await service.backend().head('a')).toBeUndefined()
   })
 })
 
 describe('retries', () => {
-  it('go on through what passes, and wait longer each time', async () => {
+  it('survive what passes, and wait longer each time', async () => {
     service.script(reset, refuse(503, 'SlowDown'), refuse(500, 'InternalError'), facts())
     expect(await service.backend().head('a')).toBeDefined()
     expect(service.delays).toEqual([250, 500, 1000])

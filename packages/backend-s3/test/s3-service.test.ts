@@ -81,7 +81,7 @@ describe('a bucket in another region', () => {
     expect(service.regions).toEqual(['eu-west-1', 'eu-west-1', 'eu-west-1', 'us-east-1'])
   })
 
-  it('is named in the hint when nobody tells where it is', async () => {
+  it('is named in the hint when its region is not known', async () => {
     service.script(refuse(301, 'PermanentRedirect'), answer(403), refuse(403, 'AccessDenied'))
     const error = await failureOf(keysOf(service.aws().list('')))
     expect([error.code, error.hint]).toEqual(['NOT_FOUND', 'name its region in AWS_REGION'])

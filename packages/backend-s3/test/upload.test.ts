@@ -284,7 +284,7 @@ describe('a conditional write whose answer was lost', () => {
     expect((await service.aws().put('key', Buffer.from('x'), unchanged)).etag).toBe('own')
   })
 
-  it('is a CONFLICT when the object is of somebody else', async () => {
+  it('is a CONFLICT when the object is of another client', async () => {
     service.script(reset, refuse(412, 'PreconditionFailed'), facts())
     const error = await failureOf(service.aws().put('key', Buffer.from('x'), absent))
     expect(error.code).toBe('CONFLICT')

@@ -107,7 +107,7 @@ describe('docker-archive as a source', () => {
     expect(await codeOf(readImage(await dockerArchive.openSource(path, options)))).toBe('INTEGRITY')
   })
 
-  it('names compressed layers by what they are, whatever their file is called', async () => {
+  it('names compressed layers by what they are, under any file name', async () => {
     const [one, two] = [await makeLayer('one'), await makeLayer('two')]
     const image = await makeImage([one, two])
     const files = { 'c.json': image.config, 'layer.tar': one.gzip, 'other.tar.gz': two.zstd }

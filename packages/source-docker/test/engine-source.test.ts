@@ -395,7 +395,7 @@ describe('an engine that is not well', () => {
   })
 })
 
-it('gives the known image or an error, whatever happens to the bytes of a save', async () => {
+it('gives the known image or an error, with any damage to the bytes of a save', async () => {
   const image = await threeLayers()
   const saves = await Promise.all(
     [legacySave, overlaySave, podmanSave].map((save) => save(image, 'a:1')),

@@ -50,7 +50,7 @@ async function member(name: string, change: (header: Buffer) => void): Promise<B
 }
 
 describe('tar', () => {
-  it('reads what it wrote, whatever the names and sizes', async () => {
+  it('reads what it wrote, with names and sizes of all kinds', async () => {
     const names = fc.stringMatching(/^[a-zA-Z0-9é_-]{1,60}(\/[a-z0-9._-]{1,120}){0,3}$/)
     const plain = names.filter(
       (name) => !name.split('/').some((part) => part === '.' || part === '..'),
@@ -230,7 +230,7 @@ describe('a tar on disk', () => {
   })
 })
 
-it('lets go of a stream that nobody reads to its end', async () => {
+it('lets go of a stream that is not read to its end', async () => {
   const source = Readable.from([await tarOf({ a: Buffer.alloc(100_000), b: Buffer.from('later') })])
   const reader = new StreamReader(source as AsyncIterable<Buffer>, 'test.tar')
   const names: string[] = []

@@ -71,7 +71,7 @@ describe('addresses', () => {
     expect(() => guard.assertAllowed(elsewhere)).toThrow('own network')
   })
 
-  it('that are link-local are open to nobody', async () => {
+  it('that are link-local are open to no one', async () => {
     const guard = guardOf('http://localhost:5000', '169.254.169.254')
     expect(await codeOf(lookup(guard, 'lookupForeign'))).toBe('FORBIDDEN')
   })

@@ -258,7 +258,7 @@ describe('a look-up before writing', () => {
     await repository.close()
   })
 
-  it('of a fallback tag that somebody uses for an image leaves that alone', async () => {
+  it('of a fallback tag that names an image leaves that alone', async () => {
     const registry = await startFull()
     const tag = `sha256-${INDEX.descriptor.digest.slice(7)}`
     registry.addManifest('app', tag, IMAGE.content, MEDIA_TYPE.ociManifest)

@@ -24,7 +24,7 @@ it('a file of certificates is read as it is, and none need be named', async () =
   expect(await readCertificates(undefined)).toBeUndefined()
 })
 
-it('a file that is not there, or holds no certificate, is told of before any request', async () => {
+it('a file that is not there, or holds no certificate, is reported before any request', async () => {
   expect(await codeOf(readCertificates(join(folder, 'none')))).toBe('NOT_FOUND')
   expect(await codeOf(readCertificates(folder))).toBe('IO')
   const path = join(folder, 'key.pem')

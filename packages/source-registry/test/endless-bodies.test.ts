@@ -60,7 +60,7 @@ describe('lists', () => {
     expect(await codeOf(listOf(repository.tags(REPOSITORY)))).toBe('INTEGRITY')
   })
 
-  it('that always go on are refused before they fill the memory', async () => {
+  it('without an end are refused before they fill the memory', async () => {
     const padding = ' '.repeat(15 * 1024 * 1024)
     server.script = (_request, response) => {
       const next = `/v2/team/app/tags/list?n=1000&last=v${server.requests.length}`

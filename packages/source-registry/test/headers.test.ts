@@ -34,7 +34,7 @@ describe('a Link header', () => {
     }
   })
 
-  it('is found again, whatever stands before it', () => {
+  it('is found again, after any other text', () => {
     const target = stringMatching(/^[a-z0-9/?&=.:%-]{1,40}$/)
     assert(
       property(target, target, (before, next) => {

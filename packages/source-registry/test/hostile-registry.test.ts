@@ -152,14 +152,14 @@ describe('redirects', () => {
     expect(await codeOf(read())).not.toBe('none')
   })
 
-  it('to a link-local address are refused, whatever the registry is', async () => {
+  it('to a link-local address are refused, at any registry', async () => {
     for (const host of ['169.254.169.254', '[fe80::1]', '[::ffff:169.254.169.254]', '0xa9fea9fe']) {
       server.script = redirect(`http://${host}/latest`)
       expect(await codeOf(read())).toBe('FORBIDDEN')
     }
   })
 
-  it('do not hand a login to whoever asks for it', async () => {
+  it('do not hand a login to a stranger who asks for it', async () => {
     const thief = await MemoryRegistry.start()
     thief.script = always(401, { 'www-authenticate': 'Basic realm="x"' })
     server.script = redirect(`http://${thief.host}/`)

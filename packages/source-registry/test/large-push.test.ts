@@ -72,7 +72,7 @@ describe('a push of a large blob', () => {
       server.script = async ({ method }) => {
         if (method !== 'PATCH') return false
         most = Math.max(most, ++underWay)
-        // Every other upload that may go on has the time to do so.
+        // Every other upload that may continue has the time to do so.
         for (let trips = 0; trips < 3; trips += 1) await repository.exists(large.descriptor)
         underWay -= 1
         return false
@@ -142,7 +142,7 @@ describe('a push of a large blob', () => {
     expect(sent('PATCH')).toBe(1)
   })
 
-  it('goes on with the chunk of which the registry holds a part', async () => {
+  it('continues with the chunk of which the registry holds a part', async () => {
     let patches = 0
     server.script = (request, response, body) => {
       if (request.method !== 'PATCH' || ++patches !== 3) return false
@@ -218,7 +218,7 @@ describe('a push of a large blob', () => {
     expect([sent('POST'), sent('PATCH')]).toEqual([1, 5])
   })
 
-  it('goes on in one stream when the registry loses the upload twice', async () => {
+  it('continues in one stream when the registry loses the upload twice', async () => {
     let patches = 0
     server.script = (request, response) => {
       if (request.method !== 'PATCH' || ++patches % 2 === 1) return false

@@ -64,7 +64,7 @@ describe('a registry that copies a blob before it answers the last request', () 
 })
 
 describe('a search for credentials', () => {
-  /** Somebody types in a password, which takes `ms`. */
+  /** A user types in a password, which takes `ms`. */
   async function startWith(ms: number): Promise<{ calls: number }> {
     server = await MemoryRegistry.start()
     const seen = { calls: 0 }

@@ -88,7 +88,7 @@ describe('a name', () => {
     expect(codeOf(text)).toBe('INVALID_REFERENCE')
   })
 
-  it('is read or refused, whatever it is', () => {
+  it('of any form is read or refused', () => {
     const parts = stringMatching(/^[a-zA-Z0-9./:@_[\]-]{0,60}$/)
     assert(
       property(oneof(string({ unit: 'binary' }), parts), (text) => {

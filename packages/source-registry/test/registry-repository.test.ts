@@ -116,7 +116,7 @@ describe('a repository', () => {
     expect(await bytesOf(body)).toEqual(content.subarray(4990))
   })
 
-  it('goes on where a broken download ended', async () => {
+  it('resumes where a broken download ended', async () => {
     const { descriptor, content } = blobOf(noise(50_000))
     server.blobs.set(descriptor.digest, content)
     const ranges: (string | undefined)[] = []
@@ -341,7 +341,7 @@ describe('referrers', () => {
     expect(await codeOf(attachAll())).toBe('CONFLICT')
   })
 
-  it('keep members of the index that nobody knows here', async () => {
+  it('keep unknown members of the index', async () => {
     const tag = fallbackTag(IMAGE.descriptor.digest)
     const entry = { ...LAYER.descriptor, mediaType: MEDIA_TYPE.ociManifest, 'x-own': 1 }
     const index = documentOf({ manifests: [entry] }, MEDIA_TYPE.ociIndex)

@@ -158,14 +158,14 @@ function testAgainst(servers: RegistryServers): void {
     })
   })
 
-  it('trusts no certificate that nobody vouches for', async () => {
+  it('trusts no certificate without an authority', async () => {
     const repository = await open(servers.tls, 'a/b', undefined, {
       tlsCa: join(folder, 'none.pem'),
     })
       .then(() => 'opened')
       .catch((error: unknown) => (isS3loError(error) ? error.code : ''))
     expect(repository).toBe('NOT_FOUND')
-    // One that is none at all vouches for nobody.
+    // One that is none at all vouches for no server.
     const pem = '-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----\n'
     await writeFile(join(folder, 'other.pem'), pem)
     const untrusting = await open(servers.tls, 'a/b', undefined, {

@@ -65,7 +65,7 @@ describe('HEAD of a manifest', () => {
     expect(notices).toEqual([expect.stringContaining('refuses HEAD')])
   })
 
-  it('is believed once it was right, whatever it says', async () => {
+  it('is believed once it was right, with any text', async () => {
     await repository.resolve(V1)
     server.requests.length = 0
     for (const tag of ['v2', 'v3']) {
@@ -120,7 +120,7 @@ describe('an upload that starts elsewhere', () => {
     [308, false],
     [307, true],
     [308, true],
-  ])('after %i goes on from where it landed (another host: %s)', async (status, isOther) => {
+  ])('after %i continues from where it landed (another host: %s)', async (status, isOther) => {
     const other = await MemoryRegistry.start()
     const landed = isOther ? other : server
     const authorizer = () => ({

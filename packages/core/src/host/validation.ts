@@ -11,7 +11,7 @@ import { validationTools } from './tools.ts'
 export interface ValidationChoice {
   /** Publish only what passes the `policies:` of the bucket; else throw `FORBIDDEN`. */
   readonly validate?: boolean | undefined
-  /** Go on with `validate` where no policy is about the image; else that is `FORBIDDEN`, too. */
+  /** Passes `validate` even if no policy applies to the image; otherwise that is `FORBIDDEN` too. */
   readonly allowNoPolicies?: boolean | undefined
   /** What the checks are told, such as `trivyPath`. */
   readonly settings?: Readonly<Record<string, unknown>> | undefined

@@ -100,7 +100,7 @@ describe.skipIf(process.platform === 'win32')('what is no regular file', () => {
     },
   )
 
-  it('that nobody reads any more is a failure', async () => {
+  it('without a reader is a failure', async () => {
     execFileSync('mkfifo', [at('pipe')])
     const endless = (async function* () {
       for (;;) yield Buffer.alloc(65_536)

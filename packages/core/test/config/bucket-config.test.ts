@@ -74,7 +74,7 @@ chunk_format: 1
     expect(await parse('chunk_format: 1\n')).toEqual({ default: {}, images: {}, chunkFormat: 1 })
   })
 
-  it('passes over unknown keys, whatever they hold', async () => {
+  it('passes over unknown keys with any content', async () => {
     const text = 'future: [{a: &x b}, *x, !tag c]\ndefault: {immutable: true, other: {}}\n'
     expect(await parse(text)).toEqual({ default: { immutable: true }, images: {} })
   })

@@ -174,7 +174,7 @@ describe('ConfigDocument.edit', () => {
     await expect(edited('', wrong)).rejects.toEqual(code('INTEGRITY'))
   })
 
-  it('whatever is set is read back, and unsetting it leaves the rest as it was', async () => {
+  it('every value that is set is read back, and unsetting it leaves the rest as it was', async () => {
     const names = fc.constantFrom('app', 'dev/*', 'prod', '*', 'x[12]')
     const settings = fc.constantFrom(
       'immutable=true',

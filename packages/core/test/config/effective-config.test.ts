@@ -46,7 +46,7 @@ describe('matchingPattern', () => {
     expect(matchingPattern(patterns(...names), image)).toBe(expected)
   })
 
-  it('decides between globs of one length by name, whatever their order', () => {
+  it('decides between globs of one length by name, in any order', () => {
     expect(matchingPattern(patterns('ab*', 'a*c'), 'abc')).toBe('a*c')
     expect(matchingPattern(patterns('a*c', 'ab*'), 'abc')).toBe('a*c')
   })

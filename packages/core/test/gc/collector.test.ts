@@ -353,7 +353,7 @@ describe('the grace period', () => {
     expect((await collect(store, { graceMs })).deleted).toBe(2)
   })
 
-  it('starts again for what was in use when a collection failed, and goes on for the rest', async () => {
+  it('starts again for what was in use when a collection failed, and continues for the rest', async () => {
     const store = await withGarbage()
     await store.plant(layered('base', 'more'))
     store.advance(2 * HOUR)

@@ -10,7 +10,7 @@ const image = layered('layer')
 const [config, layer] = successors(parseManifest(image.root.content, 'image'))
 const POLL_MS = 1
 
-/** Requests whose place in time matters to nobody else: the collector's of no shared object. */
+/** Requests whose place in time matters to no other participant: the collector's of no shared object. */
 function isFree({ method, key }: Request): boolean {
   if (method === 'delete') return key.includes('/clock/')
   if (/^\.s3lo\/(gc\/(clock|condemned)|staging|referrers|blobs)\//.test(key)) return true

@@ -3,7 +3,7 @@ import { explore } from './explore.ts'
 import { ProtocolModel } from './model.ts'
 import { INSTANCES, MUTATIONS } from './model-mutations.ts'
 
-/** Breadth first: every shorter course of events is covered. `check-model.ts` goes on from there. */
+/** Breadth first: every shorter course of events is covered. `check-model.ts` continues from there. */
 const MAX_STATES = 100_000
 /** The shortest way to lose a blob is found within these. */
 const MAX_MUTATED_STATES = 800_000

@@ -5,7 +5,7 @@ import type { Emit, Model } from './explore.ts'
  * The collection protocol as a model: every participant takes one storage request at a time, in any
  * order. A pause is not being chosen; a crash is never being chosen again. Pins and rounds expire
  * at any moment, each by itself. A publication or a delete may go unanswered and take effect at any
- * later time before its deadline, more than once, whatever has become of who sent it.
+ * later time before its deadline, more than once, even after its sender has ended.
  *
  * Names (blobs) are bits. The decisions are those of `src/gc/steps.ts`.
  */
@@ -435,7 +435,7 @@ export class ProtocolModel implements Model {
     }
   }
 
-  /** Goes on when everything that was listed has been read, and works out what to delete at the end. */
+  /** Continues when everything that was listed has been read, and works out what to delete at the end. */
   #skipEmpty(t: Uint8Array, at: number): void {
     const last = this.#protocol.collector.length * 2
     if (t[at + C.pc]! % 2 === 0 && t[at + C.todo] === 0) t[at + C.pc]!++

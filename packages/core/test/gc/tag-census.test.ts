@@ -83,7 +83,7 @@ describe('the count of tags that a clean is held against', () => {
     },
   )
 
-  it('lets a clean go on that expects fewer, and is counted anew by it', async () => {
+  it('lets a clean run that expects fewer, and is counted anew by it', async () => {
     await plantTags(5)
     await run()
     await dropTags(4)

@@ -35,13 +35,13 @@ export class TimedStore {
       else signal?.addEventListener('abort', stop, { once: true })
     })
 
-  /** Resolves once somebody waits for so many milliseconds: everything before that has happened. */
+  /** Resolves once a participant waits for so many milliseconds: everything before that has happened. */
   async untilAsleep(ms: number): Promise<void> {
     const isAsleep = (): boolean => [...this.#waiting].some(({ until }) => until === this.time + ms)
     while (!isAsleep()) await new Promise(setImmediate)
   }
 
-  /** Moves the clock without waking anybody: whoever waits is paused. */
+  /** Moves the clock without waking any participant: all that wait are paused. */
   pause(ms: number): void {
     this.time += ms
   }
@@ -80,7 +80,7 @@ export class TimedStore {
     return keys
   }
 
-  /** Puts an image with nobody watching, as the Go program does. */
+  /** Puts an image without a pin, as the Go program does. */
   async plant(image: ImageFixture, name?: string): Promise<void> {
     for (const [digest, content] of image.content) await this.backend.put(blobKey(digest), content)
     if (name !== undefined) {

@@ -13,7 +13,7 @@ const [first] = descriptors
 const app = manifestKey({ name: 'app', tag: 'latest' })
 
 describe('a protected push', () => {
-  it('takes three requests more than one that is not, whatever the image', async () => {
+  it('takes three requests more than one that is not, for any image', async () => {
     const counts: number[] = []
     for (const layers of [['a'], Array.from({ length: 60 }, (_, i) => `layer ${i}`)]) {
       const store = new TimedStore()
@@ -32,7 +32,7 @@ describe('a protected push', () => {
     expect(await store.keys('.s3lo/')).toEqual([])
   })
 
-  it('pins what nobody pinned before it looks for it', async () => {
+  it('pins what is not pinned before it looks for it', async () => {
     const store = new TimedStore()
     const protection = store.protection()
     await protection.find(first!)
@@ -113,7 +113,7 @@ describe('a protected push', () => {
     expect(await store.keys('.s3lo/')).toEqual([])
   })
 
-  it('leaves its pins when nobody knows whether the publication landed', async () => {
+  it('leaves its pins when it is unknown whether the publication landed', async () => {
     const store = new TimedStore()
     const faulty = new FaultyBackend(store.backend, {
       after: ({ method, key }) => {

@@ -450,7 +450,7 @@ describe('delete', () => {
     })
   })
 
-  it('goes on to the next tag when somebody else removed one meanwhile', async () => {
+  it('continues with the next tag when another process removed one meanwhile', async () => {
     for (const tag of ['v1', 'v2', 'v3']) await putImage(bucket, { name: 'app', tag }, amd64)
     // The listing still has v2; when its turn comes, it is not there any more.
     const faulty = new FaultyBackend(bucket, {

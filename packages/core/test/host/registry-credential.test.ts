@@ -10,7 +10,7 @@ import { isS3loError } from '../../src/errors.ts'
 import { MemoryBackend } from '../../src/testing/index.ts'
 
 const CREDENTIAL = { username: 'token', password: 'of the cloud' }
-const env = { CLOUD_IDENTITY: 'somebody' }
+const env = { CLOUD_IDENTITY: 'a-user' }
 
 /** A transport that only shows what it was opened with, and a store to copy to. */
 function transport(opened: TransportOptions[]): Plugin {

@@ -141,7 +141,7 @@ describe('image references', () => {
     expect(parseReference(`s3://b/app@sha256:${H}`)).not.toHaveProperty('tag')
   })
 
-  it('takes the scheme of a backend that nobody knows here', () => {
+  it('takes the scheme of an unknown backend', () => {
     expect(parseReference('my-store+v2.x://b/app:v1')).toMatchObject({ scheme: 'my-store+v2.x' })
   })
 

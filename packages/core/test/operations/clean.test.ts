@@ -254,7 +254,7 @@ describe('what is about another image', () => {
     expect(await keys('blobs/')).toEqual([])
   })
 
-  it('stays while somebody may still push its image', async () => {
+  it('stays while a writer may still push its image', async () => {
     await backend.delete([manifestKey({ name: 'app', tag: 'v1' })])
     await run({ confirm: true, graceMs: HOUR })
     expect(await tags()).toHaveLength(2)

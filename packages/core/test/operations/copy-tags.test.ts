@@ -68,7 +68,7 @@ describe('copying several tags', () => {
     expect(await readHistory(world.bucket('c'), key)).toHaveLength(1)
   })
 
-  it('goes on after a tag that fails, and says which', async () => {
+  it('continues after a tag that fails, and says which', async () => {
     const digest = [...images[1]!.content.keys()].find((key) => !images[0]!.content.has(key))
     await world.bucket('b').delete([`blobs/sha256/${digest?.slice(7)}`])
     const seen: string[] = []

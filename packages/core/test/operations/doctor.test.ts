@@ -333,7 +333,7 @@ describe('doctor', () => {
     expect(result.findings).toContainEqual({ severity: 'ok', message: 'no archive tiers' })
   })
 
-  it('goes on where the provider does not tell', async () => {
+  it('continues where the provider does not tell', async () => {
     const result = await check(new Provider(new S3loError('FORBIDDEN', 'denied'), []))
     expect(texts(result, 'notice')).toContainEqual(
       "the provider's settings are not checked: denied",

@@ -24,7 +24,7 @@ async function textOf(backend: MemoryBackend): Promise<string> {
   return Buffer.from((await readConfigDocument(backend)).document.content).toString()
 }
 
-/** A backend before whose first write of the configuration somebody else's comes. */
+/** A backend before whose first write of the configuration another process's comes. */
 function raced(backend: MemoryBackend, other: () => Promise<unknown>, times = 1): FaultyBackend {
   let left = times
   return new FaultyBackend(backend, {
@@ -173,7 +173,7 @@ describe('setConfig', () => {
     expect(backend.calls).toEqual([])
   })
 
-  it("merges somebody else's edit of another key", async () => {
+  it("merges another process's edit of another key", async () => {
     const backend = await storeWith('default:\n  immutable: true # a\n')
     const other = raced(backend, () => setConfig(backend, 'app', ['lifecycle.keep_last=3']))
     expect(await setConfig(other, '', ['immutable=false'])).toMatchObject({
@@ -185,7 +185,7 @@ describe('setConfig', () => {
     )
   })
 
-  it("merges with somebody else's first file", async () => {
+  it("merges with another process's first file", async () => {
     const backend = new MemoryBackend()
     const other = raced(backend, () => setConfig(backend, '', ['chunked=false']))
     await setConfig(other, '', ['immutable=true'])
@@ -195,20 +195,20 @@ describe('setConfig', () => {
     })
   })
 
-  it("refuses to overwrite somebody else's edit of the same key", async () => {
+  it("refuses to overwrite another process's edit of the same key", async () => {
     const backend = await storeWith('default:\n  lifecycle:\n    keep_last: 1\n')
     const other = raced(backend, () => setConfig(backend, '', ['lifecycle.keep_last=2']))
     await expect(setConfig(other, '', ['lifecycle.keep_last=3'])).rejects.toEqual(code('CONFLICT'))
     expect((await readBucketConfig(backend)).default.lifecycle).toEqual({ keepLast: 2 })
   })
 
-  it('refuses to remove a block of which somebody else changed a key', async () => {
+  it('refuses to remove a block of which another process changed a key', async () => {
     const backend = await storeWith('images:\n  app:\n    immutable: true\n')
     const other = raced(backend, () => setConfig(backend, 'app', ['lifecycle.keep_last=2']))
     await expect(removeConfig(other, 'app', undefined)).rejects.toEqual(code('CONFLICT'))
   })
 
-  it('agrees with somebody else who set the same', async () => {
+  it('agrees with another process that set the same', async () => {
     const backend = await storeWith('# x\n')
     const other = raced(backend, () => setConfig(backend, '', ['immutable=true']))
     expect(await setConfig(other, '', ['immutable=true'])).toMatchObject({ changed: false })

@@ -97,7 +97,7 @@ describe('an index of referrers under a tag', () => {
 
   it.each([
     ['cannot be parsed', '{'],
-    ['is of a kind that nobody reads', '{"schemaVersion": 1}'],
+    ['is of an unknown kind', '{"schemaVersion": 1}'],
   ])('deletes nothing where it stays and %s', async (_, text) => {
     await backend.put(manifestKey({ name: 'app', tag: aboutApp }), Buffer.from(text))
     expect(await run()).toMatchObject({ tags_deleted: 0, unreadable: [{}] })

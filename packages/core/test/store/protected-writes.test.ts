@@ -100,7 +100,7 @@ describe('a publication in a store', () => {
     expect(world.blobs('head')).toBe(61)
   })
 
-  it('keeps its pins until its own tag is there, whatever is published with it', async () => {
+  it('keeps its pins until its own tag is there, with anything published beside it', async () => {
     const world = new World()
     const tags = ['sig', 'att', 'sbom'].map(
       (suffix) => `sha256-${large.root.descriptor.digest.slice(7)}.${suffix}`,
@@ -141,7 +141,7 @@ describe('a publication in a store', () => {
     expect(await world.pins()).toEqual([])
   })
 
-  it('leaves its pins when nobody knows whether it was published', async () => {
+  it('leaves its pins when it is unknown whether it was published', async () => {
     const world = new World()
     const isTag = ({ method, key }: { method: string; key: string }): boolean =>
       method === 'put' && key.endsWith('manifest.json')

@@ -89,7 +89,7 @@ describe('an object', () => {
   const requests = new Requests(policy, (error) => ({ error, retryable: true }))
   const options = { what: 'mem://b/k', requests, head: async () => info }
 
-  it('has the bytes of its size, whatever the service says of a range', async () => {
+  it('has the bytes of its size, against what the service says of a range', async () => {
     const refusing = new Requests(policy, () => ({ error: 0, retryable: false, status: 416 }))
     const open = () => refusing.trySend({ what: 'k' }, () => Promise.reject(new Error('416')))
     const inside = openObject({ ...options, open, range: { start: 9 } })

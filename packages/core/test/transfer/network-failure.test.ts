@@ -10,7 +10,7 @@ function socketError(code: string, details: object = {}): Error {
 
 it.each([
   [
-    'a port that nobody listens to is named',
+    'a port without a listener is named',
     socketError('ECONNREFUSED', { address: '127.0.0.1', port: 9000 }),
     'nothing answers at 127.0.0.1:9000',
   ],
@@ -25,7 +25,7 @@ it.each([
     'nothing answers at this address',
   ],
   [
-    'a name that nobody knows is named',
+    'an unknown name is named',
     new TypeError('fetch failed', {
       cause: socketError('ENOTFOUND', { hostname: 'minio.invalid' }),
     }),

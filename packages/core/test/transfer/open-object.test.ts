@@ -51,14 +51,14 @@ describe('openObject', () => {
     expect(lanes.tryTake(4 * PART)).toBe(true)
   })
 
-  it('goes on part by part when all memory is taken', async () => {
+  it('continues part by part when all memory is taken', async () => {
     const server = new ScriptedObject()
     const { body } = await openObject(server.options({ lanes: 0 }))
     expect(await sha(body)).toBe(sha256(content))
     expect(server.mostOpen).toBe(1)
   })
 
-  it('a part that breaks off goes on where it ended', async () => {
+  it('a part that breaks off resumes where it ended', async () => {
     const server = new ScriptedObject()
     server.breaks.set(3 * PART, 400)
     const { body } = await openObject(server.options({ lanes: 4 * PART }))
@@ -131,7 +131,7 @@ describe('openObject', () => {
     expect(lanes.tryTake(4 * PART)).toBe(true)
   })
 
-  it('a body that nobody reads asks for nothing more', async () => {
+  it('a body without a reader asks for nothing more', async () => {
     const server = new ScriptedObject()
     const { body } = await openObject(server.options({ lanes: 4 * PART }))
     expect(server.asked).toHaveLength(1)

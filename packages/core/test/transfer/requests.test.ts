@@ -49,7 +49,7 @@ it('takes progress for the end of the silence that was expected', async () => {
   }
 })
 
-it('has no timer left after an attempt, whoever still reports progress', async () => {
+it('has no timer left after an attempt that still reports progress', async () => {
   let late: Attempt | undefined
   await silentFor(10, (attempt) => (late = attempt))
   late?.progress()

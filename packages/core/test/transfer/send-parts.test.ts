@@ -11,7 +11,7 @@ describe('sendParts', () => {
     expect([body.sent, body.mostHeld]).toEqual([10, 3])
   })
 
-  it('goes on part by part when all memory is taken', async () => {
+  it('continues part by part when all memory is taken', async () => {
     const body = new CountedParts(4)
     await new SlowLine(body).send(new Lanes(0))
     expect([body.sent, body.mostHeld]).toEqual([4, 1])

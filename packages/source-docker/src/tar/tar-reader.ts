@@ -20,7 +20,7 @@ const TAR_LIMITS = {
   entries: 200_000,
   /** Bytes of all names together. */
   names: 32 * 1024 * 1024,
-  /** Records of all extended headers: each costs time, whatever its length. */
+  /** Records of all extended headers: each costs time, at any length. */
   records: 400_000,
   /** Bytes of one extended header or long name. */
   extension: 1024 * 1024,

@@ -95,7 +95,7 @@ describe('parseChallenges', () => {
     expect(parseChallenges(`Bearer ${parameters}`)[0]?.parameters.size).toBeLessThanOrEqual(32)
   })
 
-  it('never throws and never takes long, whatever it is given', () => {
+  it('never throws and never takes long, with any input', () => {
     const piece = fc.constantFrom(
       'Bearer',
       'realm',

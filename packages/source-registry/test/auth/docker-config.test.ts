@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest'
 import { DockerConfig, encodeAuth } from '../../src/auth/docker-config.ts'
 
 describe('DockerConfig', () => {
-  it('gives a credential, nothing, or an error that names the file, whatever is written', () => {
+  it('gives a credential, nothing, or an error that names the file, with any content', () => {
     const host = fc.constantFrom('ghcr.io', 'https://ghcr.io/v1/', 'ghcr.io/team', '__proto__', '')
     const member = fc.constantFrom('auth', 'identitytoken', 'registrytoken', 'username', 'password')
     const entry = fc.oneof(fc.dictionary(member, fc.jsonValue()), fc.jsonValue())
