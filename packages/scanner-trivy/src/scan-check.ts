@@ -11,7 +11,6 @@ import {
   formatPlatform,
   isAttestationPlatform,
   type ManifestDocument,
-  parseManifest,
   planGraph,
   withImageLayout,
 } from '@s3lo/core'
@@ -56,7 +55,7 @@ function atOrAbove(policy: string, severity: string): readonly Severity[] {
   })
 }
 
-function isImage({ content, descriptor }: ManifestDocument): boolean {
+function isImage({ descriptor, manifest }: ManifestDocument): boolean {
   if (isAttestationPlatform(formatPlatform(descriptor.platform))) return false
-  return parseManifest(content, descriptor.digest).kind === 'manifest'
+  return manifest.kind === 'manifest'
 }

@@ -10,7 +10,7 @@ import {
   S3loError,
   type StorageBackend,
 } from '@s3lo/core/plugin'
-import { type Descriptor, MAX_MANIFEST_BYTES, parseManifest, readAll } from '@s3lo/core'
+import { type Descriptor, MAX_MANIFEST_BYTES, readAll } from '@s3lo/core'
 import type { TocEntry } from '@s3lo/core/tar'
 import { layerForm } from './index/layer-form.ts'
 import {
@@ -187,7 +187,7 @@ async function readNamed(
 /** Indexes of version 2, which the image lists: its digest covers them. */
 function ownIndexes({ root, image }: LayerReaderContext): readonly Descriptor[] {
   const { digest } = image.descriptor
-  const parsed = parseManifest(root.content, root.descriptor.digest)
+  const parsed = root.manifest
   if (parsed.kind !== 'index') return []
   return parsed.manifests.filter(
     ({ artifactType, annotations }) =>

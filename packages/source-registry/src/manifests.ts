@@ -1,4 +1,5 @@
 import {
+  parseDocument,
   type Descriptor,
   digestOf,
   isDigest,
@@ -7,7 +8,6 @@ import {
   MAX_MANIFEST_BYTES,
   MEDIA_TYPE,
   parseDigest,
-  parseManifest,
   type Reference,
 } from '@s3lo/core'
 import { type CallOptions, isRefusal, isS3loError, S3loError } from '@s3lo/core/plugin'
@@ -91,10 +91,11 @@ export class Manifests {
 
   /** Stores a manifest under a tag or its digest. Throws `CONFLICT` when the condition does not hold. */
   async put(
-    { descriptor, content }: ManifestDocument,
+    document: ManifestDocument,
     place: Place,
     options: CallOptions & { readonly condition?: TagCondition | undefined } = {},
   ): Promise<HttpHeaders> {
+    const { descriptor, content } = document
     const what = this.#api.nameOf(place)
     if (content.byteLength > MAX_MANIFEST_BYTES) {
       throw new S3loError('UNSUPPORTED', `${what} is larger than ${MAX_MANIFEST_BYTES} bytes`)
@@ -103,13 +104,12 @@ export class Manifests {
     const { tag } = place
     if (tag !== undefined && parseDigest(descriptor.digest).algorithm !== 'sha256') {
       const target = `${descriptor.digest}?tag=${encodeURIComponent(tag)}`
-      const document = { descriptor, content }
       const { status, headers } = await this.#put(target, document, what, options, NO_TAG_QUERY)
       const tags = headers.get('oci-tag')?.split(/,\s*/) ?? []
       if (status < 400 && tags.includes(tag)) return headers
     }
     const target = place.tag ?? place.digest ?? descriptor.digest
-    return (await this.#put(target, { descriptor, content }, what, options)).headers
+    return (await this.#put(target, document, what, options)).headers
   }
 
   /** Deletes a tag, or a manifest with all its tags. Throws `UNSUPPORTED` where the registry does not. */
@@ -254,11 +254,10 @@ export class Manifests {
       throw contradiction(what, `the registry says ${shown(said)} and gives ${digest}`)
     }
     const declared = mediaTypeIn(headers.get('content-type'))
-    const { mediaType } = parseManifest(content, what)
-    assertSameType(declared, mediaType, what)
+    const document = parseDocument(content, what, { digest })
+    assertSameType(declared, document.descriptor.mediaType, what)
     const etag = headers.get('etag')
-    const descriptor = { mediaType, digest, size: content.byteLength }
-    return { document: { descriptor, content }, ...(etag === undefined ? {} : { etag }) }
+    return { document, ...(etag === undefined ? {} : { etag }) }
   }
 
   #path({ tag, digest }: Place): string {

@@ -6,7 +6,6 @@ import {
   isIndexMediaType,
   isManifestMediaType,
   type JsonObject,
-  type Manifest,
   type ManifestDocument,
   MEDIA_TYPE,
   parseDigest,
@@ -56,15 +55,14 @@ export class Referrers {
    */
   async added(
     referrer: ManifestDocument,
-    manifest: Manifest,
     headers: HttpHeaders,
     options: CallOptions = {},
   ): Promise<void> {
-    const subject = manifest.subject?.digest
+    const subject = referrer.manifest.subject?.digest
     if (subject === undefined || headers.get('oci-subject') === subject) return
     const tag = fallbackTag(subject)
     const before = this.#lastWrites.get(tag) ?? Promise.resolve()
-    const write = before.then(() => this.#register(subject, entryOf(referrer, manifest), options))
+    const write = before.then(() => this.#register(subject, entryOf(referrer), options))
     const settled = write.catch(() => {}) // The caller of that write has the error.
     this.#lastWrites.set(tag, settled)
     try {
@@ -245,7 +243,7 @@ function entriesIn(content: Uint8Array, what: string): readonly IndexEntry[] {
 }
 
 /** OCI distribution spec v1.1.1: without an artifact type of its own, that of the config. */
-function entryOf({ descriptor }: ManifestDocument, manifest: Manifest): Entry {
+function entryOf({ descriptor, manifest }: ManifestDocument): Entry {
   const { mediaType, digest, size } = descriptor
   const configType = manifest.kind === 'manifest' ? manifest.config.mediaType : undefined
   const artifactType = manifest.artifactType ?? configType

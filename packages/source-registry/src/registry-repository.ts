@@ -1,10 +1,10 @@
 import { Readable } from 'node:stream'
 import {
   type Descriptor,
+  documentWith,
   isManifestMediaType,
   type ManifestDocument,
   MAX_MANIFEST_BYTES,
-  parseManifest,
   readAll,
   type Reference,
   successors,
@@ -121,7 +121,7 @@ export class RegistryRepository implements ImageSource, ImageTarget {
     if (isManifestMediaType(mediaType)) {
       const content = verified(await open(), descriptor)
       const bytes = await readAll(content, MAX_MANIFEST_BYTES, `manifest ${digest}`)
-      await this.#put({ descriptor, content: bytes }, { name: '', digest }, options)
+      await this.#put(documentWith(descriptor, bytes), { name: '', digest }, options)
       return
     }
     const isAbsent = this.#opened.has(digest) || this.#absent.delete(digest)
@@ -174,7 +174,7 @@ export class RegistryRepository implements ImageSource, ImageTarget {
     options?: CallOptions,
   ): Promise<void> {
     const { digest } = referrer.descriptor
-    const manifest = parseManifest(referrer.content, digest)
+    const { manifest } = referrer
     if (manifest.subject?.digest !== subject.digest) {
       throw new S3loError('INTEGRITY', `manifest ${digest} does not refer to ${subject.digest}`)
     }
@@ -277,10 +277,9 @@ export class RegistryRepository implements ImageSource, ImageTarget {
     options: TagOptions = {},
   ): Promise<void> {
     const { signal, createOnly } = options
-    const manifest = parseManifest(document.content, document.descriptor.digest)
     const condition = createOnly ? ({ kind: 'absent' } as const) : undefined
     const headers = await this.#manifests.put(document, place, { signal, condition })
-    await this.#referrers.added(document, manifest, headers, { signal })
+    await this.#referrers.added(document, headers, { signal })
   }
 
   async #assertNoTag(place: Reference, options: CallOptions): Promise<void> {

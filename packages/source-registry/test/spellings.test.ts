@@ -1,4 +1,4 @@
-import { MEDIA_TYPE } from '@s3lo/core'
+import { documentWith, MEDIA_TYPE } from '@s3lo/core'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import type { RegistryRepository } from '../src/index.ts'
 import { codeOf } from './code-of.ts'
@@ -244,7 +244,7 @@ it('a tag of sha512 is set by itself where the registry takes none in the query'
     response.writeHead(414, { 'oci-tag-limit': '0' }).end()
     return true
   }
-  await repository.tag({ descriptor, content }, { ...V1, tag: 'v5' })
+  await repository.tag(documentWith(descriptor, content), { ...V1, tag: 'v5' })
   expect(server.manifests.has('team/app/v5')).toBe(true)
 })
 

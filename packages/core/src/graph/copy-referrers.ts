@@ -56,8 +56,7 @@ export async function copyReferrers(
     const next: Descriptor[] = []
     const follow = async (subject: Descriptor, signal: AbortSignal): Promise<void> => {
       for await (const referrer of finder.find(subject, signal)) {
-        const { tag, document } = referrer
-        const { descriptor } = document
+        const { tag, descriptor } = referrer
         const name = tag ?? `${descriptor.digest} ${subject.digest}`
         // A registry may give the whole image for a tag that is none.
         if (seen.has(name) || (tag !== undefined && images.has(descriptor.digest))) continue
@@ -102,7 +101,7 @@ async function writeOne(
   if (referrer.tag !== undefined) {
     return copyTagged(source, to, { ...referrer, tag: referrer.tag }, options)
   }
-  const { document, manifest, subject } = referrer
+  const { descriptor, manifest, subject } = referrer
   const { signal, onProgress } = options
   const { end: target } = to
   if (manifest.kind === 'index') {
@@ -110,11 +109,11 @@ async function writeOne(
       await attachIndex(source, target, referrer, { signal, onProgress })
       return true
     }
-    await copyGraph(source, target, await planGraph(source, document, { signal }), { signal })
+    await copyGraph(source, target, await planGraph(source, referrer, { signal }), { signal })
   }
-  const digests = [document.descriptor, ...successors(manifest)].map(({ digest }) => digest)
+  const digests = [descriptor, ...successors(manifest)].map(({ digest }) => digest)
   await target.protect?.(digests, { signal })
-  await target.attach?.(document, subject, (blob) => source.fetch(blob, { signal }), { signal })
+  await target.attach?.(referrer, subject, (blob) => source.fetch(blob, { signal }), { signal })
   return true
 }
 
@@ -122,10 +121,10 @@ async function writeOne(
 async function attachIndex(
   source: ImageSource,
   target: ImageStore,
-  { document, subject }: Referrer,
+  referrer: Referrer,
   { signal, onProgress }: CopyReferrersOptions,
 ): Promise<void> {
-  const plan = await planGraph(source, document, { signal })
+  const plan = await planGraph(source, referrer, { signal })
   tellLayers(plan, { onProgress })
   const documents = new Map(plan.documents.map((child) => [child.descriptor.digest, child]))
   const parts = [...plan.blobs, ...plan.documents].map(({ descriptor }) => descriptor)
@@ -133,7 +132,7 @@ async function attachIndex(
     const child = documents.get(part.digest)
     return child ? Readable.from([child.content]) : source.fetch(part, { signal })
   }
-  await target.attach(document, subject, open, { parts, signal })
+  await target.attach(referrer, referrer.subject, open, { parts, signal })
 }
 
 /**
@@ -159,20 +158,21 @@ async function copyTagged(
 async function publishTagged(
   source: ImageSource,
   { end: target, repository }: RepositoryOf<ImageTarget>,
-  { document, tag }: Referrer & { readonly tag: string },
+  referrer: Referrer & { readonly tag: string },
   { signal, onProgress }: CopyReferrersOptions,
 ): Promise<boolean> {
+  const { descriptor, tag } = referrer
   const place = { name: repository, tag }
   const present = await presentRoot(target, place, { signal })
-  if (present?.digest === document.descriptor.digest) return true
+  if (present?.digest === descriptor.digest) return true
   if (target instanceof ImageStore && (await isProtected(target, repository, { signal }))) {
-    return extendTag(source, target, { document, place }, { signal, onProgress })
+    return extendTag(source, target, { document: referrer, place }, { signal, onProgress })
   }
-  await copyGraph(source, target, await planGraph(source, document, { signal }), { signal })
+  await copyGraph(source, target, await planGraph(source, referrer, { signal }), { signal })
   if (present) {
     const message = `${tag} in ${target.name} was replaced: it was ${present.digest}`
     onProgress?.({ type: 'notice', code: 'signatures-replaced', message })
   }
-  await target.tag(document, place, { signal, onProgress })
+  await target.tag(referrer, place, { signal, onProgress })
   return true
 }

@@ -3,16 +3,11 @@ import type { CallOptions } from '../contract/call-options.ts'
 import { isS3loError, S3loError } from '../errors.ts'
 import { ANNOTATION } from '../oci/annotations.ts'
 import type { Descriptor } from '../oci/descriptor.ts'
-import { type ManifestDocument, parseManifest } from '../oci/document.ts'
+import { type ManifestDocument } from '../oci/document.ts'
 import { asArray, asObject, type JsonObject, parseJson } from '../oci/json.ts'
 import { isImageConfigType, isIndexMediaType, isManifestMediaType } from '../oci/media-type.ts'
 import { formatPlatform, isAttestationPlatform, type Platform } from '../oci/platform.ts'
-import {
-  type ContentReader,
-  readManifest,
-  type ReadManifest,
-  readPlatform,
-} from './read-manifest.ts'
+import { type ContentReader, readManifest, readPlatform } from './read-manifest.ts'
 
 /** An image in an index, or in an index inside of it. */
 export interface IndexedImage {
@@ -92,11 +87,13 @@ class Walk {
     this.#signal = signal
   }
 
-  async visit({ content, descriptor }: ManifestDocument, depth: number): Promise<readonly Part[]> {
+  async visit(
+    { content, descriptor, manifest }: ManifestDocument,
+    depth: number,
+  ): Promise<readonly Part[]> {
     if (depth > MAX_INDEX_DEPTH) {
       throw new S3loError('INTEGRITY', `the image nests indexes deeper than ${MAX_INDEX_DEPTH}`)
     }
-    const manifest = parseManifest(content, descriptor.digest)
     if (manifest.kind !== 'index') return []
     const path = `index ${descriptor.digest}`
     const raws = asArray(asObject(parseJson(content, path), path)['manifests'] ?? [], path)
@@ -134,14 +131,14 @@ class Walk {
       return { kind: 'image', descriptor: entry, platform, raw, isArtifact }
     }
     const read = await this.#read(entry, signal)
-    if (read?.manifest.kind === 'index') return read.document
+    if (read?.manifest.kind === 'index') return read
     return read && this.#readImage(entry, read, raw, signal)
   }
 
   /** An image whose entry does not say what it runs on. */
   async #readImage(
     entry: Descriptor,
-    { manifest }: ReadManifest,
+    { manifest }: ManifestDocument,
     raw: JsonObject,
     signal: AbortSignal,
   ): Promise<Part | undefined> {
@@ -155,7 +152,7 @@ class Walk {
   }
 
   /** `undefined` for what was read before, and for what is not there. */
-  async #read(entry: Descriptor, signal: AbortSignal): Promise<ReadManifest | undefined> {
+  async #read(entry: Descriptor, signal: AbortSignal): Promise<ManifestDocument | undefined> {
     if (this.#seen.has(entry.digest)) return undefined
     this.#seen.add(entry.digest)
     this.#bytes += entry.size

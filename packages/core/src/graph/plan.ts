@@ -2,7 +2,7 @@ import { forEachConcurrent } from '../concurrency/for-each-concurrent.ts'
 import type { CallOptions } from '../contract/call-options.ts'
 import { S3loError } from '../errors.ts'
 import { type Descriptor, isForeignLayer, totalSize } from '../oci/descriptor.ts'
-import { type Manifest, type ManifestDocument, parseManifest, successors } from '../oci/document.ts'
+import { type ManifestDocument, successors } from '../oci/document.ts'
 import { isManifestMediaType } from '../oci/media-type.ts'
 import { formatPlatform } from '../oci/platform.ts'
 import { isAttestation, MAX_INDEX_DEPTH } from './index-entries.ts'
@@ -17,7 +17,6 @@ export interface PlannedBlob {
 /** Everything an image consists of, each digest once. */
 export interface GraphPlan {
   readonly root: ManifestDocument
-  readonly manifest: Manifest
   /** Child manifests, children before parents. */
   readonly documents: readonly ManifestDocument[]
   readonly blobs: readonly PlannedBlob[]
@@ -45,12 +44,10 @@ export async function planGraph(
   options: CallOptions = {},
 ): Promise<GraphPlan> {
   const walk = new Walk(source, options.signal)
-  const manifest = parseManifest(root.content, root.descriptor.digest)
   walk.reserve(root.content.byteLength)
-  await walk.visit(root, manifest, 'single', 0)
+  await walk.visit(root, 'single', 0)
   return {
     root,
-    manifest,
     documents: walk.levels.slice(1).toReversed().flat(),
     blobs: [...walk.blobs.values()],
     foreign: [...walk.foreign.values()],
@@ -90,15 +87,11 @@ class Walk {
     }
   }
 
-  async visit(
-    document: ManifestDocument,
-    manifest: Manifest,
-    platform: string,
-    depth: number,
-  ): Promise<void> {
+  async visit(document: ManifestDocument, platform: string, depth: number): Promise<void> {
     if (depth > MAX_INDEX_DEPTH) {
       throw new S3loError('INTEGRITY', `the image nests indexes deeper than ${MAX_INDEX_DEPTH}`)
     }
+    const { manifest } = document
     ;(this.levels[depth] ??= []).push(document)
     if (manifest.kind !== 'index') {
       if (isAttestation(document.descriptor)) this.attestations++
@@ -108,7 +101,7 @@ class Walk {
       for (const descriptor of content) this.#addBlob(descriptor, platform)
       return
     }
-    const children = new Map<number, { document: ManifestDocument; manifest: Manifest }>()
+    const children = new Map<number, ManifestDocument>()
     const entries = manifest.manifests.entries()
     await forEachConcurrent(
       entries,
@@ -125,7 +118,7 @@ class Walk {
     for (const [i, entry] of manifest.manifests.entries()) {
       const child = children.get(i)
       const label = entry.platform ? formatPlatform(entry.platform) : platform
-      if (child) await this.visit(child.document, child.manifest, label, depth + 1)
+      if (child) await this.visit(child, label, depth + 1)
       else if (!isManifestMediaType(entry.mediaType)) this.#addBlob(entry, label)
     }
   }

@@ -3,23 +3,12 @@ import type { ImageSource } from '../contract/image-source.ts'
 import { isS3loError, S3loError } from '../errors.ts'
 import { MAX_CONFIG_BYTES, parseImageConfig } from '../oci/config.ts'
 import type { Descriptor } from '../oci/descriptor.ts'
-import {
-  type Manifest,
-  type ManifestDocument,
-  MAX_MANIFEST_BYTES,
-  parseManifest,
-} from '../oci/document.ts'
+import { type ManifestDocument, MAX_MANIFEST_BYTES, parseDocument } from '../oci/document.ts'
 import { formatPlatform, type Platform } from '../oci/platform.ts'
 import { readAll } from '../stream/read-all.ts'
 
 /** Anything whose content can be fetched by descriptor. */
 export type ContentReader = Pick<ImageSource, 'name' | 'fetch'>
-
-/** A manifest's bytes and what they say. */
-export interface ReadManifest {
-  readonly document: ManifestDocument
-  readonly manifest: Manifest
-}
 
 /**
  * Fetches, verifies and parses a manifest or index. Throws `INTEGRITY` for one over 4 MiB, before
@@ -29,7 +18,7 @@ export async function readManifest(
   source: ContentReader,
   descriptor: Descriptor,
   options?: CallOptions,
-): Promise<ReadManifest> {
+): Promise<ManifestDocument> {
   const { digest, size } = descriptor
   if (size > MAX_MANIFEST_BYTES) {
     throw new S3loError(
@@ -41,11 +30,7 @@ export async function readManifest(
     throw missing(error, descriptor)
   })
   const content = await readAll(body, size, `manifest ${digest}`)
-  const manifest = parseManifest(content, digest)
-  return {
-    document: { descriptor: { ...descriptor, mediaType: manifest.mediaType }, content },
-    manifest,
-  }
+  return parseDocument(content, digest, descriptor)
 }
 
 /** The platform an image's config names. Throws `INTEGRITY`. */

@@ -3,13 +3,14 @@ import type { ImageSource } from '../contract/image-source.ts'
 import type { ProgressOptions } from '../contract/progress.ts'
 import { isS3loError, S3loError } from '../errors.ts'
 import type { Descriptor } from '../oci/descriptor.ts'
+import type { ManifestDocument } from '../oci/document.ts'
 import { fallbackTagsOf } from '../oci/fallback-tag.ts'
 import { ImageStore } from '../store/image-store.ts'
-import { type ReadManifest, readManifest } from './read-manifest.ts'
+import { readManifest } from './read-manifest.ts'
 import { isRefusedBeside } from './refusal.ts'
 
 /** A manifest that refers to another one. */
-export interface Referrer extends ReadManifest {
+export interface Referrer extends ManifestDocument {
   readonly subject: Descriptor
   /** cosign's tag (`sha256-<hex>.sig`) where that alone tells what it refers to. */
   readonly tag?: string
@@ -108,7 +109,7 @@ export class ReferrerFinder {
     descriptor: Descriptor,
     subject: Descriptor,
     call: CallOptions,
-  ): Promise<ReadManifest | undefined> {
+  ): Promise<ManifestDocument | undefined> {
     try {
       return await readManifest(this.#source, descriptor, call)
     } catch (error) {

@@ -2,7 +2,7 @@ import type { CallOptions } from '../contract/call-options.ts'
 import type { ProgressOptions } from '../contract/progress.ts'
 import { S3loError } from '../errors.ts'
 import type { Descriptor } from '../oci/descriptor.ts'
-import { type ManifestDocument, parseManifest, toDocument } from '../oci/document.ts'
+import { type ManifestDocument, toDocument } from '../oci/document.ts'
 import { asObject, parseJson } from '../oci/json.ts'
 import {
   bestFor,
@@ -41,7 +41,7 @@ export async function selectRoot(
   selection: Selection,
   options: CallOptions & ProgressOptions = {},
 ): Promise<ManifestDocument> {
-  const manifest = parseManifest(root.content, root.descriptor.digest)
+  const { manifest } = root
   if (manifest.kind === 'manifest') {
     await checkSingle(source, manifest.config, selection, options)
     return root
@@ -97,7 +97,8 @@ async function readImage(
   { descriptor }: IndexedImage,
   options: CallOptions,
 ): Promise<ManifestDocument> {
-  const { document, manifest } = await readManifest(source, descriptor, options)
+  const document = await readManifest(source, descriptor, options)
+  const { manifest } = document
   if (manifest.kind === 'manifest') return document
   throw new S3loError(
     'INTEGRITY',

@@ -165,7 +165,7 @@ async function readFrom(
   descriptor: Descriptor,
   request: TransferRequest,
 ): Promise<ReadImage> {
-  const { document: sourceRoot } = await readManifest(reader, descriptor, request)
+  const sourceRoot = await readManifest(reader, descriptor, request)
   await request.verify?.(sourceRoot)
   const root = await selectRoot(reader, sourceRoot, request.selection, request)
   return { sourceRoot, root, plan: await planGraph(reader, root, request) }
@@ -285,7 +285,7 @@ async function readRoot(
   options?: CallOptions,
 ): Promise<ManifestDocument> {
   const descriptor = await source.resolve(reference, options)
-  return (await readManifest(source, descriptor, options)).document
+  return readManifest(source, descriptor, options)
 }
 
 function unsigned({ name }: StreamingSource): S3loError {

@@ -23,6 +23,8 @@ export const MAX_MANIFEST_BYTES = 4 * 1024 * 1024
 export interface ManifestDocument {
   readonly descriptor: Descriptor
   readonly content: Uint8Array
+  /** What the bytes say. The first access throws as {@link parseManifest} does for what is no manifest. */
+  readonly manifest: Manifest
 }
 
 /** An image manifest (OCI v1.1 or Docker schema 2). */
@@ -69,9 +71,39 @@ const DESCRIPTOR_MEMBERS = new Set(
 )
 const PLATFORM_MEMBERS = new Set('architecture os os.version os.features variant'.split(' '))
 
-/** Content with the descriptor that its bytes have. */
+/** Content with the descriptor that its bytes have. It is parsed when its manifest is first used. */
 export function toDocument(content: Uint8Array, mediaType: string): ManifestDocument {
-  return { descriptor: { mediaType, digest: digestOf(content), size: content.byteLength }, content }
+  return documentWith({ mediaType, digest: digestOf(content), size: content.byteLength }, content)
+}
+
+/** Content with a descriptor that the caller knows to be right. It is parsed when its manifest is first used. */
+export function documentWith(descriptor: Descriptor, content: Uint8Array): ManifestDocument {
+  let parsed: Manifest | undefined
+  return {
+    descriptor,
+    content,
+    get manifest() {
+      return (parsed ??= parseManifest(content, descriptor.digest))
+    },
+  }
+}
+
+/**
+ * Parses content at once and names its media type; `known` is what the caller knows of its descriptor.
+ * Throws as {@link parseManifest} does.
+ */
+export function parseDocument(
+  content: Uint8Array,
+  name: string,
+  known: Partial<Descriptor> = {},
+): ManifestDocument {
+  const manifest = parseManifest(content, name)
+  const { digest = digestOf(content), size = content.byteLength } = known
+  return {
+    descriptor: { ...known, digest, size, mediaType: manifest.mediaType },
+    content,
+    manifest,
+  }
 }
 
 /**
@@ -99,11 +131,6 @@ function isIndexObject(document: JsonObject): boolean {
     first.platform !== null &&
     !Array.isArray(first.platform)
   )
-}
-
-/** The media type that a document has or, where it does not say, must have. */
-export function mediaTypeOf(content: Uint8Array, name: string): string {
-  return parseManifest(content, name).mediaType
 }
 
 /**

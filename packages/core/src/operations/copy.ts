@@ -140,7 +140,7 @@ export async function syncReferrers(
   const reader = source && (readable(to.target) ?? source)
   const read = reader && (await readManifest(reader, root, options))
   await verifyPresent(from, root, options)
-  const plan = read && (await planGraph(reader, read.document, options))
+  const plan = read && (await planGraph(reader, read, options))
   if (plan) reportPresent(plan.blobs, options)
   return {
     digest: root.digest,
@@ -202,11 +202,11 @@ async function droppedReferrers(
   const dropped: DroppedReferrer[] = []
   const isStrict = options.referrers === 'all'
   const finder = new ReferrerFinder(source, from.reference.name, { ...options, isStrict })
-  for await (const { document, manifest, tag } of finder.find(image.sourceRoot.descriptor)) {
+  for await (const { descriptor, manifest, tag } of finder.find(image.sourceRoot.descriptor)) {
     const config = manifest.kind === 'manifest' ? manifest.config.mediaType : undefined
     const type = manifest.artifactType ?? config
     dropped.push({
-      digest: document.descriptor.digest,
+      digest: descriptor.digest,
       ...(type === undefined ? {} : { artifact_type: type }),
       ...(tag === undefined ? {} : { tag }),
     })

@@ -12,7 +12,6 @@ import { MergedFiles } from '../filesystem/merged-files.ts'
 import { streamLayer } from '../filesystem/stream-layer.ts'
 import { selectRoot } from '../graph/select.ts'
 import type { Descriptor } from '../oci/descriptor.ts'
-import { parseManifest } from '../oci/document.ts'
 import { parsePlatform } from '../oci/platform.ts'
 import type { Reference } from '../oci/reference.ts'
 import type { ImageStore } from '../store/image-store.ts'
@@ -78,12 +77,12 @@ export async function openImageFiles(
   const platform = options.platform === undefined ? undefined : parsePlatform(options.platform)
   const root = await store.read(reference, options)
   const kept = new KeptIndexes(store.backend, reader?.name ?? '', options)
-  const whole = parseManifest(root.content, root.descriptor.digest)
+  const whole = root.manifest
   // Which layer comes first is known already, while the platform may have to be read from a config.
   const usesIndexes = reader !== undefined && !options.wholeLayers
   if (usesIndexes && whole.kind === 'manifest') kept.prefetch(whole.layers.at(-1))
   const image = await selectRoot(store, root, { kind: 'run', platform }, options)
-  const manifest = parseManifest(image.content, image.descriptor.digest)
+  const { manifest } = image
   if (manifest.kind !== 'manifest') {
     throw new S3loError('UNSUPPORTED', `${image.descriptor.digest} is no container image`)
   }

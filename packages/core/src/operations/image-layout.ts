@@ -12,7 +12,7 @@ import type { StorageBackend } from '../contract/storage-backend.ts'
 import { blobKey } from '../layout/keys.ts'
 import { type Descriptor, uniqueByDigest } from '../oci/descriptor.ts'
 import { parseDigest } from '../oci/digest.ts'
-import { type ManifestDocument, parseManifest, successors } from '../oci/document.ts'
+import { type ManifestDocument, successors } from '../oci/document.ts'
 import { formatPlatform } from '../oci/platform.ts'
 import { BlobReport, reportPlan } from '../progress/blob-report.ts'
 
@@ -55,9 +55,10 @@ async function writeLayout(
   await writeFile(join(folder, 'oci-layout'), JSON.stringify({ imageLayoutVersion: '1.0.0' }))
   await writeContent(fileOf(folder, descriptor), content)
   const platform = descriptor.platform ? formatPlatform(descriptor.platform) : 'single'
-  const blobs = uniqueByDigest(successors(parseManifest(content, descriptor.digest))).map(
-    (blob) => ({ descriptor: blob, platform }),
-  )
+  const blobs = uniqueByDigest(successors(manifest.manifest)).map((blob) => ({
+    descriptor: blob,
+    platform,
+  }))
   reportPlan(blobs, { onProgress })
   await forEachConcurrent(
     blobs,

@@ -11,7 +11,6 @@ import {
   type ImageIndex,
   type ImageManifest,
   type Manifest,
-  parseManifest,
 } from '../oci/document.ts'
 import { isImageConfigType, isManifestMediaType, MEDIA_TYPE } from '../oci/media-type.ts'
 import { formatExactPlatform, formatPlatform } from '../oci/platform.ts'
@@ -87,7 +86,7 @@ export async function inspect(
   options: CallOptions = {},
 ): Promise<InspectResult> {
   const root = await store.read(reference, options)
-  const manifest = parseManifest(root.content, root.descriptor.digest)
+  const { manifest } = root
   return {
     reference: formatReference(reference),
     digest: root.descriptor.digest,

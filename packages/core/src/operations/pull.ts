@@ -3,7 +3,7 @@ import type { TargetEnd } from '../graph/transfer-request.ts'
 import { formatReference, type StoreReference } from '../layout/store-reference.ts'
 import { totalSize } from '../oci/descriptor.ts'
 import { parsePlatform } from '../oci/platform.ts'
-import { parseManifest, successors } from '../oci/document.ts'
+import { successors } from '../oci/document.ts'
 import { formatImageName } from '../oci/reference.ts'
 import type { ImageStore } from '../store/image-store.ts'
 import type { OperationOptions, VerifyOptions } from './options.ts'
@@ -44,12 +44,12 @@ export async function pull(
     ...verification(source, options),
     selection: { kind: 'run', platform },
   })
-  const { content, descriptor } = plan.root
+  const { descriptor, manifest } = plan.root
   return {
     ref: formatReference(from),
     image_tag: formatImageName(to.reference),
     digest: descriptor.digest,
-    bytes: totalSize(successors(parseManifest(content, descriptor.digest))),
+    bytes: totalSize(successors(manifest)),
     ...verifiedDigest(sourceRoot.descriptor, options),
     blobs_copied: moved.blobsCopied,
     blobs_skipped: moved.blobsSkipped,

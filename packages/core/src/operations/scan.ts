@@ -4,7 +4,7 @@ import { S3loError } from '../errors.ts'
 import { readPlatform } from '../graph/read-manifest.ts'
 import { selectRoot } from '../graph/select.ts'
 import { formatReference, type StoreReference } from '../layout/store-reference.ts'
-import { type ManifestDocument, parseManifest } from '../oci/document.ts'
+import { type ManifestDocument } from '../oci/document.ts'
 import { formatPlatform, parsePlatform } from '../oci/platform.ts'
 import type { ImageStore } from '../store/image-store.ts'
 import { attachArtifact } from './attach-artifact.ts'
@@ -123,11 +123,10 @@ async function look<T>(
 
 async function platformOf(
   store: ImageStore,
-  { content, descriptor }: ManifestDocument,
+  { descriptor, manifest }: ManifestDocument,
   options: CallOptions,
 ): Promise<string> {
   if (descriptor.platform) return formatPlatform(descriptor.platform)
-  const manifest = parseManifest(content, descriptor.digest)
   if (manifest.kind !== 'manifest') return formatPlatform(undefined)
   return formatPlatform(await readPlatform(store, manifest.config, options))
 }

@@ -5,7 +5,7 @@ import { isS3loError, S3loError } from '../errors.ts'
 import { readManifest } from '../graph/read-manifest.ts'
 import { legacyPrefix } from '../layout/keys.ts'
 import type { Descriptor } from '../oci/descriptor.ts'
-import { type Manifest, parseManifest } from '../oci/document.ts'
+import { type Manifest } from '../oci/document.ts'
 import { isManifestMediaType, MEDIA_TYPE } from '../oci/media-type.ts'
 import { formatPlatform } from '../oci/platform.ts'
 import { BlobReport } from '../progress/blob-report.ts'
@@ -160,7 +160,7 @@ class GraphReader<T> {
       const document = await readEntryManifest(this.#store.backend, entry, { signal })
       if (!document) return undefined
       read = document.descriptor
-      const manifest = parseManifest(document.content, `${image}:${tag}`)
+      const { manifest } = document
       const prefix = layout === '1.0.0' ? legacyPrefix({ name: image, tag }) : undefined
       // Only children are read through the store.
       if (prefix && manifest.kind === 'index') this.#store.blobs.addLegacyPrefix(prefix)

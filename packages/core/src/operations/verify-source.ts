@@ -18,7 +18,7 @@ export async function verifyPresent(
   { verifySource, signal }: VerifyOptions & OperationOptions,
 ): Promise<void> {
   if (!verifySource || from.source.kind === 'streaming') return
-  const { document } = await readManifest(from.source, root, { signal })
+  const document = await readManifest(from.source, root, { signal })
   await verifySource(document, from)
 }
 

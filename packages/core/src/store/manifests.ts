@@ -3,12 +3,7 @@ import type { ObjectInfo, StorageBackend } from '../contract/storage-backend.ts'
 import { isS3loError, S3loError } from '../errors.ts'
 import { blobKey, legacyManifestKey, legacyPrefix, manifestKey } from '../layout/keys.ts'
 import { algorithmOf, digestOf, isDigest } from '../oci/digest.ts'
-import {
-  type ManifestDocument,
-  MAX_MANIFEST_BYTES,
-  mediaTypeOf,
-  toDocument,
-} from '../oci/document.ts'
+import { type ManifestDocument, MAX_MANIFEST_BYTES, parseDocument } from '../oci/document.ts'
 import { formatImageName, type Reference } from '../oci/reference.ts'
 import { readAll } from '../stream/read-all.ts'
 import { readObject } from './read-object.ts'
@@ -117,8 +112,7 @@ function hasDigest(content: Uint8Array, digest: string): boolean {
 
 /** Throws `INTEGRITY` or `UNSUPPORTED` for what is no manifest. */
 function toNamed(content: Uint8Array, name: string, digest: string): ManifestDocument {
-  const { descriptor } = toDocument(content, mediaTypeOf(content, name))
-  return { descriptor: { ...descriptor, digest }, content }
+  return parseDocument(content, name, { digest })
 }
 
 async function readDocument(
@@ -128,5 +122,5 @@ async function readDocument(
   options?: CallOptions,
 ): Promise<ManifestDocument | undefined> {
   const content = await readObject(backend, key, MAX_MANIFEST_BYTES, options)
-  return content && toDocument(content, mediaTypeOf(content, name))
+  return content && parseDocument(content, name)
 }

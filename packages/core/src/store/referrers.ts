@@ -67,6 +67,6 @@ export class ReferrerStore {
       ...(artifactType === undefined ? {} : { artifactType }),
       ...(manifest.annotations ? { annotations: manifest.annotations } : {}),
     }
-    return { descriptor, content }
+    return { descriptor, content, manifest }
   }
 }

@@ -8,7 +8,7 @@ import { republish } from '../gc/republish.ts'
 import { type Look, Protection, type ProtectionOptions, type Publication } from '../gc/writer.ts'
 import { referrerKey } from '../layout/keys.ts'
 import type { Descriptor } from '../oci/descriptor.ts'
-import { type ManifestDocument, parseManifest, successors } from '../oci/document.ts'
+import { type ManifestDocument, successors } from '../oci/document.ts'
 import { formatImageName, type Reference } from '../oci/reference.ts'
 import type { BlobStore } from './blobs.ts'
 import { GoNeighbour } from './go-neighbour.ts'
@@ -98,13 +98,14 @@ export class StoreWriter {
 
   /** Stores a referrer, its blobs or parts first. Throws `INTEGRITY` unless the manifest names `subject`. */
   async attach(
-    { descriptor, content }: ManifestDocument,
+    referrer: ManifestDocument,
     subject: Descriptor,
     open: (blob: Descriptor) => Promise<Readable>,
     { parts, signal }: AttachOptions = {},
   ): Promise<void> {
+    const { content, descriptor } = referrer
     const { digest } = descriptor
-    const { mediaType, blobs } = readReferrer(content, digest, subject, parts)
+    const { mediaType, blobs } = readReferrer(referrer, subject, parts)
     const digests = [subject.digest, digest, ...blobs.map((blob) => blob.digest)]
     await this.protect(digests, { signal })
     const place = 'referrer-blobs'
@@ -133,7 +134,7 @@ export class StoreWriter {
     options: CallOptions = {},
   ): Promise<void> {
     const { digest } = root.descriptor
-    const named = successors(parseManifest(root.content, digest)).map((child) => child.digest)
+    const named = successors(root.manifest).map((child) => child.digest)
     const digests = [digest, ...named, ...this.#unproven.keys()]
     await this.#proveAll(digests, options)
     const publication: Publication = {
@@ -197,12 +198,10 @@ function collected({ digest }: Descriptor): S3loError {
 }
 
 function readReferrer(
-  content: Uint8Array,
-  digest: string,
+  { descriptor: { digest }, manifest }: ManifestDocument,
   subject: Descriptor,
   parts: AttachOptions['parts'],
 ): { readonly mediaType: string; readonly blobs: readonly Descriptor[] } {
-  const manifest = parseManifest(content, digest)
   if (manifest.subject?.digest !== subject.digest) {
     throw new S3loError('INTEGRITY', `manifest ${digest} does not refer to ${subject.digest}`)
   }

@@ -6,7 +6,7 @@ import { isDigest } from '../../src/oci/digest.ts'
 import {
   asDescriptor,
   isIndexContent,
-  mediaTypeOf,
+  parseDocument,
   parseManifest,
   successors,
 } from '../../src/oci/document.ts'
@@ -32,7 +32,7 @@ describe('foreign documents', () => {
         if (!manifest) return
         read++
         expect(manifest.kind === 'index').toBe(index)
-        expect(mediaTypeOf(bytes, 'fuzz')).toBe(manifest.mediaType)
+        expect(parseDocument(bytes, 'fuzz').descriptor.mediaType).toBe(manifest.mediaType)
         for (const { digest, size, mediaType } of successors(manifest)) {
           expect(isDigest(digest)).toBe(true)
           expect(Number.isSafeInteger(size) && size >= 0).toBe(true)

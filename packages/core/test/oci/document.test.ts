@@ -3,9 +3,10 @@ import { isS3loError } from '../../src/errors.ts'
 import { MAX_CONFIG_BYTES, parseImageConfig } from '../../src/oci/config.ts'
 import { totalSize, uniqueByDigest } from '../../src/oci/descriptor.ts'
 import {
+  documentWith,
   isIndexContent,
   MAX_MANIFEST_BYTES,
-  mediaTypeOf,
+  parseDocument,
   parseManifest,
   successors,
   toDocument,
@@ -112,13 +113,13 @@ describe('parseManifest', () => {
   it('reads the manifest that the Go program pushes', () => {
     const text =
       '{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","config":{"mediaType":"application/vnd.oci.image.config.v1+json","digest":"sha256:1ab49c19c53ebca95c787b482aeda86d1d681f58cdf19278c476bcaf37d96de1","size":627},"layers":[{"mediaType":"application/vnd.oci.image.layer.v1.tar","digest":"sha256:45f3ea5848e8a25ca27718b640a21ffd8c8745d342a24e1d4ddfc8c449b0a724","size":8982528}]}'
-    const { descriptor, content } = toDocument(bytes(text), mediaTypeOf(bytes(text), 'app'))
+    const { descriptor, manifest } = parseDocument(bytes(text), 'app')
     expect(descriptor).toEqual({
       mediaType: MEDIA_TYPE.ociManifest,
       digest: 'sha256:4c5b5db9f138b868afb7d7ebb6f3ff80b4761eb438a91c0be31e98e85397ec81',
       size: 400,
     })
-    expect(totalSize(successors(parseManifest(content, 'app')))).toBe(627 + 8982528)
+    expect(totalSize(successors(manifest))).toBe(627 + 8982528)
   })
 
   it('gives a document without a media type the one it must have', () => {
@@ -268,6 +269,34 @@ describe('parseManifest', () => {
     content[content.indexOf('?')] = 0xff
     expect(code(() => parseManifest(content, 'app'))).toBe('INTEGRITY')
     expect(isIndexContent(content)).toBe(false)
+  })
+})
+
+describe('a document', () => {
+  const content = bytes(JSON.stringify(INDEX))
+
+  it('is parsed once, when its manifest is first used', () => {
+    const document = toDocument(content, MEDIA_TYPE.ociIndex)
+    expect(document.manifest).toEqual(parse(INDEX))
+    expect(document.manifest).toBe(document.manifest)
+  })
+
+  it('of bytes that are no manifest can be carried; its manifest is INTEGRITY and names the digest', () => {
+    const document = toDocument(bytes('[]'), MEDIA_TYPE.ociIndex)
+    expect(() => document.manifest).toThrow(document.descriptor.digest)
+    expect(code(() => document.manifest)).toBe('INTEGRITY')
+  })
+
+  it('keeps what the caller knows of its descriptor, and takes the media type from the bytes', () => {
+    const known = { ...CHILD, mediaType: MEDIA_TYPE.ociManifest, size: content.byteLength }
+    const { descriptor, manifest } = parseDocument(content, 'app', known)
+    expect(descriptor).toEqual({ ...known, mediaType: MEDIA_TYPE.ociIndex })
+    expect(manifest.kind).toBe('index')
+    expect(documentWith(known, content).descriptor).toBe(known)
+  })
+
+  it('that is spread keeps its manifest', () => {
+    expect({ ...toDocument(content, MEDIA_TYPE.ociIndex) }.manifest.kind).toBe('index')
   })
 })
 

@@ -111,13 +111,12 @@ export async function findSourceSignatures(
   let looked = 0
   try {
     for await (const referrer of finder.find(subject)) {
-      const { manifest, document, tag } = referrer
+      const { manifest, descriptor, tag } = referrer
       const isBundle = tag === undefined && manifest.artifactType === BUNDLE_TYPE
       if ((!isBundle && tag !== sigTag(subject.digest)) || manifest.kind !== 'manifest') continue
       if (++looked > MAX_SIGNATURES) break
       try {
         if (isBundle) {
-          const { descriptor } = document
           const found = await readBundle(source, descriptor, subject.digest, key, options)
           signatures.add('bundle', found)
           continue

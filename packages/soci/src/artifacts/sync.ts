@@ -1,11 +1,5 @@
 import { type CallOptions, type ImageSource, isS3loError } from '@s3lo/core/plugin'
-import {
-  type Descriptor,
-  formatPlatform,
-  MAX_MANIFEST_BYTES,
-  parseManifest,
-  readAll,
-} from '@s3lo/core'
+import { type Descriptor, formatPlatform, MAX_MANIFEST_BYTES, readAll } from '@s3lo/core'
 import type { SociBlobStore } from '../index/build-contract.ts'
 import { indexImages, manifestPlatform, readDocument } from '../index/image-platforms.ts'
 import {
@@ -118,7 +112,7 @@ async function* indexesOf(
   options: CallOptions,
 ): AsyncGenerator<FoundIndex> {
   const document = await readDocument(store, image, options)
-  const manifest = parseManifest(document.content, image.digest)
+  const manifest = document.manifest
   if (manifest.kind === 'manifest') {
     const platform = formatPlatform(await manifestPlatform(store, document, options))
     yield* referringIndexes(store, image, image.digest, platform, options)

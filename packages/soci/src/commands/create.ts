@@ -1,11 +1,4 @@
-import {
-  formatPlatform,
-  hostPlatform,
-  noSuchPlatform,
-  parseManifest,
-  type Platform,
-  runsOn,
-} from '@s3lo/core'
+import { formatPlatform, hostPlatform, noSuchPlatform, type Platform, runsOn } from '@s3lo/core'
 import { Command } from 'clipanion'
 import { IndexBuilder } from '../index/build.ts'
 import { indexPlatforms, manifestPlatform } from '../index/image-platforms.ts'
@@ -26,7 +19,7 @@ export default class SociCreateCommand extends BuildCommand {
     return this.onImage('v1', async (artifacts, reference, { options }) => {
       const { signal } = options
       const root = await artifacts.store.read(reference, { signal })
-      const manifest = parseManifest(root.content, root.descriptor.digest)
+      const { manifest } = root
       const builder = new IndexBuilder(
         artifacts,
         artifacts,

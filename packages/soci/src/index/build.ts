@@ -10,7 +10,6 @@ import {
   isSamePlatform,
   ImageStore,
   type ManifestDocument,
-  parseManifest,
   readAll,
   reportPlan,
   toDocument,
@@ -104,8 +103,7 @@ export class IndexBuilder {
     // The nearest that there is may be another one than was asked for.
     const { platform: found = wanted } = manifest
     const platform = isSamePlatform(found, wanted) ? wanted : found
-    const { content } = await readDocument(contentStore, manifest, { signal })
-    const parsed = parseManifest(content, manifest.digest)
+    const { manifest: parsed } = await readDocument(contentStore, manifest, { signal })
     const layers = parsed.kind === 'manifest' ? parsed.layers : []
     const run = new LayerRun(sideOf(this.blobStore, version), formatPlatform(platform))
     run.known = await this.#knownZtocs(signal)

@@ -18,7 +18,6 @@ import {
   isSamePlatform,
   type ManifestDocument,
   MEDIA_TYPE,
-  parseManifest,
   type Platform,
   readIndexContent,
   toDocument,
@@ -114,7 +113,7 @@ async function readBase(
   options: CallOptions,
 ): Promise<Base> {
   const document = await readDocument(contentStore, image, options)
-  const manifest = parseManifest(document.content, image.digest)
+  const manifest = document.manifest
   if (manifest.kind === 'index') {
     const parsed = asObject(parseJson(document.content, image.digest), image.digest)
     const { entries: flat } = await readIndexContent(contentStore, document, options)

@@ -1,5 +1,6 @@
 import { type CallOptions, type ImageSource, S3loError } from '@s3lo/core/plugin'
 import {
+  documentWith,
   bestFor,
   type Descriptor,
   hostPlatform,
@@ -11,7 +12,6 @@ import {
   normalizePlatform,
   noSuchPlatform,
   parseImageConfig,
-  parseManifest,
   type Platform,
   readAll,
   readIndexContent,
@@ -27,7 +27,7 @@ export async function readDocument(
 ): Promise<ManifestDocument> {
   const stream = await source.fetch(descriptor, options)
   const content = await readAll(stream, MAX_MANIFEST_BYTES, `manifest ${descriptor.digest}`)
-  return { descriptor, content }
+  return documentWith(descriptor, content)
 }
 
 /** The first of each platform, by its normal form. */
@@ -68,10 +68,9 @@ export function isImage({ platform, artifactType }: Descriptor): boolean {
 /** The platform that an image's config names. */
 export async function manifestPlatform(
   source: ImageSource,
-  { content, descriptor }: ManifestDocument,
+  { descriptor, manifest }: ManifestDocument,
   options?: CallOptions,
 ): Promise<Platform> {
-  const manifest = parseManifest(content, descriptor.digest)
   if (manifest.kind !== 'manifest') {
     throw new S3loError('UNSUPPORTED', `${descriptor.digest} is an ${manifest.kind}, not an image`)
   }
@@ -92,7 +91,7 @@ export async function getImageManifestDescriptor(
   options?: CallOptions,
 ): Promise<Descriptor> {
   const document = await readDocument(source, image, options)
-  const manifest = parseManifest(document.content, image.digest)
+  const manifest = document.manifest
   if (manifest.kind !== 'index') {
     if (!image.platform || runsOn(image.platform, platform)) return image
     throw noSuchPlatform([{ platform: image.platform }], platform)

@@ -1,5 +1,5 @@
 import { Readable } from 'node:stream'
-import { clean, type Descriptor, digestOf, ImageStore, readAll } from '@s3lo/core'
+import { clean, type Descriptor, digestOf, documentWith, ImageStore, readAll } from '@s3lo/core'
 import { MemoryBackend } from '@s3lo/core/testing'
 import { beforeEach, expect, test } from 'vitest'
 import { type ArtifactEntry, ArtifactsDb } from '../../src/artifacts/artifacts-db.ts'
@@ -174,7 +174,7 @@ test.each(['v1', 'v2'] as const)(
 test('an index of the default version is attached to its image, and a collection keeps it', async () => {
   const store = new ImageStore(backend)
   const image = await goldenImage(store)
-  const root = { descriptor: image, content: await readAll(await store.fetch(image), 1e6, 'x') }
+  const root = documentWith(image, await readAll(await store.fetch(image), 1e6, 'x'))
   await store.tag(root, { name: 'app', tag: 'v1' })
   const { document } = await new IndexBuilder(store, store, db, { minLayerSize: 0 }).build(image, {
     platform: amd64,

@@ -3,6 +3,7 @@ import {
   createHost,
   type Descriptor,
   digestOf,
+  documentWith,
   ImageStore,
   layerIndexKey,
   MEDIA_TYPE,
@@ -228,6 +229,6 @@ async function attachWrong(): Promise<void> {
   const descriptor = put(content, MEDIA_TYPE.ociManifest)
   const open = (blob: Descriptor): Promise<Readable> =>
     Promise.resolve(Readable.from([blobs.get(blob.digest) ?? Buffer.of()]))
-  await store.attach({ descriptor, content }, subject, open)
+  await store.attach(documentWith(descriptor, content), subject, open)
   await store.close()
 }

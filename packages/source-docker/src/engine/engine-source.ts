@@ -8,7 +8,6 @@ import {
   isS3loError,
   type ManifestDocument,
   MEDIA_TYPE,
-  parseManifest,
   type Platform,
   type Reference,
   S3loError,
@@ -143,9 +142,8 @@ function reportContent(
 /** True when the manifest that a save gives has just these bytes. */
 function isManifestOf(
   { id, diffIds }: EngineImage,
-  { descriptor, content }: ManifestDocument,
+  { descriptor, manifest }: ManifestDocument,
 ): boolean {
-  const manifest = parseManifest(content, descriptor.digest)
   if (manifest.kind !== 'manifest' || manifest.config.digest !== id) return false
   const digests = manifest.layers.map(({ digest }) => digest)
   if (digests.length !== diffIds.length || digests.some((digest, i) => digest !== diffIds[i]))

@@ -2,7 +2,6 @@ import {
   type CallOptions,
   type ContentSource,
   type ManifestDocument,
-  parseManifest,
   type Reference,
   S3loError,
   type StreamingTarget,
@@ -72,7 +71,7 @@ export class EngineTarget implements StreamingTarget {
     reference: Reference,
     options: CallOptions,
   ): Promise<void> {
-    const manifest = parseManifest(root.content, root.descriptor.digest)
+    const { manifest } = root
     const byConfig = kind !== 'containerd' && manifest.kind === 'manifest'
     const expected = byConfig ? manifest.config.digest : root.descriptor.digest
     // By its whole name: podman would look for a short one in other places first.

@@ -12,7 +12,6 @@ import {
   MEDIA_TYPE,
   parseDigest,
   parseImageConfig,
-  parseManifest,
   type PlainLayer,
   readAll,
   S3loError,
@@ -68,7 +67,7 @@ export async function* dockerArchiveFiles(
 
 function requireImage(root: ManifestDocument): ImageManifest {
   const { digest } = root.descriptor
-  const manifest = parseManifest(root.content, digest)
+  const { manifest } = root
   if (manifest.kind === 'index') {
     throw new S3loError(
       'UNSUPPORTED',

@@ -1,5 +1,7 @@
 import { Readable } from 'node:stream'
 import {
+  parseDocument,
+  documentWith,
   type BlobSink,
   choosePlatform,
   type Descriptor,
@@ -11,7 +13,6 @@ import {
   type ManifestDocument,
   MAX_MANIFEST_BYTES,
   parseImageConfig,
-  parseManifest,
   type ProgressOptions,
   readIndexContent,
   runsOn,
@@ -44,7 +45,7 @@ export async function finishLayoutSave(
   if (!options.allPlatforms) requirePlatform(save, chosen, options)
   await new Publication(save, sink).publish(chosen, 0)
   const { mediaType, digest, size } = chosen.descriptor
-  return { descriptor: { mediaType, digest, size }, content: chosen.content }
+  return documentWith({ mediaType, digest, size }, chosen.content)
 }
 
 /** Follows an index to the manifest of one platform, of those whose content is there. */
@@ -53,7 +54,7 @@ async function choose(
   document: ManifestDocument,
   { platform, signal, onProgress }: TransferOptions,
 ): Promise<ManifestDocument> {
-  const manifest = parseManifest(document.content, document.descriptor.digest)
+  const { manifest } = document
   if (manifest.kind !== 'index') return document
   const content = await readIndexContent(readerOf(save), document, { signal })
   const isPresent = ({ descriptor, isArtifact }: IndexedImage): boolean =>
@@ -103,9 +104,8 @@ class Publication {
     this.#sink = sink
   }
 
-  async publish({ descriptor, content }: ManifestDocument, depth: number): Promise<void> {
+  async publish({ descriptor, manifest }: ManifestDocument, depth: number): Promise<void> {
     if (depth > MAX_DEPTH) throw tooDeep(descriptor)
-    const manifest = parseManifest(content, descriptor.digest)
     for (const next of uniqueByDigest(successors(manifest))) {
       if (this.#done.has(next.digest)) continue
       this.#done.add(next.digest)
@@ -145,17 +145,15 @@ function requireDocument(save: SavedImage, descriptor: Descriptor): ManifestDocu
   if (content.byteLength !== descriptor.size || content.byteLength > MAX_MANIFEST_BYTES) {
     throw new S3loError('INTEGRITY', `${descriptor.digest} in ${save.archive} has a wrong size`)
   }
-  const { mediaType } = parseManifest(content, descriptor.digest)
-  return { descriptor: { ...descriptor, mediaType }, content }
+  return parseDocument(content, descriptor.digest, descriptor)
 }
 
 /** An image of one platform need not say so in an index; its config does. */
 function requirePlatform(
   save: SavedImage,
-  { content, descriptor }: ManifestDocument,
+  { manifest }: ManifestDocument,
   { platform }: TransferOptions,
 ): void {
-  const manifest = parseManifest(content, descriptor.digest)
   if (!platform || manifest.kind !== 'manifest') return
   const config = save.documents.get(blobPath(manifest.config.digest))
   if (!config) return

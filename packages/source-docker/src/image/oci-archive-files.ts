@@ -1,4 +1,5 @@
 import {
+  documentWith,
   ANNOTATION,
   type CallOptions,
   type Descriptor,
@@ -7,7 +8,6 @@ import {
   type ManifestDocument,
   MAX_MANIFEST_BYTES,
   MEDIA_TYPE,
-  parseManifest,
   readAll,
   S3loError,
   successors,
@@ -49,13 +49,13 @@ export async function* ociArchiveFiles(
 
 /** A document's own file, then what it names, each once. */
 async function* imageFiles(
-  { descriptor, content }: ManifestDocument,
+  { descriptor, content, manifest }: ManifestDocument,
   source: Pick<ImageSource, 'fetch'>,
   seen: Set<string>,
   { signal }: CallOptions,
 ): AsyncGenerator<TarFile> {
   yield inMemory(blobPath(descriptor.digest), content)
-  for (const next of successors(parseManifest(content, descriptor.digest))) {
+  for (const next of successors(manifest)) {
     if (seen.has(next.digest)) continue
     seen.add(next.digest)
     if (seen.size > MAX_BLOBS) {
@@ -77,7 +77,7 @@ async function fetchDocument(
   signal: AbortSignal | undefined,
 ): Promise<ManifestDocument> {
   const stream = abortable(await source.fetch(descriptor, { signal }), signal)
-  return { descriptor, content: await readAll(stream, MAX_MANIFEST_BYTES, descriptor.digest) }
+  return documentWith(descriptor, await readAll(stream, MAX_MANIFEST_BYTES, descriptor.digest))
 }
 
 function formatIndex(

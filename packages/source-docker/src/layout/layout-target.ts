@@ -11,7 +11,6 @@ import {
   type ManifestDocument,
   parseDigest,
   parseJson,
-  parseManifest,
   type Reference,
   S3loError,
   successors,
@@ -103,7 +102,7 @@ export class LayoutTarget extends LayoutSource implements ImageTarget {
     open: (blob: Descriptor) => Promise<Readable>,
     options?: CallOptions,
   ): Promise<void> {
-    const manifest = parseManifest(referrer.content, referrer.descriptor.digest)
+    const { manifest } = referrer
     for (const blob of uniqueByDigest(successors(manifest))) {
       await this.push(blob, () => open(blob), options)
     }
