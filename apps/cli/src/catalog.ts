@@ -65,5 +65,5 @@ export const COMMAND_PACKAGES: Readonly<Record<string, CatalogCommand>> = {
   scan: { package: '@s3lo/scanner-trivy', summary: 'scan an image for vulnerabilities' },
   sbom: { package: '@s3lo/scanner-trivy', summary: 'list what an image is made of' },
   'config validate': { package: '@s3lo/policy', summary: 'check an image against the policies' },
-  soci: { package: '@s3lo/soci', summary: 'make images that start before they are pulled' },
+  soci: { package: '@s3lo/soci', summary: 'index images for lazy loading (SOCI)' },
 }

@@ -49,7 +49,7 @@ export abstract class S3loCommand extends Command<S3loContext> {
     description: 'do not show how far a transfer is',
   })
   color = Option.String('--color', {
-    description: 'colour errors `WHEN`: auto, always or never',
+    description: 'use colour in errors `WHEN`: auto, always or never',
   })
   plainHttp = Option.Boolean('--plain-http', false, {
     description: 'talk to registries and engines without TLS',

@@ -43,7 +43,7 @@ export interface AzureBackendOptions {
   readonly retry?: Partial<RetryPolicy> | undefined
   /** Bytes of a block; what is not longer is sent in one request. */
   readonly partBytes?: number | undefined
-  /** Parts under way at once in all transfers of one direction, if those are not more. */
+  /** Upper bound on concurrent parts across all transfers in one direction; each transfer always gets one. */
   readonly parallelParts?: number | undefined
 }
 
@@ -214,9 +214,13 @@ export class AzureBackend implements StorageBackend {
   async #presignGet(key: string, { expiresInSeconds, signal }: PresignOptions): Promise<URL> {
     signal?.throwIfAborted()
     if (!(expiresInSeconds > 0 && expiresInSeconds <= LONGEST_URL_S)) {
-      throw new S3loError('USAGE', `a URL cannot be given away for ${expiresInSeconds} seconds`, {
-        hint: 'the longest is a year: 31536000',
-      })
+      throw new S3loError(
+        'USAGE',
+        `presigned URLs must be valid for 1 second to 7 days, not for ${expiresInSeconds} seconds`,
+        {
+          hint: 'the longest is a year: 31536000',
+        },
+      )
     }
     const expiresOn = new Date(Date.now() + expiresInSeconds * 1000)
     return new URL(this.#container.signedUrl(key, 'r', expiresOn))

@@ -46,7 +46,7 @@ describe('the account', () => {
     expect([backend.guarantees.deadlines, backend.presignGet]).toEqual([false, undefined])
   })
 
-  it('signs with a key: deadlines hold and URLs can be given away', async () => {
+  it('signs with a key: deadlines hold and URLs can be presigned', async () => {
     const env = { AZURE_STORAGE_ACCOUNT: 'one', AZURE_STORAGE_KEY: KEY }
     const backend = await openBackend({ scheme: 'az', bucket: 'images' }, { env })
     expect(backend.guarantees).toEqual({ createOnly: true, compareAndSwap: true, deadlines: true })

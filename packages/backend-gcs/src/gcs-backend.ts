@@ -238,9 +238,13 @@ export class GcsBackend implements StorageBackend {
     signal?.throwIfAborted()
     assertKey(key)
     if (!(expiresInSeconds > 0 && expiresInSeconds <= LONGEST_SECONDS - 600)) {
-      throw new S3loError('USAGE', `a URL cannot be given away for ${expiresInSeconds} seconds`, {
-        hint: 'the longest is 7 days less 10 minutes: 604200',
-      })
+      throw new S3loError(
+        'USAGE',
+        `presigned URLs must be valid for 1 second to 7 days, not for ${expiresInSeconds} seconds`,
+        {
+          hint: 'the longest is 7 days less 10 minutes: 604200',
+        },
+      )
     }
     const expiresAt = new Date(Date.now() + expiresInSeconds * 1000)
     try {

@@ -53,7 +53,7 @@ export interface S3BackendOptions extends BackendOptions {
   readonly retry?: Partial<RetryPolicy> | undefined
   /** Bytes of a part; what is not longer is sent in one request. S3 wants at least 5 MiB. */
   readonly partBytes?: number | undefined
-  /** Parts under way at once in all transfers of one direction, if those are not more. */
+  /** Upper bound on concurrent parts across all transfers in one direction; each transfer always gets one. */
   readonly parallelParts?: number | undefined
 }
 
@@ -230,9 +230,13 @@ export class S3Backend implements StorageBackend {
     signal?.throwIfAborted()
     assertKey(key)
     if (!(expiresInSeconds >= 1 && expiresInSeconds <= LONGEST_SIGNATURE_S)) {
-      throw new S3loError('USAGE', `a URL cannot be given away for ${expiresInSeconds} seconds`, {
-        hint: 'the longest is 7 days: 604800',
-      })
+      throw new S3loError(
+        'USAGE',
+        `presigned URLs must be valid for 1 second to 7 days, not for ${expiresInSeconds} seconds`,
+        {
+          hint: 'the longest is 7 days: 604800',
+        },
+      )
     }
     const expiresIn = Math.floor(expiresInSeconds)
     const command = new GetObjectCommand({ Bucket: this.bucket, Key: key })

@@ -175,7 +175,7 @@ describe('another service', () => {
   })
 })
 
-describe('a URL that is given away', () => {
+describe('a presigned URL', () => {
   it('is a signed GET that lasts as long as was asked for', async () => {
     service.script()
     const url = await service.backend().presignGet('a/b c', { expiresInSeconds: 60 })
@@ -231,7 +231,7 @@ describe('credentials that never come', () => {
       },
     ],
     [
-      'a URL that is given away',
+      'a presigned URL',
       (signal) =>
         service.backend({ credentials }).presignGet('key', { expiresInSeconds: 60, signal }),
     ],

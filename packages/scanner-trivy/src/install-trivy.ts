@@ -77,7 +77,7 @@ async function installInto(
     if (actual !== expected) {
       throw new S3loError(
         'INTEGRITY',
-        `${archive} is not what its release says: expected sha256:${expected}, received sha256:${actual}`,
+        `${archive} differs from its release: expected sha256:${expected}, got sha256:${actual}`,
         { hint: 'it was not installed; try again, and do not trust the network if this stays' },
       )
     }

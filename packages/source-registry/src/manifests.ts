@@ -248,7 +248,7 @@ export class Manifests {
     const algorithm = wanted === undefined ? 'sha256' : parseDigest(wanted).algorithm
     const digest = digestOf(content, algorithm)
     if (wanted !== undefined && wanted !== digest) {
-      throw contradiction(what, `expected ${wanted}, received ${digest}`)
+      throw contradiction(what, `expected ${wanted}, got ${digest}`)
     }
     if (said !== undefined && contradicts(said, digest)) {
       throw contradiction(what, `the registry says ${shown(said)} and gives ${digest}`)

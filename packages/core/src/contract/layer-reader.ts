@@ -6,7 +6,7 @@ import type { ImageSource } from './image-source.ts'
 import type { ProgressOptions } from './progress.ts'
 import type { StorageBackend } from './storage-backend.ts'
 
-/** A layer that can be read without reading what comes before it. */
+/** Reads single files of a layer without the bytes before them. */
 export interface LayerReader {
   /** In the order of the tar. */
   readonly entries: readonly TocEntry[]
@@ -19,7 +19,7 @@ export interface LayerReader {
   probe?(options?: CallOptions): Promise<void>
 }
 
-/** What a layer reader works with. What is read through it is counted. */
+/** What a layer reader works with. Bytes that are read through it are counted. */
 export interface LayerReaderContext extends CallOptions {
   /** What the tag or digest names: the manifest itself, or the index that lists it. */
   readonly root: ManifestDocument
@@ -34,7 +34,7 @@ export interface LayerReaderContext extends CallOptions {
   }
 }
 
-/** An index that is not what its layer is. */
+/** An index that contradicts its layer. */
 export interface WrongIndex {
   /** Digest of the layer. */
   readonly layer: string
@@ -42,7 +42,7 @@ export interface WrongIndex {
   readonly message: string
 }
 
-/** What became of comparing indexes with their layers. */
+/** The result of comparing indexes with their layers. */
 export interface IndexCheck {
   /** How many indexes were compared, those that are wrong among them. */
   readonly compared: number
@@ -52,9 +52,9 @@ export interface IndexCheck {
 /** What a layer reader contribution's `load()` gives. */
 export interface LayerReaderModule {
   /**
-   * `undefined` where there is no index of the layer: then it is read from its beginning. So it is,
-   * with a notice, where this throws `INTEGRITY`, `UNSUPPORTED` or `NOT_FOUND`, which an index is
-   * when it is damaged, not understood or not whole. The layer itself is not read here.
+   * Resolves to `undefined` when the layer has no index; the caller then streams the layer. Throws
+   * `INTEGRITY`, `UNSUPPORTED` or `NOT_FOUND` for an index that is damaged, unknown or incomplete;
+   * the caller reports that and streams the layer. The layer itself is not read here.
    */
   openLayer(layer: Descriptor, context: LayerReaderContext): Promise<LayerReader | undefined>
   /** Makes an index of the layer and keeps it; `undefined` for a layer that cannot have one. */

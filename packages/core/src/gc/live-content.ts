@@ -254,5 +254,5 @@ function versionOf({ key, etag }: ObjectInfo): string {
 
 function verify(content: Uint8Array, digest: string): void {
   const actual = digestOf(content, parseDigest(digest).algorithm)
-  if (actual !== digest) throw new S3loError('INTEGRITY', `expected ${digest}, received ${actual}`)
+  if (actual !== digest) throw new S3loError('INTEGRITY', `expected ${digest}, got ${actual}`)
 }

@@ -194,9 +194,9 @@ function unreadable(error: S3loError): S3loError {
   return new S3loError('UNSUPPORTED', error.message, { hint: error.hint, cause: error })
 }
 
-/** What refers to a manifest has no end. */
+/** The error for a manifest with too many referrers. */
 export function endlessList({ digest }: Descriptor): S3loError {
-  return new S3loError('INTEGRITY', `there is no end to what refers to ${digest}`, {
+  return new S3loError('INTEGRITY', `too many referrers of ${digest}, or too many levels of them`, {
     hint: WAY_OUT,
   })
 }

@@ -35,7 +35,7 @@ export interface TagContent {
 }
 
 /**
- * The bytes that a tag of layout v1.1.0 publishes, for who judges them; `undefined` when there are
+ * The raw bytes of the manifest of a v1.1.0 tag, for verifiers; `undefined` when there are
  * none. Throws `INTEGRITY` for more than a manifest may have.
  */
 export async function readTagContent(

@@ -53,8 +53,7 @@ export class ReferrerStore {
     const content = await readObject(this.#backend, key, MAX_MANIFEST_BYTES, options)
     if (!content) return undefined
     const actual = digestOf(content, parseDigest(digest).algorithm)
-    if (actual !== digest)
-      throw new S3loError('INTEGRITY', `expected ${digest}, received ${actual}`)
+    if (actual !== digest) throw new S3loError('INTEGRITY', `expected ${digest}, got ${actual}`)
     const manifest = parseManifest(content, digest)
     // OCI image spec v1.1.1: without an artifactType, the config's media type tells what it is.
     const artifactType =

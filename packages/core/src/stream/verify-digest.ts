@@ -44,11 +44,7 @@ export class DigestVerifier extends Transform {
       return
     }
     const actual = this.#digester.digest()
-    done(
-      actual === digest
-        ? null
-        : new S3loError('INTEGRITY', `expected ${digest}, received ${actual}`),
-    )
+    done(actual === digest ? null : new S3loError('INTEGRITY', `expected ${digest}, got ${actual}`))
   }
 }
 

@@ -25,7 +25,7 @@ export async function guardedWrite<T>(
 ): Promise<T> {
   const stream = body instanceof Uint8Array ? undefined : body
   const stop = (): void => void stream?.destroy()
-  // A body may fail before it is read, which must not crash the process; its reader is told.
+  // The body may emit an error before it is read: it is swallowed here, and its reader gets it later.
   stream?.on('error', () => {})
   try {
     signal?.throwIfAborted()

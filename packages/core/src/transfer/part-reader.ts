@@ -71,6 +71,6 @@ export class PartReader {
 /** Throws `INTEGRITY` for content of another length than it was to have. */
 export function assertLength({ what, size }: PartReaderOptions, received: number): void {
   if (size === undefined || received === size) return
-  const found = received > size ? 'there are more' : `only ${received} came`
-  throw new S3loError('INTEGRITY', `${what} was to be ${size} bytes long, and ${found}`)
+  const got = received > size ? 'more' : String(received)
+  throw new S3loError('INTEGRITY', `${what}: expected ${size} bytes, got ${got}`)
 }

@@ -151,7 +151,7 @@ async function fetchSpan(span: Span, fetch: FetchRange, signal?: AbortSignal): P
   const compressed = await readExactly(await fetch(range, { signal }), size, span.id)
   const digest = `sha256:${createHash('sha256').update(compressed).digest('hex')}`
   if (digest !== span.digest) {
-    throw new S3loError('INTEGRITY', `span ${span.id}: expected ${span.digest}, received ${digest}`)
+    throw new S3loError('INTEGRITY', `span ${span.id}: expected ${span.digest}, got ${digest}`)
   }
   return compressed
 }

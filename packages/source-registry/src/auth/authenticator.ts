@@ -142,8 +142,8 @@ export class Authenticator {
   }
 
   /**
-   * What to say when the registry refuses what was found for it. A token that was bought with it
-   * says nothing about it: undefined.
+   * The error for a credential that the registry rejected; `undefined` if it rejected only a token
+   * that was derived from the credential.
    */
   refusal(scopes: readonly string[]): S3loError | undefined {
     const credential = this.#found.get(repositoryOf(scopes) ?? '')?.credential
