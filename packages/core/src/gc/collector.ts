@@ -6,7 +6,7 @@ import { provenGuarantees } from '../store/guarantees.ts'
 import { type Collectable, listCollectable } from './collectable.ts'
 import { CondemnedNames } from './condemned.ts'
 import { type HousekeepingResult, keepHouse } from './housekeeping.ts'
-import { findLegacyTrace } from './legacy-trace.ts'
+import { findLegacyFolder, isLegacySidecar } from './legacy-trace.ts'
 import { LiveContent, type UnreadableManifest } from './live-content.ts'
 import { Others } from './others.ts'
 import { DEFAULT_TTL_SECONDS, type ParticipantOptions } from './participant.ts'
@@ -130,8 +130,11 @@ class Collector {
     const isDryRun = this.#isDryRun
     const others = this.#others
     const house = await keepHouse(this.#backend, { now: this.#now, others, isDryRun, signal })
-    const legacyTrace = await findLegacyTrace(this.#backend, { signal })
-    await this.#live.scan({ signal, onProgress })
+    let legacyTrace = await findLegacyFolder(this.#backend, { signal })
+    const onFile = (info: ObjectInfo): void => {
+      if (isLegacySidecar(info.key)) legacyTrace ??= info
+    }
+    await this.#live.scan({ signal, onProgress, onFile })
     if (this.#live.unreadable.length === 0) await this.#collect()
     return {
       dryRun: isDryRun,

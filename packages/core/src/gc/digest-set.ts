@@ -81,9 +81,11 @@ export class DigestSet {
     const old = this.#table
     this.#places *= 2
     this.#table = new Uint32Array(this.#places * WORDS)
-    for (let i = 0; i < old.length; i += WORDS) {
-      this.#words.set(old.subarray(i, i + WORDS))
-      if (this.#words.some((word) => word !== 0)) this.#table.set(this.#words, this.#find() * WORDS)
+    // Element by element: a view for each name would be garbage at once.
+    for (let start = 0; start < old.length; start += WORDS) {
+      let bits = 0
+      for (let i = 0; i < WORDS; i++) bits |= this.#words[i] = old[start + i] ?? 0
+      if (bits !== 0) this.#table.set(this.#words, this.#find() * WORDS)
     }
   }
 }

@@ -1,5 +1,6 @@
 import type { CallOptions } from '../contract/call-options.ts'
 import type { ObjectInfo, StorageBackend } from '../contract/storage-backend.ts'
+import { listKeys } from '../store/list-keys.ts'
 import { GO_PREFIXES, LEGACY_SIDECARS, MANIFESTS_PREFIX } from '../layout/keys.ts'
 
 export interface LegacyTraceOptions extends CallOptions {
@@ -16,13 +17,30 @@ export async function findLegacyTrace(
   backend: StorageBackend,
   { searched = Infinity, ...options }: LegacyTraceOptions = {},
 ): Promise<ObjectInfo | undefined> {
-  for (const prefix of GO_PREFIXES) {
-    for await (const info of backend.list(prefix, options)) return info
-  }
+  const own = await findLegacyFolder(backend, options)
+  if (own) return own
   let left = searched
-  for await (const info of backend.list(MANIFESTS_PREFIX, options)) {
-    if (LEGACY_SIDECARS.some((file) => info.key.endsWith(`/${file}`))) return info
+  for await (const key of listKeys(backend, MANIFESTS_PREFIX, options)) {
+    // One that is gone by now is no trace: the next may be.
+    const info = isLegacySidecar(key) ? await backend.head(key, options) : undefined
+    if (info) return info
     if (--left <= 0) return undefined
   }
   return undefined
+}
+
+/** The first object in the folders that such a program has for itself. */
+export async function findLegacyFolder(
+  backend: StorageBackend,
+  options: CallOptions,
+): Promise<ObjectInfo | undefined> {
+  for (const prefix of GO_PREFIXES) {
+    for await (const info of backend.list(prefix, options)) return info
+  }
+  return undefined
+}
+
+/** True for a file that such a program writes beside the manifest of a tag. */
+export function isLegacySidecar(key: string): boolean {
+  return LEGACY_SIDECARS.some((file) => key.endsWith(`/${file}`))
 }

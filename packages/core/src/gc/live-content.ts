@@ -7,7 +7,13 @@ import { blobKey, referrerBlobKey } from '../layout/keys.ts'
 import type { TagName } from '../layout/parse-key.ts'
 import type { Descriptor } from '../oci/descriptor.ts'
 import { digestOf, parseDigest } from '../oci/digest.ts'
-import { type Manifest, MAX_MANIFEST_BYTES, parseManifest, successors } from '../oci/document.ts'
+import {
+  assertDepth,
+  type Manifest,
+  MAX_MANIFEST_BYTES,
+  parseManifest,
+  successors,
+} from '../oci/document.ts'
 import { isManifestMediaType, MEDIA_TYPE } from '../oci/media-type.ts'
 import { BlobReport } from '../progress/blob-report.ts'
 import { isImageFault, orImageFault } from '../store/image-fault.ts'
@@ -38,10 +44,11 @@ export interface LiveContentOptions {
 export interface ScanOptions extends CallOptions, ProgressOptions {
   /** True for a name that a writer may be publishing. */
   readonly isPinned?: ((name: string) => boolean) | undefined
+  /** Gets each file beside the manifests of tags, which the scan lists and does not read. */
+  readonly onFile?: ((info: ObjectInfo) => void) | undefined
 }
 
 const READS_AT_ONCE = 20
-const MAX_DEPTH = 8
 
 /**
  * Every name that a published manifest needs. {@link scan} may be called again: what was read once
@@ -85,12 +92,17 @@ export class LiveContent {
    * Lists every manifest of the store and reads those that are new or have changed. Referrers of
    * what `isPinned` selects count as well: a writer that publishes it brings them to life unseen.
    */
-  async scan({ isPinned = () => false, onProgress, ...options }: ScanOptions = {}): Promise<void> {
+  async scan({
+    isPinned = () => false,
+    onProgress,
+    onFile,
+    ...options
+  }: ScanOptions = {}): Promise<void> {
     this.#unreadable = []
     this.#tags = 0
     if (onProgress) await this.#plan({ ...options, onProgress })
     await forEachConcurrent(
-      readTagEntries(this.#backend, '', options),
+      readTagEntries(this.#backend, '', { ...options, onFile }),
       READS_AT_ONCE,
       async ({ image, tag, info, layout }, signal) => {
         const name = `${image}:${tag}`
@@ -192,9 +204,7 @@ export class LiveContent {
   }
 
   async #addManifest(manifest: Manifest, depth: number, signal: AbortSignal): Promise<void> {
-    if (depth > MAX_DEPTH) {
-      throw new S3loError('INTEGRITY', `the image nests indexes deeper than ${MAX_DEPTH}`)
-    }
+    assertDepth(depth)
     for (const descriptor of successors(manifest)) this.#names.add(nameOf(descriptor.digest))
     if (manifest.kind !== 'index') return
     for (const entry of manifest.manifests) await this.#addChild(entry, depth + 1, signal)

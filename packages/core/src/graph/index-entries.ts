@@ -3,7 +3,7 @@ import type { CallOptions } from '../contract/call-options.ts'
 import { isS3loError, S3loError } from '../errors.ts'
 import { ANNOTATION } from '../oci/annotations.ts'
 import type { Descriptor } from '../oci/descriptor.ts'
-import { type ManifestDocument } from '../oci/document.ts'
+import { assertDepth, type ManifestDocument } from '../oci/document.ts'
 import { asArray, asObject, type JsonObject, parseJson } from '../oci/json.ts'
 import { isImageConfigType, isIndexMediaType, isManifestMediaType } from '../oci/media-type.ts'
 import { formatPlatform, isAttestationPlatform, type Platform } from '../oci/platform.ts'
@@ -35,8 +35,6 @@ export interface IndexContent {
   readonly attestations: readonly IndexedAttestation[]
 }
 
-/** Nested indexes deeper than this are refused. */
-export const MAX_INDEX_DEPTH = 8
 /** Manifests that are read to learn the platforms of one image, together (bytes). */
 const MAX_READ_BYTES = 64 * 1024 * 1024
 const READS_AT_ONCE = 10
@@ -91,9 +89,7 @@ class Walk {
     { content, descriptor, manifest }: ManifestDocument,
     depth: number,
   ): Promise<readonly Part[]> {
-    if (depth > MAX_INDEX_DEPTH) {
-      throw new S3loError('INTEGRITY', `the image nests indexes deeper than ${MAX_INDEX_DEPTH}`)
-    }
+    assertDepth(depth)
     if (manifest.kind !== 'index') return []
     const path = `index ${descriptor.digest}`
     const raws = asArray(asObject(parseJson(content, path), path)['manifests'] ?? [], path)

@@ -2,10 +2,10 @@ import { forEachConcurrent } from '../concurrency/for-each-concurrent.ts'
 import type { CallOptions } from '../contract/call-options.ts'
 import { S3loError } from '../errors.ts'
 import { type Descriptor, isForeignLayer, totalSize } from '../oci/descriptor.ts'
-import { type ManifestDocument, successors } from '../oci/document.ts'
+import { assertDepth, type ManifestDocument, successors } from '../oci/document.ts'
 import { isManifestMediaType } from '../oci/media-type.ts'
 import { formatPlatform } from '../oci/platform.ts'
-import { isAttestation, MAX_INDEX_DEPTH } from './index-entries.ts'
+import { isAttestation } from './index-entries.ts'
 import { type ContentReader, readManifest } from './read-manifest.ts'
 
 /** A config or layer, and the first platform that names it: `os/arch[/variant]`, or `single`. */
@@ -88,9 +88,7 @@ class Walk {
   }
 
   async visit(document: ManifestDocument, platform: string, depth: number): Promise<void> {
-    if (depth > MAX_INDEX_DEPTH) {
-      throw new S3loError('INTEGRITY', `the image nests indexes deeper than ${MAX_INDEX_DEPTH}`)
-    }
+    assertDepth(depth)
     const { manifest } = document
     ;(this.levels[depth] ??= []).push(document)
     if (manifest.kind !== 'index') {

@@ -19,6 +19,15 @@ import type { Platform } from './platform.ts'
 /** The largest manifest or index that is read (bytes): registries refuse more (distribution spec v1.1.1, "pushing manifests"). */
 export const MAX_MANIFEST_BYTES = 4 * 1024 * 1024
 
+/** Nested indexes deeper than this are refused. */
+export const MAX_INDEX_DEPTH = 8
+
+/** Throws `INTEGRITY` for a manifest that lies deeper below a root than indexes may nest; the root has depth 0. */
+export function assertDepth(depth: number): void {
+  if (depth <= MAX_INDEX_DEPTH) return
+  throw new S3loError('INTEGRITY', `the image nests indexes deeper than ${MAX_INDEX_DEPTH}`)
+}
+
 /** A manifest or index with its exact bytes: the digest is of these, so they are never re-serialised. */
 export interface ManifestDocument {
   readonly descriptor: Descriptor

@@ -107,7 +107,8 @@ export class DigestTable {
     this.#slots = new Uint32Array(this.#slots.length * 2)
     for (let number = 0; number < this.#size; number++) {
       if (this.#otherNames.has(number)) continue
-      this.#words.set(this.#entries.subarray(number * WORDS, (number + 1) * WORDS))
+      // Element by element: a view for each digest would be garbage at once.
+      for (let i = 0; i < WORDS; i++) this.#words[i] = this.#entries[number * WORDS + i] ?? 0
       this.#slots[this.#findSlot()] = number + 1
     }
   }

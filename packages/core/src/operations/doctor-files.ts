@@ -9,6 +9,7 @@ import { MAX_MANIFEST_BYTES, parseManifest } from '../oci/document.ts'
 import { asObject, parseJson } from '../oci/json.ts'
 import { readHistory } from '../store/history.ts'
 import { orImageFault } from '../store/image-fault.ts'
+import { listKeys } from '../store/list-keys.ts'
 import { readObject } from '../store/read-object.ts'
 import { MAX_RECORD_BYTES, parseSignatureInfo } from '../store/signature-records.ts'
 
@@ -60,8 +61,8 @@ async function* listFiles(
   const prefixes = [MANIFESTS_PREFIX + filter]
   if (filter === '') prefixes.push(REFERRERS_PREFIX, SOCI_ARTIFACTS_PREFIX)
   for (const prefix of prefixes) {
-    for await (const info of backend.list(prefix, options)) {
-      const file = toFile(info.key)
+    for await (const key of listKeys(backend, prefix, options)) {
+      const file = toFile(key)
       if (file) yield file
     }
   }

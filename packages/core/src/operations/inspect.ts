@@ -1,12 +1,13 @@
 import type { CallOptions } from '../contract/call-options.ts'
-import { attestationSubject, MAX_INDEX_DEPTH } from '../graph/index-entries.ts'
+import { attestationSubject } from '../graph/index-entries.ts'
 import { readManifest, readPlatform } from '../graph/read-manifest.ts'
 import { forEachConcurrent } from '../concurrency/for-each-concurrent.ts'
-import { isS3loError, S3loError } from '../errors.ts'
+import { isS3loError } from '../errors.ts'
 import { formatReference, type StoreReference } from '../layout/store-reference.ts'
 import { type DescribedConfig, describeConfig } from '../oci/config-summary.ts'
 import { type Descriptor, totalSize } from '../oci/descriptor.ts'
 import {
+  assertDepth,
   type ArtifactManifest,
   type ImageIndex,
   type ImageManifest,
@@ -118,9 +119,7 @@ async function inspectChildren(
   options: CallOptions,
   depth = 0,
 ): Promise<readonly (InspectedPlatform | InspectedArtifact)[]> {
-  if (depth > MAX_INDEX_DEPTH) {
-    throw new S3loError('INTEGRITY', `the image nests indexes deeper than ${MAX_INDEX_DEPTH}`)
-  }
+  assertDepth(depth)
   const found: (InspectedPlatform | InspectedArtifact | ImageIndex)[] = []
   await forEachConcurrent(
     entries.entries(),

@@ -1,11 +1,11 @@
 import { forEachConcurrent } from '../concurrency/for-each-concurrent.ts'
 import type { CallOptions } from '../contract/call-options.ts'
 import type { ProgressOptions } from '../contract/progress.ts'
-import { isS3loError, S3loError } from '../errors.ts'
+import { isS3loError, type S3loError } from '../errors.ts'
 import { readManifest } from '../graph/read-manifest.ts'
 import { legacyPrefix } from '../layout/keys.ts'
 import type { Descriptor } from '../oci/descriptor.ts'
-import { type Manifest } from '../oci/document.ts'
+import { assertDepth, type Manifest } from '../oci/document.ts'
 import { isManifestMediaType, MEDIA_TYPE } from '../oci/media-type.ts'
 import { formatPlatform } from '../oci/platform.ts'
 import { BlobReport } from '../progress/blob-report.ts'
@@ -62,9 +62,6 @@ export interface StoreGraphOptions extends CallOptions, ProgressOptions {
 }
 
 const READS_AT_ONCE = 20
-
-/** Nested indexes deeper than this are refused. */
-const MAX_DEPTH = 8
 
 /**
  * Reads every manifest below an image-name filter (empty, or ending in `/`) once, 20 at a time: one
@@ -178,9 +175,7 @@ class GraphReader<T> {
     signal: AbortSignal,
   ): Promise<GraphNode<T> | S3loError> {
     const node = await orImageFault(async () => {
-      if (depth > MAX_DEPTH) {
-        throw new S3loError('INTEGRITY', `the image nests indexes deeper than ${MAX_DEPTH}`)
-      }
+      assertDepth(depth)
       const { manifest } = await readManifest(this.#store, descriptor, { signal })
       return this.#toNode(manifest)
     })

@@ -4,7 +4,7 @@ import type { StorageBackend } from '../contract/storage-backend.ts'
 import { isS3loError, S3loError } from '../errors.ts'
 import { blobKey } from '../layout/keys.ts'
 import { algorithmOf, digestOf, isDigest, isShortDigest } from '../oci/digest.ts'
-import { type Manifest, parseManifest } from '../oci/document.ts'
+import { MAX_INDEX_DEPTH, type Manifest, parseManifest } from '../oci/document.ts'
 import { isIndexMediaType } from '../oci/media-type.ts'
 import { formatImageName, type Reference } from '../oci/reference.ts'
 import type { ImageStore } from './image-store.ts'
@@ -18,9 +18,6 @@ const MAX_TAGS = 10_000
 
 /** The most candidates that an error lists. */
 const MAX_SHOWN = 10
-
-/** As deep as the plan of an image goes. */
-const MAX_DEPTH = 8
 
 /**
  * The reference with its digest in full; one that is not shortened costs no request. Candidates are
@@ -113,7 +110,7 @@ class Search {
     for (const { digest, mediaType } of manifest.manifests) {
       if (this.#isFull) return
       this.#consider(digest)
-      if (!isIndexMediaType(mediaType) || depth >= MAX_DEPTH || !isDigest(digest)) continue
+      if (!isIndexMediaType(mediaType) || depth >= MAX_INDEX_DEPTH || !isDigest(digest)) continue
       if (this.#seen.has(digest)) continue
       this.#seen.add(digest)
       const info = await this.#backend.head(blobKey(digest), options)

@@ -14,6 +14,11 @@ export interface TagEntry extends TagName {
   readonly layout: '1.0.0' | '1.1.0'
 }
 
+export interface ReadTagsOptions extends CallOptions {
+  /** Gets each object below `manifests/` that is no manifest of a tag. */
+  readonly onFile?: ((info: ObjectInfo) => void) | undefined
+}
+
 /**
  * Every tag of both layouts below an image-name filter (empty, or ending in `/`): those of v1.1.0 in
  * key order, then those of v1.0.0 that none of v1.1.0 hides.
@@ -21,11 +26,12 @@ export interface TagEntry extends TagName {
 export async function* readTagEntries(
   backend: StorageBackend,
   filter: string,
-  options?: CallOptions,
+  { onFile, ...options }: ReadTagsOptions = {},
 ): AsyncGenerator<TagEntry> {
   for await (const info of backend.list(MANIFESTS_PREFIX + filter, options)) {
     const name = parseManifestKey(info.key)
     if (name) yield { ...name, info, layout: '1.1.0' }
+    else onFile?.(info)
   }
   for await (const entry of readLegacyEntries(backend, filter, options)) {
     if (!(await isHidden(backend, entry, options))) yield entry

@@ -15,5 +15,6 @@ export async function readAll(content: Readable, limit: number, what: string): P
   } finally {
     content.destroy()
   }
-  return Buffer.concat(chunks, received)
+  const [only] = chunks
+  return only && chunks.length === 1 ? only : Buffer.concat(chunks, received)
 }
