@@ -97,7 +97,7 @@ export class Sandbox {
   get env(): NodeJS.ProcessEnv {
     return {
       PATH: `${dirname(process.execPath)}${delimiter}${process.env['PATH']}`,
-      HOME: join(this.folder, 'home'),
+      HOME: join(this.folder, 'no-home'),
       S3LO_CONFIG_HOME: this.home,
       npm_config_registry: this.registry.url,
       npm_config_cache: join(this.folder, 'npm-cache'),
