@@ -1,4 +1,4 @@
-/** How often people are told that npm is still at work (milliseconds). */
+/** How often a message says that npm is still at work (milliseconds). */
 const EVERY_MS = 5_000
 
 /** Says now and then how far npm is: it can take minutes, and says nothing to people itself. */

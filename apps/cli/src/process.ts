@@ -6,7 +6,7 @@ import { run } from './run.ts'
 
 /** Runs this process's command line and ends the process with its status. */
 export async function runProcess(): Promise<never> {
-  // Who reads the output may leave at any time; what is written then is reported where it is written.
+  // The reader of the output may leave at any time; a write after that is reported where it happens.
   for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {})
   // What a library warns of is meant for who wrote the program, and would pass for a message of ours.
   if (!process.argv.includes('--verbose')) process.removeAllListeners('warning')

@@ -39,7 +39,7 @@ export function parseConnectionString(text: string): ConnectionString {
   }
 }
 
-/** Names are told apart without regard to case; a value may hold `=`. */
+/** Names are compared without regard to case; a value may hold `=`. */
 function splitSetting(setting: string): readonly [string, string] {
   const equals = setting.indexOf('=')
   if (equals > 0) return [setting.slice(0, equals).toLowerCase(), setting.slice(equals + 1)]

@@ -24,7 +24,7 @@ export const PART_BYTES = 8 * 1024 * 1024
 const MOST_BLOCKS = 50_000
 /** A deadline is judged when a request begins, so what is sent with one must not take long. */
 const TIMED_BYTES = 64 * 1024
-/** Pieces in which a request's body goes out, so that a slow line is told from a silent one. */
+/** Pieces in which a request's body goes out, so that a slow line differs from a silent one. */
 const SLICE_BYTES = 128 * 1024
 /** Names the write that made a blob, for the one case that its answer is lost. */
 const WRITE_ID = 's3lo_write'

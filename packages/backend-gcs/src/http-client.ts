@@ -19,7 +19,7 @@ export interface HttpRequest {
 
 type Environment = Readonly<Record<string, string | undefined>>
 
-/** Pieces in which a body goes out, so that a slow line is told from a silent one. */
+/** Pieces in which a body goes out, so that a slow line differs from a silent one. */
 const SLICE_BYTES = 256 * 1024
 const USER_AGENT = 's3lo'
 

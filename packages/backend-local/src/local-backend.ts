@@ -71,7 +71,7 @@ export class LocalBackend implements StorageBackend {
     body: Uint8Array | Readable,
     options: PutOptions = {},
   ): Promise<ObjectInfo> {
-    // A body may fail before it is read, which must not crash the process; its reader is told.
+    // The body may emit an error before it is read: it is swallowed here, and its reader gets it later.
     if (!(body instanceof Uint8Array)) body.on('error', () => {})
     const { putObject, sweepStaleFiles } = await import('./changes.ts')
     this.#sweep ??= sweepStaleFiles(this.#root).catch(() => {

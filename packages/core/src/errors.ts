@@ -42,7 +42,7 @@ export interface ErrorDetails {
   readonly contentFault?: boolean | undefined
 }
 
-/** Shared by every copy of this package in a process, so that errors are told apart without `instanceof`. */
+/** Shared by every copy of this package in a process, so that errors are recognised without `instanceof`. */
 const BRAND = Symbol.for('s3lo.error')
 
 /**

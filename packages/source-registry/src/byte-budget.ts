@@ -1,5 +1,5 @@
 /**
- * Memory that several transfers share. Who asks waits until so much is free, in the order of
+ * Memory that several transfers share. A caller waits until so much is free, in the order of
  * asking; a transfer must ask once only, for all it needs, so that none waits for another forever.
  */
 export class ByteBudget {

@@ -88,7 +88,7 @@ export class TargetSink implements BlobSink {
   }
 }
 
-/** An opener for content that passes only once: a target that asks again is told so. */
+/** An opener for content that passes only once: a target that asks again gets an error. */
 function once(content: Readable, { digest }: Descriptor): () => Promise<Readable> {
   let opened = false
   return () => {

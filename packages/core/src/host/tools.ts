@@ -10,7 +10,7 @@ import type { Opener } from './opener.ts'
 export interface ScannerChoice {
   /** Default `trivy`. */
   readonly scanner?: string | undefined
-  /** What the scanner is told, such as `trivyPath`. */
+  /** Settings of the scanner, such as `trivyPath`. */
   readonly settings?: Readonly<Record<string, unknown>> | undefined
 }
 

@@ -13,7 +13,7 @@ export interface ValidationChoice {
   readonly validate?: boolean | undefined
   /** Passes `validate` even if no policy applies to the image; otherwise that is `FORBIDDEN` too. */
   readonly allowNoPolicies?: boolean | undefined
-  /** What the checks are told, such as `trivyPath`. */
+  /** Settings of the checks, such as `trivyPath`. */
   readonly settings?: Readonly<Record<string, unknown>> | undefined
 }
 

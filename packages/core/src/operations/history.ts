@@ -142,7 +142,7 @@ const UNREADABLE = Symbol('unreadable')
 /**
  * A tag's writes, the current one first. Where the newest record is not of the current manifest
  * (a writer that keeps no history came after it), the manifest's object time is used. What
- * cannot be read of a tag is told, and the others are still shown.
+ * cannot be read of a tag is reported, and the others are still shown.
  */
 async function tagHistory(
   store: ImageStore,

@@ -26,7 +26,7 @@ export interface InitResult {
 
 /** What a store begins with. */
 export const CONFIG_TEMPLATE = `# Settings of this s3lo store; s3lo config set changes them and keeps comments.
-# s3lo clean removes tags beyond these rules, and only when it is told to.
+# s3lo clean --confirm removes tags beyond these rules; nothing else does.
 default:
   lifecycle:
     keep_last: 10

@@ -29,7 +29,7 @@ export class KeptIndexes {
   prefetch(layer: Descriptor | undefined): void {
     if (!layer || this.#ahead.has(layer.digest)) return
     const reading = this.#fetch(layer.digest, this.#signal)
-    reading.catch(() => undefined) // Who reads it gets the failure; it may be needed by no one.
+    reading.catch(() => undefined) // Its reader gets the failure; it may have none.
     this.#ahead.set(layer.digest, reading)
   }
 

@@ -6,7 +6,7 @@ import { formatPlatform, isAttestationPlatform } from '../oci/platform.ts'
 import type { ImageStore } from '../store/image-store.ts'
 import { type GraphTag, reachable, readStoreGraph, type StoreGraph } from './store-graph.ts'
 
-/** A layer and who uses it. */
+/** A layer and the tags that use it. */
 export interface SharedLayer {
   /** Hex only, without the algorithm. */
   readonly digest: string

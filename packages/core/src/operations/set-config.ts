@@ -115,7 +115,7 @@ export async function removeConfig(
 ): Promise<SetConfigResult> {
   const path = key === undefined ? scopePath(image) : settingPath(image, key)
   const outcome = await editAndAccept(backend, [{ path }], options)
-  // Of a whole scope that is removed, each value that is gone is told.
+  // Of a whole scope that is removed, each value that is gone is reported.
   const asked = key === undefined ? [] : [{ path }]
   return { ...toResult(backend, image, outcome), ...effectsOf(outcome, image, asked) }
 }

@@ -3,7 +3,7 @@ import type { SourceEnd, TransferRequest } from '../graph/transfer-request.ts'
 import type { Descriptor } from '../oci/descriptor.ts'
 import type { OperationOptions, VerifyOptions } from './options.ts'
 
-/** What a transfer is told, so that exactly what is verified is moved. */
+/** What a transfer has to check, so that exactly the verified manifest is moved. */
 export function verification(
   from: SourceEnd,
   { verifySource }: VerifyOptions,

@@ -40,7 +40,7 @@ const PAGE = '<!DOCTYPE html><html><head><title>Sign in</title></head><body>Sign
 /** Bytes of a request or answer that the proxy can hold. */
 const MAX_BODY_BYTES = 64 * 1024 * 1024
 
-/** A loopback HTTP proxy in front of a service, which spoils the request that it is told to. */
+/** A loopback HTTP proxy in front of a service, which breaks the chosen request. */
 export class FaultProxy {
   /** What a client uses in place of the service's own URL. */
   readonly url: string

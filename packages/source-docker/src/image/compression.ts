@@ -7,7 +7,7 @@ export const SNIFF_SIZE = BLOCK_SIZE
 /** What content turns out to be; `unknown` is not compressed, and not seen to be a tar either. */
 export type ContentForm = 'tar' | Compression | OtherCompression | 'json' | 'unknown'
 
-/** Compressions that are told apart, so that they are named, and not read. */
+/** Compressions that are recognised, so that messages name them; they are not read. */
 type OtherCompression = 'bzip2' | 'xz' | 'lzma' | 'lzip' | 'lz4' | 'compress'
 
 const MAGIC: readonly (readonly [form: OtherCompression, magic: readonly number[]])[] = [
