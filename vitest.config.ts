@@ -29,8 +29,6 @@ export default defineConfig({
           exclude: ['**/conformance.test.ts', LONG],
           setupFiles: ['scripts/fixed-seed.ts'],
           testTimeout: 60_000,
-          // Vite would take clipanion's build for bundlers, which Node cannot load.
-          server: { deps: { inline: ['clipanion'] } },
         },
       },
       {

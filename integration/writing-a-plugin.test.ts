@@ -1,7 +1,6 @@
-import { cp, mkdir, mkdtemp, readFile, realpath, rm, symlink, writeFile } from 'node:fs/promises'
-import { createRequire } from 'node:module'
+import { cp, mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { dirname, join } from 'node:path'
+import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type Outcome, PrivateHome } from './private-home.ts'
 import { runExample } from './readme-example.ts'
@@ -29,17 +28,11 @@ beforeAll(async () => {
 }, TIMEOUT)
 afterAll(() => home.remove())
 
-/** Puts the guide's package into a folder as npm would, with copies of its own of what it depends on. */
+/** Puts the guide's package into a folder as npm would, with what it depends on. */
 async function install(modules: string): Promise<void> {
   for (const [, name = '', content = ''] of guide.matchAll(PRINTED_FILE)) {
     await mkdir(join(modules, PLUGIN), { recursive: true })
     await writeFile(join(modules, PLUGIN, name), content)
-  }
-  const require = createRequire(import.meta.url)
-  const clipanion = dirname(dirname(dirname(require.resolve('clipanion'))))
-  const typanion = dirname(dirname(require.resolve('typanion')))
-  for (const [name, from] of Object.entries({ clipanion, typanion })) {
-    await cp(await realpath(from), join(modules, name), { recursive: true })
   }
   await mkdir(join(modules, '@s3lo'))
   await symlink(join(ROOT, 'packages/core'), join(modules, '@s3lo/core'), 'junction')

@@ -1,9 +1,8 @@
 /** Makes `dist`, the command line as it is published: see ARCHITECTURE.md, "What a command loads". */
 import { spawnSync } from 'node:child_process'
 import { rm, writeFile } from 'node:fs/promises'
-import { createRequire } from 'node:module'
-import { dirname, join } from 'node:path'
-import { type OutputChunk, type Plugin, rolldown } from 'rolldown'
+import { join } from 'node:path'
+import { type OutputChunk, rolldown } from 'rolldown'
 import { chunkGroups } from './chunk-groups.ts'
 import { licensesOf } from './licenses.ts'
 
@@ -20,10 +19,8 @@ const bundle = await rolldown({
   external: NOT_BUNDLED,
   resolve: {
     conditionNames: ['s3lo-source', 'node', 'import', 'default'],
-    alias: { clipanion: clipanionModules() },
   },
   transform: { define: { S3LO_COMMIT: JSON.stringify(commit()) } },
-  plugins: [lazyStandardInput()],
   // Types of its rules overlap on purpose: what is loaded with the first use stays so in the bundle.
   checks: { ineffectiveDynamicImport: false },
 })
@@ -58,25 +55,4 @@ function commit(): string {
   )
   // A source archive has no repository.
   return stdout?.trim() || 'development'
-}
-
-/** Its main entry is CommonJS, which cannot be bundled in parts. */
-function clipanionModules(): string {
-  const main = createRequire(join(ROOT, 'package.json')).resolve('clipanion')
-  return join(dirname(main), 'index.mjs')
-}
-
-/** Clipanion makes a stream of standard input when it is loaded, which takes 8 ms; no command of ours needs that. */
-function lazyStandardInput(): Plugin {
-  const eager = 'stdin: process.stdin,'
-  return {
-    name: 'lazy-standard-input',
-    transform: {
-      filter: { id: /clipanion\/lib\/advanced\/Cli\.mjs$/ },
-      handler(code) {
-        if (!code.includes(eager)) throw new Error(`clipanion has no ${eager} any more`)
-        return { code: code.replace(eager, 'get stdin() { return process.stdin },'), map: null }
-      },
-    },
-  }
 }

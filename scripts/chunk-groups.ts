@@ -17,7 +17,7 @@ const GROUPS: readonly Group[] = [
     name: 'start',
     roots: [
       'apps/cli/src/process.ts',
-      'apps/cli/src/command.ts',
+      'apps/cli/src/execute.ts',
       'apps/cli/src/plugin-resolver.ts',
       'apps/cli/src/plugin-module.ts',
       'packages/core/src/host.ts',

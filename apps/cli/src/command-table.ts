@@ -1,16 +1,13 @@
-import type { CommandClass } from 'clipanion'
-import type { S3loContext } from './context.ts'
+import type { CommandDefinition } from '@s3lo/core/plugin'
 
 /** A command as it is known without loading it. */
 export interface CommandEntry {
   /** The words that select it; other spellings follow the one that help shows. */
   readonly paths: readonly [readonly string[], ...(readonly string[])[]]
   readonly summary: string
-  /** Brought by a plugin: its class has only options of its own, and a `CommandContext`. */
-  readonly isForeign?: true
   /** The exit status of its errors, in place of that of their code. */
   readonly errorStatus?: number | undefined
-  load(): Promise<{ readonly default: CommandClass<S3loContext> }>
+  load(): Promise<{ readonly default: CommandDefinition }>
 }
 
 /** The commands that come with the command line, in the order of help. */

@@ -1,10 +1,14 @@
+import type { Readable, Writable } from 'node:stream'
 import type { Host, HostOptions } from '@s3lo/core'
-import type { BaseContext } from 'clipanion'
 import type { Interruption } from './interrupt.ts'
 import type { PluginLoader } from './plugin-loader.ts'
 
-/** What every command finds in `this.context`; those of plugins find a `CommandContext` besides. */
-export interface S3loContext extends BaseContext {
+/** What a command line runs in. */
+export interface S3loContext {
+  readonly env: Readonly<Record<string, string | undefined>>
+  readonly stdin: Readable
+  readonly stdout: Writable
+  readonly stderr: Writable
   /** The words after `s3lo`, as they were typed. */
   readonly argv: readonly string[]
   /** Aborted by Ctrl-C and its like. */

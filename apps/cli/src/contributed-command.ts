@@ -1,8 +1,5 @@
-import { type CommandContribution, S3loError } from '@s3lo/core/plugin'
-import type { CommandClass } from 'clipanion'
-import { adoptCommand } from './adopt-command.ts'
+import { type CommandContribution, type CommandDefinition, S3loError } from '@s3lo/core/plugin'
 import type { CommandEntry } from './command-table.ts'
-import type { S3loContext } from './context.ts'
 import type { PluginLoader } from './plugin-loader.ts'
 
 /** The commands that installed plugins bring. */
@@ -16,16 +13,17 @@ export function toEntry(contribution: CommandContribution): CommandEntry {
   return {
     paths: [path],
     summary,
-    isForeign: true,
     errorStatus,
     async load() {
       const { default: loaded } = await contribution.load()
-      if (isCommandClass(loaded)) return { default: adoptCommand(loaded) }
-      throw new S3loError('PLUGIN_INCOMPATIBLE', `s3lo ${path.join(' ')} is no command class`)
+      if (isDefinition(loaded)) return { default: loaded }
+      throw new S3loError('PLUGIN_INCOMPATIBLE', `s3lo ${path.join(' ')} is no command definition`)
     },
   }
 }
 
-function isCommandClass(value: unknown): value is CommandClass<S3loContext> {
-  return typeof value === 'function' && 'execute' in (value.prototype as object)
+function isDefinition(value: unknown): value is CommandDefinition {
+  if (typeof value !== 'object' || value === null) return false
+  const { parameters, examples, run }: Partial<Record<keyof CommandDefinition, unknown>> = value
+  return typeof parameters === 'object' && Array.isArray(examples) && typeof run === 'function'
 }

@@ -1,8 +1,7 @@
-import { Cli, Command, type CommandClass } from 'clipanion'
-import { S3loCommand } from './command.ts'
+import type { Argument, CommandOption, Parameters } from '@s3lo/core/plugin'
 import type { CommandEntry } from './command-table.ts'
-import type { S3loContext } from './context.ts'
 import { describeArgument } from './describe-argument.ts'
+import { GLOBALS } from './globals.ts'
 
 /** An option as help and completion show it. */
 export interface OptionDescription {
@@ -40,57 +39,44 @@ export interface CommandDescription {
 
 /** Loads a command and describes it. */
 export async function describeCommand(entry: CommandEntry): Promise<CommandDescription> {
-  const { default: commandClass } = await entry.load()
-  const { usage, options } = definitionOf(commandClass)
-  const globalNames = new Set(GLOBAL_OPTIONS.flatMap(({ names }) => names))
-  const isGlobal = ({ names }: OptionDescription): boolean =>
-    !entry.isForeign && globalNames.has(names[0] ?? '')
+  const { default: definition } = await entry.load()
+  const parameters = Object.values(definition.parameters)
+  const taken = parameters.filter((parameter) => parameter.kind === 'argument').map(toArgument)
   return {
     paths: entry.paths,
     summary: entry.summary,
-    usage: usage.replace(/ \.\.\.$/, '…'),
-    arguments: argumentsOf(usage),
-    examples: commandClass.usage?.examples ?? [],
-    options: [...options.filter((option) => !isGlobal(option)), HELP_OPTION],
-    globals: entry.isForeign ? GLOBAL_OPTIONS : options.filter(isGlobal),
+    usage: ['s3lo', ...entry.paths[0], ...taken.map(({ words }) => words)].join(' '),
+    arguments: taken,
+    examples: definition.examples,
+    options: [...optionsOf(definition.parameters), HELP_OPTION],
+    globals: GLOBAL_OPTIONS,
   }
 }
 
 const HELP_OPTION: OptionDescription = { names: ['-h', '--help'], description: 'show this help' }
 
-class BareCommand extends S3loCommand {
-  static override readonly usage = Command.Usage({})
-  protected override run(): Promise<never> {
-    return Promise.reject(new Error('a bare command does nothing'))
-  }
-}
-
 /** The options that every command has. */
-export const GLOBAL_OPTIONS: readonly OptionDescription[] = definitionOf(BareCommand).options
+export const GLOBAL_OPTIONS: readonly OptionDescription[] = optionsOf(GLOBALS)
 
-function definitionOf(commandClass: CommandClass<S3loContext>): {
-  readonly usage: string
-  readonly options: readonly OptionDescription[]
-} {
-  const cli = Cli.from<S3loContext>([commandClass], { binaryName: 's3lo' })
-  const [definition] = cli.definitions()
-  const { usage = '', options = [] } = definition ?? {}
-  return {
-    usage,
-    options: options.map(({ definition: text, description = '' }) => toOption(text, description)),
-  }
+function optionsOf(parameters: Parameters): readonly OptionDescription[] {
+  return Object.values(parameters)
+    .filter((parameter) => parameter.kind !== 'argument')
+    .filter(({ isHidden }) => !isHidden)
+    .map(toOption)
 }
 
-/** `--endpoint #0` and "send … to `URL`" are an option whose value is called URL. */
-function toOption(definition: string, description: string): OptionDescription {
-  const [names = '', ...values] = definition.split(' ')
+/** "send … to `URL`" describes an option whose value is called URL. */
+function toOption({ kind, names, description }: CommandOption): OptionDescription {
+  const shown = { names, description: description.replaceAll('`', '') }
+  if (kind === 'flag') return shown
   const value = /`(?<value>[^`]+)`/.exec(description)?.groups?.['value'] ?? 'VALUE'
   const listed = value === 'OS/ARCH' ? USUAL_PLATFORMS : listedIn(description)
-  return {
-    names: names.split(','),
-    ...(values.length > 0 ? { value, ...(listed && { values: listed }) } : {}),
-    description: description.replaceAll('`', ''),
-  }
+  return { ...shown, value, ...(listed && { values: listed }) }
+}
+
+function toArgument({ name, arity }: Argument): ArgumentDescription {
+  const words = { one: `<${name}>`, optional: `[${name}]`, some: `<${name}>…` }[arity]
+  return { words, ...describeArgument(name) }
 }
 
 const USUAL_PLATFORMS: readonly string[] = [
@@ -111,14 +97,4 @@ function listedIn(description: string): readonly string[] | undefined {
   ]
   const values = list?.split(/, or |, | or /)
   return values?.every((value) => /^[\w-]+$/.test(value)) ? values : undefined
-}
-
-/** The arguments in a usage line: what is in angle brackets, or in square ones where it may be left out. */
-function argumentsOf(usage: string): readonly ArgumentDescription[] {
-  return [
-    ...usage.matchAll(/(?:<(?<required>[^>]+)>|\[(?<optional>[^\]]+)\])(?<more> \.\.\.)?/g),
-  ].map(({ 0: text, groups = {} }) => {
-    const words = text.replace(' ...', '…')
-    return { words, ...describeArgument(groups['required'] ?? groups['optional'] ?? '') }
-  })
 }

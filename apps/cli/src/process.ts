@@ -45,7 +45,6 @@ function createContext(interruption: Interruption): S3loContext {
     },
     stdout,
     stderr,
-    colorDepth: 1,
     argv: process.argv.slice(2),
     interruption,
     plugins,

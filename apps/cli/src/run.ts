@@ -1,10 +1,10 @@
-import { type CommandContribution, S3loError } from '@s3lo/core/plugin'
-import { Cli, type CommandClass } from 'clipanion'
-import { asksForHelp, optionValue, plainWords } from './arguments.ts'
-import { S3loCommand } from './command.ts'
+import { parseCommand, type ParsedArgs } from '@s3lo/core/command'
+import { type CommandContribution, type CommandDefinition, S3loError } from '@s3lo/core/plugin'
 import { type CommandEntry, COMMANDS, findEntry } from './command-table.ts'
 import type { S3loContext } from './context.ts'
 import { toEntry } from './contributed-command.ts'
+import { execute } from './execute.ts'
+import { asksForHelp, plainWords, type SplitLine, takeGlobals } from './globals.ts'
 import { orAbandon } from './interrupt.ts'
 import { withoutOldGroup } from './old-spelling.ts'
 import { print } from './print.ts'
@@ -13,25 +13,28 @@ import { Reporter } from './reporter.ts'
 
 /** Runs a command line and gives its exit status; every error has been told when it returns. */
 export async function run(context: S3loContext): Promise<number> {
+  const { interruption } = context
+  const split = takeGlobals(context.argv)
+  const line = { ...split, own: withoutOldGroup(split.own, plainWords(split.own)) }
   try {
-    return await dispatch(context)
+    return await dispatch(line, context)
   } catch (error) {
-    const { interruption } = context
-    const status = await (await fallbackReporter(context)).failure(error)
+    const status = await (await fallbackReporter(line, context)).failure(error)
     return interruption.exitStatus ?? status
   }
 }
 
-async function dispatch(context: S3loContext): Promise<number> {
-  const { stdout } = context
-  const argv = withoutOldGroup(context.argv, plainWords(context.argv))
-  const typed = plainWords(argv)
+async function dispatch(line: SplitLine, context: S3loContext): Promise<number> {
+  const { stdout, argv } = context
+  const typed = plainWords(line.own)
   const words = typed[0] === 'help' ? typed.slice(1) : typed
-  const wantsHelp = typed[0] === 'help' || asksForHelp(argv)
-  if (words.length === 0 && argv.includes('--version')) return runCommand(context, ['version'])
+  const wantsHelp = typed[0] === 'help' || asksForHelp(line.own)
+  if (words.length === 0 && line.own.includes('--version')) {
+    return runCommand({ ...line, own: ['version'] }, context)
+  }
   if (words.length === 0 && (wantsHelp || argv.length === 0)) return showOverview(context)
   if (words.length === 0) throw noCommand(argv)
-  if (words.length > 0 && !findEntry(words)) {
+  if (!findEntry(words)) {
     const ofPlugins = await groupOfPlugins(words, context)
     if (isGroup(words) || ofPlugins.length > 0) {
       const { groupOverview } = await import('./help.ts')
@@ -39,58 +42,49 @@ async function dispatch(context: S3loContext): Promise<number> {
       return 0
     }
   }
-  if (!wantsHelp) return runCommand(context, argv)
+  if (!wantsHelp) return runCommand(line, context)
   const { commandHelp } = await import('./help.ts')
   await print(stdout, await commandHelp(await resolveEntry(words, context)))
   return 0
 }
 
-async function runCommand(context: S3loContext, argv: readonly string[]): Promise<number> {
-  const entry = await resolveEntry(plainWords(argv), context)
-  const { default: commandClass } = await entry.load()
-  if (entry.isForeign) {
-    const { runForeignCommand } = await import('./foreign-command.ts')
-    const parseOwn: Parameters<typeof runForeignCommand>[2] = (own, itsContext) =>
-      parse(entry, commandClass, own, itsContext)
-    return withErrorStatus(entry, context, () =>
-      runForeignCommand(context, argv, parseOwn, entry.errorStatus),
-    )
-  }
-  const command = await parse(entry, commandClass, argv, context)
-  // Commands that open a host watch for signals themselves: they know what became of their work.
-  if (command instanceof S3loCommand) return command.execute()
+async function runCommand(line: SplitLine, context: S3loContext): Promise<number> {
+  const { globals, own } = line
+  const entry = await resolveEntry(plainWords(own), context)
+  const { errorStatus } = entry
   const { interruption } = context
-  const status = await orAbandon(command.validateAndExecute(), interruption.signal)
-  return interruption.exitStatus ?? status
-}
-
-/** Tells errors before a command's work, such as a wrong option, with the status that it promises. */
-async function withErrorStatus(
-  { errorStatus }: CommandEntry,
-  context: S3loContext,
-  execute: () => Promise<number>,
-): Promise<number> {
   try {
-    return await execute()
+    const { default: definition } = await orAbandon(entry.load(), interruption.signal)
+    const args = await parse(line, entry, definition)
+    return await execute({ definition, globals, args, errorStatus }, context)
   } catch (error) {
-    if (errorStatus === undefined || context.interruption.signal.aborted) throw error
-    return (await fallbackReporter(context, errorStatus)).failure(error)
+    // An error before the command's work has the status that the command promises, too.
+    if (errorStatus === undefined || interruption.signal.aborted) throw error
+    return (await fallbackReporter(line, context, errorStatus)).failure(error)
   }
 }
 
 async function parse(
+  { own, withoutValue }: SplitLine,
   entry: CommandEntry,
-  commandClass: CommandClass<S3loContext>,
-  argv: readonly string[],
-  context: S3loContext,
-): Promise<ReturnType<Cli<S3loContext>['process']>> {
-  const cli = Cli.from<S3loContext>([commandClass], { binaryName: 's3lo' })
-  try {
-    return cli.process([...argv], context)
-  } catch (error) {
-    const { isUsageError, toUsageError } = await import('./usage-error.ts')
-    throw isUsageError(error) ? await toUsageError(error, entry) : error
-  }
+  { parameters }: CommandDefinition,
+): Promise<ParsedArgs> {
+  const parsed =
+    withoutValue === undefined
+      ? parseCommand(withoutPath(own, entry), parameters)
+      : ({ problem: { kind: 'without-value', option: withoutValue } } as const)
+  if ('args' in parsed) return parsed.args
+  const { toUsageError } = await import('./usage-error.ts')
+  throw await toUsageError(parsed.problem, entry)
+}
+
+/** What follows the words that select the command. */
+function withoutPath(own: readonly string[], { paths }: CommandEntry): readonly string[] {
+  const words = plainWords(own)
+  const path = paths.find((each) => each.every((word, i) => word === words[i])) ?? paths[0]
+  const left = [...own]
+  for (const word of path) left.splice(left.indexOf(word), 1)
+  return left
 }
 
 /** The command that the words select: ours, else an installed plugin's. Throws when there is none. */
@@ -135,18 +129,22 @@ function noCommand(argv: readonly string[]): S3loError {
   })
 }
 
-/** For errors before the command's options are known: they are looked for on the command line. */
-async function fallbackReporter(context: S3loContext, errorStatus?: number): Promise<Reporter> {
-  const { argv, env, stdout, stderr } = context
+/** For errors before the values of the global options are known to be right. */
+async function fallbackReporter(
+  { globals }: SplitLine,
+  { env, stdout, stderr }: S3loContext,
+  errorStatus?: number,
+): Promise<Reporter> {
   const { parseColor } = await import('./render/color.ts')
+  const { quiet, verbose } = globals
   return new Reporter({
     stdout,
     stderr,
     env,
-    format: valid(() => parseFormat(optionValue(argv, ['-o', '--output']))) ?? 'text',
-    color: valid(() => parseColor(optionValue(argv, ['--color']))),
-    quiet: argv.includes('--quiet'),
-    verbose: argv.includes('--verbose'),
+    format: valid(() => parseFormat(globals.output)) ?? 'text',
+    color: valid(() => parseColor(globals.color)),
+    quiet,
+    verbose,
     noProgress: true,
     errorStatus,
   })

@@ -1,7 +1,6 @@
 import { readFile } from 'node:fs/promises'
 import { EXIT_STATUS } from '@s3lo/core/plugin'
 import { beforeAll, describe, expect, it } from 'vitest'
-import { VALUE_OPTIONS } from '../src/arguments.ts'
 import { type CommandEntry, COMMANDS } from '../src/command-table.ts'
 import {
   type CommandDescription,
@@ -23,11 +22,6 @@ describe.each(entries)('s3lo %s', (name, entry) => {
   beforeAll(async () => {
     description = await describeCommand(entry)
     page = await readFile(pageOf(entry), 'utf8')
-  })
-
-  it('is reached by the paths that its class declares', async () => {
-    const { default: commandClass } = await entry.load()
-    expect(commandClass.paths).toEqual(entry.paths)
   })
 
   it('shows usage, options and two or three examples in its help', async () => {
@@ -117,11 +111,6 @@ describe('the overview', () => {
     expect(status).toBe(0)
     expect(stdout).toContain('  plugin add ')
     expect(stdout).not.toContain('push')
-  })
-
-  it('knows which global options take a value', () => {
-    const taking = GLOBAL_OPTIONS.filter(({ value }) => value !== undefined)
-    expect([...VALUE_OPTIONS].toSorted()).toEqual(taking.flatMap(({ names }) => names).toSorted())
   })
 })
 

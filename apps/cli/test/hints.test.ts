@@ -2,16 +2,14 @@ import { existsSync, globSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import type { Plugin } from '@s3lo/core'
+import { parseCommand } from '@s3lo/core/command'
 import { documentationOf } from '@s3lo/core/plugin'
-import { Cli } from 'clipanion'
 import { beforeAll, describe, expect, it } from 'vitest'
-import { splitGlobals } from '../src/arguments.ts'
 import { BACKEND_PACKAGES, COMMAND_PACKAGES } from '../src/catalog.ts'
 import { type CommandEntry, COMMANDS, findEntry } from '../src/command-table.ts'
-import type { S3loContext } from '../src/context.ts'
 import { toEntry } from '../src/contributed-command.ts'
 import { describeCommand, GLOBAL_OPTIONS } from '../src/describe-command.ts'
-import { isFormat } from '../src/render/document.ts'
+import { takeGlobals } from '../src/globals.ts'
 
 const ROOT = join(import.meta.dirname, '../../..')
 const PLUGINS = ['signing', 'policy', 'soci', 'scanner-trivy']
@@ -95,11 +93,14 @@ describe('the hints of all packages', () => {
     for (const { file, line } of whole) {
       const entry = findEntry(line, entries)
       if (!entry || line.length === entry.paths[0].length) continue
-      const { default: commandClass } = await entry.load()
-      const own = entry.isForeign ? splitGlobals(line, isFormat).own : line
-      const cli = Cli.from<S3loContext>([commandClass], { binaryName: 's3lo' })
-      const parsed = (): unknown => cli.process([...own], {} as never)
-      expect(parsed, `${file}: s3lo ${line.join(' ')}`).not.toThrow()
+      const { default: definition } = await entry.load()
+      const { own, withoutValue } = takeGlobals(line)
+      const path = entry.paths.find((each) => each.every((word, i) => word === own[i])) ?? []
+      const parsed = parseCommand(own.slice(path.length), definition.parameters)
+      expect({ withoutValue, parsed }, `${file}: s3lo ${line.join(' ')}`).toEqual({
+        withoutValue: undefined,
+        parsed: { args: expect.anything() },
+      })
     }
   })
 

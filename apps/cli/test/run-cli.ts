@@ -111,7 +111,6 @@ export class MemoryWorld {
       stdin: options.stdin ?? Readable.from([]),
       stdout,
       stderr,
-      colorDepth: 1,
       interruption: options.interruption ?? new FakeInterruption(),
       plugins: {
         find: () => Promise.resolve(undefined),

@@ -5,11 +5,10 @@ import { PassThrough } from 'node:stream'
 import { imageFixture, putImage } from '@s3lo/core/testing'
 import { type CommandContribution, S3loError } from '@s3lo/core/plugin'
 import signing from '@s3lo/signing/plugin'
-import { Cli, type CommandClass } from 'clipanion'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
-import type { S3loContext } from '../src/context.ts'
+import { toEntry } from '../src/contributed-command.ts'
 import { describeCommand } from '../src/describe-command.ts'
-import { MemoryWorld, type RunOptions, type RunResult } from './run-cli.ts'
+import { CapturedStream, MemoryWorld, type RunOptions, type RunResult } from './run-cli.ts'
 
 const commands: readonly CommandContribution[] = signing.commands
 const plugins: NonNullable<RunOptions['plugins']> = {
@@ -245,32 +244,18 @@ describe('a password on a terminal', () => {
       isTTY: true,
       setRawMode: (mode: boolean) => modes.push(mode),
     })
-    const contribution = commands.find(({ path }) => path[0] === 'generate-key-pair')
-    const { default: loaded } = (await contribution?.load()) ?? {}
-    const stderr = new PassThrough()
-    const context = {
-      env: {},
-      stdin,
-      stdout: new PassThrough(),
-      stderr,
-      colorDepth: 1,
-      runCommand: async (work: () => Promise<unknown>) => {
-        await work()
-        return 0
-      },
-    }
-    const cli = Cli.from([loaded as CommandClass])
+    const stderr = new CapturedStream()
     const argv = ['generate-key-pair', '--output-key-prefix', at('typed')]
     stdin.write('pasx\u007fs')
-    const ended = cli.run(argv, context)
+    const ended = world.run(argv, { plugins, stdin, stderr })
     stdin.write('\r')
     // The second question comes once the first was answered.
-    stderr.on('data', (text: Buffer) => {
-      if (text.toString().includes('again')) stdin.write('pass\r')
+    const answer = setInterval(() => {
+      if (stderr.text.includes('again')) stdin.write('pass\r')
     })
-    expect(await ended).toBe(0)
+    expect(await ended.finally(() => clearInterval(answer))).toMatchObject({ status: 0 })
     expect(modes).toEqual([true, false, true, false])
-    expect(stderr.read()?.toString() ?? '').not.toContain('pass\r')
+    expect(stderr.text).not.toContain('pass\r')
     const argvSign = ['sign', 'mem://b/app:v1', '--key', at('typed.key')]
     const env = { COSIGN_PASSWORD: 'pass' }
     expect((await world.run(argvSign, { plugins, env })).status).toBe(0)
@@ -281,13 +266,7 @@ describe.each(commands.map((command) => [command.path.join(' '), command] as con
   's3lo %s',
   (name, contribution) => {
     it('has a page that says what its help says', async () => {
-      const { default: loaded } = await contribution.load()
-      const description = await describeCommand({
-        paths: [contribution.path],
-        summary: contribution.summary,
-        isForeign: true,
-        load: () => Promise.resolve({ default: loaded as CommandClass<S3loContext> }),
-      })
+      const description = await describeCommand(toEntry(contribution))
       const page = await readFile(
         new URL(`../../../docs/commands/${name}.md`, import.meta.url),
         'utf8',

@@ -1,5 +1,12 @@
-import { type CommandContext, S3loError } from '@s3lo/core'
-import { Command, Option } from 'clipanion'
+import {
+  argument,
+  defineCommand,
+  flag,
+  option,
+  repeatedOption,
+  requiredOption,
+  S3loError,
+} from '@s3lo/core'
 import { beforeEach, describe, expect, it } from 'vitest'
 import { editDistance, nearest } from '../src/suggest.ts'
 import { MemoryWorld } from './run-cli.ts'
@@ -70,28 +77,29 @@ describe('a wrong command line', () => {
 })
 
 describe('a command of a plugin', () => {
-  class Greet extends Command<CommandContext> {
-    static override readonly paths = [['greet']]
-    static override readonly usage = Command.Usage({ examples: [['Greet', 's3lo greet you']] })
-    who = Option.String()
-    file = Option.String('-o', { description: 'write to `FILE`' })
-    override execute(): Promise<number> {
-      return this.context.runCommand(async ({ host, options, status }) => {
-        if (this.who === 'no-one') throw new S3loError('NOT_FOUND', 'the house is empty')
-        status(`greeting ${this.who}`)
-        const images = await host.list('mem://b/', options)
-        return {
-          result: { greeted: this.who, file: this.file ?? null, images: images.length },
-          render: ({ greeted }) => `hello ${greeted}\n`,
-          exitCode: 1,
-        }
-      })
-    }
-  }
+  const greet = defineCommand({
+    examples: [['Greet', 's3lo greet you']],
+    parameters: {
+      who: argument('who'),
+      file: option('-o', 'write to `FILE`'),
+      loud: flag('-l,--loud', 'in capitals'),
+      times: repeatedOption('--time', 'at `TIME`; repeatable'),
+    },
+    async run({ args: { who, file, loud, times = [] }, host, options, status }) {
+      if (who === 'no-one') throw new S3loError('NOT_FOUND', 'the house is empty')
+      status(`greeting ${who}`)
+      const images = await host.list('mem://b/', options)
+      return {
+        result: { greeted: who, file: file ?? null, images: images.length, loud, times },
+        render: () => `hello ${who}\n`,
+        exitCode: 1,
+      }
+    },
+  })
   const contribution = {
     path: ['greet'],
     summary: 'greet a person',
-    load: () => Promise.resolve({ default: Greet }),
+    load: () => Promise.resolve({ default: greet }),
   }
   const plugins = {
     findCommand: ([word]: readonly string[]) =>
@@ -114,7 +122,7 @@ describe('a command of a plugin', () => {
     const { status, stdout, stderr } = await world.run(words, { plugins, host })
     expect([status, JSON.parse(stdout), stderr]).toEqual([
       1,
-      { greeted: 'you', file: null, images: 0 },
+      { greeted: 'you', file: null, images: 0, loud: false, times: [] },
       '',
     ])
     const wrong = await world.run(['greet', 'you', '--timeout', 'soon'], { plugins, host })
@@ -128,11 +136,12 @@ describe('a command of a plugin', () => {
   })
 
   it('says which option it cannot do without', async () => {
-    class Seal extends Greet {
-      static override readonly paths = [['greet']]
-      key = Option.String('--key', { required: true, description: 'seal with `KEY`' })
-    }
-    const sealing = { ...contribution, load: () => Promise.resolve({ default: Seal }) }
+    const seal = defineCommand({
+      examples: [],
+      parameters: { who: argument('who'), key: requiredOption('--key', 'seal with `KEY`') },
+      run: ({ args }) => Promise.resolve({ result: args.key, render: () => '' }),
+    })
+    const sealing = { ...contribution, load: () => Promise.resolve({ default: seal }) }
     const findCommand = () => Promise.resolve(sealing)
     const { status, stderr } = await world.run(['greet', 'you'], {
       plugins: { ...plugins, findCommand },
@@ -142,6 +151,40 @@ describe('a command of a plugin', () => {
       64,
       'error: s3lo greet needs --key\nhint: s3lo greet --help\n',
     ])
+  })
+
+  it('takes options in every spelling, wherever they stand', async () => {
+    const words = ['--time=1', 'greet', '-l', '--time', '2', '-o', 'json', '--', '-you']
+    const { stdout } = await world.run(words, { plugins, host })
+    expect(JSON.parse(stdout)).toMatchObject({ greeted: '-you', loud: true, times: ['1', '2'] })
+  })
+
+  it.each([
+    [['--loud=1'], '--loud takes no value'],
+    [['--time', '--loud'], '--time needs a value'],
+    [['-x'], 's3lo greet has no option -x'],
+    [['--o', 'json'], 's3lo greet has no option --o'],
+    [['--endpoint'], '--endpoint needs a value'],
+    [['--quiet=1'], 's3lo greet has no option --quiet'],
+  ])('refuses %j', async (words, message) => {
+    const { status, stderr } = await world.run(['greet', 'you', ...words], { plugins, host })
+    expect(status).toBe(64)
+    expect(stderr).toContain(`error: ${message}\n`)
+  })
+
+  it('is refused when it is no definition of a command', async () => {
+    class Old {
+      execute = (): number => 0
+    }
+    for (const value of [Old, undefined, {}, { parameters: {}, examples: [] }]) {
+      const old = { ...contribution, load: () => Promise.resolve({ default: value }) }
+      const { status, stderr } = await world.run(['greet', 'you'], {
+        plugins: { ...plugins, findCommand: () => Promise.resolve(old) },
+        host,
+      })
+      expect(status).toBe(69)
+      expect(stderr).toContain('error: s3lo greet is no command definition\n')
+    }
   })
 
   it('fails as our own do', async () => {

@@ -165,7 +165,6 @@ export type {
 export type { ListedImage } from './operations/list.ts'
 export type { PullOptions, PullResult } from './operations/pull.ts'
 export type { PushOptions, PushResult } from './operations/push.ts'
-export type { CommandContext, CommandOutput, CommandWork } from './command.ts'
 export {
   createHost,
   type Host,

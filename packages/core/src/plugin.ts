@@ -1,4 +1,23 @@
 /** What plugin authors import: the contracts and errors, and nothing that costs time to load. */
+export {
+  type CommandDefinition,
+  type CommandOutput,
+  type CommandWork,
+  defineCommand,
+} from './command/definition.ts'
+export {
+  type ArgsOf,
+  argument,
+  type Argument,
+  type CommandOption,
+  flag,
+  option,
+  optionalArgument,
+  type Parameters,
+  repeatedOption,
+  requiredOption,
+  someArguments,
+} from './command/parameters.ts'
 export { forEachConcurrent } from './concurrency/for-each-concurrent.ts'
 export type { ByteRange, CallOptions } from './contract/call-options.ts'
 export type {

@@ -2,8 +2,8 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { PassThrough } from 'node:stream'
-import type { CommandContext, CommandOutput, Host, SbomResult, ScanResult } from '@s3lo/core'
-import { Cli } from 'clipanion'
+import type { Host, SbomResult, ScanResult } from '@s3lo/core'
+import { runCommand } from '@s3lo/core/testing'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import SbomCommand from '../src/commands/sbom.ts'
 import ScanCommand from '../src/commands/scan.ts'
@@ -34,23 +34,15 @@ async function run(
     sbom: () => Promise.resolve(listed),
     ...given,
   }
-  let output: CommandOutput | undefined
-  const context: CommandContext = {
-    env: {},
+  const [name, ...words] = argv
+  const command = name === 'scan' ? ScanCommand : SbomCommand
+  const output = await runCommand<(typeof command)['parameters']>(command, words, {
+    host: operations as Host,
     stdin: Object.assign(stdin, { isTTY }),
     stdout,
     stderr: Object.assign(new PassThrough(), { isTTY }),
-    colorDepth: 1,
-    runCommand: async (work) => {
-      output = await work({ host: operations as Host, options: {}, status: () => {} })
-      return 0
-    },
-  }
-  const cli = new Cli<CommandContext>()
-  cli.register(ScanCommand)
-  cli.register(SbomCommand)
-  await cli.process([...argv], context).execute()
-  return output?.render(output.result) ?? ''
+  })
+  return output.render(output.result)
 }
 
 describe('what an image has in it', () => {

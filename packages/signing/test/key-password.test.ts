@@ -2,8 +2,8 @@ import { mkdtemp, readdir, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { PassThrough } from 'node:stream'
-import type { CommandContext, Host } from '@s3lo/core'
-import { Cli } from 'clipanion'
+import type { Host } from '@s3lo/core'
+import { runCommand } from '@s3lo/core/testing'
 import { describe, expect, it } from 'vitest'
 import GenerateKeyPairCommand from '../src/commands/generate-key-pair.ts'
 import { askPassword } from '../src/commands/key-password.ts'
@@ -46,25 +46,12 @@ it('generate-key-pair writes no key when its question is cancelled', async () =>
   const folder = await mkdtemp(join(tmpdir(), 's3lo-key-password-'))
   try {
     const { stdin, stderr } = terminal()
-    const context: CommandContext = {
-      env: {},
-      stdin,
-      stdout: new PassThrough(),
-      stderr,
-      colorDepth: 1,
-      runCommand: async (work) => {
-        await work({ host: {} as Host, options: {}, status: () => {} })
-        return 0
-      },
-    }
-    const cli = new Cli<CommandContext>()
-    cli.register(GenerateKeyPairCommand)
     // Each question would take one for an answer.
     stderr.on('data', (text: Buffer) => {
       if (text.toString().includes(': ')) stdin.write('\u0004')
     })
-    const argv = ['generate-key-pair', '--output-key-prefix', join(folder, 'key')]
-    const running = cli.process(argv, context).execute()
+    const words = ['--output-key-prefix', join(folder, 'key')]
+    const running = runCommand(GenerateKeyPairCommand, words, { host: {} as Host, stdin, stderr })
     await expect(running).rejects.toMatchObject({ code: 'ABORTED' })
     expect(await readdir(folder)).toEqual([])
   } finally {

@@ -1,77 +1,57 @@
-import type { CatResult, Host, OperationOptions, TakeContent } from '@s3lo/core'
-import { S3loError } from '@s3lo/core/plugin'
-import { Command, Option } from 'clipanion'
-import { type Output, S3loCommand } from '../command.ts'
+import type { Writable } from 'node:stream'
+import type { CatResult, TakeContent } from '@s3lo/core'
+import { argument, defineCommand, flag, option, S3loError } from '@s3lo/core/plugin'
 import { print } from '../print.ts'
-import { type Format, isFormat } from '../render/document.ts'
 import { formatSize } from '../render/text.ts'
 
-export default class CatCommand extends S3loCommand {
-  static override readonly paths = [['cat']]
-  static override readonly usage = Command.Usage({
-    examples: [
-      ['See what an image is made from', 's3lo cat s3://my-bucket/app:v1 /etc/os-release'],
-      [
-        'Write a file of another platform',
-        's3lo cat s3://my-bucket/app:v1 /bin/sh --platform linux/arm64 -O sh',
-      ],
-      ['Make the next reading fast', 's3lo cat s3://my-bucket/app:v1 /etc/passwd --index'],
+export default defineCommand({
+  examples: [
+    ['See what an image is made from', 's3lo cat s3://my-bucket/app:v1 /etc/os-release'],
+    [
+      'Write a file of another platform',
+      's3lo cat s3://my-bucket/app:v1 /bin/sh --platform linux/arm64 -O sh',
     ],
-  })
-
-  reference = Option.String({ name: 'ref' })
-  filePath = Option.String({ name: 'path' })
-  platform = Option.String('--platform', {
-    description: "read the image of `OS/ARCH` instead of this machine's platform",
-  })
-  file = Option.String('-O', {
-    description: 'write the content to `FILE`; -o does so for what is no output format',
-  })
-  index = Option.Boolean('--index', false, {
-    description: 'index the layers that are read, so that the next reader fetches less',
-  })
-  wholeLayers = Option.Boolean('--whole-layers', false, {
-    description: 'read layers whole and use no index, so that digests cover all that is read',
-  })
-
-  /** `-o` names a file unless it is a format, as in the Go program. */
-  protected override format(): Format {
-    return isFormat(this.output ?? 'text') ? super.format() : 'text'
-  }
-
-  protected override async run(host: Host, options: OperationOptions): Promise<Output> {
-    const { platform, index, wholeLayers } = this
-    const file = this.#target()
-    const result = await host.cat(this.reference, this.filePath, await this.#taker(file), {
-      ...options,
-      platform,
-      index,
-      wholeLayers,
-    })
+    ['Make the next reading fast', 's3lo cat s3://my-bucket/app:v1 /etc/passwd --index'],
+  ],
+  parameters: {
+    reference: argument('ref'),
+    filePath: argument('path'),
+    platform: option(
+      '--platform',
+      "read the image of `OS/ARCH` instead of this machine's platform",
+    ),
+    file: option('-O,-o', 'write the content to `FILE`; -o does so for what is no output format'),
+    index: flag('--index', 'index the layers that are read, so that the next reader fetches less'),
+    wholeLayers: flag(
+      '--whole-layers',
+      'read layers whole and use no index, so that digests cover all that is read',
+    ),
+  },
+  async run({ args, host, options, isDocument, stdout }) {
+    const { reference, filePath, file, ...choices } = args
+    if (file === undefined && isDocument) throw twoOutputs()
+    const take = await takerOf(file, stdout)
+    const result = await host.cat(reference, filePath, take, { ...options, ...choices })
     const written = file === undefined ? [] : [`Written to ${file}`]
     return { result, render: () => '', status: [describe(result), ...written] }
-  }
+  },
+})
 
-  #target(): string | undefined {
-    const named = this.output !== undefined && !isFormat(this.output) ? this.output : undefined
-    const file = this.file ?? named
-    if (file !== undefined || this.format() === 'text') return file
-    throw new S3loError('USAGE', 'a document and the content cannot both go to standard output', {
-      hint: 'add -O FILE for the content',
-    })
-  }
+function twoOutputs(): S3loError {
+  return new S3loError('USAGE', 'a document and the content cannot both go to standard output', {
+    hint: 'add -O FILE for the content',
+  })
+}
 
-  async #taker(file: string | undefined): Promise<TakeContent> {
-    const { stdout } = this.context
-    if (file !== undefined) {
-      const { replaceFile } = await import('@s3lo/core/command')
-      return (content) => replaceFile(file, content)
-    }
-    return async (content) => {
-      for await (const chunk of content) {
-        const { buffer, byteOffset, byteLength } = chunk
-        if (!(await print(stdout, Buffer.from(buffer, byteOffset, byteLength)))) return
-      }
+async function takerOf(file: string | undefined, stdout: Writable): Promise<TakeContent> {
+  if (file !== undefined) {
+    const { replaceFile } = await import('@s3lo/core/command')
+    return (content) => replaceFile(file, content)
+  }
+  return async (content) => {
+    for await (const chunk of content) {
+      const { buffer, byteOffset, byteLength } = chunk
+      if (!(await print(stdout, Buffer.from(buffer, byteOffset, byteLength)))) return
     }
   }
 }

@@ -1,24 +1,20 @@
-import type { Host, OperationOptions, RecommendResult } from '@s3lo/core'
-import { Command, Option } from 'clipanion'
-import { type Output, S3loCommand } from '../command.ts'
+import type { RecommendResult } from '@s3lo/core'
+import { argument, defineCommand } from '@s3lo/core/plugin'
 import { escapeText } from '../render/text.ts'
 
-export default class ConfigRecommendCommand extends S3loCommand {
-  static override readonly paths = [['config', 'recommend']]
-  static override readonly usage = Command.Usage({
-    examples: [
-      ['See what would make a bucket cheaper', 's3lo config recommend s3://my-bucket/'],
-      ['Read the advice by a program', 's3lo config recommend gs://my-bucket/ -o json'],
-    ],
-  })
-
-  store = Option.String({ name: 'store' })
-
-  protected override async run(host: Host, { signal }: OperationOptions): Promise<Output> {
-    const result = await host.recommend(this.store, { signal })
+export default defineCommand({
+  examples: [
+    ['See what would make a bucket cheaper', 's3lo config recommend s3://my-bucket/'],
+    ['Read the advice by a program', 's3lo config recommend gs://my-bucket/ -o json'],
+  ],
+  parameters: {
+    store: argument('store'),
+  },
+  async run({ args: { store }, host, options: { signal } }) {
+    const result = await host.recommend(store, { signal })
     return { result, render: () => renderAdvice(result) }
-  }
-}
+  },
+})
 
 function renderAdvice({ findings, recommendations }: RecommendResult): string {
   const found = findings.map(({ ok, label }) => `${ok ? '[good]' : '[bad] '} ${escapeText(label)}`)

@@ -1,47 +1,44 @@
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
-import { formatStore, type Host, type InitResult, type OperationOptions } from '@s3lo/core'
-import { S3loError } from '@s3lo/core/plugin'
-import { Command, Option } from 'clipanion'
-import { type Output, S3loCommand } from '../command.ts'
+import { formatStore, type InitResult } from '@s3lo/core'
+import { defineCommand, option, optionalArgument, S3loError } from '@s3lo/core/plugin'
 import { escapeText, quoteWord } from '../render/text.ts'
 
-export default class InitCommand extends S3loCommand {
-  static override readonly paths = [['init'], ['bucket', 'init']]
-  static override readonly usage = Command.Usage({
-    examples: [
-      ['Prepare a bucket', 's3lo init s3://my-bucket/'],
-      ['Make a store of a directory', 's3lo init --local ./store'],
-      ['See by a program what the bucket can do', 's3lo init az://my-container/ -o json'],
-    ],
-  })
-
-  store = Option.String({ name: 'store', required: false })
-  local = Option.String('--local', {
-    description: 'make a store of the directory `DIR` instead',
-  })
-
-  protected override async run(host: Host, { signal }: OperationOptions): Promise<Output> {
-    const store = await this.#reference()
+export default defineCommand({
+  examples: [
+    ['Prepare a bucket', 's3lo init s3://my-bucket/'],
+    ['Make a store of a directory', 's3lo init --local ./store'],
+    ['See by a program what the bucket can do', 's3lo init az://my-container/ -o json'],
+  ],
+  parameters: {
+    store: optionalArgument('store'),
+    local: option('--local', 'make a store of the directory `DIR` instead'),
+  },
+  async run({ args, host, options: { signal } }) {
+    const store = await referenceOf(args)
     const result = await host.init(store, { signal })
     const next = `Next: s3lo push app:v1 ${quoteWord(`${store}app:v1`)}`
     const look = `      s3lo doctor ${quoteWord(store)}`
     return { result, render: () => renderChecks(result), status: [next, look] }
-  }
+  },
+})
 
-  async #reference(): Promise<string> {
-    if (this.local === undefined && this.store !== undefined) {
-      return this.store.endsWith('/') ? this.store : `${this.store}/`
-    }
-    if (this.local === undefined || this.store !== undefined) {
-      throw new S3loError('USAGE', 'name either a store or a directory', {
-        hint: 's3lo init s3://my-bucket/, or s3lo init --local ./store',
-      })
-    }
-    const store = formatStore({ scheme: 'local', bucket: toRoot(this.local) })
-    await makeFolders(this.local)
-    return store
+async function referenceOf({
+  store,
+  local,
+}: {
+  readonly store: string | undefined
+  readonly local: string | undefined
+}): Promise<string> {
+  if (local === undefined && store !== undefined) return store.endsWith('/') ? store : `${store}/`
+  if (local === undefined || store !== undefined) {
+    throw new S3loError('USAGE', 'name either a store or a directory', {
+      hint: 's3lo init s3://my-bucket/, or s3lo init --local ./store',
+    })
   }
+  const made = formatStore({ scheme: 'local', bucket: toRoot(local) })
+  await makeFolders(local)
+  return made
 }
 
 /** A directory as a store's name has it. */

@@ -1,49 +1,51 @@
 import type { Readable } from 'node:stream'
-import type { Host, OperationOptions } from '@s3lo/core'
-import { type LoginResult, S3loError } from '@s3lo/core/plugin'
-import { Command, Option } from 'clipanion'
-import { type Output, S3loCommand } from '../command.ts'
+import {
+  argument,
+  type CommandOutput,
+  defineCommand,
+  flag,
+  type LoginResult,
+  option,
+  type RegistryCredential,
+  S3loError,
+} from '@s3lo/core/plugin'
 import { promptLine, readPassword, type Terminal } from '../read-password.ts'
 
-export default class LoginCommand extends S3loCommand {
-  static override readonly paths = [['login']]
-  static override readonly usage = Command.Usage({
-    examples: [
-      [
-        'Log in to the registry of GitHub with an access token in a file',
-        's3lo login ghcr.io -u octocat --password-stdin < token.txt',
-      ],
-      ['Log in to Docker Hub and type name and password', 's3lo login docker.io'],
-      ['Log in to a registry on this machine', 's3lo login localhost:5000'],
+export default defineCommand({
+  examples: [
+    [
+      'Log in to the registry of GitHub with an access token in a file',
+      's3lo login ghcr.io -u octocat --password-stdin < token.txt',
     ],
-  })
-
-  registry = Option.String({ name: 'registry' })
-  username = Option.String('-u,--username', { description: 'log in as `NAME`' })
-  passwordStdin = Option.Boolean('--password-stdin', false, {
-    description: 'read the password from standard input',
-  })
-  password = Option.String('-p,--password', { hidden: true })
-
-  protected override async run(host: Host, { signal }: OperationOptions): Promise<Output> {
-    const credential = await this.#credential(signal)
-    const result = await host.login(this.registry, credential, { signal })
-    return { result, render: () => '', status: linesOf(result) }
-  }
-
-  async #credential(signal: AbortSignal | undefined) {
-    if (this.password !== undefined) throw isVisible(this.registry, this.username)
-    const { stdin, stderr } = this.context
-    if (this.passwordStdin) {
-      if (this.username === undefined) throw needsName(this.registry)
-      return { username: this.username, password: await readPassword(stdin) }
+    ['Log in to Docker Hub and type name and password', 's3lo login docker.io'],
+    ['Log in to a registry on this machine', 's3lo login localhost:5000'],
+  ],
+  parameters: {
+    registry: argument('registry'),
+    username: option('-u,--username', 'log in as `NAME`'),
+    passwordStdin: flag('--password-stdin', 'read the password from standard input'),
+    password: { ...option('-p,--password', ''), isHidden: true },
+  },
+  async run({ args, host, options: { signal }, stdin, stderr }) {
+    const { registry, username, passwordStdin, password } = args
+    if (password !== undefined) throw isVisible(registry, username)
+    const log = async (credential: RegistryCredential): Promise<CommandOutput> => {
+      const result = await host.login(registry, credential, { signal })
+      return { result, render: () => '', status: linesOf(result) }
     }
-    if (!isTerminal(stdin)) throw needsTerminal(this.registry, this.username)
+    if (passwordStdin) {
+      if (username === undefined) throw needsName(registry)
+      return log({ username, password: await readPassword(stdin) })
+    }
+    if (!isTerminal(stdin)) throw needsTerminal(registry, username)
     const ask = { input: stdin, output: stderr, signal }
-    const username = this.username ?? (await promptLine('Username: ', { ...ask, echo: true }))
-    return { username, password: await promptLine('Password: ', { ...ask, echo: false }) }
-  }
-}
+    const name = username ?? (await promptLine('Username: ', { ...ask, echo: true }))
+    return log({
+      username: name,
+      password: await promptLine('Password: ', { ...ask, echo: false }),
+    })
+  },
+})
 
 function linesOf({ host, username, keptIn, isPlain, isChecked }: LoginResult): readonly string[] {
   const lines = [`Logged in to ${host} as ${username}.`]

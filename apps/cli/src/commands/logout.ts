@@ -1,24 +1,18 @@
-import type { Host, OperationOptions } from '@s3lo/core'
-import type { LogoutResult } from '@s3lo/core/plugin'
-import { Command, Option } from 'clipanion'
-import { type Output, S3loCommand } from '../command.ts'
+import { argument, defineCommand, type LogoutResult } from '@s3lo/core/plugin'
 
-export default class LogoutCommand extends S3loCommand {
-  static override readonly paths = [['logout']]
-  static override readonly usage = Command.Usage({
-    examples: [
-      ['Forget the credentials for the registry of GitHub', 's3lo logout ghcr.io'],
-      ['Forget the credentials for Docker Hub', 's3lo logout docker.io'],
-    ],
-  })
-
-  registry = Option.String({ name: 'registry' })
-
-  protected override async run(host: Host, { signal }: OperationOptions): Promise<Output> {
-    const result = await host.logout(this.registry, { signal })
+export default defineCommand({
+  examples: [
+    ['Forget the credentials for the registry of GitHub', 's3lo logout ghcr.io'],
+    ['Forget the credentials for Docker Hub', 's3lo logout docker.io'],
+  ],
+  parameters: {
+    registry: argument('registry'),
+  },
+  async run({ args: { registry }, host, options: { signal } }) {
+    const result = await host.logout(registry, { signal })
     return { result, render: () => '', status: linesOf(result) }
-  }
-}
+  },
+})
 
 function linesOf({ host, removedFrom, remainingIn }: LogoutResult): readonly string[] {
   const done =

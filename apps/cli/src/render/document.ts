@@ -23,10 +23,15 @@ export function parseFormat(choice: string | undefined): Format {
     case 'yaml':
       return choice
     default:
-      throw new S3loError('USAGE', `${JSON.stringify(choice)} is not an output format`, {
-        hint: `valid values of --output are ${FORMAT_CHOICES.join(', ')}`,
-      })
+      throw formatError(choice)
   }
+}
+
+/** The error for a value of `--output` that is none. */
+export function formatError(choice: string): S3loError {
+  return new S3loError('USAGE', `${JSON.stringify(choice)} is not an output format`, {
+    hint: `valid values of --output are ${FORMAT_CHOICES.join(', ')}`,
+  })
 }
 
 /**

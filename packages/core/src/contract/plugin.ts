@@ -57,10 +57,7 @@ export interface SourceModule {
   logout?(registry: string, options: TransportOptions): Promise<LogoutResult>
 }
 
-/**
- * A command that a plugin brings; `load()` gives a clipanion command class as its default export,
- * which works through its context, a `CommandContext`.
- */
+/** A command that a plugin brings; `load()` gives a `CommandDefinition` as its default export. */
 export interface CommandContribution extends Contribution<{ readonly default: unknown }> {
   /** The words that select it: `['sign']`, `['soci', 'create']`. */
   readonly path: readonly string[]

@@ -13,7 +13,7 @@ import type { LocateOptions } from './locate-store.ts'
 import type { Opener, OpenOptions } from './opener.ts'
 
 /** A method of the host, once it is bound to what opens stores. */
-export type Bound<A extends readonly unknown[], R> = (
+type Bound<A extends readonly unknown[], R> = (
   opener: Opener,
 ) => (reference: string, ...args: A) => Promise<R>
 

@@ -32,3 +32,4 @@ export {
   tarPax,
   withTarChecksum,
 } from './tar-fixture.ts'
+export { runCommand } from './run-command.ts'

@@ -1,31 +1,25 @@
-import type { CommandContext, PolicyResult, ValidateResult } from '@s3lo/core'
-import { escapeText, EXIT_STATUS } from '@s3lo/core/plugin'
-import { Command, Option } from 'clipanion'
+import type { PolicyResult, ValidateResult } from '@s3lo/core'
+import { argument, defineCommand, escapeText, EXIT_STATUS, flag, option } from '@s3lo/core/plugin'
 
 /** `s3lo config validate`. */
-export default class ConfigValidateCommand extends Command<CommandContext> {
-  static override readonly paths = [['config', 'validate']]
-  static override readonly usage = Command.Usage({
-    examples: [
-      ['Check an image before it is deployed', 's3lo config validate s3://my-bucket/app:v1'],
-      ['For a pipeline', 's3lo config validate s3://my-bucket/app:v1 -o json'],
-    ],
-  })
-
-  ref = Option.String({ name: 'ref' })
-  installTrivy = Option.Boolean('--install-trivy', false, {
-    description: 'install Trivy when a policy needs it and it is not there',
-  })
-  trivyPath = Option.String('--trivy-path', { description: 'run the Trivy in `FILE`' })
-
-  override execute(): Promise<number> {
-    return this.context.runCommand(async ({ host, options }) => {
-      const settings = { installTrivy: this.installTrivy, trivyPath: this.trivyPath }
-      const result = await host.validate(this.ref, { ...options, settings })
-      return { result, render: renderValidation, exitCode: statusOf(result) }
-    })
-  }
-}
+export default defineCommand({
+  examples: [
+    ['Check an image before it is deployed', 's3lo config validate s3://my-bucket/app:v1'],
+    ['For a pipeline', 's3lo config validate s3://my-bucket/app:v1 -o json'],
+  ],
+  parameters: {
+    ref: argument('ref'),
+    installTrivy: flag(
+      '--install-trivy',
+      'install Trivy when a policy needs it and it is not there',
+    ),
+    trivyPath: option('--trivy-path', 'run the Trivy in `FILE`'),
+  },
+  async run({ args: { ref, ...settings }, host, options }) {
+    const result = await host.validate(ref, { ...options, settings })
+    return { result, render: () => renderValidation(result), exitCode: statusOf(result) }
+  },
+})
 
 /** A policy that has no answer says more than one that says no. */
 function statusOf({ results, all_passed: passed }: ValidateResult): number {

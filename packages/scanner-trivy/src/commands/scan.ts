@@ -1,42 +1,36 @@
-import { S3loError, SEVERITIES, type Severity } from '@s3lo/core/plugin'
-import { Command, Option } from 'clipanion'
-import { ACTIVITY, TrivyCommand } from './trivy-command.ts'
+import { defineCommand, option, S3loError, SEVERITIES, type Severity } from '@s3lo/core/plugin'
+import { settingsOf, shown, TRIVY_PARAMETERS } from './trivy-command.ts'
 
 /** `s3lo scan`: exits 1 when there is something. */
-export default class ScanCommand extends TrivyCommand {
-  static override readonly paths = [['scan']]
-  static override readonly usage = Command.Usage({
-    examples: [
-      ['See what is known about an image', 's3lo scan s3://my-bucket/app:v1'],
-      ['Fail on what is serious', 's3lo scan s3://my-bucket/app:v1 --severity HIGH,CRITICAL'],
-      [
-        'Keep the report beside the image',
-        's3lo scan s3://my-bucket/app:v1 --format sarif --attach',
-      ],
-    ],
-  })
-
-  severity = Option.String('--severity', {
-    description: 'only findings of `LIST`: UNKNOWN, LOW, MEDIUM, HIGH, CRITICAL',
-  })
-  format = Option.String('--format', 'table', {
-    description: 'write the report as `FORMAT`: table, json, sarif, cyclonedx, spdx-json or spdx',
-  })
-
-  override execute(): Promise<number> {
-    return this.context.runCommand(async ({ host, options }) => {
-      const { platform, format, attach } = this
-      const severities = parseSeverities(this.severity)
-      const settings = this.settings()
-      const looking = { ...options, platform, format, attach, severities, settings }
-      const result = await host.scan(this.ref, looking)
-      const status = result.attached === undefined ? [] : [`attached as ${result.attached}`]
-      const exitCode = result.findings ? 1 : 0
-      const render = (): string => wholeLines(this.shown(result.report, format))
-      return { result, render, status, exitCode }
-    }, ACTIVITY)
-  }
-}
+export default defineCommand({
+  examples: [
+    ['See what is known about an image', 's3lo scan s3://my-bucket/app:v1'],
+    ['Fail on what is serious', 's3lo scan s3://my-bucket/app:v1 --severity HIGH,CRITICAL'],
+    ['Keep the report beside the image', 's3lo scan s3://my-bucket/app:v1 --format sarif --attach'],
+  ],
+  parameters: {
+    ...TRIVY_PARAMETERS,
+    severity: option('--severity', 'only findings of `LIST`: UNKNOWN, LOW, MEDIUM, HIGH, CRITICAL'),
+    format: option(
+      '--format',
+      'write the report as `FORMAT`: table, json, sarif, cyclonedx, spdx-json or spdx',
+    ),
+  },
+  activity: 'Scanning',
+  isResumable: true,
+  async run(work) {
+    const { args, host, options, stdout } = work
+    const { ref, platform, format = 'table', attach } = args
+    const severities = parseSeverities(args.severity)
+    const settings = settingsOf(work)
+    const looking = { ...options, platform, format, attach, severities, settings }
+    const result = await host.scan(ref, looking)
+    const status = result.attached === undefined ? [] : [`attached as ${result.attached}`]
+    const exitCode = result.findings ? 1 : 0
+    const render = (): string => wholeLines(shown(result.report, format, stdout))
+    return { result, render, status, exitCode }
+  },
+})
 
 /** `HIGH,CRITICAL`, in any case. */
 function parseSeverities(list: string | undefined): readonly Severity[] | undefined {

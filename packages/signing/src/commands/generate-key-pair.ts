@@ -1,7 +1,5 @@
 import { open, rm } from 'node:fs/promises'
-import type { CommandContext, CommandOutput } from '@s3lo/core'
-import { escapeText, S3loError } from '@s3lo/core/plugin'
-import { Command, Option } from 'clipanion'
+import { type CommandWork, defineCommand, escapeText, option, S3loError } from '@s3lo/core/plugin'
 import { createKeyPair } from '../keys/key-pair.ts'
 import { askPassword, isTerminal } from './key-password.ts'
 
@@ -12,27 +10,19 @@ interface GeneratedKeyPair {
   readonly keyID: string
 }
 
-export default class GenerateKeyPairCommand extends Command<CommandContext> {
-  static override readonly paths = [['generate-key-pair']]
-  static override readonly usage = Command.Usage({
-    examples: [
-      ['Make cosign.key and cosign.pub', 's3lo generate-key-pair'],
-      ['Make release.key and release.pub', 's3lo generate-key-pair --output-key-prefix release'],
-    ],
-  })
-
-  prefix = Option.String('--output-key-prefix', 'cosign', {
-    description: 'write `PREFIX`.key and PREFIX.pub (default cosign)',
-  })
-
-  override execute(): Promise<number> {
-    return this.context.runCommand(() => this.#run())
-  }
-
-  async #run(): Promise<CommandOutput<GeneratedKeyPair>> {
-    const privateKey = `${this.prefix}.key`
-    const publicKey = `${this.prefix}.pub`
-    const pair = await createKeyPair(await this.#password(privateKey))
+export default defineCommand({
+  examples: [
+    ['Make cosign.key and cosign.pub', 's3lo generate-key-pair'],
+    ['Make release.key and release.pub', 's3lo generate-key-pair --output-key-prefix release'],
+  ],
+  parameters: {
+    prefix: option('--output-key-prefix', 'write `PREFIX`.key and PREFIX.pub (default cosign)'),
+  },
+  async run(work) {
+    const { prefix = 'cosign' } = work.args
+    const privateKey = `${prefix}.key`
+    const publicKey = `${prefix}.pub`
+    const pair = await createKeyPair(await passwordFor(privateKey, work))
     await create(privateKey, pair.privateKey, 0o600)
     try {
       await create(publicKey, pair.publicKey, 0o644)
@@ -41,22 +31,21 @@ export default class GenerateKeyPairCommand extends Command<CommandContext> {
       throw error
     }
     const result = { privateKey, publicKey, keyID: pair.keyId }
-    return { result, render }
-  }
+    return { result, render: () => render(result) }
+  },
+})
 
-  async #password(file: string): Promise<string> {
-    const { env, stdin } = this.context
-    const given = env['COSIGN_PASSWORD']
-    if (given !== undefined) return given
-    if (!isTerminal(stdin)) {
-      throw new S3loError('USAGE', `there is no password for ${file}`, {
-        hint: 'set COSIGN_PASSWORD, which may be empty, or run it on a terminal',
-      })
-    }
-    const password = await askPassword(`Password of ${file}`, this.context)
-    if (password === (await askPassword('The same again', this.context))) return password
-    throw new S3loError('USAGE', 'the two passwords differ')
+async function passwordFor(file: string, terminal: CommandWork): Promise<string> {
+  const given = terminal.env['COSIGN_PASSWORD']
+  if (given !== undefined) return given
+  if (!isTerminal(terminal.stdin)) {
+    throw new S3loError('USAGE', `there is no password for ${file}`, {
+      hint: 'set COSIGN_PASSWORD, which may be empty, or run it on a terminal',
+    })
   }
+  const password = await askPassword(`Password of ${file}`, terminal)
+  if (password === (await askPassword('The same again', terminal))) return password
+  throw new S3loError('USAGE', 'the two passwords differ')
 }
 
 /** Never over a key that is there: what it signed could not be signed again. */

@@ -1,61 +1,64 @@
-import type { CommandContext, CommandOutput, CommandWork } from '@s3lo/core'
-import { escapeText, S3loError } from '@s3lo/core/plugin'
-import { Command, Option } from 'clipanion'
+import {
+  argument,
+  type CommandOutput,
+  defineCommand,
+  escapeText,
+  flag,
+  option,
+  requiredOption,
+  S3loError,
+} from '@s3lo/core/plugin'
 import { openPublicKey } from '../keys/open-key.ts'
 import { verifyImage, type VerifyResult } from '../verify.ts'
 import { askPassword } from './key-password.ts'
 
-export default class VerifyCommand extends Command<CommandContext> {
-  static override readonly paths = [['verify']]
-  static override readonly usage = Command.Usage({
-    examples: [
-      ['Verify with a public key', 's3lo verify s3://my-bucket/app:v1 --key cosign.pub'],
-      [
-        'Accept what cosign signed in a registry',
-        's3lo verify s3://my-bucket/app:v1 --key cosign.pub --allow-cosign',
-      ],
-      [
-        'Refuse older signatures',
-        's3lo verify s3://my-bucket/app:v1 --key cosign.pub --signed-after 2026-01-31T00:00:00Z',
-      ],
+export default defineCommand({
+  examples: [
+    ['Verify with a public key', 's3lo verify s3://my-bucket/app:v1 --key cosign.pub'],
+    [
+      'Accept what cosign signed in a registry',
+      's3lo verify s3://my-bucket/app:v1 --key cosign.pub --allow-cosign',
     ],
-  })
-
-  reference = Option.String({ name: 'ref' })
-  key = Option.String('--key', {
-    description: 'the public key, as a `KEY`: a PEM file, a certificate, or what sign takes',
-    required: true,
-  })
-  allowSchema1 = Option.Boolean('--allow-schema-1', false, {
-    description: 'accept records of schema 1, which hold wherever the image is copied',
-  })
-  allowCosign = Option.Boolean('--allow-cosign', false, {
-    description: "accept signatures in cosign's formats, which hold wherever the image is copied",
-  })
-  signedAfter = Option.String('--signed-after', {
-    description: 'refuse what was not signed after `TIME`, such as 2026-01-31T00:00:00Z',
-  })
-
-  override execute(): Promise<number> {
-    return this.context.runCommand((work) => this.#run(work))
-  }
-
-  async #run({ host, options }: CommandWork): Promise<CommandOutput<VerifyResult>> {
-    const signedAfter = parseTime(this.signedAfter)
-    const { signal } = options
-    const { allowSchema1, allowCosign } = this
-    const { env } = this.context
-    const password = (what: string): Promise<string> => askPassword(what, this.context)
-    const key = await openPublicKey(this.key, { env, password, signal })
-    const { store, reference } = await host.openImage(this.reference, { signal })
+    [
+      'Refuse older signatures',
+      's3lo verify s3://my-bucket/app:v1 --key cosign.pub --signed-after 2026-01-31T00:00:00Z',
+    ],
+  ],
+  parameters: {
+    reference: argument('ref'),
+    key: requiredOption(
+      '--key',
+      'the public key, as a `KEY`: a PEM file, a certificate, or what sign takes',
+    ),
+    allowSchema1: flag(
+      '--allow-schema-1',
+      'accept records of schema 1, which hold wherever the image is copied',
+    ),
+    allowCosign: flag(
+      '--allow-cosign',
+      "accept signatures in cosign's formats, which hold wherever the image is copied",
+    ),
+    signedAfter: option(
+      '--signed-after',
+      'refuse what was not signed after `TIME`, such as 2026-01-31T00:00:00Z',
+    ),
+  },
+  async run(work) {
+    const { args, host, env } = work
+    const { signal } = work.options
+    const { key: keyRef, allowSchema1, allowCosign } = args
+    const signedAfter = parseTime(args.signedAfter)
+    const password = (what: string): Promise<string> => askPassword(what, work)
+    const key = await openPublicKey(keyRef, { env, password, signal })
+    const { store, reference } = await host.openImage(args.reference, { signal })
     try {
-      const given = { keyRef: this.key, allowSchema1, allowCosign, signedAfter, signal }
+      const given = { keyRef, allowSchema1, allowCosign, signedAfter, signal }
       return toOutput(await verifyImage(store, reference, key, given))
     } finally {
       await store.close()
     }
-  }
-}
+  },
+})
 
 /** RFC 3339, with a zone: a time without one would be another moment elsewhere. */
 const TIME = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)$/
@@ -69,9 +72,9 @@ function parseTime(text: string | undefined): Date | undefined {
   })
 }
 
-function toOutput(result: VerifyResult): CommandOutput<VerifyResult> {
+function toOutput(result: VerifyResult): CommandOutput {
   const { ref, digest, reason, hint } = result
-  if (result.verified) return { result, render }
+  if (result.verified) return { result, render: () => render(result) }
   return {
     result,
     render: () => '',

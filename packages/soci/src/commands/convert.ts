@@ -1,35 +1,41 @@
 import { copy, formatPlatform, parseExplicitReference } from '@s3lo/core'
-import { S3loError } from '@s3lo/core/plugin'
-import { Command, Option } from 'clipanion'
+import { argument, defineCommand, flag, optionalArgument, S3loError } from '@s3lo/core/plugin'
 import { IndexBuilder } from '../index/build.ts'
 import { convert } from '../index/convert.ts'
-import { BuildCommand, describeBuilt, toBuilt } from './soci-command.ts'
+import {
+  BUILD_PARAMETERS,
+  builderOptions,
+  chosenPlatforms,
+  describeBuilt,
+  onImage,
+  toBuilt,
+} from './soci-command.ts'
 
 /** `s3lo soci convert`: an image that names its indexes, of version 2. */
-export default class SociConvertCommand extends BuildCommand {
-  static override readonly paths = [['soci', 'convert']]
-  static override readonly usage = Command.Usage({
-    examples: [
-      [
-        'Make a copy that starts before it is pulled',
-        's3lo soci convert s3://my-bucket/app:v1 s3://my-bucket/app:v1-soci',
-      ],
-      ['Convert a tag where it is', 's3lo soci convert s3://my-bucket/app:v1 --in-place'],
-      [
-        'Convert every platform',
-        's3lo soci convert s3://my-bucket/app:v1 s3://my-bucket/app:lazy --all-platforms',
-      ],
+export default defineCommand({
+  examples: [
+    [
+      'Make a copy that starts before it is pulled',
+      's3lo soci convert s3://my-bucket/app:v1 s3://my-bucket/app:v1-soci',
     ],
-  })
-
-  destination = Option.String({ name: 'dest', required: false })
-  inPlace = Option.Boolean('--in-place', false, {
-    description: 'replace the tag that is converted',
-  })
-
-  override execute(): Promise<number> {
-    return this.onImage('v2', async (artifacts, reference, { host, options }) => {
-      const located = await host.locate(this.#destination(), { ...options, creates: true })
+    ['Convert a tag where it is', 's3lo soci convert s3://my-bucket/app:v1 --in-place'],
+    [
+      'Convert every platform',
+      's3lo soci convert s3://my-bucket/app:v1 s3://my-bucket/app:lazy --all-platforms',
+    ],
+  ],
+  parameters: {
+    ref: argument('ref'),
+    destination: optionalArgument('dest'),
+    ...BUILD_PARAMETERS,
+    inPlace: flag('--in-place', 'replace the tag that is converted'),
+  },
+  activity: 'Indexing',
+  isResumable: true,
+  run(work) {
+    const { args, host, options } = work
+    return onImage('v2', work, async (artifacts, reference) => {
+      const located = await host.locate(destinationOf(args), { ...options, creates: true })
       const to = parseExplicitReference(located)
       const { signal } = options
       const root = await artifacts.store.resolve(reference, { signal })
@@ -37,16 +43,16 @@ export default class SociConvertCommand extends BuildCommand {
         artifacts,
         artifacts,
         artifacts.db,
-        this.builderOptions(options),
+        builderOptions(args, options),
       )
-      const platforms = this.chosenPlatforms()
-      const { allPlatforms } = this
+      const platforms = chosenPlatforms(args)
+      const { allPlatforms } = args
       const converted = await convert(builder, root, { platforms, allPlatforms, signal })
       for (const { index } of converted.indexes) await artifacts.keepZtocs(index, { signal })
       const target = await host.openStore(located, { names: 'image', signal })
       try {
         const source = artifacts.publishable(converted.document)
-        const { force } = this
+        const { force } = args
         await copy({ source, reference }, { target, reference: to }, { ...options, force })
       } finally {
         await target.close()
@@ -58,7 +64,7 @@ export default class SociConvertCommand extends BuildCommand {
       const empty = converted.empty.map(formatPlatform)
       return {
         result: {
-          reference: this.#destination(),
+          reference: destinationOf(args),
           digest,
           indexes,
           not_indexed: empty,
@@ -72,16 +78,23 @@ export default class SociConvertCommand extends BuildCommand {
         ],
       }
     })
-  }
+  },
+})
 
-  #destination(): string {
-    const { destination, inPlace, ref } = this
-    if (destination !== undefined && !inPlace) return destination
-    if (destination === undefined && inPlace) return ref
-    throw new S3loError('USAGE', 'give either a destination or --in-place', {
-      hint: `for example s3lo soci convert ${ref} ${ref}-soci`,
-    })
-  }
+function destinationOf({
+  destination,
+  inPlace,
+  ref,
+}: {
+  readonly destination: string | undefined
+  readonly inPlace: boolean
+  readonly ref: string
+}): string {
+  if (destination !== undefined && !inPlace) return destination
+  if (destination === undefined && inPlace) return ref
+  throw new S3loError('USAGE', 'give either a destination or --in-place', {
+    hint: `for example s3lo soci convert ${ref} ${ref}-soci`,
+  })
 }
 
 function describeAttestations(count: number): readonly string[] {

@@ -1,23 +1,18 @@
-import { escapeText } from '@s3lo/core/plugin'
-import { Command, Option } from 'clipanion'
+import { argument, defineCommand, escapeText } from '@s3lo/core/plugin'
 import { sociIndexArtifactTypeV2 } from '../index/soci-index.ts'
 import { artifactEntryTypeIndex } from '../artifacts/artifacts-db.ts'
-import { SociCommand } from './soci-command.ts'
+import { onStore } from './soci-command.ts'
 
 /** `s3lo soci list`: newest first. */
-export default class SociListCommand extends SociCommand {
-  static override readonly paths = [['soci', 'list']]
-  static override readonly usage = Command.Usage({
-    examples: [
-      ['See which indexes there are', 's3lo soci list s3://my-bucket/'],
-      ['For a program', 's3lo soci list s3://my-bucket/ -o json'],
-    ],
-  })
-
-  store = Option.String({ name: 'store' })
-
-  override execute(): Promise<number> {
-    return this.onStore(this.store, undefined, async ({ db }, { options: { signal } }) => {
+export default defineCommand({
+  examples: [
+    ['See which indexes there are', 's3lo soci list s3://my-bucket/'],
+    ['For a program', 's3lo soci list s3://my-bucket/ -o json'],
+  ],
+  parameters: { store: argument('store') },
+  run(work) {
+    const { signal } = work.options
+    return onStore(work.args.store, work, async ({ db }) => {
       const found = await Array.fromAsync(db.entries({ signal }))
       const indexes = found
         .filter(({ type }) => type === artifactEntryTypeIndex)
@@ -38,5 +33,5 @@ export default class SociListCommand extends SociCommand {
       )
       return { result: indexes, render: () => lines.join('') }
     })
-  }
-}
+  },
+})

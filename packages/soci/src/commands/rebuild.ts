@@ -1,26 +1,24 @@
 import type { Descriptor } from '@s3lo/core'
-import { Command, Option } from 'clipanion'
+import { argument, defineCommand } from '@s3lo/core/plugin'
 import { mendKept, NamedZtocs } from '../artifacts/mend-kept.ts'
 import { syncWithLocalStore } from '../artifacts/sync.ts'
 import type { Index } from '../index/soci-index.ts'
-import { SociCommand } from './soci-command.ts'
+import { onStore } from './soci-command.ts'
 
 /** `s3lo soci rebuild`. */
-export default class SociRebuildCommand extends SociCommand {
-  static override readonly paths = [['soci', 'rebuild']]
-  static override readonly usage = Command.Usage({
-    examples: [
-      ['Record what other tools have made', 's3lo soci rebuild s3://my-bucket/'],
-      ['See what was recorded and forgotten', 's3lo soci rebuild s3://my-bucket/ -o json'],
-    ],
-  })
-
-  store = Option.String({ name: 'store' })
-
-  override execute(): Promise<number> {
-    return this.onStore(this.store, 'Recording', async (artifacts, { host, options }) => {
+export default defineCommand({
+  examples: [
+    ['Record what other tools have made', 's3lo soci rebuild s3://my-bucket/'],
+    ['See what was recorded and forgotten', 's3lo soci rebuild s3://my-bucket/ -o json'],
+  ],
+  parameters: { store: argument('store') },
+  activity: 'Recording',
+  isResumable: true,
+  run(work) {
+    const { args, host, options } = work
+    return onStore(args.store, work, async (artifacts) => {
       const { signal, onProgress } = options
-      const listed = await host.list(this.store, { signal })
+      const listed = await host.list(args.store, { signal })
       const blobs = listed.reduce((sum, { tags }) => sum + tags.length, 0)
       onProgress?.({ type: 'plan', blobs, bytes: 0 })
       async function* images(): AsyncGenerator<Descriptor> {
@@ -47,5 +45,5 @@ export default class SociRebuildCommand extends SociCommand {
       const status = `${added.length} recorded, ${removed.length} forgotten${mended}`
       return { result: { added, removed, replaced, dropped }, render: () => '', status }
     })
-  }
-}
+  },
+})

@@ -1,38 +1,28 @@
-import { S3loError } from '@s3lo/core/plugin'
-import { Command, Option } from 'clipanion'
+import { argument, defineCommand, S3loError, someArguments } from '@s3lo/core/plugin'
 import { artifactEntryTypeIndex, NotAnIndexError } from '../artifacts/artifacts-db.ts'
 import { sociIndexArtifactType } from '../index/soci-index.ts'
 import type { StoreArtifacts } from '../store-artifacts.ts'
-import { parseArtifactDigest, SociCommand } from './soci-command.ts'
+import { onStore, parseArtifactDigest } from './soci-command.ts'
 
 /** `s3lo soci remove`. */
-export default class SociRemoveCommand extends SociCommand {
-  static override readonly paths = [['soci', 'remove']]
-  static override readonly usage = Command.Usage({
-    examples: [
-      ['Take an index off its image', 's3lo soci remove s3://my-bucket/ sha256:4bcf…'],
-      ['Several at once', 's3lo soci remove s3://my-bucket/ sha256:4bcf… sha256:9a01…'],
-    ],
-  })
-
-  store = Option.String({ name: 'store' })
-  digests = Option.Rest({ name: 'digest', required: 1 })
-
-  override execute(): Promise<number> {
-    return this.onStore(
-      this.store,
-      undefined,
-      async (artifacts, { status, options: { signal } }) => {
-        // All of them are looked at before the first is removed.
-        for (const digest of this.digests.map(parseArtifactDigest)) {
-          await removeIndex(artifacts, digest, signal)
-          status(`Removed ${digest}`)
-        }
-        return { result: { removed: this.digests }, render: () => '' }
-      },
-    )
-  }
-}
+export default defineCommand({
+  examples: [
+    ['Take an index off its image', 's3lo soci remove s3://my-bucket/ sha256:4bcf…'],
+    ['Several at once', 's3lo soci remove s3://my-bucket/ sha256:4bcf… sha256:9a01…'],
+  ],
+  parameters: { store: argument('store'), digests: someArguments('digest') },
+  run(work) {
+    const { args, status, options } = work
+    return onStore(args.store, work, async (artifacts) => {
+      // All of them are looked at before the first is removed.
+      for (const digest of args.digests.map(parseArtifactDigest)) {
+        await removeIndex(artifacts, digest, options.signal)
+        status(`Removed ${digest}`)
+      }
+      return { result: { removed: args.digests }, render: () => '' }
+    })
+  },
+})
 
 async function removeIndex(
   artifacts: StoreArtifacts,

@@ -1,37 +1,30 @@
+import { isDigest, isShortDigest, parseExplicitReference, parsePlatform } from '@s3lo/core'
+import type { Platform, StoreReference } from '@s3lo/core'
 import {
-  type CommandContext,
-  type CommandOutput,
+  type ArgsOf,
+  type CallOptions,
   type CommandWork,
-  isDigest,
-  isShortDigest,
-  parseExplicitReference,
-  parsePlatform,
-  type Platform,
-  type StoreReference,
-} from '@s3lo/core'
-import { type CallOptions, type ProgressOptions, S3loError } from '@s3lo/core/plugin'
-import { Command, Option } from 'clipanion'
+  flag,
+  option,
+  type ProgressOptions,
+  repeatedOption,
+  S3loError,
+} from '@s3lo/core/plugin'
 import type { IndexBuilderOptions, IndexWithMetadata } from '../index/build-contract.ts'
 import { type IndexVersion, parseOptimization } from '../index/soci-index.ts'
 import { StoreArtifacts } from '../store-artifacts.ts'
 
-/** What the commands about a store have in common. */
-export abstract class SociCommand extends Command<CommandContext> {
-  /** Opens the store, does the work on it and closes it. With an activity, progress is shown. */
-  protected onStore(
-    text: string,
-    activity: string | undefined,
-    work: (artifacts: StoreArtifacts, tools: CommandWork) => Promise<CommandOutput>,
-  ): Promise<number> {
-    return this.context.runCommand(
-      async (tools) => {
-        const located = await tools.host.locate(text, { ...tools.options, names: 'store' })
-        return withArtifacts({ located, names: 'store' }, 'v2', tools, (artifacts) =>
-          work(artifacts, tools),
-        )
-      },
-      { activity },
-    )
+/** Runs `use` on the artifacts of a store, and closes it. */
+export async function onStore<T>(
+  store: string,
+  { host, options: { signal } }: CommandWork,
+  use: (artifacts: StoreArtifacts) => Promise<T>,
+): Promise<T> {
+  const opened = await host.openStore(store, { signal })
+  try {
+    return await use(new StoreArtifacts(opened, 'v2'))
+  } finally {
+    await opened.close()
   }
 }
 
@@ -52,65 +45,54 @@ export async function findArtifactDigest(
   return isShortDigest(text) ? db.expandDigest(text, options) : parseArtifactDigest(text)
 }
 
-/** What the commands that build indexes have in common. */
-export abstract class BuildCommand extends Command<CommandContext> {
-  ref = Option.String({ name: 'ref' })
-  platforms = Option.Array('--platform', {
-    description: "index `OS/ARCH`; repeatable, default this machine's",
-  })
-  allPlatforms = Option.Boolean('--all-platforms', false, {
-    description: 'index every platform of the image',
-  })
-  spanSize = Option.String('--span-size', {
-    description: 'make spans of `BYTES` of content (4194304)',
-  })
-  minLayerSize = Option.String('--min-layer-size', {
-    description: 'leave layers of less than `BYTES` alone (10485760)',
-  })
-  optimizations = Option.Array('--optimizations', {
-    description: 'apply `NAME`: xattr (says of layers that they have no extended attributes)',
-  })
-  buildTool = Option.String('--build-tool', {
-    description: 'name `ID` as what has built the index (s3lo soci v1)',
-  })
-  force = Option.Boolean('--force', false, {
-    description: 'build again and replace what is there, and overwrite an immutable tag',
-  })
+/** What the commands that build indexes take. */
+export const BUILD_PARAMETERS = {
+  platforms: repeatedOption('--platform', "index `OS/ARCH`; repeatable, default this machine's"),
+  allPlatforms: flag('--all-platforms', 'index every platform of the image'),
+  spanSize: option('--span-size', 'make spans of `BYTES` of content (4194304)'),
+  minLayerSize: option('--min-layer-size', 'leave layers of less than `BYTES` alone (10485760)'),
+  optimizations: repeatedOption(
+    '--optimizations',
+    'apply `NAME`: xattr (says of layers that they have no extended attributes)',
+  ),
+  buildTool: option('--build-tool', 'name `ID` as what has built the index (s3lo soci v1)'),
+  force: flag('--force', 'build again and replace what is there, and overwrite an immutable tag'),
+}
 
-  protected builderOptions({ onProgress }: ProgressOptions): IndexBuilderOptions {
-    return {
-      onProgress,
-      spanSize: parseBytes('--span-size', this.spanSize),
-      minLayerSize: parseBytes('--min-layer-size', this.minLayerSize),
-      optimizations: this.optimizations?.map(parseOptimization),
-      buildToolIdentifier: this.buildTool,
-      forceRecreateZtocs: this.force,
-    }
+type BuildArgs = ArgsOf<typeof BUILD_PARAMETERS>
+
+/** What the options of a command say to the builder. Throws `USAGE`. */
+export function builderOptions(
+  { spanSize, minLayerSize, optimizations, buildTool, force }: BuildArgs,
+  { onProgress }: ProgressOptions,
+): IndexBuilderOptions {
+  return {
+    onProgress,
+    spanSize: parseBytes('--span-size', spanSize),
+    minLayerSize: parseBytes('--min-layer-size', minLayerSize),
+    optimizations: optimizations?.map(parseOptimization),
+    buildToolIdentifier: buildTool,
+    forceRecreateZtocs: force,
   }
+}
 
-  protected chosenPlatforms(): readonly Platform[] | undefined {
-    return this.platforms?.map(parsePlatform)
-  }
+export function chosenPlatforms({ platforms }: BuildArgs): readonly Platform[] | undefined {
+  return platforms?.map(parsePlatform)
+}
 
-  /** Opens the store of the image, does the work on it and closes it. */
-  protected onImage(
-    version: IndexVersion,
-    work: (
-      artifacts: StoreArtifacts,
-      reference: StoreReference,
-      tools: CommandWork,
-    ) => Promise<CommandOutput>,
-  ): Promise<number> {
-    return this.context.runCommand(
-      async (tools) => {
-        const located = await tools.host.locate(this.ref, tools.options)
-        const reference = parseExplicitReference(located)
-        return withArtifacts({ located, names: 'image' }, version, tools, (artifacts) =>
-          work(artifacts, reference, tools),
-        )
-      },
-      { activity: 'Indexing' },
-    )
+/** Runs `use` on the artifacts beside an image, and closes its store. */
+export async function onImage<T>(
+  version: IndexVersion,
+  { args: { ref }, host, options }: CommandWork<BuildArgs & { readonly ref: string }>,
+  use: (artifacts: StoreArtifacts, reference: StoreReference) => Promise<T>,
+): Promise<T> {
+  const located = await host.locate(ref, options)
+  const reference = parseExplicitReference(located)
+  const store = await host.openStore(located, { names: 'image', signal: options.signal })
+  try {
+    return await use(new StoreArtifacts(store, version), reference)
+  } finally {
+    await store.close()
   }
 }
 
@@ -143,20 +125,6 @@ export function describeBuilt({ platform, digest, ztocs, reused, skipped }: Buil
     `${platform}: index ${digest} of ${ztocs} layers${again}`,
     ...skipped.map((layer) => `${platform}: layer ${layer.digest} skipped: ${layer.reason}`),
   ]
-}
-
-async function withArtifacts(
-  { located, names }: { readonly located: string; readonly names: 'image' | 'store' },
-  version: IndexVersion,
-  { host, options: { signal } }: CommandWork,
-  work: (artifacts: StoreArtifacts) => Promise<CommandOutput>,
-): Promise<CommandOutput> {
-  const store = await host.openStore(located, { names, signal })
-  try {
-    return await work(new StoreArtifacts(store, version))
-  } finally {
-    await store.close()
-  }
 }
 
 function parseBytes(option: string, text: string | undefined): number | undefined {

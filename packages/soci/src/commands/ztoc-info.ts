@@ -1,26 +1,21 @@
 import { decodeText } from '@s3lo/core/tar'
-import { escapeJson } from '@s3lo/core/plugin'
-import { Command, Option } from 'clipanion'
+import { argument, defineCommand, escapeJson } from '@s3lo/core/plugin'
 import { spanAt } from '../ztoc/read.ts'
 import { readZtoc } from './read-ztoc.ts'
-import { findArtifactDigest, SociCommand } from './soci-command.ts'
+import { findArtifactDigest, onStore } from './soci-command.ts'
 
 /** `s3lo soci ztoc info`: the document of the original. */
-export default class ZtocInfoCommand extends SociCommand {
-  static override readonly paths = [['soci', 'ztoc', 'info']]
-  static override readonly usage = Command.Usage({
-    examples: [
-      ['Show where files lie', 's3lo soci ztoc info s3://my-bucket/ sha256:4bcf…'],
-      ['As YAML', 's3lo soci ztoc info s3://my-bucket/ sha256:4bcf… -o yaml'],
-    ],
-  })
-
-  store = Option.String({ name: 'store' })
-  digest = Option.String({ name: 'digest' })
-
-  override execute(): Promise<number> {
-    return this.onStore(this.store, undefined, async (artifacts, { options: { signal } }) => {
-      const digest = await findArtifactDigest(artifacts, this.digest, { signal })
+export default defineCommand({
+  examples: [
+    ['Show where files lie', 's3lo soci ztoc info s3://my-bucket/ sha256:4bcf…'],
+    ['As YAML', 's3lo soci ztoc info s3://my-bucket/ sha256:4bcf… -o yaml'],
+  ],
+  parameters: { store: argument('store'), digest: argument('digest') },
+  run(work) {
+    const { args } = work
+    const { signal } = work.options
+    return onStore(args.store, work, async (artifacts) => {
+      const digest = await findArtifactDigest(artifacts, args.digest, { signal })
       const { record, opened } = await readZtoc(artifacts, digest, {
         signal,
       })
@@ -45,5 +40,5 @@ export default class ZtocInfoCommand extends SociCommand {
       }
       return { result, render: () => `${escapeJson(JSON.stringify(result, undefined, 2))}\n` }
     })
-  }
-}
+  },
+})

@@ -1,22 +1,17 @@
-import { escapeText } from '@s3lo/core/plugin'
-import { Command, Option } from 'clipanion'
+import { argument, defineCommand, escapeText } from '@s3lo/core/plugin'
 import { artifactEntryTypeLayer } from '../artifacts/artifacts-db.ts'
-import { SociCommand } from './soci-command.ts'
+import { onStore } from './soci-command.ts'
 
 /** `s3lo soci ztoc list`. */
-export default class ZtocListCommand extends SociCommand {
-  static override readonly paths = [['soci', 'ztoc', 'list']]
-  static override readonly usage = Command.Usage({
-    examples: [
-      ['See which layers have a zTOC', 's3lo soci ztoc list s3://my-bucket/'],
-      ['For a program', 's3lo soci ztoc list s3://my-bucket/ -o json'],
-    ],
-  })
-
-  store = Option.String({ name: 'store' })
-
-  override execute(): Promise<number> {
-    return this.onStore(this.store, undefined, async ({ db }, { options: { signal } }) => {
+export default defineCommand({
+  examples: [
+    ['See which layers have a zTOC', 's3lo soci ztoc list s3://my-bucket/'],
+    ['For a program', 's3lo soci ztoc list s3://my-bucket/ -o json'],
+  ],
+  parameters: { store: argument('store') },
+  run(work) {
+    const { signal } = work.options
+    return onStore(work.args.store, work, async ({ db }) => {
       const found = await Array.fromAsync(db.entries({ signal }))
       const ztocs = found
         .filter(({ type }) => type === artifactEntryTypeLayer)
@@ -26,5 +21,5 @@ export default class ZtocListCommand extends SociCommand {
       )
       return { result: ztocs, render: () => lines.join('') }
     })
-  }
-}
+  },
+})

@@ -1,7 +1,7 @@
 import { Writable } from 'node:stream'
 import { gzipSync } from 'node:zlib'
 import {
-  type CommandContext,
+  type CommandDefinition,
   type CommandOutput,
   createHost,
   definePlugin,
@@ -11,8 +11,14 @@ import {
   type Plugin,
   type ProgressEvent,
 } from '@s3lo/core'
-import { imageFixture, MemoryBackend, putImage, TAR_END, tarFile } from '@s3lo/core/testing'
-import { Cli } from 'clipanion'
+import {
+  imageFixture,
+  MemoryBackend,
+  putImage,
+  runCommand,
+  TAR_END,
+  tarFile,
+} from '@s3lo/core/testing'
 import soci from '../../src/plugin.ts'
 
 /** A layer of several spans, when they are small. */
@@ -27,7 +33,7 @@ export const LAYER = gzipSync(
 export const REF = 'mem://b/app:v1'
 
 export interface Ran {
-  readonly output: CommandOutput | undefined
+  readonly output: CommandOutput
   readonly text: string
 }
 
@@ -74,7 +80,6 @@ export class SociWorld {
 
   /** Runs a command as the command line does, but throws what it throws. */
   async run(...argv: readonly string[]): Promise<Ran> {
-    let output: CommandOutput | undefined
     let text = ''
     const stdout = new Writable({
       write(chunk: Buffer, _encoding, done) {
@@ -82,27 +87,17 @@ export class SociWorld {
         done()
       },
     })
-    let failure: unknown
-    const { host } = this
-    const context: Pick<CommandContext, 'stdout' | 'runCommand'> = {
-      stdout,
-      runCommand: async (work) => {
-        try {
-          const onProgress = (event: ProgressEvent): void => void this.progress.push(event)
-          output = await work({ host, options: { onProgress }, status: () => undefined })
-        } catch (error) {
-          failure = error
-        }
-        return 0
-      },
-    }
     const contribution = soci.commands
       .filter(({ path }) => path.every((word, i) => argv[i] === word))
       .toSorted((a, b) => b.path.length - a.path.length)[0]
     if (!contribution) throw new Error('no such command')
     const { default: command } = await contribution.load()
-    await Cli.from([command]).run([...argv], context)
-    if (failure !== undefined) throw failure
+    const onProgress = (event: ProgressEvent): void => void this.progress.push(event)
+    const output = await runCommand(
+      command as CommandDefinition,
+      argv.slice(contribution.path.length),
+      { host: this.host, options: { onProgress }, stdout },
+    )
     return { output, text }
   }
 
