@@ -63,7 +63,7 @@ export const COMMAND_PACKAGES: Readonly<Record<string, CatalogCommand>> = {
   verify: { package: '@s3lo/signing', summary: 'verify the signature of an image' },
   'generate-key-pair': { package: '@s3lo/signing', summary: 'make a key pair for signing' },
   scan: { package: '@s3lo/scanner-trivy', summary: 'scan an image for vulnerabilities' },
-  sbom: { package: '@s3lo/scanner-trivy', summary: 'list what an image is made of' },
+  sbom: { package: '@s3lo/scanner-trivy', summary: 'list the contents of an image (SBOM)' },
   'config validate': { package: '@s3lo/policy', summary: 'check an image against the policies' },
   soci: { package: '@s3lo/soci', summary: 'index images for lazy loading (SOCI)' },
 }

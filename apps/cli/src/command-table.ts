@@ -74,7 +74,7 @@ export const COMMANDS: readonly CommandEntry[] = [
   },
   {
     paths: [['config', 'recommend']],
-    summary: 'show how a bucket could be kept better',
+    summary: 'recommend settings for a bucket',
     load: () => import('./commands/config-recommend.ts'),
   },
   {

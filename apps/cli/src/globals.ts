@@ -15,7 +15,7 @@ export const GLOBALS = {
   output: option('-o,--output', 'print results as `FORMAT`: text, json, yaml or table (= text)'),
   verbose: flag('--verbose', 'show what caused an error, with stack traces'),
   quiet: flag('--quiet', 'print nothing but results and errors'),
-  noProgress: flag('--no-progress', 'do not show how far a transfer is'),
+  noProgress: flag('--no-progress', 'do not show the progress of transfers'),
   color: option('--color', 'use colour in errors `WHEN`: auto, always or never'),
   plainHttp: flag('--plain-http', 'talk to registries and engines without TLS'),
   tlsCa: option('--tls-ca', 'trust the certificates in `FILE` for registries and engines'),

@@ -42,21 +42,21 @@ export const ENVIRONMENT: readonly Listed[] = [
   { words: 'COSIGN_PASSWORD', summary: 'the password of the key that signs' },
   { words: 'HTTPS_PROXY, HTTP_PROXY, NO_PROXY', summary: 'the way to the network' },
   { words: 'NO_COLOR, FORCE_COLOR', summary: 'whether errors are coloured' },
-  { words: 'XDG_CACHE_HOME', summary: 'where s3lo keeps what it may lose (~/.cache)' },
+  { words: 'XDG_CACHE_HOME', summary: 'folder of the caches of s3lo (~/.cache)' },
 ]
 
 /** What the status of a command says to a script. */
 export const EXIT_STATUSES: readonly Listed[] = [
-  { words: '0', summary: 'done' },
-  { words: '1', summary: 'the answer is no' },
-  { words: '64', summary: 'asked wrongly' },
-  { words: '65', summary: 'the bytes are wrong' },
-  { words: '66', summary: 'it is not there' },
-  { words: '69', summary: 'this installation cannot do it' },
+  { words: '0', summary: 'success' },
+  { words: '1', summary: 'a negative verdict' },
+  { words: '64', summary: 'wrong usage' },
+  { words: '65', summary: 'wrong content' },
+  { words: '66', summary: 'not found' },
+  { words: '69', summary: 'not supported by this installation' },
   { words: '70', summary: 'a bug in s3lo' },
   { words: '73', summary: 'refused to overwrite' },
-  { words: '74', summary: 'the disk failed or is full' },
+  { words: '74', summary: 'a local file error: the disk failed or is full' },
   { words: '75', summary: 'try again later: network, --timeout, engine' },
-  { words: '77', summary: 'not allowed' },
+  { words: '77', summary: 'not permitted' },
   { words: '129, 130, 143', summary: 'stopped by SIGHUP, SIGINT (Ctrl-C), SIGTERM' },
 ]

@@ -20,7 +20,7 @@ export default definePlugin({
     },
     {
       path: ['sbom'],
-      summary: 'list what an image is made of',
+      summary: 'list the contents of an image (SBOM)',
       load: () => import('./commands/sbom.ts'),
     },
   ],

@@ -14,7 +14,7 @@ export default definePlugin({
     },
     {
       path: ['soci', 'convert'],
-      summary: 'make an image that starts before it is pulled',
+      summary: 'convert an image for lazy loading',
       load: () => import('./commands/convert.ts'),
     },
     {

@@ -20,7 +20,10 @@ export default defineCommand({
       '--platform',
       "read the image of `OS/ARCH` instead of this machine's platform",
     ),
-    file: option('-O,-o', 'write the content to `FILE`; -o does so for what is no output format'),
+    file: option(
+      '-O,-o',
+      'write the content to `FILE`; -o does the same for a value that is no output format',
+    ),
     index: flag('--index', 'index the layers that are read, so that the next reader fetches less'),
     wholeLayers: flag(
       '--whole-layers',

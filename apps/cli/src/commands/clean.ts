@@ -12,7 +12,7 @@ export default defineCommand({
     store: argument('store'),
     confirm: flag('--confirm', 'delete; without it nothing is changed'),
     tags: flag('--tags', 'apply the rules to tags only, and leave content alone'),
-    blobs: flag('--blobs', 'delete content that no tag needs only, and leave tags alone'),
+    blobs: flag('--blobs', 'delete only content that no tag needs, and leave tags alone'),
     explain: flag(
       '--explain',
       'print for every tag which rule keeps or drops it, and what becomes of garbage',

@@ -28,7 +28,7 @@ export default defineCommand({
     source: argument('src'),
     destination: argument('dest'),
     platforms: repeatedOption('--platform', 'copy only `OS/ARCH`; may be repeated'),
-    allTags: flag('--all-tags', 'copy every tag of an image that is named without one'),
+    allTags: flag('--all-tags', 'copy every tag of an image that is named without a tag'),
     dryRun: flag('--dry-run', 'show what would be copied, and copy nothing'),
     force: flag('--force', 'overwrite the tag even where the image is immutable'),
     validate: flag('--validate', 'publish only what passes the policies of the bucket'),

@@ -10,7 +10,7 @@ export default defineCommand({
   parameters: {
     references: someArguments('ref'),
     force: flag('--force', 'delete tags of an immutable image as well'),
-    allTags: flag('--all-tags', 'delete every tag of the images that are named without one'),
+    allTags: flag('--all-tags', 'delete every tag of images that are named without a tag'),
   },
   async run({ args, host, options: { signal }, status }) {
     const { references, force, allTags } = args

@@ -38,7 +38,7 @@ export async function findParticipants(
     findings.push({
       severity: 'notice',
       message: `below .s3lo/gc/ are objects that no push or clean writes and that count for nothing: ${foreign.join(', ')}${more}`,
-      hint: 'find the program that writes there: s3lo leaves them alone',
+      hint: 'find the program that writes there; the files are left alone',
     })
   }
   return {

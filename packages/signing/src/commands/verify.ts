@@ -40,7 +40,7 @@ export default defineCommand({
     ),
     signedAfter: option(
       '--signed-after',
-      'refuse what was not signed after `TIME`, such as 2026-01-31T00:00:00Z',
+      'accept only signatures made after `TIME`, such as 2026-01-31T00:00:00Z',
     ),
   },
   async run(work) {

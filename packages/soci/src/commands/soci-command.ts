@@ -53,9 +53,9 @@ export const BUILD_PARAMETERS = {
   minLayerSize: option('--min-layer-size', 'leave layers of less than `BYTES` alone (10485760)'),
   optimizations: repeatedOption(
     '--optimizations',
-    'apply `NAME`: xattr (says of layers that they have no extended attributes)',
+    'apply the optimization `NAME`: xattr (records that layers have no extended attributes)',
   ),
-  buildTool: option('--build-tool', 'name `ID` as what has built the index (s3lo soci v1)'),
+  buildTool: option('--build-tool', 'record `ID` as the build tool of the index (s3lo soci v1)'),
   force: flag('--force', 'build again and replace what is there, and overwrite an immutable tag'),
 }
 

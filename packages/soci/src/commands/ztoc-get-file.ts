@@ -23,7 +23,10 @@ export default defineCommand({
     store: argument('store'),
     digest: argument('digest'),
     file: argument('file'),
-    target: option('-O,-o', 'write the content to `FILE`; -o does so for what is no output format'),
+    target: option(
+      '-O,-o',
+      'write the content to `FILE`; -o does the same for a value that is no output format',
+    ),
   },
   run(work) {
     const { args, isDocument, stdout } = work
