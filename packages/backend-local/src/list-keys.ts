@@ -1,7 +1,7 @@
 import { type Dirent, lstatSync, opendirSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import type { ObjectInfo } from '@s3lo/core/plugin'
-import { ignoring, unlessMissing } from './errors.ts'
+import { ignoring, toLocalError, unlessMissing } from './errors.ts'
 import { compareKeys, isComponent, isHidden, splitPrefix } from './key-path.ts'
 import { NameList } from './name-list.ts'
 import { toObjectInfo } from './object-info.ts'
@@ -50,22 +50,30 @@ export async function* listObjects(
   root: StoreRoot,
   filter: ListFilter,
 ): AsyncGenerator<ObjectInfo, void> {
-  for await (const { folder, names } of new Walk(root, filter).runs()) {
-    for (const name of names) {
-      filter.signal?.throwIfAborted()
-      const info = infoOf(root, folder.key + name, join(folder.path, name))
-      if (info) yield info
+  try {
+    for await (const { folder, names } of new Walk(root, filter).runs()) {
+      for (const name of names) {
+        filter.signal?.throwIfAborted()
+        const info = infoOf(root, folder.key + name, join(folder.path, name))
+        if (info) yield info
+      }
     }
+  } catch (error) {
+    throw toLocalError(error, root.name(filter.prefix))
   }
 }
 
 /** The keys of {@link listObjects}, without a look at each file. */
 export async function* listKeys(root: StoreRoot, filter: ListFilter): AsyncGenerator<string, void> {
-  for await (const { folder, names } of new Walk(root, filter).runs()) {
-    for (const name of names) {
-      filter.signal?.throwIfAborted()
-      yield folder.key + name
+  try {
+    for await (const { folder, names } of new Walk(root, filter).runs()) {
+      for (const name of names) {
+        filter.signal?.throwIfAborted()
+        yield folder.key + name
+      }
     }
+  } catch (error) {
+    throw toLocalError(error, root.name(filter.prefix))
   }
 }
 

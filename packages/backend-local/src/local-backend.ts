@@ -88,26 +88,12 @@ export class LocalBackend implements StorageBackend {
     return deleteObjects(this.#root, keys, options)
   }
 
-  async *list(
-    prefix: string,
-    { startAfter, signal }: ListOptions = {},
-  ): AsyncGenerator<ObjectInfo, void> {
-    try {
-      yield* listObjects(this.#root, { prefix, startAfter, signal })
-    } catch (error) {
-      throw toLocalError(error, this.#name(prefix))
-    }
+  list(prefix: string, { startAfter, signal }: ListOptions = {}): AsyncGenerator<ObjectInfo, void> {
+    return listObjects(this.#root, { prefix, startAfter, signal })
   }
 
-  async *listKeys(
-    prefix: string,
-    { startAfter, signal }: ListOptions = {},
-  ): AsyncGenerator<string, void> {
-    try {
-      yield* listKeys(this.#root, { prefix, startAfter, signal })
-    } catch (error) {
-      throw toLocalError(error, this.#name(prefix))
-    }
+  listKeys(prefix: string, { startAfter, signal }: ListOptions = {}): AsyncGenerator<string, void> {
+    return listKeys(this.#root, { prefix, startAfter, signal })
   }
 
   async *listPrefixes(prefix: string, { signal }: CallOptions = {}): AsyncGenerator<string, void> {

@@ -1,6 +1,6 @@
 import type { CallOptions } from '../contract/call-options.ts'
 import type { ProgressOptions } from '../contract/progress.ts'
-import type { ObjectInfo, StorageBackend } from '../contract/storage-backend.ts'
+import type { StorageBackend } from '../contract/storage-backend.ts'
 import { isS3loError, type S3loError } from '../errors.ts'
 import { parseLegacyKey, type TagName } from '../layout/parse-key.ts'
 import type { Manifest } from '../oci/document.ts'
@@ -151,10 +151,13 @@ async function measureStored(
   options: CallOptions,
 ): Promise<Stored> {
   const byClass = new Map<string, number>()
-  async function sum(objects: AsyncIterable<ObjectInfo>): Promise<readonly [number, number]> {
+  async function sum(
+    objects: AsyncIterable<Pick<StoredContent, 'info'>>,
+  ): Promise<readonly [number, number]> {
     let count = 0
     let bytes = 0
-    for await (const { size, storageClass = 'STANDARD' } of objects) {
+    for await (const { info } of objects) {
+      const { size, storageClass = 'STANDARD' } = info
       count++
       bytes += size
       // As S3 lists it: what has no class is of the standard one.
@@ -162,15 +165,11 @@ async function measureStored(
     }
     return [count, bytes]
   }
-  const [blobs, blobBytes] = await sum(infosOf(listStored(backend, 'blobs', options)))
+  const [blobs, blobBytes] = await sum(listStored(backend, 'blobs', options))
   const [copies, copyBytes] = await sum(listLegacyBlobs(backend, legacy, options))
-  const [chunks, chunkBytes] = await sum(infosOf(listStored(backend, 'chunks', options)))
+  const [chunks, chunkBytes] = await sum(listStored(backend, 'chunks', options))
   const bytes = blobBytes + copyBytes + chunkBytes
   return { blobs: blobs + copies, chunks, chunkBytes, bytes, byClass }
-}
-
-async function* infosOf(stored: AsyncIterable<StoredContent>): AsyncGenerator<ObjectInfo, void> {
-  for await (const { info } of stored) yield info
 }
 
 /** The blobs of tags of layout v1.0.0, each tag's own. */
@@ -178,10 +177,12 @@ async function* listLegacyBlobs(
   backend: StorageBackend,
   tags: Iterable<TagName> | AsyncIterable<TagName>,
   options: CallOptions,
-): AsyncGenerator<ObjectInfo, void> {
+): AsyncGenerator<Pick<StoredContent, 'info'>, void> {
   for await (const { image, tag } of tags) {
     const files = await readLegacyFiles(backend, { name: image, tag }, options)
-    yield* files?.others.filter(({ key }) => parseLegacyKey(key)?.kind === 'blob') ?? []
+    for (const info of files?.others ?? []) {
+      if (parseLegacyKey(info.key)?.kind === 'blob') yield { info }
+    }
   }
 }
 
