@@ -12,7 +12,10 @@ export default defineCommand({
   parameters: {
     ...TRIVY_PARAMETERS,
     format: option('--format', 'write the document as `FORMAT`: cyclonedx, spdx-json or spdx'),
-    file: option('-O,-o', 'write the document to `FILE`; -o does the same for a value that is no output format'),
+    file: option(
+      '-O,-o',
+      'write the document to `FILE`; -o does the same for a value that is no output format',
+    ),
   },
   activity: 'Scanning',
   isResumable: true,
