@@ -2,6 +2,7 @@ import { Agent, type ClientRequest, type IncomingMessage, request as httpRequest
 import type { Agent as SecureAgent } from 'node:https'
 import { isIP } from 'node:net'
 import { pipeline, Readable } from 'node:stream'
+import { withReadBuffers } from '@s3lo/core/transfer'
 import {
   CONNECT_MS,
   type ConnectionOptions,
@@ -57,18 +58,26 @@ export class DirectConnections implements HttpConnections {
     const host = url.hostname.replace(/^\[(.*)\]$/, '$1')
     const place = { host, port: url.port, path: `${url.pathname}${url.search}`, ...options }
     if (url.protocol !== 'https:') {
-      this.#plain ??= new Agent(this.#agentOptions())
+      this.#plain ??= withReadBuffers(new Agent(this.#agentOptions()))
       return httpRequest({ ...place, agent: this.#plain })
     }
     // Loaded with its first use: registries on this machine have no TLS.
+    const { request } = process.getBuiltinModule('node:https')
+    this.#secure ??= withReadBuffers(this.#secureAgent())
+    return request({ ...place, agent: this.#secure, servername: isIP(host) ? '' : host })
+  }
+
+  #secureAgent(): SecureAgent {
+    const { ca } = this.#options
     const https = process.getBuiltinModule('node:https')
-    this.#secure ??= new https.Agent(this.#agentOptions())
-    return https.request({ ...place, agent: this.#secure, servername: isIP(host) ? '' : host })
+    if (ca === undefined) return new https.Agent(this.#agentOptions())
+    // Made once: of a list, each connection would parse some hundred certificates again.
+    const secureContext = process.getBuiltinModule('node:tls').createSecureContext({ ca })
+    return new https.Agent({ ...this.#agentOptions(), secureContext })
   }
 
   #agentOptions() {
-    const { lookup, ca } = this.#options
-    return { keepAlive: true, maxSockets: MAX_CONNECTIONS, lookup, ...(ca && { ca }) }
+    return { keepAlive: true, maxSockets: MAX_CONNECTIONS, lookup: this.#options.lookup }
   }
 
   #arrived(request: ClientRequest, answer: IncomingMessage): void {

@@ -28,6 +28,7 @@ export {
 } from './open-object.ts'
 export { httpsAgent } from './proxy-agent.ts'
 export { followPages, type Page } from './pages.ts'
+export { withReadBuffers } from './read-buffers.ts'
 export { PartReader, type PartReaderOptions } from './part-reader.ts'
 export { BufferPool, type Part, type PartOptions, readParts } from './parts.ts'
 export {

@@ -7,6 +7,7 @@ import {
 } from 'node:http'
 import { Agent as SecureAgent, request as httpsRequest } from 'node:https'
 import { type CallOptions, parseJson, readAll, S3loError } from '@s3lo/core'
+import { withReadBuffers } from '@s3lo/core/transfer'
 import { asError } from '../stream/abortable.ts'
 import type { EngineAddress } from './engine-address.ts'
 import { toConnectionError, toStatusError } from './engine-error.ts'
@@ -56,10 +57,11 @@ export class EngineClient {
   constructor(address: EngineAddress, timeouts: EngineTimeouts = ENGINE_TIMEOUTS) {
     this.address = address
     this.timeouts = timeouts
-    this.#agent =
+    this.#agent = withReadBuffers(
       address.kind === 'tcp' && address.tls
         ? new SecureAgent({ keepAlive: true, ...address.tls })
-        : new Agent({ keepAlive: true })
+        : new Agent({ keepAlive: true }),
+    )
   }
 
   /** An answer in JSON. Throws by status: `NOT_FOUND`, `UNAVAILABLE`, … */
