@@ -38,6 +38,11 @@ export const LAYER_READER_PACKAGES: Readonly<Record<string, string>> = {
   soci: '@s3lo/soci',
 }
 
+/** By the name of what signs images. */
+export const SIGNER_PACKAGES: Readonly<Record<string, string>> = {
+  key: '@s3lo/signing',
+}
+
 /** By the end of a registry's host: the cloud that has credentials for it. */
 export const CREDENTIAL_PACKAGES: Readonly<Record<string, string>> = {
   '.amazonaws.com': '@s3lo/backend-s3',

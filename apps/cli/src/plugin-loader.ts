@@ -13,6 +13,7 @@ import {
   LAYER_READER_PACKAGES,
   POLICY_CHECK_PACKAGES,
   SCANNER_PACKAGES,
+  SIGNER_PACKAGES,
   SOURCE_PACKAGES,
 } from './catalog.ts'
 import type { ResolvedPlugin } from './plugin-resolver.ts'
@@ -170,6 +171,7 @@ const PACKAGES = {
   scanner: SCANNER_PACKAGES,
   'policy-check': POLICY_CHECK_PACKAGES,
   'layer-reader': LAYER_READER_PACKAGES,
+  signer: SIGNER_PACKAGES,
 } as const
 
 /** The members of a plugin that those are in. */
@@ -179,6 +181,7 @@ const MEMBERS = {
   scanner: 'scanners',
   'policy-check': 'policyChecks',
   'layer-reader': 'layerReaders',
+  signer: 'signers',
 } as const
 
 function packageOf({ kind, name }: PluginNeed): string | undefined {
@@ -259,5 +262,6 @@ const SUFFIXES: Readonly<Record<PluginNeed['kind'], string>> = {
   scanner: '',
   'policy-check': '',
   'layer-reader': '',
+  signer: '',
   'registry-credential': '',
 }

@@ -33,8 +33,11 @@ function assertHead(name: string, plugin: Fields): asserts plugin is Fields & Pl
   if (!Number.isSafeInteger(apiVersion)) throw malformed(name, 'its plugin has no apiVersion')
 }
 
+/** The members of a plugin that are contributions by name. */
+const BY_NAME = ['backends', 'sources', 'scanners', 'policyChecks', 'layerReaders', 'signers']
+
 function assertBody(name: string, plugin: Fields): void {
-  for (const role of ['backends', 'sources', 'scanners', 'policyChecks', 'layerReaders']) {
+  for (const role of BY_NAME) {
     const offered = plugin[role] ?? {}
     if (!isMap(offered) || !Object.values(offered).every(isContribution)) {
       throw malformed(name, `its ${role} are not contributions by name`)

@@ -120,7 +120,11 @@ export class MemoryWorld {
       },
       openHost: (hostOptions) => {
         options.onHost?.(hostOptions)
-        const host = createHost({ ...hostOptions, plugins: [this.plugin] })
+        const host = createHost({
+          ...hostOptions,
+          plugins: [this.plugin],
+          findPlugin: options.plugins?.find,
+        })
         return Promise.resolve(options.host ? fakeHost(options.host) : host)
       },
     })
@@ -174,6 +178,9 @@ function fakeHost(operations: Partial<Host>): Host {
     scan: unexpected,
     sbom: unexpected,
     validate: unexpected,
+    sign: unexpected,
+    verify: unexpected,
+    open: unexpected,
     copyTags: unexpected,
     list: unexpected,
     inspect: unexpected,

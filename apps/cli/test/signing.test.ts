@@ -12,6 +12,7 @@ import { CapturedStream, MemoryWorld, type RunOptions, type RunResult } from './
 
 const commands: readonly CommandContribution[] = signing.commands
 const plugins: NonNullable<RunOptions['plugins']> = {
+  find: ({ kind }) => Promise.resolve(kind === 'signer' ? signing : undefined),
   findCommand: ([word]) => Promise.resolve(commands.find(({ path }) => path[0] === word)),
 }
 
@@ -217,9 +218,9 @@ describe('s3lo verify', () => {
 
   it('exits with 2 when the store does not answer', async () => {
     const argv = ['verify', 'mem://b/app:v1', '--key', at('key.pub'), '-o', 'json']
-    const openImage = (): Promise<never> =>
+    const verify = (): Promise<never> =>
       Promise.reject(new S3loError('UNAVAILABLE', 'the store does not answer'))
-    const { status, stdout } = await world.run(argv, { plugins, host: { openImage } })
+    const { status, stdout } = await world.run(argv, { plugins, host: { verify } })
     expect(status).toBe(2)
     expect(JSON.parse(stdout)).toMatchObject({ error: { code: 'UNAVAILABLE' } })
   })

@@ -1,8 +1,8 @@
-import type { Host } from './host/contract.ts'
+import type { Host, StoreHandle } from './host/contract.ts'
 import { type HostOptions, Opener } from './host/opener.ts'
 import { bindOperations } from './host/operations.ts'
 
-export type { Host } from './host/contract.ts'
+export type { Host, Operations, StoreHandle } from './host/contract.ts'
 export type { HostOptions, OpenedImage } from './host/opener.ts'
 export type { ScannerChoice } from './host/tools.ts'
 export type { ValidationChoice } from './host/validation.ts'
@@ -12,5 +12,12 @@ export { parseStoreReference } from './layout/store-reference.ts'
 
 /** Makes a host of plugins. Nothing is loaded or connected before an operation needs it. */
 export function createHost(options: HostOptions = {}): Host {
-  return bindOperations(new Opener(options))
+  const opener = new Opener(options)
+  return {
+    ...bindOperations(opener),
+    async open(reference, given): Promise<StoreHandle> {
+      const { openHandle } = await import('./host/handle.ts')
+      return openHandle(opener, reference, given)
+    },
+  }
 }

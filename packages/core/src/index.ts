@@ -170,7 +170,9 @@ export {
   type Host,
   type HostOptions,
   type OpenedImage,
+  type Operations,
   type ScannerChoice,
+  type StoreHandle,
   type ValidationChoice,
   type VerificationChoice,
 } from './host.ts'

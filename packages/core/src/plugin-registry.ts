@@ -10,6 +10,7 @@ import {
 import type { LayerReaderModule } from './contract/layer-reader.ts'
 import type { PolicyCheckModule } from './contract/policy-check.ts'
 import type { ScannerModule } from './contract/scanner.ts'
+import type { SignerModule } from './contract/signer.ts'
 import type { BackendModule } from './contract/storage-backend.ts'
 import { S3loError, toS3loError } from './errors.ts'
 
@@ -21,6 +22,7 @@ export interface PluginNeed {
     | 'scanner'
     | 'policy-check'
     | 'layer-reader'
+    | 'signer'
     | 'registry-credential'
   /** The scheme of a backend, the transport of a source, the host of a registry, else the name itself. */
   readonly name: string
@@ -62,6 +64,11 @@ export class PluginRegistry {
   /** What reads single files out of layers. Throws as {@link backend} does. */
   layerReader(name: string): Promise<LayerReaderModule> {
     return this.#load({ kind: 'layer-reader', name }, (plugin) => plugin.layerReaders?.[name])
+  }
+
+  /** What signs and verifies images. Throws as {@link backend} does. */
+  signer(name: string): Promise<SignerModule> {
+    return this.#load({ kind: 'signer', name }, (plugin) => plugin.signers?.[name])
   }
 
   /**
@@ -117,6 +124,7 @@ function notInstalled({ kind, name }: PluginNeed): S3loError {
     scanner: `scanner ${name}`,
     'policy-check': `plugin with the policy check ${name}`,
     'layer-reader': `plugin that reads layers with ${name}`,
+    signer: `plugin that signs with ${name}`,
     'registry-credential': `plugin with credentials for ${name}`,
   }
   const what = whats[kind]

@@ -65,6 +65,15 @@ export type {
 export type { ProgressEvent, ProgressOptions } from './contract/progress.ts'
 export { documentationOf } from './documentation.ts'
 export type { LoginResult, LogoutResult } from './contract/registry-login.ts'
+export type {
+  KeyChoice,
+  SignChoice,
+  SignerModule,
+  SignerSubject,
+  SignResult,
+  VerifyChoice,
+  VerifyResult,
+} from './contract/signer.ts'
 export {
   type SbomOptions,
   type Scanner,

@@ -9,6 +9,9 @@ export default definePlugin({
       load: () => import('./signed-check.ts'),
     },
   },
+  signers: {
+    key: { summary: 'a key file or key service', load: () => import('./signer-module.ts') },
+  },
   commands: [
     {
       path: ['sign'],

@@ -4,7 +4,7 @@ import {
   type StoreReference,
   writeSignatureRecord,
 } from '@s3lo/core'
-import type { CallOptions } from '@s3lo/core/plugin'
+import type { CallOptions, SignResult } from '@s3lo/core/plugin'
 import { S3loError } from '@s3lo/core/plugin'
 import { type Signer, signChecked } from './keys/signer.ts'
 import { writeBundle, writeSimpleSigning } from './cosign/write-signatures.ts'
@@ -19,23 +19,6 @@ export interface SignOptions extends CallOptions {
   readonly forms?: 'all' | 'record' | undefined
   /** The clock that signatures are dated by. */
   readonly now?: (() => Date) | undefined
-}
-
-/** What was signed; field names are those of `--output json`. */
-export interface SignResult {
-  readonly ref: string
-  readonly digest: string
-  readonly keyID: string
-  readonly keyRef: string
-  readonly signedAt: string
-  /** `<bucket>/<key of the record>`. */
-  readonly storedPath: string
-  readonly schemaVersion: RecordSchema
-  readonly algorithm: string
-  /** The tag with the signatures that cosign 2 reads. */
-  readonly signatureTag?: string
-  /** The digest of the bundle that cosign 3 reads, which refers to the image. */
-  readonly bundle?: string
 }
 
 /**

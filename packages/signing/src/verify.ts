@@ -9,12 +9,12 @@ import {
   readTagContent,
   type StoreReference,
 } from '@s3lo/core'
-import type { CallOptions } from '@s3lo/core/plugin'
+import type { CallOptions, VerifyResult } from '@s3lo/core/plugin'
 import { type CosignSignature, findCosignSignatures } from './cosign/read-signatures.ts'
 import { judgeRecord, type RecordVerdict } from './judge-record.ts'
 import type { PublicKey } from './keys/public-key.ts'
 import { problemOf } from './problem-of.ts'
-import { formatPlace, type RecordSchema, type SignatureRecord } from './record.ts'
+import { formatPlace, type SignatureRecord } from './record.ts'
 
 export interface VerifyOptions extends CallOptions {
   /** How the key was named, for the result (default: empty). */
@@ -27,26 +27,6 @@ export interface VerifyOptions extends CallOptions {
   readonly signedAfter?: Date | undefined
   /** The manifest to judge in place of the one that the reference names: one that is about to be published. */
   readonly content?: Uint8Array | undefined
-}
-
-/** Whether a signature is valid; field names are those of `--output json`. */
-export interface VerifyResult {
-  readonly ref: string
-  readonly verified: boolean
-  /** Why not. */
-  readonly reason?: string
-  readonly hint?: string
-  /** Of the bytes that were read. */
-  readonly digest: string
-  /** The key that was asked for. */
-  readonly keyRef: string
-  readonly keyID: string
-  /** When it was signed. For a record only a claim: see `unauthenticated`. */
-  readonly signedAt?: string
-  readonly form?: 'record' | CosignSignature['form']
-  readonly schemaVersion?: RecordSchema
-  /** What the record says and no signature covers: anybody may have changed it. */
-  readonly unauthenticated?: { readonly keyRef: string; readonly signedAt: string }
 }
 
 /** The part of a result that is about the signature. */

@@ -8,6 +8,7 @@ import type { PolicyCheckModule } from './policy-check.ts'
 import type { ProgressOptions } from './progress.ts'
 import type { LoginResult, LogoutResult } from './registry-login.ts'
 import type { ScannerModule } from './scanner.ts'
+import type { SignerModule } from './signer.ts'
 import type { BackendModule } from './storage-backend.ts'
 
 /**
@@ -111,6 +112,8 @@ export interface Plugin {
   readonly policyChecks?: Readonly<Record<string, Contribution<PolicyCheckModule>>>
   /** By name: what reads single files out of layers. */
   readonly layerReaders?: Readonly<Record<string, Contribution<LayerReaderModule>>>
+  /** By name: what signs and verifies images. */
+  readonly signers?: Readonly<Record<string, Contribution<SignerModule>>>
   readonly registryCredentials?: readonly RegistryCredentialContribution[]
   readonly commands?: readonly CommandContribution[]
 }

@@ -1,6 +1,8 @@
 import type { CallOptions } from '../contract/call-options.ts'
 import type { RegistryCredential } from '../contract/plugin.ts'
 import type { LoginResult, LogoutResult } from '../contract/registry-login.ts'
+import type { ProgressOptions } from '../contract/progress.ts'
+import type { SignChoice, SignResult, VerifyChoice, VerifyResult } from '../contract/signer.ts'
 import type { LocateOptions } from './locate-store.ts'
 import type { OpenedImage } from './opener.ts'
 import type { ScannerChoice } from './tools.ts'
@@ -36,8 +38,29 @@ import type { StatsOptions, StatsResult } from '../operations/stats.ts'
 import type { ValidateOptions, ValidateResult } from '../operations/validate.ts'
 import type { ImageStore } from '../store/image-store.ts'
 
-/** The operations of s3lo, by reference string: what the command line runs and libraries use. */
-export interface Host {
+/** What the command line runs and libraries use. */
+export interface Host extends Operations {
+  /**
+   * Opens a store once for many calls. The reference is of the store, or of an image in it
+   * (`names: 'image'`). Notices of the store itself go to the `onProgress` that is given here.
+   */
+  open(reference: string, options?: LocateOptions): Promise<StoreHandle>
+}
+
+/**
+ * A store that stays open: for servers, user interfaces and programs with many calls. Operations on
+ * references of this store work on what is open; for other references, they open and close as those
+ * of the host do.
+ */
+export interface StoreHandle extends Operations, AsyncDisposable {
+  /** The reference of the store: `s3://bucket/`. */
+  readonly store: string
+  /** Closes the store. What still runs fails, and later calls on the store throw `USAGE`. */
+  close(): Promise<void>
+}
+
+/** The operations by reference string. Each takes a signal and reports its progress. */
+export interface Operations {
   /** Publishes an image of the engine (a bare name) or of a transport in a store. */
   push(
     image: string,
@@ -97,6 +120,16 @@ export interface Host {
   scan(reference: string, options?: ScanImageOptions & ScannerChoice): Promise<ScanResult>
   /** Lists what one platform of an image is made of. */
   sbom(reference: string, options?: SbomImageOptions & ScannerChoice): Promise<SbomResult>
+  /**
+   * Signs an image with a key, by the plugin that does so. Throws `NOT_FOUND`, and
+   * `PLUGIN_NOT_INSTALLED` without that plugin.
+   */
+  sign(reference: string, options: SignChoice & ProgressOptions): Promise<SignResult>
+  /**
+   * Tells whether a key signed what the reference names now: a wrong signature is a verdict. Throws as
+   * {@link sign} does.
+   */
+  verify(reference: string, options: VerifyChoice & ProgressOptions): Promise<VerifyResult>
   /** Holds an image against the policies of its bucket. */
   validate(reference: string, options?: ValidateOptions): Promise<ValidateResult>
   /** Makes a bucket or folder a store. What is there is never overwritten. */

@@ -5,6 +5,7 @@ import type { BackendOptions, StorageBackend, StoreLocation } from '../contract/
 import { S3loError } from '../errors.ts'
 import type { SourceEnd, TargetEnd } from '../graph/transfer-request.ts'
 import { type ImageEnd, parseImageEnd } from '../image-end.ts'
+import { formatStore } from '../layout/format-store.ts'
 import {
   parseExplicitReference,
   parseReadReference,
@@ -47,14 +48,38 @@ export interface OpenOptions extends CallOptions, ProgressOptions {
   readonly endpoint?: string | undefined
 }
 
+/** A store that stays open while several operations use it. */
+interface HeldStore {
+  readonly location: StoreLocation
+  readonly backend: StorageBackend
+  isClosed: boolean
+}
+
 /** Opens what operations work on. Nothing is loaded or connected before it is asked for. */
 export class Opener {
   readonly options: HostOptions
   readonly registry: PluginRegistry
 
-  constructor(options: HostOptions) {
+  readonly #held: HeldStore | undefined
+
+  constructor(options: HostOptions, registry?: PluginRegistry, held?: HeldStore) {
     this.options = options
-    this.registry = new PluginRegistry(options.plugins ?? [], options.findPlugin)
+    this.registry = registry ?? new PluginRegistry(options.plugins ?? [], options.findPlugin)
+    this.#held = held
+  }
+
+  /** Opens a store, and gives what opens everything as this does, but works on that store. */
+  async hold(location: StoreLocation, options: OpenOptions): Promise<Opener> {
+    const backend = await this.openBackend(location, options)
+    return new Opener(this.options, this.registry, { location, backend, isClosed: false })
+  }
+
+  /** Closes the store that is held. */
+  async close(): Promise<void> {
+    const held = this.#held
+    if (!held || held.isClosed) return
+    held.isClosed = true
+    await held.backend.close?.()
   }
 
   /** The environment that plugins see. */
@@ -94,8 +119,10 @@ export class Opener {
     options: OpenOptions,
     use: (store: ImageStore, reference: StoreReference) => Promise<T>,
   ): Promise<T> {
-    const image = await this.openImage(reference, options)
-    return using(image.store, () => use(image.store, image.reference))
+    return this.withStore(reference, options, async (store) => {
+      const { expandDigest } = await import('../store/expand-digest.ts')
+      return use(store, await expandDigest(store, reference, options))
+    })
   }
 
   /** Runs `use` on the store's backend, and closes it in any case. */
@@ -104,8 +131,21 @@ export class Opener {
     options: OpenOptions,
     use: (backend: StorageBackend) => Promise<T>,
   ): Promise<T> {
+    const held = this.#heldFor(location, options)
+    if (held) return use(held)
     const backend = await this.openBackend(location, options)
     return using(backend, () => use(backend))
+  }
+
+  /** The backend that is held, where it is the one that is asked for. Throws `USAGE` once it is closed. */
+  #heldFor({ scheme, bucket }: StoreLocation, options: OpenOptions): StorageBackend | undefined {
+    const held = this.#held
+    if (held?.location.scheme !== scheme || held.location.bucket !== bucket) return undefined
+    const { endpoint = this.options.endpoint } = options
+    if (endpoint !== this.options.endpoint) return undefined
+    if (held.isClosed) throw new S3loError('USAGE', `${formatStore(held.location)} is closed`)
+    options.signal?.throwIfAborted()
+    return held.backend
   }
 
   /** To be closed by the caller. */
@@ -128,8 +168,10 @@ export class Opener {
     options: OpenOptions,
     use: (store: ImageStore) => Promise<T>,
   ): Promise<T> {
-    const store = await this.openStore(location, options)
-    return using(store, () => use(store))
+    return this.withBackend(location, options, async (backend) => {
+      const { ImageStore: Store } = await import('../store/image-store.ts')
+      return use(new Store(backend))
+    })
   }
 
   /** As {@link withStore}, with any source of an image. */

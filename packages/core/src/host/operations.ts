@@ -1,5 +1,6 @@
 import type { RegistryCredential } from '../contract/plugin.ts'
 import type { CallOptions } from '../contract/call-options.ts'
+import type { SignChoice, VerifyChoice } from '../contract/signer.ts'
 import { S3loError } from '../errors.ts'
 import { parseConfigReference, parseReadReference } from '../layout/store-reference.ts'
 import type { CatResult, TakeContent } from '../operations/cat.ts'
@@ -8,7 +9,7 @@ import type { HistoryOptions } from '../operations/history.ts'
 import type { ImageFilesOptions } from '../operations/image-files.ts'
 import type { SbomImageOptions, ScanImageOptions } from '../operations/scan.ts'
 import type { ValidateOptions } from '../operations/validate.ts'
-import type { Host } from './contract.ts'
+import type { Operations } from './contract.ts'
 import type { Opener } from './opener.ts'
 import {
   betweenEnds,
@@ -26,11 +27,14 @@ import type { ScannerChoice } from './tools.ts'
 /** The transport of registries. */
 const REGISTRY = 'docker'
 
+/** What signs with keys. */
+const SIGNER = 'key'
+
 /**
  * Every operation of the host: its kind of subject, and the function that works on it once it is
  * open. An operation is loaded by its first call.
  */
-const OPERATIONS: { readonly [K in keyof Host]: (opener: Opener) => Host[K] } = {
+const OPERATIONS: { readonly [K in keyof Operations]: (opener: Opener) => Operations[K] } = {
   push: betweenEnds(async () => (await import('./transfers.ts')).push, { creates: true }),
   pull: betweenEnds(async () => (await import('./transfers.ts')).pull),
   copy: betweenEnds(async () => (await import('./transfers.ts')).copy, { creates: true }),
@@ -111,6 +115,16 @@ const OPERATIONS: { readonly [K in keyof Host]: (opener: Opener) => Host[K] } = 
     return (store, image, options?: ValidateOptions) =>
       validate(store, image, validationTools(opener), options)
   }),
+  sign: onTag(async ({ registry, env }) => {
+    const signer = await registry.signer(SIGNER)
+    return ({ backend }, reference, options: SignChoice) =>
+      signer.sign({ backend, reference }, { ...options, env })
+  }),
+  verify: onImage(async ({ registry, env }) => {
+    const signer = await registry.signer(SIGNER)
+    return ({ backend }, reference, options: VerifyChoice) =>
+      signer.verify({ backend, reference }, { ...options, env })
+  }),
   delete: onTag(async () => (await import('../operations/delete-tag.ts')).deleteTag),
   deleteAllTags: onTags(async () => (await import('../operations/delete-tag.ts')).deleteAllTags),
 
@@ -162,10 +176,10 @@ const OPERATIONS: { readonly [K in keyof Host]: (opener: Opener) => Host[K] } = 
       opener.openImage(parseReadReference(await locate(opener, reference, options)), options),
 }
 
-/** A host whose operations work on what `opener` opens. */
-export function bindOperations(opener: Opener): Host {
+/** Operations that work on what `opener` opens. */
+export function bindOperations(opener: Opener): Operations {
   const bound = Object.entries(OPERATIONS).map(([name, bind]) => [name, bind(opener)] as const)
-  return Object.fromEntries(bound) as unknown as Host
+  return Object.fromEntries(bound) as unknown as Operations
 }
 
 function noLogins(): S3loError {

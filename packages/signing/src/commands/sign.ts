@@ -1,4 +1,3 @@
-import { parseExplicitReference } from '@s3lo/core'
 import {
   argument,
   defineCommand,
@@ -7,10 +6,8 @@ import {
   option,
   requiredOption,
   S3loError,
+  type SignResult,
 } from '@s3lo/core/plugin'
-import { openSigner } from '../keys/open-key.ts'
-import type { RecordSchema } from '../record.ts'
-import { signImage, type SignResult } from '../sign.ts'
 import { askPassword } from './key-password.ts'
 
 export default defineCommand({
@@ -38,30 +35,18 @@ export default defineCommand({
     recordOnly: flag('--record-only', "write no signature in cosign's formats beside the record"),
   },
   async run(work) {
-    const { args, host, options, env } = work
-    const { signal } = options
-    const located = await host.locate(args.reference, options)
-    const reference = parseExplicitReference(located)
+    const { args, host, options } = work
+    const { reference, key, recordOnly } = args
     const schema = parseSchema(args.schema)
     const password = (what: string): Promise<string> => askPassword(what, work)
-    const signer = await openSigner(args.key, { env, password, signal })
-    const store = await host.openStore(located, { names: 'image', signal })
-    try {
-      const result = await signImage(store, reference, signer, {
-        keyRef: args.key,
-        schema,
-        forms: args.recordOnly ? 'record' : 'all',
-        signal,
-      })
-      return { result, render: () => render(result) }
-    } finally {
-      await store.close()
-    }
+    const result = await host.sign(reference, { ...options, key, schema, recordOnly, password })
+    return { result, render: () => render(result) }
   },
 })
 
-function parseSchema(text: string | undefined): RecordSchema {
-  if (text === undefined || text === '2') return 2
+function parseSchema(text: string | undefined): 1 | 2 | undefined {
+  if (text === undefined) return undefined
+  if (text === '2') return 2
   if (text === '1') return 1
   throw new S3loError('USAGE', `--schema ${JSON.stringify(text)} is neither 1 nor 2`)
 }

@@ -7,9 +7,8 @@ import {
   option,
   requiredOption,
   S3loError,
+  type VerifyResult,
 } from '@s3lo/core/plugin'
-import { openPublicKey } from '../keys/open-key.ts'
-import { verifyImage, type VerifyResult } from '../verify.ts'
 import { askPassword } from './key-password.ts'
 
 export default defineCommand({
@@ -44,19 +43,11 @@ export default defineCommand({
     ),
   },
   async run(work) {
-    const { args, host, env } = work
-    const { signal } = work.options
-    const { key: keyRef, allowSchema1, allowCosign } = args
+    const { args, host, options } = work
+    const { reference, ...choices } = args
     const signedAfter = parseTime(args.signedAfter)
     const password = (what: string): Promise<string> => askPassword(what, work)
-    const key = await openPublicKey(keyRef, { env, password, signal })
-    const { store, reference } = await host.openImage(args.reference, { signal })
-    try {
-      const given = { keyRef, allowSchema1, allowCosign, signedAfter, signal }
-      return toOutput(await verifyImage(store, reference, key, given))
-    } finally {
-      await store.close()
-    }
+    return toOutput(await host.verify(reference, { ...options, ...choices, signedAfter, password }))
   },
 })
 
