@@ -9,7 +9,6 @@ import { assertXmlRoot, ForeignAnswerError, isWebPage, MAX_ANSWER_BYTES } from '
 /** The root element of each answer that is a document, by what the request asks for in `comp`. */
 const ROOTS: Readonly<Record<string, string>> = {
   list: 'EnumerationResults',
-  blocklist: 'BlockList',
   properties: 'StorageServiceProperties',
 }
 

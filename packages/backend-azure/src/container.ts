@@ -85,7 +85,7 @@ function pipelineFor(credential: AzureAccount['credential']): ReturnType<typeof 
 }
 
 /** A URL resolves `.` and `..`, so such a key would lead to another blob, or out of the container. */
-function assertKey(key: string): void {
+export function assertKey(key: string): void {
   const segments = key.split('/')
   const isPath = segments.includes('.') || segments.includes('..')
   if (key !== '' && key.isWellFormed() && !isPath) return

@@ -1,7 +1,13 @@
 import { type BlobClient, RestError } from '@azure/storage-blob'
-import { S3loError } from '@s3lo/core/plugin'
-import { bareEtag, type CallSettings, type Requests, toThrown } from '@s3lo/core/transfer'
-import { type BlobFacts, quoted } from './object-info.ts'
+import { type ObjectInfo, S3loError } from '@s3lo/core/plugin'
+import {
+  bareEtag,
+  type CallSettings,
+  RequestError,
+  type Requests,
+  toThrown,
+} from '@s3lo/core/transfer'
+import { type BlobFacts, isWhole, quoted, toObjectInfo } from './object-info.ts'
 
 const FIRST_POLL_MS = 500
 const LONGEST_POLL_MS = 10_000
@@ -27,6 +33,37 @@ export async function copyBlob(
   }
 }
 
+/** Sets the metadata that the blob has: the one write that changes no byte and no tier. */
+export async function touchBlob(
+  requests: Requests,
+  client: BlobClient,
+  key: string,
+  settings: CallSettings,
+): Promise<ObjectInfo> {
+  for (let failures = 1; ; failures += 1) {
+    const before = await requests.trySend(settings, ({ signal }) =>
+      client.getProperties({ abortSignal: signal }),
+    )
+    if (!isWhole(before)) throw new S3loError('NOT_FOUND', `${settings.what} does not exist`)
+    const found = toObjectInfo(key, before)
+    try {
+      const conditions = { ifMatch: quoted(found.etag) }
+      const { etag, lastModified } = await requests.trySend(settings, ({ signal }) =>
+        client.setMetadata(before.metadata ?? {}, { abortSignal: signal, conditions }),
+      )
+      return {
+        ...found,
+        ...(etag && { etag: bareEtag(etag) }),
+        ...(lastModified && { lastModified }),
+      }
+    } catch (error) {
+      // Another client wrote it meanwhile, or the answer to this write was lost: look again.
+      const isChanged = error instanceof RequestError && error.failure.reason === 'ConditionNotMet'
+      if (!isChanged || failures >= requests.policy.attempts) throw error
+    }
+  }
+}
+
 /** The id of the copy. One whose first answer was lost is under way, and is waited for all the same. */
 async function beginCopy(
   requests: Requests,
@@ -34,9 +71,9 @@ async function beginCopy(
   source: string,
   settings: CallSettings,
 ): Promise<string | undefined> {
-  let isUnsure = false
+  let mayHaveLanded = false
   const onRetry = (): void => {
-    isUnsure = true
+    mayHaveLanded = true
   }
   try {
     return await requests.trySend({ ...settings, onRetry }, async ({ signal }) => {
@@ -44,7 +81,7 @@ async function beginCopy(
       // between two looks.
       const poller = await target
         .beginCopyFromURL(source, { abortSignal: signal })
-        .catch((error: unknown) => giveUpAtPending(error, isUnsure))
+        .catch((error: unknown) => giveUpAtPending(error, mayHaveLanded))
       const state = poller.getOperationState()
       return 'copyId' in state && typeof state.copyId === 'string' ? state.copyId : undefined
     })
@@ -62,9 +99,9 @@ async function beginCopy(
 /** Where a copy to the same blob is under way. */
 class PendingCopy extends S3loError {}
 
-function giveUpAtPending(error: unknown, isUnsure: boolean): never {
+function giveUpAtPending(error: unknown, mayHaveLanded: boolean): never {
   const reason = error instanceof RestError && error.response?.headers.get('x-ms-error-code')
-  if (reason === 'PendingCopyOperation' && isUnsure)
+  if (reason === 'PendingCopyOperation' && mayHaveLanded)
     throw new PendingCopy('CONFLICT', 'a copy is under way')
   throw error
 }

@@ -1,15 +1,16 @@
 import { RestError } from '@azure/storage-blob'
 import { isS3loError } from '@s3lo/core/plugin'
 import {
-  clockSkewMinutes,
   type Failure,
   failureOf,
   ForeignAnswerError,
   foreignAnswer,
   MEANING,
+  meaningOfStatus,
   type Meaning,
   networkFailure,
-  retryAfterMs,
+  refusalOf,
+  withClock,
 } from '@s3lo/core/transfer'
 
 const BAD_CREDENTIALS: Meaning = {
@@ -98,20 +99,14 @@ const REASONS: Readonly<Record<string, Meaning>> = {
 }
 
 /** What a status means where its error code does not say more. */
-function meaningOf(status: number): Meaning {
-  if (status === 401) return BAD_CREDENTIALS
-  if (status === 403) return NOT_ALLOWED
-  if (status === 404) {
-    const hint = 'check the endpoint'
-    return { code: 'NOT_FOUND', text: 'there is no blob service at this address', hint }
-  }
-  if (status === 409 || status === 412) return MEANING.lost
-  if (status === 408 || status === 429) return MEANING.throttled
-  if (status === 501 || status === 505) {
-    return { code: 'UNSUPPORTED', text: 'the service does not know this request' }
-  }
-  if (status >= 500) return MEANING.busy
-  return { code: 'UNSUPPORTED', text: 'the service does not accept the request' }
+const STATUSES: Readonly<Record<number, Meaning>> = {
+  401: BAD_CREDENTIALS,
+  403: NOT_ALLOWED,
+  404: {
+    code: 'NOT_FOUND',
+    text: 'there is no blob service at this address',
+    hint: 'check the endpoint',
+  },
 }
 
 /** The SDK's own codes for a connection that failed. */
@@ -167,24 +162,18 @@ function ofAnswer(error: RestError, status: number, what: string): Failure {
   const headers = error.response?.headers
   const reason = headers?.get('x-ms-error-code') ?? error.code
   const known = reason === undefined ? undefined : REASONS[reason]
-  const meaning = withClock(known ?? meaningOf(status), headers?.get('date'))
+  const meaning = known ?? meaningOfStatus(status, STATUSES)
   // Not the SDK's error itself: it holds the request, whose headers and URL hold credentials.
   const requestId = headers?.get('x-ms-request-id')
   const cause = new Error(
     `HTTP ${status}${reason ? ` ${reason}` : ''}${requestId ? `, request ${requestId}` : ''}`,
   )
-  const answeredAt = Date.parse(headers?.get('date') ?? '')
+  const date = headers?.get('date')
   const exactly = headers?.get('x-ms-retry-after-ms') ?? headers?.get('retry-after-ms')
-  const waitMs = retryAfterMs(
-    exactly === undefined ? headers?.get('retry-after') : String(Number(exactly) / 1000),
-  )
-  return {
-    ...failureOf(meaning, what, cause),
-    status,
-    ...(reason !== undefined && { reason }),
-    ...(waitMs !== undefined && { retryAfterMs: waitMs }),
-    ...(!Number.isNaN(answeredAt) && { answeredAt: new Date(answeredAt) }),
-  }
+  const retryAfter =
+    exactly === undefined ? headers?.get('retry-after') : String(Number(exactly) / 1000)
+  const about = meaning === BAD_CREDENTIALS ? withClock(meaning, date) : meaning
+  return refusalOf(about, what, { status, reason, date, retryAfter, cause })
 }
 
 function ofIdentity(error: Error, what: string): Failure {
@@ -194,11 +183,4 @@ function ofIdentity(error: Error, what: string): Failure {
     hint: 'log in with: az login, or set AZURE_STORAGE_KEY or AZURE_STORAGE_SAS_TOKEN',
   }
   return failureOf(meaning, what, new Error(`${error.name}: ${error.message}`))
-}
-
-/** Requests are signed with their time, which the service accepts when it is at most 15 minutes off. */
-function withClock(meaning: Meaning, date: string | undefined): Meaning {
-  const minutes = meaning === BAD_CREDENTIALS ? clockSkewMinutes(date) : undefined
-  if (minutes === undefined) return meaning
-  return { ...meaning, hint: `this machine's clock is ${minutes} minutes off: set it` }
 }

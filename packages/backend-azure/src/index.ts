@@ -1,3 +1,3 @@
-export { AzureBackend, type AzureBackendOptions } from './azure-backend.ts'
+export { type AzureBackend, azureBackend, type AzureBackendOptions } from './azure-backend.ts'
 export { openBackend } from './open-backend.ts'
 export { type CommandPermissions, PERMISSIONS } from './permissions.ts'

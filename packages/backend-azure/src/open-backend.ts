@@ -1,6 +1,6 @@
 import { type BackendOptions, S3loError, type StoreLocation } from '@s3lo/core/plugin'
 import { resolveAccount } from './account.ts'
-import { AzureBackend } from './azure-backend.ts'
+import { type AzureBackend, azureBackend } from './azure-backend.ts'
 
 /**
  * Opens the blob container `bucket` of the account that `env` or `endpoint` names; asks the
@@ -12,7 +12,7 @@ export async function openBackend(
 ): Promise<AzureBackend> {
   options.signal?.throwIfAborted()
   assertContainerName(bucket)
-  return new AzureBackend(bucket, resolveAccount(options))
+  return azureBackend(bucket, resolveAccount(options))
 }
 
 /** Also keeps `..` and `/` out of the URL. */

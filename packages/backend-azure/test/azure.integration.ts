@@ -11,7 +11,7 @@ import { describeBackend, describeFaults } from '@s3lo/backend-conformance'
 import { type FaultKind, FaultProxy } from '@s3lo/core/testing'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { resolveAccount } from '../src/account.ts'
-import { AzureBackend, openBackend } from '../src/index.ts'
+import { type AzureBackend, azureBackend, openBackend } from '../src/index.ts'
 import { type AzureServer, containerClient, requiredServer } from './azure-server.ts'
 
 const server = requiredServer()
@@ -55,7 +55,7 @@ function testAgainst(server: AzureServer): void {
     endpoint,
     makeBucket: makeContainer,
     open: async (through, bucket) =>
-      new AzureBackend(bucket, resolveAccount({ env: withKey, endpoint: through }), {
+      azureBackend(bucket, resolveAccount({ env: withKey, endpoint: through }), {
         partBytes: 100_000,
         retry: { delay: async () => {}, stallMs: 5000, attempts: 3 },
       }),
@@ -70,8 +70,8 @@ function testAgainst(server: AzureServer): void {
         () => backend.head('key'),
         () => backend.get('key'),
         () => backend.put('key', Buffer.from('x')),
-        () => backend.list('').next(),
-        () => backend.listPrefixes('').next(),
+        () => backend.list('')[Symbol.asyncIterator]().next(),
+        () => backend.listPrefixes('')[Symbol.asyncIterator]().next(),
       ]
       for (const call of calls) {
         await expect(call()).rejects.toMatchObject({ code: 'NOT_FOUND', hint: expect.any(String) })
@@ -91,7 +91,7 @@ function testAgainst(server: AzureServer): void {
 
     it('takes puts of one large object at the same time, and each of them succeeds', async () => {
       const bucket = await makeContainer()
-      const backend = new AzureBackend(bucket, resolveAccount({ env: withKey, endpoint }), {
+      const backend = azureBackend(bucket, resolveAccount({ env: withKey, endpoint }), {
         partBytes: 100_000,
       })
       const content = Buffer.alloc(1_000_000, 'x')
@@ -113,7 +113,7 @@ function testAgainst(server: AzureServer): void {
       proxy = await FaultProxy.start(endpoint)
       bucket = await makeContainer()
       const through = resolveAccount({ env: withKey, endpoint: proxy.url })
-      backend = new AzureBackend(bucket, through, {
+      backend = azureBackend(bucket, through, {
         partBytes: 100_000,
         retry: { delay: async () => {} },
       })

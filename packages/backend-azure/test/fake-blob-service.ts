@@ -3,7 +3,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo } from 'node:net'
 import { DEFAULT_RETRY_POLICY, type RetryPolicy } from '@s3lo/core/transfer'
 import { vi } from 'vitest'
-import { AzureBackend, type AzureBackendOptions } from '../src/index.ts'
+import { type AzureBackend, azureBackend, type AzureBackendOptions } from '../src/index.ts'
 import { resolveAccount } from '../src/account.ts'
 
 /** One request that the service got, whole. */
@@ -63,7 +63,7 @@ export class FakeBlobService {
       env: { AZURE_STORAGE_ACCOUNT: 'account', AZURE_STORAGE_KEY: ACCOUNT_KEY, ...env },
       endpoint: this.url,
     })
-    return new AzureBackend('bucket', account, { ...options, retry })
+    return azureBackend('bucket', account, { ...options, retry })
   }
 
   /** `METHOD /path?query` of every request. */

@@ -4,7 +4,7 @@ import {
   type Attempt,
   type CallSettings,
   failureOf,
-  type Lanes,
+  type ByteBudget,
   type ObjectPiece,
   openObject,
   type PieceRequest,
@@ -21,7 +21,7 @@ export interface DownloadOptions extends CallSettings {
   readonly key: string
   readonly range?: ByteRange | undefined
   /** Bytes of the requests that a large object comes by, and the memory that all of them share. */
-  readonly parallel: { readonly partBytes: number; readonly lanes: Lanes }
+  readonly parallel: { readonly partBytes: number; readonly budget: ByteBudget }
   /** The object's facts. Throws `NOT_FOUND`. */
   readonly head: () => Promise<ObjectInfo>
 }

@@ -23,7 +23,7 @@ import {
   DEFAULT_RETRY_POLICY,
   ForeignAnswerError,
   guardedWrite,
-  Lanes,
+  ByteBudget,
   Requests,
   type RetryPolicy,
   toThrown,
@@ -73,7 +73,7 @@ export class GcsBackend implements StorageBackend {
   /** Only with credentials that can sign. */
   readonly presignGet?: (key: string, options: PresignOptions) => Promise<URL>
   readonly #client: GcsClient
-  readonly #lanes: Lanes
+  readonly #budget: ByteBudget
   readonly #partBytes: number
   readonly #pool: BufferPool
   /** Google's own service needs no proof that conditions hold. */
@@ -84,7 +84,7 @@ export class GcsBackend implements StorageBackend {
     this.bucket = bucket
     const requests = new Requests({ ...DEFAULT_RETRY_POLICY, ...retry }, toFailure)
     this.#client = new GcsClient(bucket, endpoint, access, requests, env)
-    this.#lanes = new Lanes(parallelBytes)
+    this.#budget = new ByteBudget(parallelBytes)
     this.#partBytes = partBytes
     this.#pool = new BufferPool(partBytes, POOLED_PARTS)
     this.#isProven = endpoint.isGoogle
@@ -106,7 +106,7 @@ export class GcsBackend implements StorageBackend {
 
   async get(key: string, { range, signal }: GetOptions = {}): Promise<ObjectBody> {
     const settings = this.#about(key, signal)
-    const parallel = { partBytes: this.#partBytes, lanes: this.#lanes }
+    const parallel = { partBytes: this.#partBytes, budget: this.#budget }
     const head = (): Promise<ObjectInfo> => this.#existing(key, settings)
     try {
       return await download(this.#client, { ...settings, key, range, parallel, head })
@@ -309,8 +309,8 @@ export class GcsBackend implements StorageBackend {
   }
 
   #uploads(): Parameters<typeof upload>[0] {
-    const [client, lanes, pool] = [this.#client, this.#lanes, this.#pool]
-    return { client, lanes, pool, partBytes: this.#partBytes }
+    const [client, budget, pool] = [this.#client, this.#budget, this.#pool]
+    return { client, budget, pool, partBytes: this.#partBytes }
   }
 
   async #assertBucket(settings: CallSettings): Promise<void> {

@@ -5,7 +5,7 @@ import {
   type BufferPool,
   type CallSettings,
   failureOf,
-  type Lanes,
+  type ByteBudget,
   type Part,
   readParts,
   RequestError,
@@ -24,7 +24,7 @@ const DEFAULT_MEDIA_TYPE = 'application/octet-stream'
 /** What all uploads of a backend share. */
 export interface UploadContext {
   readonly client: GcsClient
-  readonly lanes: Lanes
+  readonly budget: ByteBudget
   /** Objects of up to this size are sent in one request, larger ones in chunks of this size. */
   readonly partBytes: number
   /** Memory for chunks. */
@@ -88,7 +88,7 @@ class Write {
     others: AsyncIterator<Part>,
     giveBack: (bytes: Uint8Array) => void,
   ): Promise<ObjectInfo> {
-    const { client, lanes } = this.#context
+    const { client, budget } = this.#context
     let isUnsure = false
     const settings: CallSettings = {
       what: this.what,
@@ -103,7 +103,7 @@ class Write {
       mediaType: this.#mediaType,
     })
     const reserved = first.bytes.byteLength
-    lanes.take(reserved)
+    budget.take(reserved)
     try {
       return await this.#sendChunks(session, first, others, giveBack)
     } catch (error) {
@@ -112,7 +112,7 @@ class Write {
       if (found) return found
       throw error
     } finally {
-      lanes.giveBack(reserved)
+      budget.giveBack(reserved)
     }
   }
 
@@ -122,19 +122,19 @@ class Write {
     others: AsyncIterator<Part>,
     giveBack: (bytes: Uint8Array) => void,
   ): Promise<ObjectInfo> {
-    const { lanes } = this.#context
+    const { budget } = this.#context
     const hash = createHash('md5')
     let part = first
     while (!part.isLast) {
       hash.update(part.bytes)
       // The next part is read while this one is sent, as far as memory goes.
       const reserved = part.bytes.byteLength
-      const isAhead = lanes.tryTake(reserved)
+      const isAhead = budget.tryTake(reserved)
       const next = isAhead ? settle(others.next()) : undefined
       try {
         await session.send(part.bytes)
       } finally {
-        if (isAhead) lanes.giveBack(reserved)
+        if (isAhead) budget.giveBack(reserved)
       }
       giveBack(part.bytes)
       part = partOf(next ? unwrap(await next) : await others.next())

@@ -27,7 +27,7 @@ import {
   type CallSettings,
   DEFAULT_RETRY_POLICY,
   guardedWrite,
-  Lanes,
+  ByteBudget,
   RequestError,
   Requests,
   type RetryPolicy,
@@ -75,7 +75,7 @@ export class S3Backend implements StorageBackend {
   readonly scheme = 's3'
   readonly bucket: string
   readonly #service: S3Service
-  readonly #lanes: { readonly up: Lanes; readonly down: Lanes }
+  readonly #budget: { readonly up: ByteBudget; readonly down: ByteBudget }
   readonly #pool: BufferPool
   readonly #partBytes: number
   readonly #memory: CapabilityMemory
@@ -91,7 +91,7 @@ export class S3Backend implements StorageBackend {
     this.#service = new S3Service(bucket, options, requests)
     const up = parallelParts ?? PARALLEL_UP
     const down = parallelParts ?? PARALLEL_DOWN
-    this.#lanes = { up: new Lanes(up * partBytes), down: new Lanes(down * partBytes) }
+    this.#budget = { up: new ByteBudget(up * partBytes), down: new ByteBudget(down * partBytes) }
     this.#pool = new BufferPool(partBytes, up)
     this.#partBytes = partBytes
     this.#memory = new CapabilityMemory(options.env)
@@ -151,7 +151,7 @@ export class S3Backend implements StorageBackend {
       ...settings,
       key,
       range,
-      parallel: { partBytes: this.#partBytes, lanes: this.#lanes.down },
+      parallel: { partBytes: this.#partBytes, budget: this.#budget.down },
       head: async () => {
         const info = await this.head(key, { signal })
         if (info) return info
@@ -320,7 +320,7 @@ export class S3Backend implements StorageBackend {
   #uploads(): Parameters<typeof upload>[0] {
     return {
       service: this.#service,
-      lanes: this.#lanes.up,
+      budget: this.#budget.up,
       pool: this.#pool,
       partBytes: this.#partBytes,
     }

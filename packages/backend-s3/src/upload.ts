@@ -12,7 +12,7 @@ import { type ObjectInfo, type PutOptions, S3loError } from '@s3lo/core/plugin'
 import {
   bareEtag,
   type BufferPool,
-  type Lanes,
+  type ByteBudget,
   type Part,
   readParts,
   RequestError,
@@ -41,7 +41,7 @@ const CLEANUP_MS = 5000
 /** What all uploads of a backend share. */
 export interface UploadContext {
   readonly service: S3Service
-  readonly lanes: Lanes
+  readonly budget: ByteBudget
   readonly pool: BufferPool
   readonly partBytes: number
   /** For a probe: sends even the smallest body in parts. */
@@ -144,17 +144,17 @@ class Write {
     others: AsyncIterable<Part>,
     stopReading: (error: Error) => void,
   ): Promise<ObjectInfo> {
-    const { lanes, pool } = this.#context
+    const { budget, pool } = this.#context
     const { signal } = this.#options
     const uploadId = await this.#begin()
     try {
       const sent: SentPart[] = []
       const { count, size } = await sendParts(first, others, {
-        send: async (bytes, index, partSignal) => {
+        send: async ({ bytes, index }, partSignal) => {
           sent[index] = await this.#sendPart(uploadId, bytes, index, partSignal)
         },
         stopReading,
-        lanes,
+        budget,
         pool,
         signal,
       })

@@ -59,6 +59,54 @@ export function failureOf(meaning: Meaning, what: string, cause?: Error): Failur
   return { error, retryable, ...(turnedAway && { turnedAway }) }
 }
 
+/** What an answer that says no has besides its meaning. */
+export interface Refusal {
+  readonly status: number
+  /** The service's own error code. */
+  readonly reason: string | undefined
+  readonly date: string | undefined
+  readonly retryAfter: string | undefined
+  /** Holds no credentials: neither the request nor its headers. */
+  readonly cause: Error
+}
+
+/** The failure that an answer of the service is. */
+export function refusalOf(meaning: Meaning, what: string, refusal: Refusal): Failure {
+  const { status, reason, date, retryAfter, cause } = refusal
+  const answeredAt = Date.parse(date ?? '')
+  const waitMs = retryAfterMs(retryAfter)
+  return {
+    ...failureOf(meaning, what, cause),
+    status,
+    ...(reason !== undefined && { reason }),
+    ...(waitMs !== undefined && { retryAfterMs: waitMs }),
+    ...(!Number.isNaN(answeredAt) && { answeredAt: new Date(answeredAt) }),
+  }
+}
+
+/** What a status means; `own` has what the service says in words of its own. */
+export function meaningOfStatus(status: number, own: Readonly<Record<number, Meaning>>): Meaning {
+  const meaning = own[status]
+  if (meaning) return meaning
+  if (status === 409 || status === 412) return MEANING.lost
+  if (status === 408 || status === 429) return MEANING.throttled
+  if (status === 405 || status === 501 || status === 505) {
+    return { code: 'UNSUPPORTED', text: 'the service does not know this request' }
+  }
+  if (status >= 500) return MEANING.busy
+  return { code: 'UNSUPPORTED', text: 'the service does not accept the request' }
+}
+
+/**
+ * `meaning`, or `wrong` with a hint where the service's `Date` shows that the clock of this machine is
+ * so far off that it refuses signatures and tokens.
+ */
+export function withClock(meaning: Meaning, date: string | undefined, wrong = meaning): Meaning {
+  const minutes = clockSkewMinutes(date)
+  if (minutes === undefined) return meaning
+  return { ...wrong, hint: `this machine's clock is ${minutes} minutes off: set it` }
+}
+
 /** `s3://bucket` of `s3://bucket/key`; any other text as it is. */
 function bucketOf(what: string): string {
   return /^[a-z0-9]+:\/\/[^/]+(?=\/)/.exec(what)?.[0] ?? what

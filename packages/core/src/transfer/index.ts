@@ -13,15 +13,22 @@ export {
   type Meaning,
   networkFailure,
   MEANING,
+  meaningOfStatus,
+  refusalOf,
+  withClock,
   retryAfterMs,
   stalled,
   withDeadline,
 } from './failure.ts'
 export { type GuardedWrite, guardedWrite } from './guarded-write.ts'
-export { Lanes } from './lanes.ts'
+export { ByteBudget } from './byte-budget.ts'
+export { type NetworkBackend, networkBackend, type TransferOptions } from './network-backend.ts'
+export type * from './network-service.ts'
 export {
   bareEtag,
   openObject,
+  placeOf,
+  rangeOf,
   type ObjectPiece,
   type OpenObjectOptions,
   type PieceRequest,

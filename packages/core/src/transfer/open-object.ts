@@ -2,7 +2,8 @@ import { Readable } from 'node:stream'
 import type { ByteRange } from '../contract/call-options.ts'
 import type { ObjectBody, ObjectInfo } from '../contract/storage-backend.ts'
 import { S3loError } from '../errors.ts'
-import type { Lanes } from './lanes.ts'
+import { ForeignAnswerError } from './answer.ts'
+import type { ByteBudget } from './byte-budget.ts'
 import { ParallelBody } from './parallel-body.ts'
 import { type CallSettings, RequestError, type Requests, toThrown } from './requests.ts'
 import { ResumableBody } from './resumable-body.ts'
@@ -41,7 +42,7 @@ export interface OpenObjectOptions extends CallSettings {
    * For parallel requests: bytes of each, which are doubled for a long object, and the memory that
    * all of them share.
    */
-  readonly parallel?: { readonly partBytes: number; readonly lanes: Lanes } | undefined
+  readonly parallel?: { readonly partBytes: number; readonly budget: ByteBudget } | undefined
 }
 
 /** From so many parts on, fewer and larger ones cost the service less than they keep waiting. */
@@ -86,7 +87,7 @@ export async function openObject(options: OpenObjectOptions): Promise<ObjectBody
   if (!parallel || piece.end >= end) return { info, body: first }
   const isLong = end - start > MANY_PARTS * parallel.partBytes
   const body = new ParallelBody(first, {
-    lanes: parallel.lanes,
+    budget: parallel.budget,
     partBytes: isLong ? 2 * parallel.partBytes : parallel.partBytes,
     firstBytes: piece.end - start,
     start: piece.end,
@@ -139,6 +140,35 @@ class SameVersion {
     stream.destroy()
     throw new S3loError('CONFLICT', `${info.key} was changed by another client while it was read`)
   }
+}
+
+/**
+ * The size of the object, and where the piece of it ends, by the headers of an answer. Throws
+ * `UNSUPPORTED` for another range than was asked for; an answer without one is the whole object.
+ */
+export function placeOf(
+  what: string,
+  { start, end }: Pick<PieceRequest, 'start' | 'end'>,
+  contentRange: string | undefined,
+  contentLength: number | undefined,
+): { readonly size: number; readonly end: number } {
+  const [, first, total] = /^bytes (\d+)-\d+\/(\d+)$/.exec(contentRange ?? '') ?? []
+  if (contentRange === undefined && start === 0) {
+    if (contentLength !== undefined) return { size: contentLength, end: contentLength }
+    throw new ForeignAnswerError('expected the length of an object, got none')
+  }
+  const size = Number(total)
+  if (Number(first) === start) return { size, end: Math.min(end ?? size, size) }
+  throw new S3loError(
+    'UNSUPPORTED',
+    `${what}: the service does not give the range it was asked for`,
+  )
+}
+
+/** The `Range` of a piece; `undefined` for a whole object. */
+export function rangeOf({ start, end }: Pick<PieceRequest, 'start' | 'end'>): string | undefined {
+  if (start === 0 && end === undefined) return undefined
+  return `bytes=${start}-${end === undefined ? '' : end - 1}`
 }
 
 /** An etag without its quotes, and without the mark (`W/`) that a proxy may set before it. */

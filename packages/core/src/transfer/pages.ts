@@ -26,13 +26,13 @@ export async function* followPages<T>(
   do {
     signal?.throwIfAborted()
     const { items, next, hasOthers } = await readPage(token)
-    yield* items
     empty = items.length > 0 || hasOthers ? 0 : empty + 1
     if (next && (next === token || empty >= MOST_EMPTY_PAGES)) {
       throw new S3loError('UNAVAILABLE', `${what}: the listing does not come to an end`, {
         hint: 'check the endpoint',
       })
     }
+    yield* items
     token = next
   } while (token)
 }

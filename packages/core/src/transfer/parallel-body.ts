@@ -1,5 +1,5 @@
 import { Readable } from 'node:stream'
-import type { Lanes } from './lanes.ts'
+import type { ByteBudget } from './byte-budget.ts'
 import { toThrown } from './requests.ts'
 
 /** A part of an object: `[start, end)`. */
@@ -16,7 +16,7 @@ export interface ParallelBodyOptions extends PartRange {
   /** Bytes of each further part, but for the last. */
   readonly partBytes: number
   /** Memory that this body shares with others. */
-  readonly lanes: Lanes
+  readonly budget: ByteBudget
   /** Opens a part, which reads ahead by itself. */
   readonly openPart: (part: PartRange, signal: AbortSignal) => Promise<Readable>
   readonly signal?: AbortSignal | undefined
@@ -24,7 +24,7 @@ export interface ParallelBodyOptions extends PartRange {
 
 /** A part that was asked for. */
 interface PendingPart {
-  /** Bytes of the lanes that it holds. */
+  /** Bytes of the budget that it holds. */
   readonly reserved: number
   stream?: Readable
 }
@@ -47,7 +47,7 @@ export class ParallelBody extends Readable {
     this.#current = first
     this.#nextStart = options.start
     this.#reserved = options.firstBytes
-    options.lanes.take(this.#reserved)
+    options.budget.take(this.#reserved)
     this.#stopOn(options.signal)
     this.#listen()
   }
@@ -60,22 +60,22 @@ export class ParallelBody extends Readable {
   override _destroy(error: Error | null, done: (error?: Error | null) => void): void {
     this.#closing.abort()
     this.#current.destroy()
-    const { lanes } = this.#options
-    lanes.giveBack(this.#reserved)
+    const { budget } = this.#options
+    budget.giveBack(this.#reserved)
     for (const { stream, reserved } of this.#pending.splice(0)) {
       stream?.destroy()
-      lanes.giveBack(reserved)
+      budget.giveBack(reserved)
     }
     done(error)
   }
 
   /** Asks for as many further parts as there is memory for. */
   #fill(): void {
-    const { end, partBytes, lanes } = this.#options
+    const { end, partBytes, budget } = this.#options
     while (!this.destroyed && this.#nextStart < end) {
       const part = { start: this.#nextStart, end: Math.min(this.#nextStart + partBytes, end) }
       const bytes = part.end - part.start
-      if (!lanes.tryTake(bytes)) return
+      if (!budget.tryTake(bytes)) return
       this.#ask(part, bytes)
     }
   }
@@ -117,8 +117,8 @@ export class ParallelBody extends Readable {
 
   /** The current part is through. */
   #goOn(): void {
-    const { end, partBytes, lanes } = this.#options
-    lanes.giveBack(this.#reserved)
+    const { end, partBytes, budget } = this.#options
+    budget.giveBack(this.#reserved)
     this.#reserved = 0
     if (this.#pending.length === 0 && this.#nextStart === end) {
       this.push(null)
@@ -127,7 +127,7 @@ export class ParallelBody extends Readable {
     this.#fill()
     if (this.#pending.length === 0) {
       const part = { start: this.#nextStart, end: Math.min(this.#nextStart + partBytes, end) }
-      lanes.take(part.end - part.start)
+      budget.take(part.end - part.start)
       this.#ask(part, part.end - part.start)
     }
     const [next] = this.#pending

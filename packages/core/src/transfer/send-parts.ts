@@ -1,13 +1,23 @@
-import type { Lanes } from './lanes.ts'
+import type { ByteBudget } from './byte-budget.ts'
 import type { BufferPool, Part } from './parts.ts'
+
+/** A part on its way. */
+export interface PlacedPart extends Part {
+  /** Counted from 0. */
+  readonly index: number
+  /** Where it ends in the body, exclusive (bytes). */
+  readonly end: number
+}
 
 /** How parts are sent. */
 export interface SendPartsOptions {
-  /** Sends one part; counted from 0. */
-  readonly send: (bytes: Uint8Array, index: number, signal: AbortSignal) => Promise<void>
+  /** Sends one part. */
+  readonly send: (part: PlacedPart, signal: AbortSignal) => Promise<void>
+  /** One part after the other: the next one is read while one is sent. */
+  readonly inOrder?: boolean | undefined
   /** Runs when a part could not be sent, so that the reader that waits for more of the body stops. */
   readonly stopReading: (error: Error) => void
-  readonly lanes: Lanes
+  readonly budget: ByteBudget
   /** Gets the memory of sent parts back; only for parts that came out of it. */
   readonly pool?: BufferPool | undefined
   readonly signal?: AbortSignal | undefined
@@ -27,15 +37,18 @@ export interface SentParts {
 export async function sendParts(
   first: Part,
   others: AsyncIterable<Part>,
-  { send, stopReading, lanes, pool, signal: outer }: SendPartsOptions,
+  { send, inOrder = false, stopReading, budget, pool, signal: outer }: SendPartsOptions,
 ): Promise<SentParts> {
   const failure = new AbortController()
   const signal = outer ? AbortSignal.any([outer, failure.signal]) : failure.signal
   const underWay = new Set<Promise<void>>()
   let count = 0
   let size = 0
-  const start = (bytes: Uint8Array, reserved: number): void => {
-    const part = send(bytes, count, signal)
+  let previous: Promise<void> = Promise.resolve()
+  const start = ({ bytes, isLast }: Part, reserved: number): void => {
+    const placed = { bytes, isLast, index: count, end: size + bytes.byteLength }
+    const sent = inOrder ? previous.then(() => sendNext(placed)) : send(placed, signal)
+    const part = sent
       .then(
         () => pool?.give(bytes),
         (error: unknown) => {
@@ -45,19 +58,27 @@ export async function sendParts(
       )
       .finally(() => {
         underWay.delete(part)
-        lanes.giveBack(reserved)
+        budget.giveBack(reserved)
       })
+    previous = part
     count += 1
     size += bytes.byteLength
     underWay.add(part)
   }
+  const sendNext = async (part: PlacedPart): Promise<void> => {
+    signal.throwIfAborted()
+    await send(part, signal)
+  }
   let reserved = first.bytes.byteLength
-  lanes.take(reserved)
+  budget.take(reserved)
   // Each part has its memory before it is read. Most are as long as the one before.
-  const startWithNext = async ({ bytes, isLast }: Part): Promise<void> => {
-    start(bytes, reserved)
+  const most = inOrder ? 2 : Infinity
+  const startWithNext = async (part: Part): Promise<void> => {
+    start(part, reserved)
     reserved = 0
-    if (!isLast) reserved = await reserve(lanes, bytes.byteLength, underWay)
+    if (part.isLast) return
+    while (underWay.size >= most) await Promise.race(underWay)
+    reserved = await reserve(budget, part.bytes.byteLength, underWay)
   }
   try {
     await startWithNext(first)
@@ -70,7 +91,7 @@ export async function sendParts(
   } catch (error) {
     failure.abort(error)
   } finally {
-    lanes.giveBack(reserved)
+    budget.giveBack(reserved)
   }
   // Nothing may be left running, whether it went well or not.
   await Promise.all(underWay)
@@ -80,14 +101,14 @@ export async function sendParts(
 
 /** Waits until `bytes` fit; a transfer with nothing under way does not wait. */
 async function reserve(
-  lanes: Lanes,
+  budget: ByteBudget,
   bytes: number,
   underWay: ReadonlySet<Promise<void>>,
 ): Promise<number> {
   while (underWay.size > 0) {
-    if (lanes.tryTake(bytes)) return bytes
+    if (budget.tryTake(bytes)) return bytes
     await Promise.race(underWay)
   }
-  lanes.take(bytes)
+  budget.take(bytes)
   return bytes
 }

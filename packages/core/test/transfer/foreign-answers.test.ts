@@ -4,7 +4,7 @@ import {
   DEFAULT_RETRY_POLICY,
   followPages,
   ForeignAnswerError,
-  Lanes,
+  ByteBudget,
   openObject,
   type Page,
   Requests,
@@ -105,7 +105,7 @@ describe('an object', () => {
       const stream = Readable.from([Buffer.alloc(end - start)])
       return { info: { ...info, etag: `e${version}` }, end, stream }
     }
-    const parallel = { partBytes: 4, lanes: new Lanes(100) }
+    const parallel = { partBytes: 4, budget: new ByteBudget(100) }
     const { body } = await openObject({ ...options, open, parallel })
     await expect(body.toArray()).rejects.toMatchObject({ code: 'CONFLICT' })
   })

@@ -5,7 +5,7 @@ import { describe, expect, it } from 'vitest'
 import { S3loError } from '../../src/errors.ts'
 import {
   DEFAULT_RETRY_POLICY,
-  Lanes,
+  ByteBudget,
   openObject,
   type OpenObjectOptions,
   type PieceRequest,
@@ -20,7 +20,7 @@ const info = { key: 'k', size: content.length, etag: 'e1', lastModified: new Dat
 describe('openObject', () => {
   it('brings a long object by several requests at once, in order', async () => {
     const server = new ScriptedObject()
-    const { info: facts, body } = await openObject(server.options({ lanes: 4 * PART }))
+    const { info: facts, body } = await openObject(server.options({ budget: 4 * PART }))
     expect(await sha(body)).toBe(sha256(content))
     expect(facts).toEqual(info)
     expect(server.asked.map(({ start, end }) => [start, end])).toEqual(
@@ -35,25 +35,25 @@ describe('openObject', () => {
   it('brings a very long object by fewer and longer requests, in the same memory', async () => {
     const long = randomBytes(9 * PART + 7)
     const server = new ScriptedObject(long)
-    const lanes = new Lanes(4 * PART)
-    const { body } = await openObject(server.options({ lanes }))
+    const budget = new ByteBudget(4 * PART)
+    const { body } = await openObject(server.options({ budget }))
     expect(await sha(body)).toBe(sha256(long))
     expect(server.asked.map(({ start }) => start / PART)).toEqual([0, 1, 3, 5, 7, 9])
     expect(server.mostOpen).toBe(2)
-    expect(lanes.tryTake(4 * PART)).toBe(true)
+    expect(budget.tryTake(4 * PART)).toBe(true)
   })
 
   it('gives the memory of its parts back', async () => {
     const server = new ScriptedObject()
-    const lanes = new Lanes(4 * PART)
-    const { body } = await openObject(server.options({ lanes }))
+    const budget = new ByteBudget(4 * PART)
+    const { body } = await openObject(server.options({ budget }))
     await sha(body)
-    expect(lanes.tryTake(4 * PART)).toBe(true)
+    expect(budget.tryTake(4 * PART)).toBe(true)
   })
 
   it('continues part by part when all memory is taken', async () => {
     const server = new ScriptedObject()
-    const { body } = await openObject(server.options({ lanes: 0 }))
+    const { body } = await openObject(server.options({ budget: 0 }))
     expect(await sha(body)).toBe(sha256(content))
     expect(server.mostOpen).toBe(1)
   })
@@ -61,7 +61,7 @@ describe('openObject', () => {
   it('a part that breaks off resumes where it ended', async () => {
     const server = new ScriptedObject()
     server.breaks.set(3 * PART, 400)
-    const { body } = await openObject(server.options({ lanes: 4 * PART }))
+    const { body } = await openObject(server.options({ budget: 4 * PART }))
     expect(await sha(body)).toBe(sha256(content))
     expect(server.asked).toContainEqual(
       expect.objectContaining({ start: 3 * PART + 400, end: 4 * PART, etag: 'e1' }),
@@ -71,17 +71,17 @@ describe('openObject', () => {
   it('fails when a part fails, gives its memory back and asks for no more', async () => {
     const server = new ScriptedObject()
     server.refuses.add(2 * PART)
-    const lanes = new Lanes(2 * PART)
-    const { body } = await openObject(server.options({ lanes }))
+    const budget = new ByteBudget(2 * PART)
+    const { body } = await openObject(server.options({ budget }))
     await expect(sha(body)).rejects.toMatchObject({ code: 'CONFLICT' })
-    expect(lanes.tryTake(2 * PART)).toBe(true)
+    expect(budget.tryTake(2 * PART)).toBe(true)
     expect(server.asked.length).toBeLessThan(8)
   })
 
   it('is read to its end where conditions never hold, since a proxy has changed the etag', async () => {
     const server = new ScriptedObject()
     server.takesConditions = false
-    const { body } = await openObject(server.options({ lanes: 0 }))
+    const { body } = await openObject(server.options({ budget: 0 }))
     expect(await sha(body)).toBe(sha256(content))
     expect(server.asked.filter(({ etag }) => etag !== undefined)).toHaveLength(1)
   })
@@ -90,31 +90,31 @@ describe('openObject', () => {
     const server = new ScriptedObject()
     server.takesConditions = false
     server.replaced = 3 * PART
-    const { body } = await openObject(server.options({ lanes: 0 }))
+    const { body } = await openObject(server.options({ budget: 0 }))
     await expect(sha(body)).rejects.toMatchObject({ code: 'CONFLICT' })
     expect(server.streams.every((stream) => stream.destroyed)).toBe(true)
   })
 
   it('one request brings an object that is no longer than a part', async () => {
     const server = new ScriptedObject(content.subarray(0, PART))
-    const { body } = await openObject(server.options({ lanes: 4 * PART }))
+    const { body } = await openObject(server.options({ budget: 4 * PART }))
     expect(await sha(body)).toBe(sha256(content.subarray(0, PART)))
     expect(server.asked).toHaveLength(1)
   })
 
   it('takes the whole object from a service that knows no ranges', async () => {
     const server = new ScriptedObject(content, { ignoresRanges: true })
-    const { body } = await openObject(server.options({ lanes: 4 * PART }))
+    const { body } = await openObject(server.options({ budget: 4 * PART }))
     expect(await sha(body)).toBe(sha256(content))
     expect(server.asked).toHaveLength(1)
-    const ranged = server.options({ lanes: 4 * PART }, { start: 0, end: 5 })
+    const ranged = server.options({ budget: 4 * PART }, { start: 0, end: 5 })
     await expect(openObject(ranged)).rejects.toMatchObject({ code: 'UNSUPPORTED' })
   })
 
   it('a range over several parts is exactly that range', async () => {
     const server = new ScriptedObject()
     const range = { start: 500, end: 4321 }
-    const { body } = await openObject(server.options({ lanes: 4 * PART }, range))
+    const { body } = await openObject(server.options({ budget: 4 * PART }, range))
     expect(await sha(body)).toBe(sha256(content.subarray(500, 4321)))
     expect(server.asked.at(-1)?.end).toBe(4321)
   })
@@ -122,18 +122,18 @@ describe('openObject', () => {
   it('an abort fails the body with its reason and ends every request', async () => {
     const server = new ScriptedObject()
     const controller = new AbortController()
-    const lanes = new Lanes(4 * PART)
-    const options = server.options({ lanes })
+    const budget = new ByteBudget(4 * PART)
+    const options = server.options({ budget })
     const { body } = await openObject({ ...options, signal: controller.signal })
     body.once('data', () => controller.abort(new Error('enough')))
     await expect(sha(body)).rejects.toThrow('enough')
     expect(server.streams.every((stream) => stream.destroyed)).toBe(true)
-    expect(lanes.tryTake(4 * PART)).toBe(true)
+    expect(budget.tryTake(4 * PART)).toBe(true)
   })
 
   it('a body without a reader asks for nothing more', async () => {
     const server = new ScriptedObject()
-    const { body } = await openObject(server.options({ lanes: 4 * PART }))
+    const { body } = await openObject(server.options({ budget: 4 * PART }))
     expect(server.asked).toHaveLength(1)
     body.destroy()
     await finished(body).catch(() => undefined)
@@ -143,7 +143,7 @@ describe('openObject', () => {
   it.each([{ start: -1 }, { start: 5, end: 4 }, { start: 0.5 }])(
     'refuses the range %j',
     async (range) => {
-      const options = new ScriptedObject().options({ lanes: 0 }, range)
+      const options = new ScriptedObject().options({ budget: 0 }, range)
       await expect(openObject(options)).rejects.toMatchObject({ code: 'USAGE' })
     },
   )
@@ -169,7 +169,7 @@ class ScriptedObject {
   }
 
   options(
-    { lanes }: { readonly lanes: Lanes | number },
+    { budget }: { readonly budget: ByteBudget | number },
     range?: { readonly start: number; readonly end?: number },
   ): OpenObjectOptions {
     const policy = { ...DEFAULT_RETRY_POLICY, delay: () => Promise.resolve() }
@@ -181,7 +181,7 @@ class ScriptedObject {
       head: () => Promise.resolve({ ...info, size: this.#content.length }),
       parallel: {
         partBytes: PART,
-        lanes: typeof lanes === 'number' ? new Lanes(lanes) : lanes,
+        budget: typeof budget === 'number' ? new ByteBudget(budget) : budget,
       },
     }
   }

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { Lanes, type Part, sendParts } from '../../src/transfer/index.ts'
+import { ByteBudget, type Part, sendParts } from '../../src/transfer/index.ts'
 
 const PART = 1000
 
@@ -7,36 +7,36 @@ describe('sendParts', () => {
   it('reads a part only when there is memory for it', async () => {
     const body = new CountedParts(10)
     const line = new SlowLine(body)
-    await line.send(new Lanes(3 * PART))
+    await line.send(new ByteBudget(3 * PART))
     expect([body.sent, body.mostHeld]).toEqual([10, 3])
   })
 
   it('continues part by part when all memory is taken', async () => {
     const body = new CountedParts(4)
-    await new SlowLine(body).send(new Lanes(0))
+    await new SlowLine(body).send(new ByteBudget(0))
     expect([body.sent, body.mostHeld]).toEqual([4, 1])
   })
 
   it('counts the one part that every transfer has, so many of them get few others', async () => {
-    const lanes = new Lanes(4 * PART)
+    const budget = new ByteBudget(4 * PART)
     const bodies = Array.from({ length: 5 }, () => new CountedParts(3))
     const all = { held: 0, most: 0 }
-    await Promise.all(bodies.map((body) => new SlowLine(body, all).send(lanes)))
+    await Promise.all(bodies.map((body) => new SlowLine(body, all).send(budget)))
     expect(all.held).toBe(0)
     // The first ones took what was free before the others came.
     expect(all.most).toBeLessThanOrEqual(5 + 3)
   })
 
   it('gives all memory back, also when a part is refused', async () => {
-    const lanes = new Lanes(3 * PART)
-    await new SlowLine(new CountedParts(7)).send(lanes)
-    expect(lanes.tryTake(3 * PART)).toBe(true)
-    lanes.giveBack(3 * PART)
+    const budget = new ByteBudget(3 * PART)
+    await new SlowLine(new CountedParts(7)).send(budget)
+    expect(budget.tryTake(3 * PART)).toBe(true)
+    budget.giveBack(3 * PART)
     const refused = new SlowLine(new CountedParts(7))
     refused.refuses = 2
-    await expect(refused.send(lanes)).rejects.toThrow('refused')
-    expect(lanes.tryTake(3 * PART)).toBe(true)
-    expect(lanes.tryTake(1)).toBe(false)
+    await expect(refused.send(budget)).rejects.toThrow('refused')
+    expect(budget.tryTake(3 * PART)).toBe(true)
+    expect(budget.tryTake(1)).toBe(false)
   })
 })
 
@@ -72,7 +72,7 @@ class SlowLine {
     this.#all = all
   }
 
-  async send(lanes: Lanes): Promise<void> {
+  async send(budget: ByteBudget): Promise<void> {
     const parts = this.#body.parts(() => {
       this.#all.held += 1
       this.#all.most = Math.max(this.#all.most, this.#all.held)
@@ -80,9 +80,9 @@ class SlowLine {
     const first = await parts.next()
     if (first.done) throw new Error('no part')
     await sendParts(first.value, parts, {
-      lanes,
+      budget,
       stopReading: () => {},
-      send: async (_bytes, index) => {
+      send: async ({ index }) => {
         for (let turn = 0; turn < 50; turn += 1) await Promise.resolve()
         if (index === this.refuses) throw new Error('refused')
         this.#body.held -= 1
