@@ -62,11 +62,14 @@ export class ServiceCalls {
     return error instanceof RequestError && this.service.isMissing(error.failure)
   }
 
-  /** Asks only where no answer has shown that the bucket is there. */
+  /**
+   * Asks only where no answer has shown that the bucket is there. What it throws is no longer a
+   * `RequestError`: that nothing is found in a missing bucket does not say that an object is missing.
+   */
   async assertBucket({ signal }: CallSettings): Promise<void> {
     const { service } = this
     if (this.#isBucketSeen || !service.findBucket) return
-    await service.requests.trySend(this.about('', signal), async (attempt) => {
+    await service.requests.send(this.about('', signal), async (attempt) => {
       await service.findBucket?.(attempt)
     })
     this.#isBucketSeen = true
