@@ -1,5 +1,8 @@
 import type { ClientRequest } from 'node:http'
 
+/** What may wait for the engine: more of the body is read and verified while it takes the rest. */
+const PENDING_BYTES = 1024 * 1024
+
 /**
  * Sends a body with back-pressure. It stops early, and without an error, when the engine answers
  * or goes away: what it said is worth more than our broken pipe. A failure of the body is thrown.
@@ -18,7 +21,7 @@ export async function upload(
   request.on('drain', () => wake?.())
   for await (const chunk of body) {
     if (over) break
-    if (request.write(chunk)) continue
+    if (request.write(chunk) || request.writableLength < PENDING_BYTES) continue
     await new Promise<void>((resolve) => {
       wake = resolve
       if (over) resolve()
