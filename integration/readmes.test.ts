@@ -36,6 +36,7 @@ it.each([
   ['packages/source-docker/README.md', [digest]],
   ['packages/signing/README.md', [`true ${digest}`]],
   ['packages/soci/README.md', [expect.stringMatching(/^sha256:\w{64}$/)]],
+  ['packages/views/README.md', ['app:v1    3.0 MB 0']],
 ])('the example of %s runs as it is printed', async (page, lines) => {
   const printed = await runBesideStore(page)
   expect(printed.trimEnd().split('\n')).toEqual(lines)

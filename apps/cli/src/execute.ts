@@ -9,7 +9,7 @@ import { orAbandon } from './interrupt.ts'
 import { parseEndpoint } from './parse-endpoint.ts'
 import { isReaderGone } from './print.ts'
 import { parseFormat } from './render/document.ts'
-import { quoteWord } from './render/text.ts'
+import { quoteWord } from '@s3lo/views/text'
 import { Reporter } from './reporter.ts'
 
 /** The exit status of a program whose reader has left, as if SIGPIPE had ended it. */

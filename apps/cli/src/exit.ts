@@ -1,6 +1,6 @@
 import { type ErrorCode, EXIT_STATUS, isS3loError } from '@s3lo/core/plugin'
 import { paint } from './render/color.ts'
-import { escapeLines, escapeText } from './render/text.ts'
+import { escapeLines, escapeText } from '@s3lo/views/text'
 import { redact } from './redact.ts'
 
 /** An error as it is shown: secrets are gone from every text. */

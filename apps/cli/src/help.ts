@@ -8,7 +8,7 @@ import {
   type OptionDescription,
 } from './describe-command.ts'
 import { ENVIRONMENT, EXIT_STATUSES, type Listed, TRANSPORTS } from './help-topics.ts'
-import { escapeText } from './render/text.ts'
+import { escapeText } from '@s3lo/views/text'
 
 /** What `s3lo --help` says; `plugins` are commands that installed plugins bring. */
 export function overview(plugins: readonly CommandContribution[]): string {

@@ -4,7 +4,7 @@ import type { ErrorDocument } from './exit.ts'
 import { print } from './print.ts'
 import type { ProgressView } from './render/progress.ts'
 import { type Format, formatDocument } from './render/document.ts'
-import { escapeText } from './render/text.ts'
+import { escapeText } from '@s3lo/views/text'
 
 export interface ReporterOptions {
   readonly stdout: Writable

@@ -55,7 +55,7 @@ describe('a command reads only what it needs', () => {
     expect([...new Set(packages)]).toEqual([])
     const sources = files.filter((file) => file.startsWith('packages/'))
     const owners = sources.map((file) => file.split('/')[1])
-    expect(new Set(owners)).toEqual(new Set(['core', 'backend-local']))
+    expect(new Set(owners)).toEqual(new Set(['core', 'backend-local', 'views']))
     const commands = files.filter((file) => file.startsWith('apps/cli/src/commands/'))
     expect(commands).toEqual(['apps/cli/src/commands/list.ts'])
     expect(files.filter((file) => file.includes('progress'))).toEqual([])

@@ -2,8 +2,7 @@ import type { Descriptor, ProgressEvent } from '@s3lo/core'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { ProgressBar } from '../src/render/progress-bar.ts'
 import { ProgressLines } from '../src/render/progress-lines.ts'
-import { ProgressState } from '../src/render/progress-state.ts'
-import { textWidth, truncate } from '../src/render/width.ts'
+import { textWidth } from '@s3lo/views/width'
 import { CapturedStream } from './run-cli.ts'
 
 const MB = 1_000_000
@@ -89,60 +88,6 @@ beforeEach(() => {
 
 afterEach(() => {
   vi.useRealTimers()
-})
-
-describe('the state of a transfer', () => {
-  it('counts what moved and what was there already', () => {
-    const state = new ProgressState()
-    const [a, b, c] = [blob('a', 100), blob('b', 50), blob('c', 10)]
-    state.apply({ type: 'plan', blobs: 3, bytes: 160 })
-    state.apply(ended(a, 'skip'))
-    state.apply(start(b))
-    state.apply(bytes(b, 20))
-    expect([state.done, state.total, state.blobs, state.inFlight.length]).toEqual([120, 160, 1, 1])
-    state.apply(ended(b))
-    state.apply(start(c))
-    state.apply(ended(c, 'mount'))
-    expect([state.done, state.blobs, state.inFlight.length]).toEqual([160, 3, 0])
-  })
-
-  it('does not count bytes that are sent again beyond the size of the blob', () => {
-    const state = new ProgressState()
-    const a = blob('a', 100)
-    state.apply({ type: 'plan', blobs: 1, bytes: 100 })
-    state.apply(start(a))
-    state.apply(bytes(a, 80))
-    state.apply(bytes(a, 80))
-    expect(state.done).toBe(100)
-  })
-
-  it('knows no total without a plan, and follows a blob whose digest comes at its end', () => {
-    const state = new ProgressState()
-    const pending = { mediaType: 'layer', digest: '', size: 100 }
-    state.apply(bytes(pending, 60))
-    expect([state.done, state.total, state.secondsLeft]).toEqual([60, undefined, undefined])
-    state.apply(ended(blob('a', 100)))
-    expect([state.done, state.inFlight.length]).toEqual([100, 0])
-  })
-
-  it('begins from zero with the plan of another leg', () => {
-    const state = new ProgressState()
-    state.apply(ended(blob('a', 100)))
-    state.apply({ type: 'plan', blobs: 1, bytes: 100 })
-    expect(state.done).toBe(0)
-  })
-
-  it('measures the rate over the last seconds and tells the time left', () => {
-    let now = 0
-    const state = new ProgressState(() => now)
-    const a = blob('a', 10_000)
-    state.apply({ type: 'plan', blobs: 1, bytes: 10_000 })
-    state.apply(start(a))
-    for (now = 1000; now <= 20_000; now += 1000) state.apply(bytes(a, now <= 10_000 ? 0 : 500))
-    now = 20_000
-    expect(state.rate).toBeCloseTo(500, 0)
-    expect(state.secondsLeft).toBeCloseTo(10, 0)
-  })
 })
 
 describe('the bar', () => {
@@ -281,20 +226,5 @@ describe('progress in a log', () => {
       expect.stringMatching(/^Pushing: 19\.0 MB of 100\.0 MB \(19%\), /),
       '',
     ])
-  })
-})
-
-describe('the width of text', () => {
-  it('counts columns, not characters', () => {
-    expect([textWidth('abc'), textWidth('漢字'), textWidth('e\u0301'), textWidth('🚀')]).toEqual([
-      3, 4, 1, 2,
-    ])
-  })
-
-  it('is never exceeded by a cut', () => {
-    expect(truncate('漢字漢字', 5)).toBe('漢字…')
-    expect(truncate('漢字漢字', 4)).toBe('漢…')
-    expect(truncate('abc', 3)).toBe('abc')
-    expect(truncate('abc', 0)).toBe('')
   })
 })

@@ -2,7 +2,7 @@ import type { Writable } from 'node:stream'
 import type { CatResult, TakeContent } from '@s3lo/core'
 import { argument, defineCommand, flag, option, S3loError } from '@s3lo/core/plugin'
 import { print } from '../print.ts'
-import { formatSize } from '../render/text.ts'
+import { formatSize } from '@s3lo/views/text'
 
 export default defineCommand({
   examples: [

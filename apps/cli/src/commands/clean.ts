@@ -1,6 +1,6 @@
 import type { CleanOptions } from '@s3lo/core'
 import { argument, defineCommand, flag, option, repeatedOption, S3loError } from '@s3lo/core/plugin'
-import { cleanNotes, renderCleaned } from '../render/clean.ts'
+import { cleanNotes, renderCleaned } from '@s3lo/views/clean'
 
 export default defineCommand({
   examples: [

@@ -1,5 +1,5 @@
 import { argument, defineCommand } from '@s3lo/core/plugin'
-import { renderConfig } from '../render/config.ts'
+import { renderConfig } from '@s3lo/views/config'
 
 export default defineCommand({
   examples: [

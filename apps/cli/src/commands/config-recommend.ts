@@ -1,6 +1,6 @@
 import type { RecommendResult } from '@s3lo/core'
 import { argument, defineCommand } from '@s3lo/core/plugin'
-import { escapeText } from '../render/text.ts'
+import { escapeText } from '@s3lo/views/text'
 
 export default defineCommand({
   examples: [

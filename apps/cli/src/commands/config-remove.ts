@@ -1,6 +1,6 @@
 import type { SetConfigResult } from '@s3lo/core'
 import { argument, defineCommand, optionalArgument } from '@s3lo/core/plugin'
-import { describeWrite } from '../render/config.ts'
+import { describeWrite } from '@s3lo/views/config'
 
 export default defineCommand({
   examples: [

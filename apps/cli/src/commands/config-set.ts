@@ -1,5 +1,5 @@
 import { argument, defineCommand, someArguments } from '@s3lo/core/plugin'
-import { describeWrite } from '../render/config.ts'
+import { describeWrite } from '@s3lo/views/config'
 
 export default defineCommand({
   examples: [

@@ -1,4 +1,4 @@
-import type { CopiedTag, CopyOptions } from '@s3lo/core'
+import type { CopiedTag, CopyOptions, CopyTagsResult } from '@s3lo/core'
 import {
   argument,
   type CommandOutput,
@@ -98,9 +98,9 @@ async function copyOne({ args, host, status }: Work, options: CopyOptions): Prom
   const result = await host.copy(source, destination, options)
   const { verified_digest: verified } = result
   if (verified !== undefined) status(`Verified ${verified} with ${verifyKey}`)
-  const { renderPlannedCopy, summariseCopy } = await import('../render/copy.ts')
+  const { renderPlannedCopy, summariseCopy } = await import('@s3lo/views/copy')
   if (dryRun) return { result, render: () => renderPlannedCopy(result) }
-  const { renderDigest } = await import('../render/transfer.ts')
+  const { renderDigest } = await import('@s3lo/views/transfer')
   const summary = summariseCopy(result, destination, performance.now() - begun)
   return { result, render: () => renderDigest(result), status: summary }
 }
@@ -110,8 +110,7 @@ async function copyTags(
   options: CopyOptions,
 ): Promise<CommandOutput> {
   const { source, destination, dryRun } = args
-  const { copyTagsError, renderTags, summariseTag, summariseTags } =
-    await import('../render/copy.ts')
+  const { renderTags, summariseTag, summariseTags } = await import('@s3lo/views/copy')
   if (!dryRun) status(`Copying tags of ${source} to ${destination}`)
   const onTag = dryRun ? undefined : (tag: CopiedTag) => status(summariseTag(tag))
   const result = await host.copyTags(source, destination, { ...options, onTag })
@@ -122,6 +121,15 @@ async function copyTags(
     ...(dryRun ? {} : { status: summariseTags(result) }),
     ...(error ? { error } : {}),
   }
+}
+
+/** The error that a copy of several tags ends with when one of them failed: the first one's code. */
+function copyTagsError({ tags, tags_failed: failed }: CopyTagsResult): S3loError | undefined {
+  const first = tags.find(({ error }) => error !== undefined)
+  if (!first?.error) return undefined
+  const { code, message, hint } = first.error
+  const many = `${failed} of ${tags.length} tags were not copied; the first, ${first.tag}`
+  return new S3loError(code, `${many}: ${message}`, { hint })
 }
 
 function parseReferrers(choice: string | undefined): 'all' | 'none' | undefined {

@@ -1,5 +1,5 @@
 import { argument, defineCommand, flag } from '@s3lo/core/plugin'
-import { renderDiagnosis } from '../render/diagnosis.ts'
+import { renderDiagnosis } from '@s3lo/views/diagnosis'
 
 export default defineCommand({
   examples: [

@@ -1,5 +1,5 @@
 import { argument, defineCommand, flag, option, optionalArgument } from '@s3lo/core/plugin'
-import { renderFiles, renderLongFiles } from '../render/files.ts'
+import { renderFiles, renderLongFiles } from '@s3lo/views/files'
 
 export default defineCommand({
   examples: [

@@ -7,8 +7,8 @@ import {
   option,
   S3loError,
 } from '@s3lo/core/plugin'
-import { renderImageHistory, renderStoreHistory } from '../render/history.ts'
-import { escapeText } from '../render/text.ts'
+import { renderImageHistory, renderStoreHistory } from '@s3lo/views/history'
+import { escapeText } from '@s3lo/views/text'
 
 export default defineCommand({
   examples: [

@@ -2,7 +2,7 @@ import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { formatStore, type InitResult } from '@s3lo/core'
 import { defineCommand, option, optionalArgument, S3loError } from '@s3lo/core/plugin'
-import { escapeText, quoteWord } from '../render/text.ts'
+import { escapeText, quoteWord } from '@s3lo/views/text'
 
 export default defineCommand({
   examples: [

@@ -1,5 +1,5 @@
 import { argument, defineCommand, escapeLines, flag, S3loError } from '@s3lo/core/plugin'
-import { renderInspection } from '../render/inspection.ts'
+import { renderInspection } from '@s3lo/views/inspection'
 
 export default defineCommand({
   examples: [

@@ -1,7 +1,7 @@
 import type { ListedImage } from '@s3lo/core'
 import { parseStoreReference } from '@s3lo/core/host'
 import { argument, defineCommand } from '@s3lo/core/plugin'
-import { escapeText } from '../render/text.ts'
+import { escapeText } from '@s3lo/views/text'
 
 export default defineCommand({
   examples: [

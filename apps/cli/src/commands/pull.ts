@@ -37,7 +37,7 @@ export default defineCommand({
     const result = await host.pull(reference, target, { ...options, ...choices })
     const { verified_digest: verified } = result
     if (verified !== undefined) status(`Verified ${verified} with ${choices.verifyKey}`)
-    const { renderDigest, summarisePull } = await import('../render/transfer.ts')
+    const { renderDigest, summarisePull } = await import('@s3lo/views/transfer')
     const summary = summarisePull(result, performance.now() - begun)
     const lines = isEngine(target) ? [summary, 'Image imported into Docker.'] : [summary]
     return { result, render: () => renderDigest(result), status: lines }

@@ -31,7 +31,7 @@ export default defineCommand({
     status(`Pushing ${image} to ${destination}`)
     const begun = performance.now()
     const result = await host.push(image, destination, { ...options, ...choices })
-    const { renderDigest, summarisePush } = await import('../render/transfer.ts')
+    const { renderDigest, summarisePush } = await import('@s3lo/views/transfer')
     const summary = summarisePush(result, performance.now() - begun)
     return { result, render: () => renderDigest(result), status: summary }
   },

@@ -1,6 +1,6 @@
 import type { Prices } from '@s3lo/core'
 import { argument, defineCommand, flag, option, S3loError } from '@s3lo/core/plugin'
-import { renderLayers, renderStats } from '../render/stats.ts'
+import { renderLayers, renderStats } from '@s3lo/views/stats'
 
 export default defineCommand({
   examples: [

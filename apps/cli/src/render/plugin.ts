@@ -1,5 +1,5 @@
 import type { InstalledPlugin } from '../plugin-store.ts'
-import { escapeText } from './text.ts'
+import { escapeText } from '@s3lo/views/text'
 
 /** A plugin as a line of text: what it is, where it came from, what it brings or why it does not. */
 export function renderPlugin(plugin: InstalledPlugin): string {

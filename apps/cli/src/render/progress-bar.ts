@@ -1,9 +1,9 @@
 import type { Writable } from 'node:stream'
 import type { ProgressEvent } from '@s3lo/core'
 import type { ProgressView } from './progress.ts'
-import { type BlobInFlight, ProgressState } from './progress-state.ts'
-import { escapeText, formatSeconds, formatSize } from './text.ts'
-import { padEnd, textWidth, truncate } from './width.ts'
+import { type BlobInFlight, ProgressState } from '@s3lo/views/progress-state'
+import { escapeText, formatSeconds, formatSize } from '@s3lo/views/text'
+import { padEnd, textWidth, truncate } from '@s3lo/views/width'
 
 const REDRAW_EVERY_MS = 60
 /** Without news, the rate and the time left are still to be kept right. */
@@ -15,7 +15,7 @@ const MAX_BAR = 40
 
 /** One bar for the whole transfer and a line for each blob on its way, redrawn in place. */
 export class ProgressBar implements ProgressView {
-  readonly #state = new ProgressState()
+  readonly #state = new ProgressState(() => performance.now())
   readonly #stream: Writable
   readonly #activity: string
   readonly #timer: NodeJS.Timeout

@@ -1,14 +1,14 @@
 import type { Writable } from 'node:stream'
 import type { ProgressEvent } from '@s3lo/core'
 import type { ProgressView } from './progress.ts'
-import { ProgressState } from './progress-state.ts'
-import { formatSeconds, formatSize } from './text.ts'
+import { ProgressState } from '@s3lo/views/progress-state'
+import { formatSeconds, formatSize } from '@s3lo/views/text'
 
 const EVERY_MS = 10_000
 
 /** Says how far a transfer is every ten seconds: for logs. */
 export class ProgressLines implements ProgressView {
-  readonly #state = new ProgressState()
+  readonly #state = new ProgressState(() => performance.now())
   readonly #stream: Writable
   readonly #activity: string
   readonly #timer: NodeJS.Timeout

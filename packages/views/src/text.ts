@@ -1,6 +1,6 @@
-import { escapeText } from '@s3lo/core/plugin'
+import { escapeText } from '@s3lo/core/text'
 
-export { escapeLines, escapeText } from '@s3lo/core/plugin'
+export { escapeLines, escapeText } from '@s3lo/core/text'
 
 const UNITS = ['kB', 'MB', 'GB', 'TB', 'PB'] as const
 

@@ -1,5 +1,4 @@
 import type { CopiedTag, CopyResult, CopyTagsResult } from '@s3lo/core'
-import { S3loError } from '@s3lo/core/plugin'
 import { escapeText, formatSize } from './text.ts'
 import { formatElapsed } from './transfer.ts'
 
@@ -86,18 +85,6 @@ export function renderTags({ tags }: CopyTagsResult): string {
       return `${escapeText(tag).padEnd(width)}  ${action.padEnd('unchanged'.length)}  ${detail}\n`
     })
     .join('')
-}
-
-/** The error that a copy of several tags ends with when one of them failed: the first one's code. */
-export function copyTagsError({
-  tags,
-  tags_failed: failed,
-}: CopyTagsResult): S3loError | undefined {
-  const first = tags.find(({ error }) => error !== undefined)
-  if (!first?.error) return undefined
-  const { code, message, hint } = first.error
-  const many = `${failed} of ${tags.length} tags were not copied; the first, ${first.tag}`
-  return new S3loError(code, `${many}: ${message}`, { hint })
 }
 
 function blobs(

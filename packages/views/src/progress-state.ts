@@ -29,7 +29,7 @@ export class ProgressState {
   #moved = 0
   #blobs = 0
 
-  constructor(now: () => number = () => performance.now()) {
+  constructor(now: () => number) {
     this.#now = now
     this.#samples = [{ time: now(), moved: 0 }]
   }
