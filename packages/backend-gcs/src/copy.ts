@@ -31,17 +31,17 @@ export async function rewriteObject(
   assertKey(key)
   const path = `${objectPath(sourceKey)}/rewriteTo/b/${encodeStrictly(bucket)}/o/${encodeStrictly(key)}`
   let token: string | undefined
-  let isUnsure = false
+  let mayHaveLanded = false
   const onRetry = (): void => {
-    isUnsure = true
+    mayHaveLanded = true
   }
   for (let calls = 0; calls < MOST_CALLS; calls += 1) {
     const step = await source.requests
       .trySend({ ...settings, onRetry }, (attempt) => rewriteOnce(source, path, token, attempt))
       .catch((error: unknown) => {
         // The token of a call whose answer was lost may be used up: the copy is made anew, once.
-        if (token === undefined || !isUnsure || !isUsedUp(error)) throw error
-        isUnsure = false
+        if (token === undefined || !mayHaveLanded || !isUsedUp(error)) throw error
+        mayHaveLanded = false
         return { token: undefined }
       })
     if ('info' in step) return step.info

@@ -1,6 +1,6 @@
 import { asArray, asObject, type Finding, type JsonObject, optional } from '@s3lo/core/plugin'
-import { type CallSettings, RequestError, toThrown } from '@s3lo/core/transfer'
-import { missingBucket } from './errors.ts'
+import { type CallSettings, RequestError } from '@s3lo/core/transfer'
+import { sayBucketMissing } from './errors.ts'
 import type { GcsClient } from './gcs-client.ts'
 
 const FIELDS = [
@@ -42,12 +42,13 @@ async function readSettings(
 ): Promise<JsonObject | undefined> {
   try {
     return await client.requests.trySend(settings, (attempt) =>
-      client.json({ method: 'GET', path: '', query: { fields: FIELDS } }, attempt),
+      client
+        .json({ method: 'GET', path: '', query: { fields: FIELDS } }, attempt)
+        .catch(sayBucketMissing(client.bucket)),
     )
   } catch (error) {
-    const status = error instanceof RequestError ? error.failure.status : undefined
-    if (status === 403) return undefined
-    throw toThrown(status === 404 ? new RequestError(missingBucket(client.bucket)) : error)
+    if (error instanceof RequestError && error.failure.status === 403) return undefined
+    throw error
   }
 }
 

@@ -1,15 +1,16 @@
 import type { IncomingHttpHeaders } from 'node:http'
 import { isS3loError } from '@s3lo/core/plugin'
 import {
-  clockSkewMinutes,
   type Failure,
   failureOf,
   ForeignAnswerError,
   foreignAnswer,
   MEANING,
+  meaningOfStatus,
   type Meaning,
   networkFailure,
-  retryAfterMs,
+  refusalOf,
+  withClock,
 } from '@s3lo/core/transfer'
 
 /** An answer of the service that says no. Holds nothing of the request. */
@@ -136,20 +137,11 @@ const REASONS: Readonly<Record<string, Meaning>> = {
 }
 
 /** What a status means where its reason does not say more. */
-function meaningOf(status: number): Meaning {
-  if (status === 401) return BAD_CREDENTIALS
-  if (status === 403) return NOT_ALLOWED
-  if (status === 404) return { code: 'NOT_FOUND', text: 'does not exist' }
-  if (status === 409 || status === 412) return MEANING.lost
-  if (status === 408 || status === 429) return MEANING.throttled
-  if (status === 410) {
-    return { ...MEANING.busy, text: 'the service has given up the upload', retryable: false }
-  }
-  if (status === 501 || status === 505) {
-    return { code: 'UNSUPPORTED', text: 'the service does not know this request' }
-  }
-  if (status >= 500) return MEANING.busy
-  return { code: 'UNSUPPORTED', text: 'the service does not accept the request' }
+const STATUSES: Readonly<Record<number, Meaning>> = {
+  401: BAD_CREDENTIALS,
+  403: NOT_ALLOWED,
+  404: { code: 'NOT_FOUND', text: 'does not exist' },
+  410: { ...MEANING.busy, text: 'the service has given up the upload', retryable: false },
 }
 
 const SERVICE = 'Google Cloud Storage'
@@ -163,9 +155,12 @@ export function toFailure(error: unknown, what: string): Failure {
   return networkFailure(error, what) ?? { error, retryable: false }
 }
 
-/** The failure of a bucket that is not there. */
-export function missingBucket(bucket: string): Failure {
-  return { ...failureOf(NO_BUCKET, `gs://${bucket}`), status: 404 }
+/** For `catch`: a 404 of the service itself to a request about the whole bucket is that of the bucket. */
+export function sayBucketMissing(bucket: string): (error: unknown) => never {
+  return (error) => {
+    const isMissing = error instanceof AnswerError && error.status === 404 && error.reason
+    throw isMissing ? failureOf(NO_BUCKET, `gs://${bucket}`, error).error : error
+  }
 }
 
 function ofAnswer(error: AnswerError, what: string): Failure {
@@ -173,16 +168,10 @@ function ofAnswer(error: AnswerError, what: string): Failure {
   // What is not there is known only from the service itself.
   if (status === 404 && reason === undefined) return foreignAnswer(what, SERVICE, error)
   const known = REASONS[`${status} ${reason}`] ?? REASONS[reason ?? '']
-  const meaning = withClock(known ?? meaningOf(status), headers.date)
-  const retryAfter = retryAfterMs(headers['retry-after'])
-  const answeredAt = Date.parse(headers.date ?? '')
-  return {
-    ...failureOf(meaning, what, error),
-    status,
-    ...(reason !== undefined && { reason }),
-    ...(retryAfter !== undefined && { retryAfterMs: retryAfter }),
-    ...(!Number.isNaN(answeredAt) && { answeredAt: new Date(answeredAt) }),
-  }
+  const meaning = known ?? meaningOfStatus(status, STATUSES)
+  const { date, 'retry-after': retryAfter } = headers
+  const refusal = { status, reason, date, retryAfter, cause: error }
+  return refusalOf(authorized(meaning, date), what, refusal)
 }
 
 function ofToken(error: TokenError, what: string): Failure {
@@ -191,13 +180,10 @@ function ofToken(error: TokenError, what: string): Failure {
     const text = 'the identity service of Google cannot answer now'
     return failureOf({ ...MEANING.busy, text }, what, error)
   }
-  return failureOf(withClock(NO_CREDENTIALS, date), what, error)
+  return failureOf(authorized(NO_CREDENTIALS, date), what, error)
 }
 
 /** Tokens are asked for, and URLs signed, with the time of this machine. */
-function withClock(meaning: Meaning, date: string | undefined): Meaning {
-  if (meaning.code !== 'UNAUTHORIZED') return meaning
-  const minutes = clockSkewMinutes(date)
-  if (minutes === undefined) return meaning
-  return { ...meaning, hint: `this machine's clock is ${minutes} minutes off: set it` }
+function authorized(meaning: Meaning, date: string | undefined): Meaning {
+  return meaning.code === 'UNAUTHORIZED' ? withClock(meaning, date) : meaning
 }

@@ -7,16 +7,10 @@ import {
   parseJson,
   S3loError,
 } from '@s3lo/core/plugin'
-import {
-  type Attempt,
-  type CallSettings,
-  type Requests,
-  ForeignAnswerError,
-} from '@s3lo/core/transfer'
-import { RequestError } from '@s3lo/core/transfer'
+import { type Attempt, ForeignAnswerError, type Requests } from '@s3lo/core/transfer'
 import type { Access } from './access.ts'
 import type { Endpoint } from './endpoint.ts'
-import { AnswerError, missingBucket } from './errors.ts'
+import { AnswerError } from './errors.ts'
 import { HttpClient, type HttpRequest, readAnswer } from './http-client.ts'
 import { encodeStrictly, signRequest } from './signed-request.ts'
 import type { Signer } from './signer.ts'
@@ -52,8 +46,6 @@ export class GcsClient {
   readonly access: Access
   readonly requests: Requests
   readonly #http: HttpClient
-  /** Whether the bucket has answered already. */
-  #hasAnswered = false
 
   constructor(
     bucket: string,
@@ -72,9 +64,7 @@ export class GcsClient {
   /** The answer of the JSON API. Throws {@link AnswerError} unless it says yes. */
   async json(request: JsonRequest, attempt: Attempt): Promise<JsonObject> {
     const response = await this.open(request, attempt)
-    const answer = parseAnswer(await readAnswer(response, MAX_ANSWER_BYTES, attempt.progress))
-    this.#hasAnswered = true
-    return answer
+    return parseAnswer(await readAnswer(response, MAX_ANSWER_BYTES, attempt.progress))
   }
 
   /** As {@link json}, for an answer whose body is wanted as it comes, or not at all. */
@@ -137,23 +127,6 @@ export class GcsClient {
     return signRequest(what)
   }
 
-  /**
-   * For an answer that says 404, which may mean the object or the bucket: throws unless the bucket
-   * is there. Asks only where nothing else has shown it.
-   */
-  async assertBucket({ signal }: CallSettings): Promise<void> {
-    if (this.#hasAnswered) return
-    // Credentials that may see that an object is missing may list.
-    const query = { maxResults: '1', fields: 'nextPageToken' }
-    try {
-      await this.requests.trySend({ what: `gs://${this.bucket}`, signal }, (attempt) =>
-        this.json({ method: 'GET', path: '/o', query }, attempt),
-      )
-    } catch (error) {
-      throw isMissing(error) ? new RequestError(missingBucket(this.bucket)) : error
-    }
-  }
-
   close(): void {
     this.#http.close()
   }
@@ -171,11 +144,6 @@ export class GcsClient {
 export function objectPath(key: string): string {
   assertKey(key)
   return `/o/${encodeStrictly(key)}`
-}
-
-/** A 404 that speaks of an object, `undefined` for every other failure. */
-export function isMissing(error: unknown): error is RequestError {
-  return error instanceof RequestError && error.failure.status === 404
 }
 
 /** Throws `INVALID_REFERENCE` for a key that cannot be the name of an object. */

@@ -1,3 +1,3 @@
-export { GcsBackend, type GcsBackendOptions } from './gcs-backend.ts'
+export { type GcsBackend, gcsBackend, type GcsBackendOptions } from './gcs-backend.ts'
 export { openBackend } from './open-backend.ts'
 export { PERMISSIONS, type CommandPermissions } from './permissions.ts'

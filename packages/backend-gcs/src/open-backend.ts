@@ -2,7 +2,7 @@ import { type BackendOptions, S3loError, type StoreLocation } from '@s3lo/core/p
 import { findAccess } from './access.ts'
 import { resolveEndpoint } from './endpoint.ts'
 import { findUniverse, GOOGLE_UNIVERSE } from './universe.ts'
-import { GcsBackend, type GcsBackendOptions } from './gcs-backend.ts'
+import { type GcsBackend, gcsBackend, type GcsBackendOptions } from './gcs-backend.ts'
 
 /**
  * Opens the bucket; asks the service nothing yet. Throws `INVALID_REFERENCE`, `USAGE`, and
@@ -20,7 +20,8 @@ export async function openBackend(
   const universe = isAnonymous ? GOOGLE_UNIVERSE : await findUniverse(options)
   const endpoint = resolveEndpoint(options, universe)
   const access = await findAccess(options, endpoint)
-  return new GcsBackend(bucket, endpoint, access, { env: options.env, ...backendOptions })
+  const { env, trustEndpoint } = options
+  return gcsBackend(bucket, endpoint, access, { env, trustEndpoint, ...backendOptions })
 }
 
 /** Also keeps `..` and `/` out of the URL. */

@@ -1,21 +1,22 @@
+import { createHash } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
 import { type JsonObject, S3loError } from '@s3lo/core/plugin'
-import { type Attempt, type CallSettings, ForeignAnswerError } from '@s3lo/core/transfer'
+import {
+  type Attempt,
+  ForeignAnswerError,
+  type NumberedPart,
+  type ObjectWrite,
+  type PartsEnd,
+  type PartsUpload,
+  type WriteAnswer,
+} from '@s3lo/core/transfer'
 import { AnswerError } from './errors.ts'
-import { type GcsClient, isMissing, parseAnswer } from './gcs-client.ts'
+import { type GcsClient, objectPath, parseAnswer } from './gcs-client.ts'
 import { readAnswer } from './http-client.ts'
 import { OBJECT_FIELDS, toObjectInfo } from './object-info.ts'
+import { conditionOf, mediaTypeOf, resourceOf } from './upload.ts'
 
 const MAX_ANSWER_BYTES = 1024 * 1024
-/** A session is cancelled in this time, or left: the service drops it after a week. */
-const CANCEL_MS = 700
-
-/** What is uploaded. */
-export interface SessionOptions {
-  readonly query: Readonly<Record<string, string | undefined>>
-  readonly resource: JsonObject
-  readonly mediaType: string
-}
 
 /** How far the service has come: the object when it is whole, else the first byte that it lacks. */
 type Progress = { readonly object: JsonObject } | { readonly offset: number }
@@ -24,113 +25,113 @@ type Progress = { readonly object: JsonObject } | { readonly offset: number }
  * A resumable upload (JSON API): chunks in order, each of which may arrive in part. Nothing of it
  * is visible before the last byte; the condition is judged then.
  */
-export class ResumableSession {
+export class ResumableSession implements PartsUpload {
+  readonly inOrder = true
   readonly #client: GcsClient
-  readonly #settings: CallSettings
+  readonly #write: ObjectWrite
   /** With the id of the upload, which is all the authority that a chunk needs. */
   readonly #path: string
+  /** Where the present chunk begins. */
+  #start = 0
   /** Bytes that the service has for sure. */
   #offset = 0
+  /** Some of a chunk that broke off may have arrived, or all of it and only the answer was lost. */
+  #mayHaveLanded = false
+  #hashed = 0
+  readonly #hash = createHash('md5')
 
-  private constructor(client: GcsClient, settings: CallSettings, path: string) {
+  private constructor(client: GcsClient, write: ObjectWrite, path: string) {
     this.#client = client
-    this.#settings = settings
+    this.#write = write
     this.#path = path
   }
 
   /** Begins an upload. */
   static async open(
     client: GcsClient,
-    settings: CallSettings,
-    { query, resource, mediaType }: SessionOptions,
+    write: ObjectWrite,
+    attempt: Attempt,
   ): Promise<ResumableSession> {
-    const body = [Buffer.from(JSON.stringify(resource))]
     const request = {
       method: 'POST',
       prefix: '/upload',
       path: '/o',
-      query: { ...query, uploadType: 'resumable', fields: OBJECT_FIELDS },
+      query: { ...conditionOf(write), uploadType: 'resumable', fields: OBJECT_FIELDS },
       headers: {
         'content-type': 'application/json; charset=utf-8',
-        'x-upload-content-type': mediaType,
+        'x-upload-content-type': mediaTypeOf(write),
       },
-      body,
+      body: [Buffer.from(JSON.stringify(resourceOf(write)))],
     } as const
-    const { what, signal } = settings
-    const path = await client.requests
-      .trySend({ what, signal }, async (attempt) => {
-        const response = await client.open(request, attempt)
-        response.resume()
-        return sessionPath(response.headers.location)
-      })
-      .catch(async (error: unknown) => {
-        if (isMissing(error)) await client.assertBucket({ what, signal })
-        throw error
-      })
-    return new ResumableSession(client, settings, path)
+    const response = await client.open(request, attempt)
+    response.resume()
+    return new ResumableSession(client, write, sessionPath(response.headers.location))
   }
 
   /** Sends a chunk that is not the last: a multiple of 256 KiB. */
-  async send(bytes: Uint8Array): Promise<void> {
-    if (await this.#advance(bytes, undefined)) throw broken(this.#settings.what)
-  }
-
-  /** Sends the last chunk, and gives the object. The service refuses it where the MD5 is another one. */
-  async finish(bytes: Uint8Array, md5: string): Promise<JsonObject> {
-    const object = await this.#advance(bytes, md5)
-    if (object === undefined) throw broken(this.#settings.what)
-    return object
-  }
-
-  /** Tells the service to drop what it has. Never throws. */
-  async cancel(): Promise<void> {
-    const signal = AbortSignal.timeout(CANCEL_MS)
-    try {
-      const ignore = (): void => {}
-      const attempt = { signal, progress: ignore, received: ignore, expectSilence: ignore }
-      const response = await this.#client.raw({ method: 'DELETE', path: this.#path }, attempt)
-      response.resume()
-    } catch {
-      // It answers 499 when it has done so, and drops the rest after a week.
+  async send({ bytes, index }: NumberedPart, attempt: Attempt): Promise<void> {
+    // Once, however often the chunk is sent.
+    if (index === this.#hashed) {
+      this.#hash.update(bytes)
+      this.#hashed += 1
     }
+    if (await this.#advance(bytes, undefined, attempt)) throw broken(this.#write.what)
+  }
+
+  /** Sends the last chunk. The service refuses it where the MD5 of the whole is another one. */
+  async complete({ last = new Uint8Array() }: PartsEnd, attempt: Attempt): Promise<WriteAnswer> {
+    const md5 = this.#hash.copy().update(last).digest('base64')
+    const object = await this.#advance(last, md5, attempt)
+    if (object === undefined) throw broken(this.#write.what)
+    const info = toObjectInfo(object)
+    const { md5Hash } = object
+    // A service that does not heed the checksum itself may have stored other bytes.
+    if (md5Hash === undefined || md5Hash === md5) return info
+    const path = objectPath(this.#write.key)
+    const request = { method: 'DELETE', path, query: { ifGenerationMatch: info.etag } } as const
+    const response = await this.#client.open(request, attempt)
+    response.resume()
+    const message = `${this.#write.what} was stored with other bytes than were sent`
+    throw new S3loError('INTEGRITY', message)
+  }
+
+  /** Tells the service to drop what it has. It answers 499 when it has done so. */
+  async abort(attempt: Attempt): Promise<void> {
+    const response = await this.#client.raw({ method: 'DELETE', path: this.#path }, attempt)
+    response.resume()
   }
 
   /** Sends bytes until the service has all of them, or, with `md5`, has made the object. */
-  async #advance(bytes: Uint8Array, md5: string | undefined): Promise<JsonObject | undefined> {
-    const start = this.#offset
-    const end = start + bytes.byteLength
-    const { attempts } = this.#client.requests.policy
-    for (let standstills = 0; standstills < attempts;) {
+  async #advance(
+    bytes: Uint8Array,
+    md5: string | undefined,
+    attempt: Attempt,
+  ): Promise<JsonObject | undefined> {
+    const end = this.#start + bytes.byteLength
+    const total = md5 === undefined ? '*' : String(end)
+    for (;;) {
       const before = this.#offset
-      const progress = await this.#send(bytes.subarray(before - start), end, md5)
+      const rest = bytes.subarray(before - this.#start)
+      const range = rest.byteLength === 0 ? '*' : `${before}-${end - 1}`
+      const isAsked = this.#mayHaveLanded
+      this.#mayHaveLanded = true
+      const progress = isAsked
+        ? await this.#put([], `bytes */${total}`, undefined, attempt)
+        : await this.#put([rest], `bytes ${range}/${total}`, md5, attempt)
+      this.#mayHaveLanded = false
       if ('object' in progress) return progress.object
       const { offset } = progress
-      if (offset < before || offset > end) throw broken(this.#settings.what)
+      if (offset < before || offset > end) throw broken(this.#write.what)
       this.#offset = offset
-      if (offset === end && md5 === undefined) return undefined
-      standstills = offset > before ? 0 : standstills + 1
+      if (offset > before) attempt.advanced()
+      if (offset === end && md5 === undefined) {
+        this.#start = end
+        return undefined
+      }
+      if (offset === before && !isAsked) {
+        throw new ForeignAnswerError('expected an upload to advance, got none of it taken')
+      }
     }
-    throw broken(this.#settings.what)
-  }
-
-  async #send(bytes: Uint8Array, end: number, md5: string | undefined): Promise<Progress> {
-    let isUnsure = false
-    const { what, signal, onRetry } = this.#settings
-    const settings = {
-      what,
-      signal,
-      onRetry: (): void => {
-        isUnsure = true
-        onRetry?.()
-      },
-    }
-    const total = md5 === undefined ? '*' : String(end)
-    return this.#client.requests.trySend(settings, async (attempt) => {
-      // Some of a chunk that broke off may have arrived, or all of it and only the answer was lost.
-      if (isUnsure) return this.#put([], `bytes */${total}`, undefined, attempt)
-      const range = bytes.byteLength === 0 ? '*' : `${end - bytes.byteLength}-${end - 1}`
-      return this.#put([bytes], `bytes ${range}/${total}`, md5, attempt)
-    })
   }
 
   async #put(
@@ -162,7 +163,7 @@ export class ResumableSession {
     // Not the object is missing, but the upload.
     if (error.status === 404) throw new AnswerError(410, error.reason, error.headers)
     if (!isLast || error.reason !== 'invalid') throw error
-    const { what } = this.#settings
+    const { what } = this.#write
     const message = `${what}: the content was damaged on its way to the service`
     throw new S3loError('INTEGRITY', message, { hint: 'try again', cause: error })
   }

@@ -4,7 +4,7 @@ import { afterAll, beforeAll } from 'vitest'
 import { keySigner } from '../src/signer.ts'
 import type { Access } from '../src/access.ts'
 import { resolveEndpoint } from '../src/endpoint.ts'
-import { GcsBackend } from '../src/gcs-backend.ts'
+import { type GcsBackend, gcsBackend } from '../src/gcs-backend.ts'
 import { GcsDouble } from './gcs-double.ts'
 import { makeAccount } from './test-account.ts'
 
@@ -32,7 +32,7 @@ const access = (token: string, canSign: boolean): Access => ({
 for (const canSign of [true, false]) {
   const open = (bucket: string, token = 'good'): GcsBackend => {
     const endpoint = resolveEndpoint({ env: {}, endpoint: double.url })
-    return new GcsBackend(bucket, endpoint, access(token, canSign))
+    return gcsBackend(bucket, endpoint, access(token, canSign))
   }
   describeBackend(`backend-gcs with credentials that can ${canSign ? '' : 'not '}sign`, {
     open: async () => {

@@ -1,6 +1,6 @@
 import type { RetryPolicy } from '@s3lo/core/transfer'
 import type { Access } from '../src/access.ts'
-import { GcsBackend, type GcsBackendOptions } from '../src/index.ts'
+import { type GcsBackend, gcsBackend, type GcsBackendOptions } from '../src/index.ts'
 import { keySigner } from '../src/signer.ts'
 import type { GcsDouble } from './gcs-double.ts'
 import { makeAccount } from './test-account.ts'
@@ -28,7 +28,7 @@ export function backendOn(
     ...options.access,
   }
   const retry: Partial<RetryPolicy> = { delay: async () => {}, ...options.retry }
-  return new GcsBackend(bucket, endpoint, access, { ...options, retry })
+  return gcsBackend(bucket, endpoint, access, { ...options, retry })
 }
 
 /** The error that a promise rejects with. */

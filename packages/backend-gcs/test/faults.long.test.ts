@@ -18,7 +18,7 @@ beforeAll(async () => {
   // Small parts, and all of them one after the other, so that the n-th request is the same one.
   backend = backendOn(double, 'bucket', {
     partBytes: CHUNK,
-    parallelBytes: 0,
+    parallelParts: 0,
     retry: { stallMs: 300 },
   })
 })

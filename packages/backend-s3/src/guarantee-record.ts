@@ -9,8 +9,7 @@ import {
   type JsonObject,
   parseJson,
 } from '@s3lo/core/plugin'
-import { RequestError } from '@s3lo/core/transfer'
-import { isRefused, type UnguardedWriter } from './probe.ts'
+import { isRefused, RequestError, type UnguardedStore } from '@s3lo/core/transfer'
 import { dateOf } from './request-middleware.ts'
 import type { S3Service } from './s3-service.ts'
 
@@ -28,10 +27,10 @@ const NO_ETAG = '0'.repeat(32)
  */
 export class GuaranteeRecord {
   readonly #service: S3Service
-  readonly #put: UnguardedWriter['put']
+  readonly #put: UnguardedStore['put']
   readonly #key: string
 
-  constructor(service: S3Service, put: UnguardedWriter['put']) {
+  constructor(service: S3Service, put: UnguardedStore['put']) {
     this.#service = service
     this.#put = put
     // One bucket may be behind several services: a gateway guarantees less than what it fronts.
@@ -45,7 +44,7 @@ export class GuaranteeRecord {
     if (found === undefined) return undefined
     const { guarantees, content, writtenAt } = found
     const late = new Date(writtenAt.getTime() - MINUTE_MS)
-    const put: UnguardedWriter['put'] = (key, body, options) =>
+    const put: UnguardedStore['put'] = (key, body, options) =>
       this.#put(key, body, { ...options, signal })
     const key = this.#key
     // Each has to be refused; where one is not, the same bytes are written again.

@@ -27,6 +27,10 @@ import {
   type CallSettings,
   DEFAULT_RETRY_POLICY,
   guardedWrite,
+  isTrusted,
+  probe,
+  type UnguardedPutOptions,
+  type UnguardedStore,
   ByteBudget,
   RequestError,
   Requests,
@@ -44,7 +48,6 @@ import { GuaranteeRecord } from './guarantee-record.ts'
 import { listedDate, listFolders, listObjects } from './list.ts'
 import { listUploads } from './list-uploads.ts'
 import { toObjectInfo } from './object-info.ts'
-import { probe, type ProbeOptions, type UnguardedWriter } from './probe.ts'
 import { LONGEST_SIGNATURE_S, S3Service } from './s3-service.ts'
 import { PART_BYTES, upload } from './upload.ts'
 
@@ -278,7 +281,7 @@ export class S3Backend implements StorageBackend {
     const put = (
       key: string,
       body: Uint8Array,
-      { inParts = false, hold, ...options }: ProbeOptions = {},
+      { inParts = false, hold, ...options }: UnguardedPutOptions = {},
     ): Promise<ObjectInfo> =>
       upload({ ...this.#uploads(), isForcedInParts: inParts, hold }, key, body, options)
     const record = new GuaranteeRecord(this.#service, put)
@@ -290,7 +293,7 @@ export class S3Backend implements StorageBackend {
   }
 
   async #probe(
-    put: UnguardedWriter['put'],
+    put: UnguardedStore['put'],
     signal: AbortSignal | undefined,
   ): Promise<BackendGuarantees> {
     this.#onProgress?.({
@@ -298,7 +301,7 @@ export class S3Backend implements StorageBackend {
       code: 'probing-service',
       message: `trying out what ${this.#service.endpoint.name} guarantees for s3://${this.bucket}, once in 7 days`,
     })
-    const remove: UnguardedWriter['delete'] = (keys, options) =>
+    const remove: UnguardedStore['delete'] = (keys, options) =>
       deleteObjects(this.#service, keys, options ?? {})
     return probe({ put, delete: remove }, signal)
   }
@@ -329,11 +332,6 @@ export class S3Backend implements StorageBackend {
   #about(key: string, signal: AbortSignal | undefined): CallSettings {
     return { what: this.#service.nameOf(key), signal }
   }
-}
-
-/** Whether the user vouches for the service, by an option or in the environment. */
-function isTrusted({ trustEndpoint, env }: BackendOptions): boolean {
-  return trustEndpoint ?? /^(1|true|yes)$/i.test(env['S3LO_TRUST_ENDPOINT'] ?? '')
 }
 
 /** Some services and every proxy resolve `.` and `..`, so such a key would lead elsewhere. */

@@ -1,6 +1,7 @@
 import { forEachConcurrent } from '../concurrency/for-each-concurrent.ts'
 import type { DeadlineOptions, DeleteFailure } from '../contract/storage-backend.ts'
-import { isS3loError, S3loError } from '../errors.ts'
+import { isS3loError, type S3loError } from '../errors.ts'
+import { ForeignAnswerError } from './answer.ts'
 import { type Failure, withDeadline } from './failure.ts'
 import type { BatchDeletes } from './network-service.ts'
 import { RequestError, toThrown } from './requests.ts'
@@ -63,11 +64,14 @@ async function deleteOne(
   const onRetry = (): void => {
     mayHaveLanded = true
   }
+  const { service } = calls
   try {
-    const isProven = await calls.trySend({ ...settings, onRetry, onUnanswered }, (attempt) =>
-      calls.service.deleteOne(key, { notAfter }, attempt),
-    )
-    if (isProven || (await calls.find(key, settings)) === undefined) return
+    await calls.trySend({ ...settings, onRetry, onUnanswered }, async (attempt) => {
+      if (await service.deleteOne(key, { notAfter }, attempt)) return
+      // Not the service's own answer: only that the object is missing says that it was deleted.
+      if ((await service.find(key, attempt)) === undefined) return
+      throw new ForeignAnswerError('expected a deletion, got one after which the object is there')
+    })
   } catch (error) {
     if (!(error instanceof RequestError)) throw error
     if (calls.isMissing(error)) return
@@ -75,9 +79,6 @@ async function deleteOne(
     if (mayHaveLanded && (await calls.find(key, settings)) === undefined) return
     throw withDeadline(error.failure, notAfter, settings.what).error
   }
-  throw new S3loError('UNAVAILABLE', `${settings.what} is still there after it was deleted`, {
-    hint: 'check the endpoint',
-  })
 }
 
 /** Deletes one batch, again and again where the service was busy with some of its keys. */

@@ -38,6 +38,7 @@ export { followPages, type Page } from './pages.ts'
 export { withReadBuffers } from './read-buffers.ts'
 export { PartReader, type PartReaderOptions } from './part-reader.ts'
 export { BufferPool, type Part, type PartOptions, readParts } from './parts.ts'
+export { isRefused, isTrusted, probe } from './probe.ts'
 export {
   type Attempt,
   type CallSettings,

@@ -45,6 +45,8 @@ export interface Attempt {
    * stall, and never less than at other times; `Infinity` for what has limits of its own.
    */
   readonly expectSilence: (ms: number) => void
+  /** To be called when the service has kept a part of what was sent: earlier failures no longer count. */
+  readonly advanced: () => void
 }
 
 /** How a call is made. */
@@ -101,8 +103,8 @@ export class Requests {
     for (let failures = 0; ;) {
       const outcome = await this.#attempt(settings, call)
       if ('value' in outcome) return outcome.value
-      failures += 1
-      const { failure } = outcome
+      const { failure, hasAdvanced } = outcome
+      failures = hasAdvanced ? 1 : failures + 1
       if (!failure.retryable || failures >= this.policy.attempts) throw new RequestError(failure)
       settings.onRetry?.()
       if (!failure.turnedAway) settings.onUnanswered?.()
@@ -133,7 +135,7 @@ export class Requests {
   async #attempt<T>(
     { what, signal }: CallSettings,
     call: (attempt: Attempt) => Promise<T>,
-  ): Promise<{ readonly value: T } | { readonly failure: Failure }> {
+  ): Promise<{ readonly value: T } | { readonly failure: Failure; readonly hasAdvanced: boolean }> {
     signal?.throwIfAborted()
     const { stallMs, leastBytes } = this.policy
     const pace = new Pace(leastBytes)
@@ -144,6 +146,7 @@ export class Requests {
       silentMs = ms
       abort()
     })
+    let hasAdvanced = false
     let isOver = false
     // What is still on its way after the end must not leave a timer behind.
     const arm = (ms?: number): void => {
@@ -160,12 +163,15 @@ export class Requests {
             if (pace.count(bytes)) arm()
           },
           expectSilence: (ms) => arm(Math.max(ms, stallMs)),
+          advanced: () => {
+            hasAdvanced = true
+          },
         }),
       }
     } catch (error) {
       signal?.throwIfAborted()
-      if (silentMs !== undefined) return { failure: stalled(what, silentMs) }
-      return { failure: this.toFailure(error, what) }
+      if (silentMs !== undefined) return { failure: stalled(what, silentMs), hasAdvanced }
+      return { failure: this.toFailure(error, what), hasAdvanced }
     } finally {
       isOver = true
       timer.disarm()

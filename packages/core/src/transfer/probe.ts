@@ -1,11 +1,8 @@
 import { randomUUID } from 'node:crypto'
-import {
-  type BackendGuarantees,
-  isS3loError,
-  PROBE_PREFIX,
-  type PutOptions,
-  type StorageBackend,
-} from '@s3lo/core/plugin'
+import type { BackendGuarantees, BackendOptions } from '../contract/storage-backend.ts'
+import { isS3loError } from '../errors.ts'
+import { PROBE_PREFIX } from '../layout/keys.ts'
+import type { UnguardedPutOptions, UnguardedStore } from './network-service.ts'
 
 const RACERS = 20
 const MINUTE_MS = 60_000
@@ -14,21 +11,8 @@ const LONGEST_HOLD_MS = 2000
 /** What a probe wrote is removed in this time, or left to the next collection. */
 const CLEANUP_MS = 5000
 
-/** Writes without looking at what the backend promises yet. */
-export interface UnguardedWriter extends Pick<StorageBackend, 'delete'> {
-  put(key: string, body: Uint8Array, options?: ProbeOptions): ReturnType<StorageBackend['put']>
-}
-
-/** As for a put of the backend. */
-export interface ProbeOptions extends PutOptions {
-  /** Sends even the smallest body as a multipart upload. */
-  readonly inParts?: boolean
-  /** Called when half of the body is on its way: the rest follows once it resolves. */
-  readonly hold?: (() => Promise<void>) | undefined
-}
-
 /** The conditional write of one racer; whether it was let through. */
-type Write = (racer: number, hold?: ProbeOptions['hold']) => Promise<boolean>
+type Write = (racer: number, hold?: UnguardedPutOptions['hold']) => Promise<boolean>
 
 /** Lets 20 racers write one object, and counts those that win. */
 type Race = (write: Write) => Promise<number>
@@ -42,12 +26,12 @@ const RACES: readonly Race[] = [sprint, overtake]
  * of a large upload over an object that is there, requests that come too late. Removes what it wrote.
  */
 export async function probe(
-  backend: UnguardedWriter,
+  backend: UnguardedStore,
   signal: AbortSignal | undefined,
 ): Promise<BackendGuarantees> {
   const prefix = `${PROBE_PREFIX}${randomUUID()}/`
   const written = new Set<string>()
-  const put: UnguardedWriter['put'] = async (name, body, options) => {
+  const put: UnguardedStore['put'] = async (name, body, options) => {
     written.add(prefix + name)
     return backend.put(prefix + name, body, { ...options, signal })
   }
@@ -67,7 +51,7 @@ export async function probe(
   }
 }
 
-async function createsOnce(put: UnguardedWriter['put']): Promise<boolean> {
+async function createsOnce(put: UnguardedStore['put']): Promise<boolean> {
   for (const [round, race] of RACES.entries()) {
     const create: Write = (racer, hold) =>
       succeeds(
@@ -79,13 +63,13 @@ async function createsOnce(put: UnguardedWriter['put']): Promise<boolean> {
 }
 
 /** A large upload shows only at its end, so its end has to be guarded too. */
-async function completesOnce(put: UnguardedWriter['put']): Promise<boolean> {
+async function completesOnce(put: UnguardedStore['put']): Promise<boolean> {
   const condition = { kind: 'absent' } as const
   const first = await succeeds(put('parts', bytes('1'), { condition, inParts: true }))
   return first && !(await succeeds(put('parts', bytes('2'), { condition, inParts: true })))
 }
 
-async function swapsOnce(put: UnguardedWriter['put']): Promise<boolean> {
+async function swapsOnce(put: UnguardedStore['put']): Promise<boolean> {
   for (const [round, race] of RACES.entries()) {
     const name = `swap-${round}`
     const { etag } = await put(name, bytes('old'))
@@ -98,8 +82,8 @@ async function swapsOnce(put: UnguardedWriter['put']): Promise<boolean> {
 }
 
 async function refusesLate(
-  put: UnguardedWriter['put'],
-  backend: UnguardedWriter,
+  put: UnguardedStore['put'],
+  backend: UnguardedStore,
   prefix: string,
   { late, soon, signal }: { late: Date; soon: Date; signal: AbortSignal | undefined },
 ): Promise<boolean> {
@@ -167,4 +151,12 @@ async function succeeds(write: Promise<unknown>): Promise<boolean> {
 
 function bytes(text: string): Uint8Array {
   return new TextEncoder().encode(text)
+}
+
+/** Whether the user vouches for the service, by an option or in the environment. */
+export function isTrusted({
+  trustEndpoint,
+  env = {},
+}: Partial<Pick<BackendOptions, 'env' | 'trustEndpoint'>>): boolean {
+  return trustEndpoint ?? /^(1|true|yes)$/i.test(env['S3LO_TRUST_ENDPOINT'] ?? '')
 }
