@@ -72,8 +72,8 @@ export class BlobService implements NetworkService {
     assertKey(key)
   }
 
-  isMissing({ reason }: Failure): boolean {
-    return reason === 'BlobNotFound'
+  missing({ reason }: Failure): 'object' | undefined {
+    return reason === 'BlobNotFound' ? 'object' : undefined
   }
 
   async find(key: string, { signal }: Attempt): Promise<FoundObject | undefined> {

@@ -90,8 +90,8 @@ export class GcsService implements NetworkService {
     assertMediaType(mediaType)
   }
 
-  isMissing({ status }: Failure): boolean {
-    return status === 404
+  missing({ status }: Failure): 'object or bucket' | undefined {
+    return status === 404 ? 'object or bucket' : undefined
   }
 
   async findBucket(attempt: Attempt): Promise<void> {

@@ -167,9 +167,12 @@ export interface NetworkService {
   assertKey(key: string): void
   /** Throws for a write that the service cannot do. */
   assertPut?(options: PutOptions): void
-  /** Whether the failure says that the object is missing (where `findBucket` exists: it or the bucket). */
-  isMissing(failure: Failure): boolean
-  /** Throws what says that the bucket is missing; resolves where it is there, or where that stays unknown. */
+  /** What the failure says is missing: the object in a bucket that is there, or perhaps the bucket itself. */
+  missing(failure: Failure): 'object' | 'object or bucket' | undefined
+  /**
+   * Throws what says that the bucket is missing; resolves where it is there, or where that stays
+   * unknown. Needed where a failure says `object or bucket`.
+   */
   findBucket?(attempt: Attempt): Promise<void>
 
   /** The facts of an object; `undefined` where there is one that does not count, such as half a copy. */

@@ -39,7 +39,7 @@ export class ServiceCalls {
     try {
       return await work()
     } catch (error) {
-      if (this.isMissing(error)) await this.assertBucket(settings)
+      if (this.#missing(error) === 'object or bucket') await this.assertBucket(settings)
       throw error
     }
   }
@@ -59,7 +59,7 @@ export class ServiceCalls {
   }
 
   isMissing(error: unknown): boolean {
-    return error instanceof RequestError && this.service.isMissing(error.failure)
+    return this.#missing(error) !== undefined
   }
 
   /**
@@ -73,5 +73,9 @@ export class ServiceCalls {
       await service.findBucket?.(attempt)
     })
     this.#isBucketSeen = true
+  }
+
+  #missing(error: unknown): ReturnType<NetworkService['missing']> {
+    return error instanceof RequestError ? this.service.missing(error.failure) : undefined
   }
 }

@@ -77,8 +77,8 @@ export class MemoryService implements NetworkService {
 
   assertKey(): void {}
 
-  isMissing({ status }: Failure): boolean {
-    return status === 404
+  missing({ status }: Failure): 'object or bucket' | undefined {
+    return status === 404 ? 'object or bucket' : undefined
   }
 
   async findBucket(): Promise<void> {
