@@ -1,4 +1,4 @@
-import type { Argument, CommandOption, Parameters } from '@s3lo/core/plugin'
+import type { Argument, CommandOption, CommandTable, Parameters } from '@s3lo/core/plugin'
 import type { CommandEntry } from './command-table.ts'
 import { describeArgument } from './describe-argument.ts'
 import { GLOBALS } from './globals.ts'
@@ -35,6 +35,8 @@ export interface CommandDescription {
   /** Its own options, without the global ones. */
   readonly options: readonly OptionDescription[]
   readonly globals: readonly OptionDescription[]
+  /** More of the help, as tables. */
+  readonly tables: readonly CommandTable[]
 }
 
 /** Loads a command and describes it. */
@@ -50,6 +52,7 @@ export async function describeCommand(entry: CommandEntry): Promise<CommandDescr
     examples: definition.examples,
     options: [...optionsOf(definition.parameters), HELP_OPTION],
     globals: GLOBAL_OPTIONS,
+    tables: definition.tables ?? [],
   }
 }
 

@@ -48,6 +48,10 @@ export async function commandHelp(entry: CommandEntry): Promise<string> {
     description.arguments.length > 0
       ? ['Arguments:', ...table(description.arguments.map(toArgumentRow))]
       : [],
+    ...description.tables.map(({ title, rows }) => [
+      `${title}:`,
+      ...table(rows.map(([words, summary]) => ({ words, summary }))),
+    ]),
     ['Options:', ...optionTable(description.options)],
     description.globals.length > 0
       ? ['Options of every command:', ...optionTable(description.globals)]

@@ -39,6 +39,20 @@ describe.each(entries)('s3lo %s', (name, entry) => {
       expect(stdout).toContain(`${label}:\n    ${line}\n`)
   })
 
+  it('explains values in tables, as its page does', async () => {
+    const { stdout } = await world.run([...name.split(' '), '--help'])
+    for (const { title, rows } of description.tables) {
+      expect(stdout).toContain(`\n${title}:\n`)
+      const plain = tableRows(page, title).map((row) =>
+        row.replaceAll('`', '').replaceAll(/; see \[[^\]]*\]\([^)]*\)/g, ''),
+      )
+      expect(plain).toEqual(rows.map(([word, meaning]) => `| ${word} | ${meaning} |`))
+      for (const [word, meaning] of rows) {
+        expect(stdout).toMatch(new RegExp(`^  ${escaped(word)} +${escaped(meaning)}$`, 'm'))
+      }
+    }
+  })
+
   it('has a page that says the same', () => {
     expect(page).toContain(`# s3lo ${name}\n`)
     expect(page).toContain(`\`\`\`\n${description.usage} [options]\n\`\`\`\n`)
@@ -130,4 +144,8 @@ function toRow(option: OptionDescription): string {
 function tableRows(page: string, heading: string): readonly string[] {
   const section = page.split(`\n## ${heading}\n`)[1]?.split('\n## ')[0] ?? ''
   return section.split('\n').filter((line) => line.startsWith('| `'))
+}
+
+function escaped(text: string): string {
+  return text.replaceAll(/[.*+?^${}()|[\]\\]/g, String.raw`\$&`)
 }

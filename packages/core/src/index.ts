@@ -6,6 +6,7 @@ export {
   type LifecycleSettings,
   parseBucketConfig,
 } from './config/bucket-config.ts'
+export { SETTINGS, type SettingDefinition } from './config/settings.ts'
 export { loadConfigFile } from './config/config-file.ts'
 export type { ConfigEditOutcome, WriteGuard } from './config/edit-config.ts'
 export { readBucketConfig, writeBucketConfig } from './config/write-config.ts'

@@ -2,6 +2,7 @@
 export {
   type CommandDefinition,
   type CommandOutput,
+  type CommandTable,
   type CommandWork,
   defineCommand,
 } from './command/definition.ts'

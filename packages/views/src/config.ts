@@ -45,15 +45,15 @@ function renderStoreConfig(store: string, result: StoreConfigResult): string {
 
 /** What holds for an image or glob, each value with where it comes from. */
 function renderImageConfig(image: string, result: ImageConfigResult): string {
-  const { pattern, sources } = result
+  const { ref, pattern, sources, ...settings } = result
   const sourceOf = (key: string): string => {
     if (sources[key] === 'default') return 'default'
     return pattern === image ? 'image' : `glob ${pattern}`
   }
-  const fields = fieldsOf(result).map(
+  const fields = fieldsOf(settings).map(
     ([key, value]) => [key, `${value} [${sourceOf(key)}]`] as const,
   )
-  const title = `Image: ${escapeText(image)} (${escapeText(result.ref)})`
+  const title = `Image: ${escapeText(image)} (${escapeText(ref)})`
   return `${[title, ...orNone(fields, '  ')].join('\n')}\n`
 }
 
@@ -97,18 +97,20 @@ export function describeWrite(result: SetConfigResult): readonly string[] {
   return notes
 }
 
-function fieldsOf({ immutable, lifecycle = {}, chunked }: ConfigSettings): readonly Field[] {
-  const values: Readonly<Record<string, string | number | boolean | undefined>> = {
-    immutable,
-    'lifecycle.keep_last': lifecycle.keep_last,
-    'lifecycle.max_age': lifecycle.max_age,
-    'lifecycle.keep_tags': lifecycle.keep_tags?.join(', '),
-    'lifecycle.mode': lifecycle.mode,
-    chunked,
-  }
-  return Object.entries(values).flatMap(([key, value]) =>
-    value === undefined ? [] : [[key, String(value)] as const],
-  )
+/** Settings by key, those of a block with its name before: `lifecycle.keep_last`. */
+function fieldsOf(settings: ConfigSettings): readonly Field[] {
+  return Object.entries(settings).flatMap(([key, value]) => {
+    if (!isBlock(value)) return [[key, textOf(value)] as const]
+    return Object.entries(value).map(([name, each]) => [`${key}.${name}`, textOf(each)] as const)
+  })
+}
+
+function isBlock(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
+
+function textOf(value: unknown): string {
+  return Array.isArray(value) ? value.join(', ') : String(value)
 }
 
 /** A value of a file that may hold anything. */

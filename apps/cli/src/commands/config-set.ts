@@ -1,3 +1,4 @@
+import { SETTINGS } from '@s3lo/core'
 import { argument, defineCommand, someArguments } from '@s3lo/core/plugin'
 import { describeWrite } from '@s3lo/views/config'
 
@@ -17,6 +18,12 @@ export default defineCommand({
     reference: argument('store, image or glob'),
     settings: someArguments('key=value'),
   },
+  tables: [
+    {
+      title: 'Settings',
+      rows: Object.entries(SETTINGS).map(([key, { help }]) => [key, help] as const),
+    },
+  ],
   async run({ args: { reference, settings }, host, options: { signal } }) {
     const result = await host.setConfig(reference, settings, { signal })
     const done = result.changed

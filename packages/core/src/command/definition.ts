@@ -44,6 +44,8 @@ export interface CommandWork<A = unknown> {
 export interface CommandDefinition<P extends Parameters = Parameters> {
   readonly parameters: P
   readonly examples: readonly (readonly [label: string, commandLine: string])[]
+  /** More for the help: what values there are, as tables. */
+  readonly tables?: readonly CommandTable[]
   /** What the progress display says ("Signing"); without it, none is shown. */
   readonly activity?: string
   /** A command that was stopped is said to be resumable by the same command line. */
@@ -57,6 +59,12 @@ export interface CommandDefinition<P extends Parameters = Parameters> {
    * decides the exit status.
    */
   run(work: CommandWork<ArgsOf<P>>): Promise<CommandOutput>
+}
+
+/** A table of the help: a word of the command line and what it means. */
+export interface CommandTable {
+  readonly title: string
+  readonly rows: readonly (readonly [word: string, meaning: string])[]
 }
 
 /** Declares a command: the default export of what `load` of a command contribution gives. */

@@ -1,40 +1,16 @@
 import type { PolicyRule } from '../contract/policy-check.ts'
 import { SEVERITIES } from '../contract/scanner.ts'
-import { isS3loError } from '../errors.ts'
 import { BUCKET_CONFIG_KEY } from '../layout/keys.ts'
-import { parseDuration } from './duration.ts'
+import type { ImageSettings } from './config-types.ts'
 import { isWellFormed } from './glob.ts'
+import { nest } from './settings.ts'
 import { YamlReader, type YamlValue } from './yaml-reader.ts'
 
 /** The largest `s3lo.yaml` that is read (bytes): the parser is slow on hostile ones. */
 export const MAX_BUCKET_CONFIG_BYTES = 256 * 1024
 
-/**
- * How `keep_last` and `max_age` decide together. `floor`: the newest stay at any age.
- * `either`: a tag that breaks one of both goes, as version 1 of the Go program had it.
- */
-export type LifecycleMode = 'floor' | 'either'
-
-/** Which tags `clean` keeps. What is absent sets no rule. */
-export interface LifecycleSettings {
-  /** How many of the newest tags; at least 1. */
-  readonly keepLast?: number
-  /** A duration that `parseDuration` reads, as it is written. */
-  readonly maxAge?: string
-  /** Names of tags, never empty. */
-  readonly keepTags?: readonly string[]
-  /** Absent is `floor`. */
-  readonly mode?: LifecycleMode
-}
-
-/** What can be set for a bucket and for some of its images. */
-export interface ImageSettings {
-  /** Existing tags are not overwritten. */
-  readonly immutable?: boolean
-  readonly lifecycle?: LifecycleSettings
-}
-
 export type { PolicyRule } from '../contract/policy-check.ts'
+export type { ImageSettings, LifecycleMode, LifecycleSettings } from './config-types.ts'
 
 /** What `s3lo.yaml` says about a bucket. */
 export interface BucketConfig {
@@ -65,7 +41,7 @@ export async function parseBucketConfig(
     ...defined({
       policies: readMember(document, 'policies', (value) => readPolicies(yaml, value)),
       chunked: readMember(document, 'chunked', (value) => yaml.flag(value)),
-      // Zero is how Go spells "not set", here and below.
+      // Zero is how Go spells "not set".
       chunkFormat:
         readMember(document, 'chunk_format', (value) => yaml.wholeNumber(value)) || undefined,
     }),
@@ -92,49 +68,24 @@ function readImages(yaml: YamlReader, value: YamlValue): BucketConfig['images'] 
   return images
 }
 
+/** The settings of a scope, each read by its definition. */
 function readSettings(yaml: YamlReader, value: YamlValue): ImageSettings {
-  const members = yaml.mapping(value)
-  return defined({
-    immutable: readMember(members, 'immutable', (member) => yaml.flag(member)),
-    lifecycle: readMember(members, 'lifecycle', (member) => readLifecycle(yaml, member)),
-  })
-}
-
-/** `undefined` when nothing is set. */
-function readLifecycle(yaml: YamlReader, value: YamlValue): LifecycleSettings | undefined {
-  const members = yaml.mapping(value)
-  const keepTags = readMember(members, 'keep_tags', (member) => readTexts(yaml, member))
-  const lifecycle = defined({
-    keepLast: readMember(members, 'keep_last', (member) => yaml.wholeNumber(member)) || undefined,
-    maxAge: readMember(members, 'max_age', (member) => readDuration(yaml, member)) || undefined,
-    keepTags: keepTags?.length ? keepTags : undefined,
-    mode: readMember(members, 'mode', (member) => readMode(yaml, member)),
-  })
-  return Object.keys(lifecycle).length > 0 ? lifecycle : undefined
-}
-
-/** Checked here, so that a slip is found when it is made and not when a clean first needs it. */
-function readDuration(yaml: YamlReader, value: YamlValue): string | undefined {
-  const text = yaml.text(value)
-  if (!text) return undefined
-  try {
-    parseDuration(text)
-  } catch (error) {
-    if (!isS3loError(error, 'USAGE')) throw error
-    throw yaml.error(value, `is not a duration such as 90d or 12h: ${error.message}`, error)
+  const blocks = new Map<string, Members>([['', yaml.mapping(value)]])
+  const membersOf = (block: string): Members => {
+    const known = blocks.get(block)
+    if (known) return known
+    const found = blocks.get('')?.get(block)
+    const members: Members = found ? yaml.mapping(found) : new Map()
+    blocks.set(block, members)
+    return members
   }
-  return text
-}
-
-function readMode(yaml: YamlReader, value: YamlValue): LifecycleMode | undefined {
-  const text = yaml.text(value)
-  if (!text) return undefined
-  if (text === 'floor' || text === 'either') return text
-  throw yaml.error(value, 'is neither floor nor either')
-}
-
-function readTexts(yaml: YamlReader, value: YamlValue): readonly string[] {
-  return yaml.list(value).map((entry) => yaml.text(entry) ?? '')
+  return nest(
+    ({ path, fromYaml }) => {
+      const block = path.length > 1 ? path[0] : ''
+      return readMember(membersOf(block), path.at(-1) ?? '', (member) => fromYaml(yaml, member))
+    },
+    ({ member }) => member,
+  )
 }
 
 function readPolicies(yaml: YamlReader, value: YamlValue): readonly PolicyRule[] {

@@ -1,17 +1,8 @@
 import type { BucketConfig } from './bucket-config.ts'
-import { type ConfigEdit, type ConfigPath, type ConfigValue, scopePath } from './config-path.ts'
+import { type ConfigEdit, type ConfigPath, scopePath } from './config-path.ts'
+import type { ConfigValue } from './config-types.ts'
 import { type EffectiveConfig, effectiveSettings, matchingPattern } from './effective-config.ts'
-
-/** The settings that an image can inherit, by their names, with where they stand in a scope. */
-const INHERITED = {
-  immutable: { key: 'immutable', path: ['immutable'] },
-  keepLast: { key: 'lifecycle.keep_last', path: ['lifecycle', 'keep_last'] },
-  maxAge: { key: 'lifecycle.max_age', path: ['lifecycle', 'max_age'] },
-  keepTags: { key: 'lifecycle.keep_tags', path: ['lifecycle', 'keep_tags'] },
-  mode: { key: 'lifecycle.mode', path: ['lifecycle', 'mode'] },
-} as const satisfies Record<keyof EffectiveConfig, { key: string; path: readonly string[] }>
-
-const NAMES = Object.keys(INHERITED) as readonly (keyof EffectiveConfig)[]
+import { IMAGE_SETTINGS } from './settings.ts'
 
 /** A setting that is no longer what it was for the images of a scope. */
 export interface ConfigEffect {
@@ -29,14 +20,14 @@ export function configEffects(
   scope: string,
 ): readonly ConfigEffect[] {
   const [old, now] = [settingsOf(before, scope), settingsOf(after, scope)]
-  return NAMES.flatMap((name) => {
-    const [was, is] = [old[name]?.value, now[name]?.value]
+  return IMAGE_SETTINGS.flatMap(({ key, member }) => {
+    const [was, is] = [old[member]?.value, now[member]?.value]
     if (JSON.stringify(was) === JSON.stringify(is)) return []
     const values = {
       ...(was === undefined ? {} : { before: was }),
       ...(is === undefined ? {} : { after: is }),
     }
-    return [{ key: INHERITED[name].key, ...values }]
+    return [{ key, ...values }]
   })
 }
 
@@ -53,11 +44,11 @@ export function keepHidden(
   if (scope === '' || Object.hasOwn(before.images, scope)) return []
   const scoped = scopePath(scope)
   const [old, now] = [settingsOf(before, scope), settingsOf(after, scope)]
-  return NAMES.flatMap((name) => {
-    const path: ConfigPath = [...scoped, ...INHERITED[name].path]
-    const value = old[name]?.value
+  return IMAGE_SETTINGS.flatMap((setting) => {
+    const path: ConfigPath = [...scoped, ...setting.path]
+    const value = old[setting.member]?.value
     const isSet = edits.some((edit) => edit.path.every((key, i) => key === path[i]))
-    const isKept = JSON.stringify(value) === JSON.stringify(now[name]?.value)
+    const isKept = JSON.stringify(value) === JSON.stringify(now[setting.member]?.value)
     return isSet || isKept || value === undefined ? [] : [{ path, value }]
   })
 }

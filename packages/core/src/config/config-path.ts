@@ -1,17 +1,10 @@
 import { S3loError } from '../errors.ts'
-import { parseDuration } from './duration.ts'
+import type { ConfigValue } from './config-types.ts'
 import { isWellFormed } from './glob.ts'
+import { BLOCKS, SETTINGS } from './settings.ts'
 
 /** The keys that lead to a value in `s3lo.yaml`, from the outermost in. */
 export type ConfigPath = readonly [string, ...string[]]
-
-/** A value as it is written to `s3lo.yaml`. */
-export type ConfigValue =
-  | string
-  | number
-  | boolean
-  | readonly ConfigValue[]
-  | { readonly [key: string]: ConfigValue }
 
 /** One change of a document: without a value, the key is removed. */
 export interface ConfigEdit {
@@ -19,21 +12,7 @@ export interface ConfigEdit {
   readonly value?: ConfigValue | undefined
 }
 
-/** What settings can be set by name, and how a text becomes each one's value; `undefined` unsets it. */
-const READERS: Readonly<Record<string, (text: string) => ConfigValue | undefined>> = {
-  immutable: readFlag,
-  'lifecycle.keep_last': readCount,
-  'lifecycle.max_age': readDuration,
-  'lifecycle.keep_tags': readTags,
-  'lifecycle.mode': readMode,
-  chunked: readFlag,
-}
-
-/** Keys that stand at the top of the file and not below an image. */
-const STORE_KEYS: ReadonlySet<string> = new Set(['chunked'])
-
-/** The settings that {@link parseSetting} knows, in the order in which they are shown. */
-const SETTING_KEYS: readonly string[] = Object.keys(READERS)
+const SETTING_KEYS: readonly string[] = Object.keys(SETTINGS)
 
 /**
  * Reads `key=value` of a scope: empty for the store's defaults, else an image name or a glob. An
@@ -50,16 +29,16 @@ export function parseSetting(scope: string, text: string): ConfigEdit {
   const value = text.slice(equals + 1).trim()
   const path = settingPath(scope, key)
   if (value === '') return { path }
-  const read = Object.hasOwn(READERS, key) ? READERS[key] : undefined
-  if (!read) throw unknownKey(key)
-  return { path, value: atKey(key, value, read) }
+  const setting = Object.hasOwn(SETTINGS, key) ? SETTINGS[key] : undefined
+  if (!setting) throw unknownKey(key)
+  return { path, value: atKey(key, value, setting.fromText) }
 }
 
 /** Where a setting of a scope stands in the file. Throws `USAGE` for a key that can not be set there. */
 export function settingPath(scope: string, key: string): ConfigPath {
-  if (key !== 'lifecycle' && !SETTING_KEYS.includes(key)) throw unknownKey(key)
+  if (!BLOCKS.has(key) && !SETTING_KEYS.includes(key)) throw unknownKey(key)
   const keys = key.split('.')
-  if (!STORE_KEYS.has(key)) return [...scopePath(scope), ...keys]
+  if (SETTINGS[key]?.scope !== 'store') return [...scopePath(scope), ...keys]
   if (scope === '') return [key]
   throw new S3loError('USAGE', `${key} is a setting of the whole store, not of image ${scope}`, {
     hint: `name the store alone: s3lo config set s3://bucket/ ${key}=…`,
@@ -108,44 +87,4 @@ function unknownKey(key: string): S3loError {
   return new S3loError('USAGE', `${JSON.stringify(key.slice(0, 80))} is not a setting`, {
     hint: `the settings are ${SETTING_KEYS.join(', ')}`,
   })
-}
-
-/** The spellings of Go's ParseBool. */
-function readFlag(text: string): boolean {
-  if (['1', 't', 'T', 'true', 'TRUE', 'True'].includes(text)) return true
-  if (['0', 'f', 'F', 'false', 'FALSE', 'False'].includes(text)) return false
-  throw new S3loError('USAGE', `${shown(text)} is neither true nor false`)
-}
-
-/** Zero is how Go spells "not set". */
-function readCount(text: string): number | undefined {
-  const count = /^\+?[0-9]{1,15}$/.test(text) ? Number(text) : undefined
-  if (count === undefined || !Number.isSafeInteger(count)) {
-    throw new S3loError('USAGE', `${shown(text)} is not a whole number of 0 or more`)
-  }
-  return count === 0 ? undefined : count
-}
-
-function readDuration(text: string): string {
-  parseDuration(text)
-  return text
-}
-
-function readTags(text: string): readonly string[] | undefined {
-  const tags = text
-    .split(',')
-    .map((tag) => tag.trim())
-    .filter((tag) => tag !== '')
-  const malformed = tags.find((tag) => !isWellFormed(tag) || /[\p{Cc}/]/u.test(tag))
-  if (malformed !== undefined) throw new S3loError('USAGE', `${shown(malformed)} matches no tag`)
-  return tags.length > 0 ? tags : undefined
-}
-
-function readMode(text: string): string {
-  if (text === 'floor' || text === 'either') return text
-  throw new S3loError('USAGE', `${shown(text)} is neither floor nor either`)
-}
-
-function shown(text: string): string {
-  return JSON.stringify(text.slice(0, 80))
 }

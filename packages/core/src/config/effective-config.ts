@@ -1,5 +1,6 @@
 import type { BucketConfig, ImageSettings, LifecycleMode } from './bucket-config.ts'
 import { hasWildcard, matchesGlob } from './glob.ts'
+import { IMAGE_SETTINGS, settingIn } from './settings.ts'
 
 /** Where a value was set. */
 export type SettingSource =
@@ -88,15 +89,10 @@ function comparePatterns(a: string, b: string): number {
 }
 
 /** Only what is set: an override cannot take a default back to zero or empty. */
-function settingsFrom(
-  { immutable, lifecycle: { keepLast, maxAge, keepTags, mode } = {} }: ImageSettings,
-  source: SettingSource,
-): EffectiveConfig {
-  return {
-    ...(immutable === undefined ? {} : { immutable: { value: immutable, source } }),
-    ...(keepLast ? { keepLast: { value: keepLast, source } } : {}),
-    ...(maxAge ? { maxAge: { value: maxAge, source } } : {}),
-    ...(keepTags?.length ? { keepTags: { value: keepTags, source } } : {}),
-    ...(mode ? { mode: { value: mode, source } } : {}),
-  }
+function settingsFrom(settings: ImageSettings, source: SettingSource): EffectiveConfig {
+  const found = IMAGE_SETTINGS.flatMap((setting) => {
+    const value = settingIn(settings, setting)
+    return value === undefined ? [] : [[setting.member, { value, source }] as const]
+  })
+  return Object.fromEntries(found)
 }

@@ -1,8 +1,9 @@
 import type { ConfigDocument } from './config-document.ts'
+import { BLOCKS, IMAGE_SETTINGS, SETTINGS } from './settings.ts'
 
-const STORE_KEYS = ['default', 'images', 'policies', 'chunked', 'chunk_format']
-const SCOPE_KEYS = ['immutable', 'lifecycle']
-const LIFECYCLE_KEYS = ['keep_last', 'max_age', 'keep_tags', 'mode']
+const STORE_SETTINGS = Object.keys(SETTINGS).filter((key) => SETTINGS[key]?.scope === 'store')
+const STORE_KEYS = ['default', 'images', 'policies', 'chunk_format', ...STORE_SETTINGS]
+const SCOPE_KEYS = IMAGE_SETTINGS.map(({ path }) => path[0])
 
 /**
  * The paths in a document that no version known here reads, such as `default.imutable`. They are no
@@ -14,7 +15,7 @@ export function unknownKeys(document: ConfigDocument): readonly string[] {
     ...others(document, [], STORE_KEYS),
     ...scopes.flatMap((scope) => [
       ...others(document, scope, SCOPE_KEYS),
-      ...others(document, [...scope, 'lifecycle'], LIFECYCLE_KEYS),
+      ...[...BLOCKS].flatMap((block) => others(document, [...scope, block], keysOf(block))),
     ]),
   ]
 }
@@ -28,4 +29,8 @@ function others(
     .keysAt(path)
     .filter((key) => !known.includes(key) && key !== '<<')
     .map((key) => [...path, key].join('.'))
+}
+
+function keysOf(block: string): readonly string[] {
+  return IMAGE_SETTINGS.flatMap(({ path: [first, ...rest] }) => (first === block ? rest : []))
 }

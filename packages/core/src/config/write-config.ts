@@ -1,8 +1,10 @@
 import type { CallOptions } from '../contract/call-options.ts'
 import type { StorageBackend } from '../contract/storage-backend.ts'
 import type { BucketConfig, ImageSettings, PolicyRule } from './bucket-config.ts'
-import type { ConfigEdit, ConfigPath, ConfigValue } from './config-path.ts'
+import type { ConfigEdit, ConfigPath } from './config-path.ts'
+import type { ConfigValue } from './config-types.ts'
 import { type ConfigEditOutcome, editConfig, readConfigDocument } from './edit-config.ts'
+import { IMAGE_SETTINGS, settingIn } from './settings.ts'
 
 /** What a bucket's `s3lo.yaml` says; an empty one when there is none. Throws `INTEGRITY`. */
 export async function readBucketConfig(
@@ -46,12 +48,9 @@ function valuesOf(config: BucketConfig): ReadonlyMap<string, ConfigEdit> {
   function add(path: ConfigPath, value: ConfigValue | undefined): void {
     if (value !== undefined) values.set(JSON.stringify(path), { path, value })
   }
-  function addSettings(path: ConfigPath, { immutable, lifecycle = {} }: ImageSettings): void {
-    add([...path, 'immutable'], immutable)
-    add([...path, 'lifecycle', 'keep_last'], lifecycle.keepLast)
-    add([...path, 'lifecycle', 'max_age'], lifecycle.maxAge)
-    add([...path, 'lifecycle', 'keep_tags'], lifecycle.keepTags)
-    add([...path, 'lifecycle', 'mode'], lifecycle.mode)
+  function addSettings(path: ConfigPath, settings: ImageSettings): void {
+    for (const setting of IMAGE_SETTINGS)
+      add([...path, ...setting.path], settingIn(settings, setting))
   }
   addSettings(['default'], config.default)
   for (const [pattern, settings] of Object.entries(config.images)) {

@@ -1,7 +1,8 @@
 import type * as Yaml from 'yaml'
 import type { Node, Pair, YAMLMap, YAMLSeq } from 'yaml'
 import { S3loError } from '../errors.ts'
-import type { ConfigPath, ConfigValue } from './config-path.ts'
+import type { ConfigPath } from './config-path.ts'
+import type { ConfigValue } from './config-types.ts'
 import { at, setShape, type Shape, shapeOf } from './yaml-shape.ts'
 
 /** Every scalar stays text: what is not edited must not be interpreted. */

@@ -1,11 +1,11 @@
 import type { BucketConfig, ImageSettings, LifecycleMode } from '../config/bucket-config.ts'
 import type { ConfigDocument } from '../config/config-document.ts'
-import type { ConfigValue } from '../config/config-path.ts'
+import type { ConfigValue } from '../config/config-types.ts'
+import { IMAGE_SETTINGS, nest, settingIn } from '../config/settings.ts'
 import { assertStoreOf, readConfigDocument } from '../config/edit-config.ts'
 import {
   effectiveSettings,
   matchingPattern,
-  type Setting,
   type SettingSource,
 } from '../config/effective-config.ts'
 import { hasWildcard } from '../config/glob.ts'
@@ -100,27 +100,19 @@ export async function getImageConfig(
   const { config } = await readOfStore(backend, options)
   const pattern = patternOf(config, image)
   const effective = effectiveSettings(config, image, pattern)
-  const { immutable, keepLast, maxAge, keepTags, mode } = effective
-  const settings = toSettings({
-    ...(immutable ? { immutable: immutable.value } : {}),
-    lifecycle: {
-      ...(keepLast ? { keepLast: keepLast.value } : {}),
-      ...(maxAge ? { maxAge: maxAge.value } : {}),
-      ...(keepTags ? { keepTags: keepTags.value } : {}),
-      ...(mode ? { mode: mode.value } : {}),
-    },
+  const settings: ConfigSettings = nest(
+    ({ member }) => effective[member]?.value,
+    ({ path }) => path.at(-1) ?? '',
+  )
+  const sources = IMAGE_SETTINGS.flatMap(({ key, member }) => {
+    const setting = effective[member]
+    return setting ? [[key, formatSource(setting.source)] as const] : []
   })
   return {
     ref: formatStore(backend, image),
     ...settings,
     ...(pattern === undefined ? {} : { pattern }),
-    sources: sourcesOf({
-      immutable,
-      'lifecycle.keep_last': keepLast,
-      'lifecycle.max_age': maxAge,
-      'lifecycle.keep_tags': keepTags,
-      'lifecycle.mode': mode,
-    }),
+    sources: Object.fromEntries(sources),
   }
 }
 
@@ -135,32 +127,16 @@ async function readOfStore(
 }
 
 /** Settings as the file and `--output json` have them; what is not set is absent. */
-export function toSettings({ immutable, lifecycle }: ImageSettings): ConfigSettings {
-  const { keepLast, maxAge, keepTags, mode } = lifecycle ?? {}
-  const fields: LifecycleFields = {
-    ...(keepLast === undefined ? {} : { keep_last: keepLast }),
-    ...(maxAge === undefined ? {} : { max_age: maxAge }),
-    ...(keepTags === undefined ? {} : { keep_tags: keepTags }),
-    ...(mode === undefined ? {} : { mode }),
-  }
-  return {
-    ...(immutable === undefined ? {} : { immutable }),
-    ...(Object.keys(fields).length > 0 ? { lifecycle: fields } : {}),
-  }
+export function toSettings(settings: ImageSettings): ConfigSettings {
+  return nest(
+    (setting) => settingIn(settings, setting),
+    ({ path }) => path.at(-1) ?? '',
+  )
 }
 
 function patternOf(config: BucketConfig, image: string): string | undefined {
   if (!hasWildcard(image)) return matchingPattern(config, image)
   return Object.hasOwn(config.images, image) ? image : undefined
-}
-
-function sourcesOf(
-  settings: Readonly<Record<string, Setting<unknown> | undefined>>,
-): Readonly<Record<string, string>> {
-  const entries = Object.entries(settings).flatMap(([key, setting]) =>
-    setting ? [[key, formatSource(setting.source)] as const] : [],
-  )
-  return Object.fromEntries(entries)
 }
 
 function formatSource(source: SettingSource): string {
