@@ -97,13 +97,14 @@ async function measure(program: string, args: readonly string[]): Promise<Cost> 
 /** An image of the one layer. */
 async function publish(): Promise<string> {
   const store = await createHost({ plugins: [local] }).openStore(`local://${folder}//`)
+  const publication = store.begin()
   const digester = new Digester()
   await pipeline(createReadStream(file), async (content: AsyncIterable<Buffer>) => {
     for await (const chunk of content) digester.update(chunk)
   })
   const { size } = await stat(file)
   const layer = { mediaType: MEDIA_TYPE.ociLayerGzip, digest: digester.digest(), size }
-  await store.push(layer, async () => createReadStream(file))
+  await publication.put(layer, async () => createReadStream(file))
   const config = toDocument(
     Buffer.from(
       JSON.stringify({
@@ -114,7 +115,7 @@ async function publish(): Promise<string> {
     ),
     MEDIA_TYPE.ociConfig,
   )
-  await store.push(config.descriptor, async () => Readable.from([config.content]))
+  await publication.put(config.descriptor, async () => Readable.from([config.content]))
   const manifest = {
     schemaVersion: 2,
     mediaType: MEDIA_TYPE.ociManifest,
@@ -122,7 +123,7 @@ async function publish(): Promise<string> {
     layers: [layer],
   }
   const root = toDocument(Buffer.from(JSON.stringify(manifest)), MEDIA_TYPE.ociManifest)
-  await store.tag(root, { name: 'app', tag: 'v1' })
+  await publication.tag(root, { name: 'app', tag: 'v1' })
   await store.close()
   return `local://${folder}//app:v1`
 }

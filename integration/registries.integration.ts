@@ -13,7 +13,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Readable } from 'node:stream'
 import { openBackend } from '@s3lo/backend-local'
-import { type Descriptor, ImageStore } from '@s3lo/core'
+import { type Descriptor, ImageStore, withPublication } from '@s3lo/core'
 import { imageFixture, indexFixture, putImage, referrerFixture } from '@s3lo/core/testing'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { writeBigArchive } from './big-archive.ts'
@@ -57,8 +57,10 @@ function testAgainst(servers: Registries): void {
       [amd64, sbom],
       [sbom, signature],
     ] as const) {
-      await store.attach(referrer.root, subject.root.descriptor, ({ digest }) =>
-        Promise.resolve(Readable.from([referrer.content.get(digest) ?? ''])),
+      const open = async ({ digest }: Descriptor): Promise<Readable> =>
+        Readable.from([referrer.content.get(digest) ?? ''])
+      await withPublication(store, {}, (publication) =>
+        publication.attach(referrer.root, subject.root.descriptor, open),
       )
     }
     const auth = Buffer.from(`${servers.user}:${servers.password}`).toString('base64')

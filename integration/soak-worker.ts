@@ -148,7 +148,7 @@ class SoakWorker {
     } catch (error) {
       return reportOf('attach', error)
     } finally {
-      await begun.close()
+      await begun.release()
     }
   }
 

@@ -71,6 +71,7 @@ export {
 export { bestFor, choosePlatform, noSuchPlatform, runsOn } from './oci/platform-choice.ts'
 export { formatImageName, type Reference } from './oci/reference.ts'
 export type { SourceEnd, TargetEnd } from './graph/transfer-request.ts'
+export { withPublication } from './graph/with-publication.ts'
 export { type Compression, compressionOf, decompress } from './stream/decompress.ts'
 export { isStandardInput, isStandardOutput } from './files/standard-stream.ts'
 export { readAll } from './stream/read-all.ts'

@@ -30,7 +30,14 @@ export type {
   StreamingSource,
   TransferOptions,
 } from './contract/image-source.ts'
-export type { ImageTarget, StreamingTarget, TagOptions } from './contract/image-target.ts'
+export type {
+  AttachOptions,
+  BeginOptions,
+  ImageTarget,
+  Publication,
+  StreamingTarget,
+  TagOptions,
+} from './contract/image-target.ts'
 export type {
   IndexCheck,
   LayerReader,

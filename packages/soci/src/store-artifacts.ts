@@ -8,6 +8,7 @@ import {
   type ManifestDocument,
   readAll,
   type Reference,
+  withPublication,
 } from '@s3lo/core'
 import { ArtifactsDb } from './artifacts/artifacts-db.ts'
 import type { SociBlobStore } from './index/build-contract.ts'
@@ -58,7 +59,7 @@ export class StoreArtifacts implements ImageSource, SociBlobStore {
 
   async exists(descriptor: Descriptor, options?: CallOptions): Promise<boolean> {
     // What a version 1 index names must not depend on another image's blobs.
-    if (this.#version === 'v2' && (await this.store.exists(descriptor, options))) return true
+    if (this.#version === 'v2' && (await this.store.blobs.has(descriptor, options))) return true
     if (this.#version === 'v2') return false
     try {
       const content = await this.fetch(descriptor, { ...options, range: { start: 0, end: 1 } })
@@ -75,7 +76,7 @@ export class StoreArtifacts implements ImageSource, SociBlobStore {
     open: () => Promise<Readable>,
     options?: CallOptions,
   ): Promise<void> {
-    if (this.#version === 'v2') await this.store.push(descriptor, open, options)
+    if (this.#version === 'v2') await this.store.blobs.put(descriptor, await open(), options)
     else await this.store.blobs.putReferrerBlob(descriptor, await open(), options)
   }
 
@@ -86,7 +87,10 @@ export class StoreArtifacts implements ImageSource, SociBlobStore {
     open: (blob: Descriptor) => Promise<Readable>,
     options?: CallOptions,
   ): Promise<void> {
-    return this.store.attach(index, manifest, open, options)
+    const purpose = `attaching a SOCI index to ${manifest.digest}`
+    return withPublication(this.store, { purpose }, (publication) =>
+      publication.attach(index, manifest, open, options),
+    )
   }
 
   /** Takes every other index of version 1 off the image's manifest. */

@@ -143,7 +143,7 @@ describe.skipIf(process.platform === 'win32')('what is no regular file', () => {
     execFileSync('mkfifo', [join(root, 'blobs/sha256', hexOf(document.descriptor.digest))])
     expect(await codeOf(readLayout(root))).toBe('IO')
     const { target } = await ociLayout.openTarget(root, options)
-    expect(await codeOf((target as ImageTarget).exists(document.descriptor))).toBe('IO')
+    expect(await codeOf((target as ImageTarget).begin().has(document.descriptor))).toBe('IO')
   })
 
   it('is refused where it is a folder', async () => {
@@ -175,7 +175,9 @@ describe.skipIf(process.platform === 'win32')('what is no regular file', () => {
     const { config, configDigest } = await image
     const { target } = await ociLayout.openTarget('/proc/s3lo', options)
     const descriptor = { mediaType: '', digest: configDigest, size: config.length }
-    const push = (target as ImageTarget).push(descriptor, async () => Readable.from([config]))
+    const push = (target as ImageTarget)
+      .begin()
+      .put(descriptor, async () => Readable.from([config]))
     expect(await codeOf(push)).toBe('NOT_FOUND')
   })
 

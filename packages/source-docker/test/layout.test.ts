@@ -1,3 +1,4 @@
+import { attachReferrer } from '@s3lo/core/testing'
 import { mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -56,8 +57,8 @@ async function push(
 ): Promise<void> {
   const sink = new MemorySink(image.config, ...image.layers.map(({ plain }) => plain))
   const blobs = successors(parseManifest(image.document.content, 'test'))
-  await Promise.all(blobs.map((blob) => target.push(blob, () => sink.fetch(blob))))
-  await target.tag(image.document, tag === undefined ? { name: '' } : { name: '', tag }, {
+  await Promise.all(blobs.map((blob) => target.begin().put(blob, () => sink.fetch(blob))))
+  await target.begin().tag(image.document, tag === undefined ? { name: '' } : { name: '', tag }, {
     createOnly,
   })
 }
@@ -124,10 +125,10 @@ describe('an OCI layout', () => {
     const target = await openTarget(await writeLayout({}))
     const { plain, diffId } = await makeLayer('x')
     const content = (): Readable => Readable.from([plain])
-    const stored = await target.ingest!(content(), plain.length, MEDIA_TYPE.ociLayer)
+    const stored = await target.begin().ingest!(content(), plain.length, MEDIA_TYPE.ociLayer)
     expect(stored).toEqual({ mediaType: MEDIA_TYPE.ociLayer, digest: diffId, size: plain.length })
-    expect(await target.exists(stored)).toBe(true)
-    expect(await codeOf(target.ingest!(content(), plain.length + 1, ''))).toBe('INTEGRITY')
+    expect(await target.begin().has(stored)).toBe(true)
+    expect(await codeOf(target.begin().ingest!(content(), plain.length + 1, ''))).toBe('INTEGRITY')
   })
 
   it('keeps nothing of a blob that is not what it should be', async () => {
@@ -136,9 +137,9 @@ describe('an OCI layout', () => {
     const { plain, diffId } = await makeLayer('x')
     const descriptor = { mediaType: '', digest: diffId, size: plain.length }
     const wrong = async (): Promise<Readable> => Readable.from([Buffer.alloc(plain.length)])
-    expect(await codeOf(target.push(descriptor, wrong))).toBe('INTEGRITY')
+    expect(await codeOf(target.begin().put(descriptor, wrong))).toBe('INTEGRITY')
     expect(await readdir(join(root, 'blobs', 'sha256'))).toEqual([])
-    expect(await target.exists(descriptor)).toBe(false)
+    expect(await target.begin().has(descriptor)).toBe(false)
   })
 
   it('attaches what refers to an image, and lists it', async () => {
@@ -155,7 +156,9 @@ describe('an OCI layout', () => {
       subject: { mediaType, digest, size },
     })
     const referrer = toDocument(content, MEDIA_TYPE.ociManifest)
-    await target.attach!(referrer, image.document.descriptor, async () => Readable.from([blob]))
+    await attachReferrer(target, referrer, image.document.descriptor, async () =>
+      Readable.from([blob]),
+    )
     const opened = await ociLayout.openSource(root, options)
     const found: object[] = []
     for await (const descriptor of randomAccess(opened).referrers!(image.document.descriptor))

@@ -16,6 +16,7 @@ import {
   type FetchOptions,
   type ImageSource,
   type ImageTarget,
+  type Publication,
   isRefusal,
   isS3loError,
   S3loError,
@@ -45,7 +46,7 @@ export interface RegistryRepositoryOptions extends BlobUploaderOptions {
 const NO_MOUNT = [400, 401, 403, 404, 405, 406, 409, 411, 413, 415, 416, 422, 500, 501]
 
 /** One repository of a registry, to read from and to write to. */
-export class RegistryRepository implements ImageSource, ImageTarget {
+export class RegistryRepository implements ImageSource, ImageTarget, Publication {
   readonly kind = 'random-access'
   /** `ghcr.io/org/app`. */
   readonly name: string
@@ -99,7 +100,12 @@ export class RegistryRepository implements ImageSource, ImageTarget {
     return options.range ? whole : verified(whole, descriptor)
   }
 
-  async exists(descriptor: Descriptor, options: CallOptions = {}): Promise<boolean> {
+  /** A registry keeps every blob for some time: there is nothing to protect. */
+  begin(): Publication {
+    return this
+  }
+
+  async has(descriptor: Descriptor, options: CallOptions = {}): Promise<boolean> {
     const { mediaType, digest } = descriptor
     if (isManifestMediaType(mediaType)) return this.#manifests.exists(descriptor, options)
     const { client } = this.#api
@@ -112,7 +118,7 @@ export class RegistryRepository implements ImageSource, ImageTarget {
     return isThere
   }
 
-  async push(
+  async put(
     descriptor: Descriptor,
     open: () => Promise<Readable>,
     options: CallOptions = {},
@@ -125,7 +131,7 @@ export class RegistryRepository implements ImageSource, ImageTarget {
       return
     }
     const isAbsent = this.#opened.has(digest) || this.#absent.delete(digest)
-    if (!isAbsent && (await this.exists(descriptor, options))) return
+    if (!isAbsent && (await this.has(descriptor, options))) return
     if (!this.#unmounted.has(digest) && (await this.#mountFrom(undefined, digest, options))) return
     const opened = this.#opened.get(digest)
     this.#opened.delete(digest)
@@ -179,7 +185,7 @@ export class RegistryRepository implements ImageSource, ImageTarget {
       throw new S3loError('INTEGRITY', `manifest ${digest} does not refer to ${subject.digest}`)
     }
     for (const blob of uniqueByDigest(successors(manifest))) {
-      await this.push(blob, () => open(blob), options)
+      await this.put(blob, () => open(blob), options)
     }
     await this.#put(referrer, { name: '', digest }, options)
   }

@@ -39,7 +39,7 @@ it.each([
   const source = openRepository(from.host, 'app')
   const target = openRepository(to.host, 'app')
   for (const { descriptor, content } of [CONFIG, LAYER]) {
-    await source.push(descriptor, opener(content))
+    await source.put(descriptor, opener(content))
   }
   await source.tag(IMAGE, REFERENCE)
   await source.attach(REFERRER, IMAGE.descriptor, opener(LAYER.content))

@@ -41,9 +41,9 @@ async function startFull({ referrers = false, sbom = false } = {}): Promise<Memo
   const registry = await start(referrers)
   const repository = openRepository(registry.host, 'app')
   for (const { descriptor, content } of [CONFIG, LAYER]) {
-    await repository.push(descriptor, opener(content))
+    await repository.put(descriptor, opener(content))
   }
-  await repository.push(IMAGE.descriptor, opener(IMAGE.content))
+  await repository.put(IMAGE.descriptor, opener(IMAGE.content))
   await repository.tag(INDEX, REFERENCE)
   if (sbom) await repository.attach(SBOM, INDEX.descriptor, opener(EMPTY.content))
   await repository.close()

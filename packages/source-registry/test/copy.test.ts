@@ -32,9 +32,9 @@ async function startFull(referrers: boolean): Promise<MemoryRegistry> {
   const registry = await startRegistry(referrers)
   const repository = openRepository(registry.host, 'app')
   for (const { descriptor, content } of [CONFIG, LAYER]) {
-    await repository.push(descriptor, opener(content))
+    await repository.put(descriptor, opener(content))
   }
-  await repository.push(IMAGE.descriptor, opener(IMAGE.content))
+  await repository.put(IMAGE.descriptor, opener(IMAGE.content))
   await repository.attach(SBOM, IMAGE.descriptor, opener(EMPTY.content))
   await repository.attach(SIGNATURE, SBOM.descriptor, opener(EMPTY.content))
   await repository.tag(COSIGNED, { name: '', tag: COSIGN_TAG })

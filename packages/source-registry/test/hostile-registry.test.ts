@@ -280,7 +280,7 @@ describe('failures', () => {
       response.writeHead(202).end()
       return true
     }
-    expect(await codeOf(repository.push(descriptor, opener(content)))).toBe('INTEGRITY')
+    expect(await codeOf(repository.put(descriptor, opener(content)))).toBe('INTEGRITY')
   })
 
   it('of an upload that the registry forgets again and again end', async () => {
@@ -290,7 +290,7 @@ describe('failures', () => {
       if (request.method === 'PUT') server.uploads.clear()
       return false
     }
-    expect(await codeOf(own.push(descriptor, opener(content)))).toBe('UNAVAILABLE')
+    expect(await codeOf(own.put(descriptor, opener(content)))).toBe('UNAVAILABLE')
     await own.close()
   })
 })
@@ -306,8 +306,8 @@ describe('warnings', () => {
       response.setHeader('warning', warning)
       return false
     }
-    await own.exists(LAYER.descriptor)
-    await own.exists(LAYER.descriptor)
+    await own.has(LAYER.descriptor)
+    await own.has(LAYER.descriptor)
     const says = `the registry ${server.host} says:`
     expect(warnings).toEqual([`${says} say "hello"`, `${says} this tag is old`])
     await own.close()
@@ -366,7 +366,7 @@ describe('a challenge', () => {
       }),
     })
     server.script = always(401, { 'www-authenticate': 'Bearer realm="x"' })
-    expect(await codeOf(own.exists(LAYER.descriptor))).toBe('UNAUTHORIZED')
+    expect(await codeOf(own.has(LAYER.descriptor))).toBe('UNAUTHORIZED')
     expect(server.authorizations).toEqual([undefined, 'Bearer t'])
     expect(challenges).toBe(1)
     await own.close()

@@ -51,14 +51,14 @@ describe('a push of a large blob', () => {
   const large = blobOf(noise(4500))
 
   it('sends a large blob in chunks', async () => {
-    await repository.push(large.descriptor, opener(large.content))
+    await repository.put(large.descriptor, opener(large.content))
     expect(server.blobs.get(large.descriptor.digest)).toEqual(large.content)
     expect(sent('PATCH')).toBe(5)
   })
 
   it('makes the chunks as large as the registry wants them', async () => {
     await restart({ minChunkBytes: 2000 })
-    await repository.push(large.descriptor, opener(large.content))
+    await repository.put(large.descriptor, opener(large.content))
     expect(sent('PATCH')).toBe(3)
   })
 
@@ -73,13 +73,13 @@ describe('a push of a large blob', () => {
         if (method !== 'PATCH') return false
         most = Math.max(most, ++underWay)
         // Every other upload that may continue has the time to do so.
-        for (let trips = 0; trips < 3; trips += 1) await repository.exists(large.descriptor)
+        for (let trips = 0; trips < 3; trips += 1) await repository.has(large.descriptor)
         underWay -= 1
         return false
       }
       const send = async (size: number): Promise<void> => {
         const { descriptor, content } = blobOf(noise(size))
-        if (how === 'push') return own.push(descriptor, opener(content))
+        if (how === 'push') return own.put(descriptor, opener(content))
         await own.ingest(await opener(content)(), size, descriptor.mediaType)
       }
       await Promise.all([3001, 3002, 3003, 3004].map(send))
@@ -92,7 +92,7 @@ describe('a push of a large blob', () => {
     await restart({ minChunkBytes: 1e14 })
     const own = openRepository(server.host, REPOSITORY, { partBytes: 1000, memoryBytes: 4000 })
     const { descriptor, content } = large
-    await own.push(descriptor, opener(content))
+    await own.put(descriptor, opener(content))
     expect(server.blobs.get(descriptor.digest)).toEqual(content)
     const unknown = own.ingest(await opener(content)(), content.byteLength, descriptor.mediaType)
     expect(await codeOf(unknown)).toBe('UNSUPPORTED')
@@ -102,14 +102,14 @@ describe('a push of a large blob', () => {
 
   it('sends one stream where the registry takes no chunks', async () => {
     await restart({ chunks: false })
-    await repository.push(large.descriptor, opener(large.content))
+    await repository.put(large.descriptor, opener(large.content))
     expect(server.blobs.get(large.descriptor.digest)).toEqual(large.content)
     expect(server.uploads.size).toBe(0)
   })
 
   it('sends what passes only once where the registry takes no chunks', async () => {
     await restart({ chunks: false })
-    await repository.push(large.descriptor, once(large.content))
+    await repository.put(large.descriptor, once(large.content))
     expect(server.blobs.get(large.descriptor.digest)).toEqual(large.content)
     expect(server.uploads.size).toBe(0)
   })
@@ -122,22 +122,22 @@ describe('a push of a large blob', () => {
       response.destroy()
       return true
     }
-    await repository.push(large.descriptor, opener(large.content))
+    await repository.put(large.descriptor, opener(large.content))
     expect(server.blobs.get(large.descriptor.digest)).toEqual(large.content)
   })
 
   it('stores nothing wrong by the stream that takes over', async () => {
     await restart({ chunks: false })
     const wrong = large.content.toReversed()
-    expect(await codeOf(repository.push(large.descriptor, once(wrong)))).toBe('INTEGRITY')
+    expect(await codeOf(repository.put(large.descriptor, once(wrong)))).toBe('INTEGRITY')
     expect([server.blobs.size, server.uploads.size]).toEqual([0, 0])
   })
 
   it('remembers that the registry takes no chunks', async () => {
     await restart({ chunks: false })
     const other = blobOf(noise(5500))
-    await repository.push(large.descriptor, opener(large.content))
-    await repository.push(other.descriptor, opener(other.content))
+    await repository.put(large.descriptor, opener(large.content))
+    await repository.put(other.descriptor, opener(other.content))
     expect(server.blobs.get(other.descriptor.digest)).toEqual(other.content)
     expect(sent('PATCH')).toBe(1)
   })
@@ -155,7 +155,7 @@ describe('a push of a large blob', () => {
       return true
     }
     let opened = 0
-    await repository.push(large.descriptor, () => {
+    await repository.put(large.descriptor, () => {
       opened += 1
       return opener(large.content)()
     })
@@ -169,7 +169,7 @@ describe('a push of a large blob', () => {
       if (request.method === 'PATCH' && ++patches === 3) server.uploads.clear()
       return false
     }
-    await repository.push(large.descriptor, opener(large.content))
+    await repository.put(large.descriptor, opener(large.content))
     expect(server.blobs.get(large.descriptor.digest)).toEqual(large.content)
   })
 
@@ -184,7 +184,7 @@ describe('a push of a large blob', () => {
           { objectMode: false },
         ),
       )
-    expect(await codeOf(repository.push(large.descriptor, broken))).toContain('the source broke')
+    expect(await codeOf(repository.put(large.descriptor, broken))).toContain('the source broke')
     expect(server.uploads.size).toBe(0)
   })
 
@@ -213,7 +213,7 @@ describe('a push of a large blob', () => {
     { status: 202, headers: { range: '1000-1999' } },
   ])('takes %j for the answer to a chunk that was taken', async (chunkAnswer) => {
     await restart({ chunkAnswer })
-    await repository.push(large.descriptor, opener(large.content))
+    await repository.put(large.descriptor, opener(large.content))
     expect(server.blobs.get(large.descriptor.digest)).toEqual(large.content)
     expect([sent('POST'), sent('PATCH')]).toEqual([1, 5])
   })
@@ -225,7 +225,7 @@ describe('a push of a large blob', () => {
       refuse(response, 416, 'RANGE_INVALID')
       return true
     }
-    await repository.push(large.descriptor, opener(large.content))
+    await repository.put(large.descriptor, opener(large.content))
     expect(server.blobs.get(large.descriptor.digest)).toEqual(large.content)
     expect([sent('POST'), sent('PATCH')]).toEqual([3, 4])
     expect(server.uploads.size).toBe(0)
@@ -241,7 +241,7 @@ describe('a push of a large blob', () => {
       refuse(response, status, code)
       return true
     }
-    await repository.push(large.descriptor, opener(large.content))
+    await repository.put(large.descriptor, opener(large.content))
     expect(server.blobs.get(large.descriptor.digest)).toEqual(large.content)
     expect([sent('POST'), sent('PATCH')]).toEqual([2, 10])
   })

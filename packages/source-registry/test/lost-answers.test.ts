@@ -54,14 +54,14 @@ describe('a lost answer', () => {
   ])('to %s loses nothing', async (_title, line) => {
     server.script = losing(line)
     for (const { descriptor, content } of [LARGE, LAYER]) {
-      await repository.push(descriptor, opener(content))
+      await repository.put(descriptor, opener(content))
       expect(server.blobs.get(descriptor.digest)).toEqual(Buffer.from(content))
     }
   })
 
   it('to a blob that is sent in one request is looked up, and the blob is not sent again', async () => {
     server.script = losing(/^PUT .*uploads/)
-    await repository.push(LAYER.descriptor, opener(LAYER.content))
+    await repository.put(LAYER.descriptor, opener(LAYER.content))
     expect(server.requests.filter((line) => line.startsWith('PUT'))).toHaveLength(1)
   })
 
@@ -121,7 +121,7 @@ describe('an answer that only its status says to be one', () => {
     ['the end of an upload, with nothing', /^PUT/, {}],
   ])('keeps no blob from being stored: %s', async (_title, line, headers) => {
     server.script = pretending(line, headers, true)
-    await repository.push(LARGE.descriptor, opener(LARGE.content))
+    await repository.put(LARGE.descriptor, opener(LARGE.content))
     expect(server.blobs.get(LARGE.descriptor.digest)).toEqual(LARGE.content)
   })
 })

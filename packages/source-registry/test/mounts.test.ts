@@ -88,7 +88,7 @@ describe('the second copy to a registry', () => {
     const registry = await start({ mounts: 'refused' })
     const repository = openRepository(registry.host, 'team/app')
     for (const text of ['a', 'b', 'c']) {
-      await repository.push(blobOf(text).descriptor, opener(Buffer.from(text)))
+      await repository.put(blobOf(text).descriptor, opener(Buffer.from(text)))
     }
     expect(count(registry.requests, /^POST .*mount=/)).toBe(1)
     await repository.close()
@@ -115,7 +115,7 @@ describe('a wrong guess', () => {
       return true
     }
     expect(await repository.mount(LARGE.descriptor, new FixtureSource({}))).toBe(false)
-    await repository.push(LARGE.descriptor, opener(LARGE.content))
+    await repository.put(LARGE.descriptor, opener(LARGE.content))
     expect(registry.blobs.has(digest)).toBe(true)
     expect(count(registry.requests, /^POST/)).toBe(1 + extra)
     expect(await places.find(registry.host, digest, 'team/app')).toBeUndefined()

@@ -168,14 +168,14 @@ describe('an upload', () => {
         }
         return false
       }
-      await repository.push(blob.descriptor, opener(blob.content))
+      await repository.put(blob.descriptor, opener(blob.content))
       expect(server.blobs.has(blob.descriptor.digest)).toBe(true)
     }
   })
 
   it.each([200, 202])('that is ended with %i and is not there has failed', async (status) => {
     server.script = answering('PUT', '/blobs/uploads/', status)
-    expect(await codeOf(repository.push(LAYER.descriptor, opener(LAYER.content)))).toBe(
+    expect(await codeOf(repository.put(LAYER.descriptor, opener(LAYER.content)))).toBe(
       'UNAVAILABLE',
     )
   })
@@ -187,7 +187,7 @@ describe('an upload', () => {
       response.writeHead(202, { location: `${path}/blobs/uploads/odd?a=b%2Fc&d=#part` }).end()
       return true
     }
-    await repository.push(LAYER.descriptor, opener(LAYER.content))
+    await repository.put(LAYER.descriptor, opener(LAYER.content))
     expect(server.requests.at(-1)).toContain('/odd?a=b%2Fc&d=&digest=sha256%3A')
   })
 })
@@ -199,7 +199,7 @@ describe('a look-up of a blob', () => {
       response.writeHead(200, { 'transfer-encoding': 'chunked' }).end()
       return true
     }
-    expect(await repository.exists(LAYER.descriptor)).toBe(false)
+    expect(await repository.has(LAYER.descriptor)).toBe(false)
   })
 })
 

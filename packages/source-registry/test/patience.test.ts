@@ -51,14 +51,14 @@ describe('a registry that copies a blob before it answers the last request', () 
   ])('is waited for: %s', async (_title, { descriptor, content }, options) => {
     await use(options)
     answerLate(2 * STALL_MS)
-    await repository.push(descriptor, opener(content))
+    await repository.put(descriptor, opener(content))
     expect(sent('PUT')).toBe(1)
   })
 
   it('is not waited for without end', async () => {
     await use({})
     answerLate(5 * STALL_MS + 1)
-    await repository.push(LAYER.descriptor, opener(LAYER.content))
+    await repository.put(LAYER.descriptor, opener(LAYER.content))
     expect(sent('PUT')).toBe(2)
   })
 })
@@ -90,7 +90,7 @@ describe('a search for credentials', () => {
 
   it('has all the time that it needs', async () => {
     const seen = await startWith(10 * STALL_MS)
-    expect(await repository.exists(LAYER.descriptor)).toBe(false)
+    expect(await repository.has(LAYER.descriptor)).toBe(false)
     expect(seen.calls).toBe(1)
   })
 
@@ -102,7 +102,7 @@ describe('a search for credentials', () => {
       void vi.advanceTimersByTimeAsync(STALL_MS + 1)
       return true
     }
-    expect(await codeOf(repository.exists(LAYER.descriptor))).toBe('UNAVAILABLE')
+    expect(await codeOf(repository.has(LAYER.descriptor))).toBe('UNAVAILABLE')
   })
 
   it('does not keep a failed upload from ending', async () => {
@@ -126,7 +126,7 @@ describe('a search for credentials', () => {
       challenged: () => Promise.resolve(false),
     })
     repository = openRepository(server.host, REPOSITORY, { authorizer, retry })
-    const push = repository.push(LAYER.descriptor, opener(LAYER.content))
+    const push = repository.put(LAYER.descriptor, opener(LAYER.content))
     expect(await codeOf(push)).toBe('FORBIDDEN')
   })
 })

@@ -82,7 +82,7 @@ describe('a limit of a registry', () => {
     expect(notices).toEqual([])
     limit(0, { 'ratelimit-limit': '100;w=21600', 'ratelimit-remaining': '10;w=21600' })
     await repository.resolve(V1)
-    await repository.exists(LAYER.descriptor)
+    await repository.has(LAYER.descriptor)
     expect(notices).toEqual([
       `the registry ${server.host} allows 10 more of 100 pulls in 6 h; a login may raise this: s3lo login ${server.host}`,
     ])

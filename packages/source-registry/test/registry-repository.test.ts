@@ -43,7 +43,7 @@ async function stop(): Promise<void> {
 
 async function pushImage(): Promise<void> {
   for (const { descriptor, content } of [CONFIG, LAYER]) {
-    await repository.push(descriptor, opener(content))
+    await repository.put(descriptor, opener(content))
   }
   await repository.tag(IMAGE, { name: REPOSITORY, tag: 'v1' })
 }
@@ -87,8 +87,8 @@ describe('a repository', () => {
   it('says NOT_FOUND of a tag and a blob that are not there', async () => {
     expect(await codeOf(repository.resolve({ name: REPOSITORY, tag: 'v1' }))).toBe('NOT_FOUND')
     expect(await codeOf(repository.fetch(LAYER.descriptor))).toBe('NOT_FOUND')
-    expect(await repository.exists(LAYER.descriptor)).toBe(false)
-    expect(await repository.exists(IMAGE.descriptor)).toBe(false)
+    expect(await repository.has(LAYER.descriptor)).toBe(false)
+    expect(await repository.has(IMAGE.descriptor)).toBe(false)
   })
 
   it('explains a layer that registries do not distribute', async () => {
@@ -98,7 +98,7 @@ describe('a repository', () => {
 
   it('reads a range of a blob', async () => {
     const { descriptor, content } = blobOf(noise(5000))
-    await repository.push(descriptor, opener(content))
+    await repository.put(descriptor, opener(content))
     const range = { start: 1000, end: 1010 }
     const body = await repository.fetch(descriptor, { range })
     expect(await bytesOf(body)).toEqual(content.subarray(1000, 1010))
@@ -133,7 +133,7 @@ describe('a repository', () => {
 
   it('handles sha512', async () => {
     const { descriptor, content } = blobOf(noise(3000), MEDIA_TYPE.ociLayer, 'sha512')
-    await repository.push(descriptor, opener(content))
+    await repository.put(descriptor, opener(content))
     expect(await bytesOf(await repository.fetch(descriptor))).toEqual(content)
   })
 
@@ -172,13 +172,13 @@ describe('a push', () => {
 
   it('sends nothing that is there', async () => {
     server.blobs.set(LAYER.descriptor.digest, LAYER.content)
-    await repository.push(LAYER.descriptor, opener(LAYER.content))
+    await repository.put(LAYER.descriptor, opener(LAYER.content))
     expect(sent('POST')).toBe(0)
   })
 
   it('asks once only whether a blob is there', async () => {
-    expect(await repository.exists(LAYER.descriptor)).toBe(false)
-    await repository.push(LAYER.descriptor, opener(LAYER.content))
+    expect(await repository.has(LAYER.descriptor)).toBe(false)
+    await repository.put(LAYER.descriptor, opener(LAYER.content))
     expect(sent('HEAD')).toBe(1)
   })
 
@@ -190,7 +190,7 @@ describe('a push', () => {
       return true
     }
     for (const { descriptor, content } of [LAYER, large]) {
-      await repository.push(descriptor, opener(content))
+      await repository.put(descriptor, opener(content))
       expect(server.blobs.get(descriptor.digest)).toEqual(Buffer.from(content))
     }
   })
@@ -202,7 +202,7 @@ describe('a push', () => {
       response.destroy()
       return true
     }
-    await repository.push(large.descriptor, opener(large.content))
+    await repository.put(large.descriptor, opener(large.content))
     expect(sent('PUT')).toBe(1)
   })
 
@@ -211,7 +211,7 @@ describe('a push', () => {
     async (blob) => {
       const wrong = Buffer.from(blob.content)
       wrong[0] = (wrong[0] ?? 0) ^ 1
-      expect(await codeOf(repository.push(blob.descriptor, opener(wrong)))).toBe('INTEGRITY')
+      expect(await codeOf(repository.put(blob.descriptor, opener(wrong)))).toBe('INTEGRITY')
       expect([server.blobs.size, server.uploads.size]).toEqual([0, 0])
     },
   )
@@ -225,7 +225,7 @@ describe('a push', () => {
           },
         }),
       )
-    expect(await codeOf(repository.push(IMAGE.descriptor, broken))).toContain('the source broke')
+    expect(await codeOf(repository.put(IMAGE.descriptor, broken))).toContain('the source broke')
   })
 
   it('ends with the reason of its signal', async () => {
@@ -235,7 +235,7 @@ describe('a push', () => {
       return false
     }
     const { signal } = controller
-    const push = repository.push(large.descriptor, opener(large.content), { signal })
+    const push = repository.put(large.descriptor, opener(large.content), { signal })
     expect(await codeOf(push)).toContain('enough')
   })
 
@@ -249,7 +249,7 @@ describe('a push', () => {
   it('sends what cannot be mounted by the upload that the registry opened instead', async () => {
     const source = openRepository(server.host, 'team/other')
     expect(await repository.mount(large.descriptor, source)).toBe(false)
-    await repository.push(large.descriptor, opener(large.content))
+    await repository.put(large.descriptor, opener(large.content))
     expect([sent('POST'), sent('HEAD')]).toEqual([1, 0])
     await source.close()
   })

@@ -47,10 +47,10 @@ type Image = ReturnType<typeof makeImage>
 
 async function pushImage(target: RegistryRepository, image: Image, tag: string): Promise<void> {
   for (const { descriptor, content } of image.blobs) {
-    if (!(await target.exists(descriptor))) await target.push(descriptor, opener(content))
+    if (!(await target.has(descriptor))) await target.put(descriptor, opener(content))
   }
   const { descriptor, content } = image.image
-  await target.push(descriptor, opener(content))
+  await target.put(descriptor, opener(content))
   await target.attach(image.referrer, descriptor, opener(EMPTY.content))
   await target.tag(image.index, { name: '', tag })
 }
@@ -180,8 +180,8 @@ function testAgainst(servers: RegistryServers): void {
     const { descriptor, content } = blobOf(randomBytes(9_000_000))
     const wrong = Buffer.from(content)
     wrong[5] = (wrong[5] ?? 0) ^ 1
-    expect(await codeOf(repository.push(descriptor, opener(wrong)))).toBe('INTEGRITY')
-    expect(await repository.exists(descriptor)).toBe(false)
+    expect(await codeOf(repository.put(descriptor, opener(wrong)))).toBe('INTEGRITY')
+    expect(await repository.has(descriptor)).toBe(false)
     await repository.close()
   })
 

@@ -53,7 +53,7 @@ describe('HEAD of a manifest', () => {
     async (status) => {
       server.script = headed(status)
       expect(await repository.resolve(V1)).toEqual(IMAGE.descriptor)
-      expect(await repository.exists(IMAGE.descriptor)).toBe(true)
+      expect(await repository.has(IMAGE.descriptor)).toBe(true)
     },
   )
 
@@ -92,7 +92,7 @@ describe('HEAD of a manifest', () => {
       return false
     }
     expect(await repository.resolve(V1)).toEqual(IMAGE.descriptor)
-    await repository.push(LAYER.descriptor, opener(LAYER.content))
+    await repository.put(LAYER.descriptor, opener(LAYER.content))
     await repository.tag(IMAGE, { ...V1, tag: 'v2' })
     expect(await repository.resolve({ ...V1, tag: 'v2' })).toEqual(IMAGE.descriptor)
   })
@@ -136,7 +136,7 @@ describe('an upload that starts elsewhere', () => {
       return true
     }
     for (const { descriptor, content } of [large, LAYER]) {
-      await pushing.push(descriptor, opener(content))
+      await pushing.put(descriptor, opener(content))
       expect(landed.blobs.has(descriptor.digest)).toBe(true)
     }
     expect(other.authorizations.filter((one) => one !== undefined)).toEqual([])
@@ -150,7 +150,7 @@ describe('an upload that starts elsewhere', () => {
       response.writeHead(307, { location: request.url ?? '' }).end()
       return true
     }
-    const push = repository.push(LAYER.descriptor, opener(LAYER.content))
+    const push = repository.put(LAYER.descriptor, opener(LAYER.content))
     expect(await codeOf(push)).toBe('UNSUPPORTED')
   })
 })
@@ -169,7 +169,7 @@ describe('a blob that is too large for the registry', () => {
       response.writeHead(413, { connection: 'close' }).end(() => request.socket.destroy())
       return true
     }
-    const push = pushing.push(large.descriptor, opener(large.content))
+    const push = pushing.put(large.descriptor, opener(large.content))
     expect(await codeOf(push)).toBe('UNSUPPORTED')
     expect(isClosed).toBe(true)
     expect(sent(/^(PUT|PATCH)/)).toBeLessThan(4)
@@ -279,7 +279,7 @@ describe('a 401 that asks for nothing', () => {
     const reading = opened(() => (times += 1))
     server.blobs.set(LAYER.descriptor.digest, LAYER.content)
     expect(await bytesOf(await reading.fetch(LAYER.descriptor))).toEqual(Buffer.from(LAYER.content))
-    expect(await reading.exists(LAYER.descriptor)).toBe(true)
+    expect(await reading.has(LAYER.descriptor)).toBe(true)
     expect(times).toBe(1)
     expect(server.authorizations).toEqual([undefined, 'Basic dTpw', 'Basic dTpw'])
     await reading.close()
@@ -292,7 +292,7 @@ describe('a 401 that asks for nothing', () => {
     }
     let times = 0
     const reading = opened(() => (times += 1))
-    expect(await codeOf(reading.exists(LAYER.descriptor))).toBe('UNAUTHORIZED')
+    expect(await codeOf(reading.has(LAYER.descriptor))).toBe('UNAUTHORIZED')
     expect(server.requests).toHaveLength(2)
     expect(times).toBe(0)
     await reading.close()

@@ -41,6 +41,16 @@ export interface ImageSource {
   /** The layer's uncompressed content where the source holds it; `undefined` where it does not. */
   plainLayer?(descriptor: Descriptor, options?: CallOptions): Promise<PlainLayer | undefined>
   tags?(repository: string, options?: CallOptions): AsyncIterable<string>
+  /**
+   * Of a source that lists them at once: the tags of what refers to manifests of the repository, as
+   * cosign names them. Without this method each such tag is resolved.
+   */
+  referrerTags?(repository: string, options?: CallOptions): AsyncIterable<string>
+  /**
+   * True where each referrer is a record of its own, so that a damaged one (`INTEGRITY`, after all
+   * others) says nothing about the rest.
+   */
+  readonly hasReferrerRecords?: boolean | undefined
   /** What refers to `subject` (OCI image spec v1.1, "subject"): signatures, SBOMs, attestations. */
   referrers?(subject: Descriptor, options?: CallOptions): AsyncIterable<Descriptor>
   close?(): Promise<void>

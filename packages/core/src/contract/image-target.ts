@@ -23,34 +23,30 @@ export interface TagOptions extends CallOptions, ProgressOptions {
   readonly forced?: boolean | undefined
 }
 
-/** What {@link ImageTarget.begin} can be told. */
 export interface BeginOptions extends ProgressOptions {
   /** What is done, for others who have to wait for it: `push or copy of app:v1`. */
   readonly purpose?: string | undefined
 }
 
-/** What {@link ImageTarget.attach} can be told. */
 export interface AttachOptions extends CallOptions {
+  /** Of an index: all that is below it, children before parents. */
   readonly parts?: readonly Descriptor[] | undefined
 }
 
-/** A place to put images, blob by blob in any order; the tag is written last. */
-export interface ImageTarget {
-  readonly kind: 'random-access'
-  readonly name: string
-  /** True when the content is there, whole as far as its size tells. */
-  exists(descriptor: Descriptor, options?: CallOptions): Promise<boolean>
-  /** Stores the content, verified; idempotent; may call `open` again to retry. */
-  push(descriptor: Descriptor, open: () => Promise<Readable>, options?: CallOptions): Promise<void>
-  /** Publishes the root manifest under the reference: the last write, and atomic. */
-  tag(root: ManifestDocument, reference: Reference, options?: TagOptions): Promise<void>
+/**
+ * One image on its way into a target: blobs in any order, what refers to it, and the tag last. What
+ * it keeps from a collector is its own, so that several at once do not share a fate.
+ */
+export interface Publication {
   /**
-   * After `tag`: content that another program has deleted since it was found or stored here. It is to
-   * be pushed again, and then asked for again.
+   * Receives digests before any of them is looked for or stored, so that the target can keep a
+   * collector away from them until `tag` has been answered or `release` is called.
    */
-  lost?(options?: CallOptions): Promise<readonly Descriptor[]>
-  /** Takes the blob from `source` without moving bytes through this process; `false` means: push it. */
-  mount?(descriptor: Descriptor, source: ImageSource, options?: CallOptions): Promise<boolean>
+  protect?(digests: readonly string[], options?: CallOptions): Promise<void>
+  /** True when the content is there, whole as far as its size tells. */
+  has(descriptor: Descriptor, options?: CallOptions): Promise<boolean>
+  /** Stores the content, verified; idempotent; may call `open` again to retry. */
+  put(descriptor: Descriptor, open: () => Promise<Readable>, options?: CallOptions): Promise<void>
   /** Stores content whose digest is not known yet. `size` is bytes. */
   ingest?(
     content: Readable,
@@ -58,11 +54,8 @@ export interface ImageTarget {
     mediaType: string,
     options?: CallOptions,
   ): Promise<Descriptor>
-  /**
-   * The same target for one image, so that several at once keep what they protect apart. To be
-   * closed, which leaves this one open. What it has to say is reported as notices.
-   */
-  begin?(options?: BeginOptions): ImageTarget
+  /** Takes the blob from `source` without moving bytes through this process; `false` means: put it. */
+  mount?(descriptor: Descriptor, source: ImageSource, options?: CallOptions): Promise<boolean>
   /**
    * True when the source is this very place: what its tag names need not be looked for. The digests
    * are protected from then on.
@@ -73,21 +66,35 @@ export interface ImageTarget {
     digests: readonly string[],
     options?: CallOptions,
   ): Promise<boolean>
-  /**
-   * Receives digests before any of them is looked for or uploaded, so that the target can keep a
-   * collector away from them until `tag` has been answered or the target is closed.
-   */
-  protect?(digests: readonly string[], options?: CallOptions): Promise<void>
-  /**
-   * Stores a manifest that refers to `subject`, and what it names, read by `open`. Of an index,
-   * `parts` are all that is below it, children before parents.
-   */
+  /** Stores a manifest that refers to `subject`, and what it names, read by `open`. */
   attach?(
     referrer: ManifestDocument,
     subject: Descriptor,
     open: (blob: Descriptor) => Promise<Readable>,
     options?: AttachOptions,
   ): Promise<void>
+  /**
+   * Publishes the root manifest under the reference: atomic, and the last write. What was protected is
+   * given up once it is answered; what has been lost may be put again.
+   */
+  tag(root: ManifestDocument, reference: Reference, options?: TagOptions): Promise<void>
+  /**
+   * After `tag`: content that another program has deleted since it was found or stored here. It is to
+   * be put again, and then asked for again.
+   */
+  lost?(options?: CallOptions): Promise<readonly Descriptor[]>
+  /** Gives up what is protected. To be called in the end, also after `tag` and after failures. */
+  release?(): Promise<void>
+}
+
+/** A place to put images into, one publication each. One that can be read is an `ImageSource` as well. */
+export interface ImageTarget {
+  readonly kind: 'random-access'
+  readonly name: string
+  /** True where an index may be attached, which brings what it lists; elsewhere it stays behind. */
+  readonly takesIndexReferrers?: boolean | undefined
+  /** Begins a publication. What it has to say is reported as notices. */
+  begin(options?: BeginOptions): Publication
   close?(): Promise<void>
 }
 

@@ -2,7 +2,7 @@ import { Readable } from 'node:stream'
 import { forEachConcurrent } from '../concurrency/for-each-concurrent.ts'
 import type { CallOptions } from '../contract/call-options.ts'
 import type { ImageSource } from '../contract/image-source.ts'
-import type { ImageTarget } from '../contract/image-target.ts'
+import type { Publication } from '../contract/image-target.ts'
 import type { ProgressOptions } from '../contract/progress.ts'
 import { isS3loError, S3loError } from '../errors.ts'
 import type { ManifestDocument } from '../oci/document.ts'
@@ -36,17 +36,17 @@ const SMALL_AT_ONCE = 26
  */
 export async function copyGraph(
   source: ImageSource,
-  target: ImageTarget,
+  publication: Publication,
   plan: GraphPlan,
   { concurrency, signal, onProgress }: CopyGraphOptions = {},
 ): Promise<CopyGraphStats> {
   const stats = { blobsCopied: 0, blobsSkipped: 0, bytesCopied: 0 }
-  await target.protect?.(digestsOf(plan), { signal })
+  await publication.protect?.(digestsOf(plan), { signal })
   reportPlan(plan.blobs, { onProgress })
 
   const copyOne = async (blob: PlannedBlob, taskSignal: AbortSignal): Promise<void> => {
     const report = new BlobReport(blob, { onProgress })
-    const phase = await copyBlob(source, target, blob, report, taskSignal)
+    const phase = await copyBlob(source, publication, blob, report, taskSignal)
     report.end(phase)
     if (phase === 'skip') stats.blobsSkipped++
     else {
@@ -62,7 +62,7 @@ export async function copyGraph(
     signal,
   )
   // One after another: they are small, and a parent must not be there before its children.
-  for (const document of plan.documents) await copyDocument(target, document, { signal })
+  for (const document of plan.documents) await copyDocument(publication, document, { signal })
   return stats
 }
 
@@ -81,16 +81,16 @@ function lanesOf(
 
 async function copyBlob(
   source: ImageSource,
-  target: ImageTarget,
+  publication: Publication,
   { descriptor, platform }: PlannedBlob,
   report: BlobReport,
   signal: AbortSignal,
 ): Promise<'skip' | 'mount' | 'done'> {
-  if (await target.exists(descriptor, { signal })) return 'skip'
+  if (await publication.has(descriptor, { signal })) return 'skip'
   report.start()
-  if (await target.mount?.(descriptor, source, { signal })) return 'mount'
+  if (await publication.mount?.(descriptor, source, { signal })) return 'mount'
   try {
-    await target.push(
+    await publication.put(
       descriptor,
       async () => report.meter(await source.fetch(descriptor, { signal })),
       { signal },
@@ -102,13 +102,13 @@ async function copyBlob(
 }
 
 async function copyDocument(
-  target: ImageTarget,
+  publication: Publication,
   { descriptor, content }: ManifestDocument,
   options: CallOptions,
 ): Promise<void> {
-  if (await target.exists(descriptor, options)) return
+  if (await publication.has(descriptor, options)) return
   const open = () => Promise.resolve(verified(Readable.from([content]), descriptor))
-  await target.push(descriptor, open, options)
+  await publication.put(descriptor, open, options)
 }
 
 /** Everything that a published image needs, itself included: what refers to it lives with it. */

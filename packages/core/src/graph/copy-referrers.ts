@@ -1,15 +1,15 @@
 import { Readable } from 'node:stream'
 import { forEachConcurrent } from '../concurrency/for-each-concurrent.ts'
 import type { ImageSource } from '../contract/image-source.ts'
-import type { ImageTarget } from '../contract/image-target.ts'
+import type { ImageTarget, Publication } from '../contract/image-target.ts'
 import type { Descriptor } from '../oci/descriptor.ts'
 import { successors } from '../oci/document.ts'
-import { ImageStore } from '../store/image-store.ts'
 import { copyGraph } from './copy-graph.ts'
-import { extendTag, isProtected } from './protected-tag.ts'
+import { extendTag, protectingStore } from './protected-tag.ts'
 import { planGraph } from './plan.ts'
 import { tellLayers } from './tell-layers.ts'
-import { presentRoot } from './present.ts'
+import { resolveIn } from './present.ts'
+import { withPublication } from './with-publication.ts'
 import {
   endlessList,
   type FindReferrersOptions,
@@ -18,9 +18,16 @@ import {
   withWayOut,
 } from './referrers.ts'
 
-/** A source and what the image is called in it. */
-interface RepositoryOf<T> {
-  readonly end: T
+/** Where referrers are read, and what the image is called there. */
+export interface ReferrersSource {
+  readonly source: ImageSource
+  readonly repository: string
+}
+
+/** Where referrers go: into the image's publication, and those with a tag into one of their own. */
+export interface ReferrersTarget {
+  readonly target: ImageTarget
+  readonly publication: Publication
   readonly repository: string
 }
 
@@ -41,12 +48,12 @@ export interface CopyReferrersOptions extends FindReferrersOptions {
  * `INTEGRITY` where there is no end to them.
  */
 export async function copyReferrers(
-  from: RepositoryOf<ImageSource>,
-  to: RepositoryOf<ImageTarget>,
+  from: ReferrersSource,
+  to: ReferrersTarget,
   subjects: readonly Descriptor[],
   options: CopyReferrersOptions = {},
 ): Promise<number> {
-  const finder = new ReferrerFinder(from.end, from.repository, options)
+  const finder = new ReferrerFinder(from.source, from.repository, options)
   const images = new Set(subjects.map(({ digest }) => digest))
   const visited = new Set(images)
   const seen = new Set<string>()
@@ -62,7 +69,7 @@ export async function copyReferrers(
         if (seen.has(name) || (tag !== undefined && images.has(descriptor.digest))) continue
         if (depth > MAX_DEPTH || seen.size >= MAX_REFERRERS) throw endlessList(subject)
         seen.add(name)
-        if (!(await copyOne(from.end, to, referrer, { ...options, signal }))) continue
+        if (!(await copyOne(from.source, to, referrer, { ...options, signal }))) continue
         copied++
         if (visited.has(descriptor.digest)) continue
         visited.add(descriptor.digest)
@@ -79,7 +86,7 @@ export async function copyReferrers(
 /** False for one that the target cannot hold. */
 async function copyOne(
   source: ImageSource,
-  to: RepositoryOf<ImageTarget>,
+  to: ReferrersTarget,
   referrer: Referrer,
   options: CopyReferrersOptions,
 ): Promise<boolean> {
@@ -94,7 +101,7 @@ async function copyOne(
 
 async function writeOne(
   source: ImageSource,
-  to: RepositoryOf<ImageTarget>,
+  to: ReferrersTarget,
   referrer: Referrer,
   options: CopyReferrersOptions,
 ): Promise<boolean> {
@@ -103,24 +110,25 @@ async function writeOne(
   }
   const { descriptor, manifest, subject } = referrer
   const { signal, onProgress } = options
-  const { end: target } = to
+  const { target, publication } = to
   if (manifest.kind === 'index') {
-    if (target instanceof ImageStore) {
-      await attachIndex(source, target, referrer, { signal, onProgress })
+    if (target.takesIndexReferrers) {
+      await attachIndex(source, publication, referrer, { signal, onProgress })
       return true
     }
-    await copyGraph(source, target, await planGraph(source, referrer, { signal }), { signal })
+    await copyGraph(source, publication, await planGraph(source, referrer, { signal }), { signal })
   }
   const digests = [descriptor, ...successors(manifest)].map(({ digest }) => digest)
-  await target.protect?.(digests, { signal })
-  await target.attach?.(referrer, subject, (blob) => source.fetch(blob, { signal }), { signal })
+  await publication.protect?.(digests, { signal })
+  const open = (blob: Descriptor): Promise<Readable> => source.fetch(blob, { signal })
+  await publication.attach?.(referrer, subject, open, { signal })
   return true
 }
 
 /** A store keeps all that is below a referrer with it, where no other program collects it. */
 async function attachIndex(
   source: ImageSource,
-  target: ImageStore,
+  publication: Publication,
   referrer: Referrer,
   { signal, onProgress }: CopyReferrersOptions,
 ): Promise<void> {
@@ -132,47 +140,47 @@ async function attachIndex(
     const child = documents.get(part.digest)
     return child ? Readable.from([child.content]) : source.fetch(part, { signal })
   }
-  await target.attach(referrer, referrer.subject, open, { parts, signal })
+  await publication.attach?.(referrer, referrer.subject, open, { parts, signal })
 }
 
 /**
  * A publication of its own: publishing gives up what it protects, and the image around it and other
  * tags beside it are not published yet.
  */
-async function copyTagged(
+function copyTagged(
   source: ImageSource,
-  to: RepositoryOf<ImageTarget>,
+  to: ReferrersTarget,
   referrer: Referrer & { readonly tag: string },
   options: CopyReferrersOptions,
 ): Promise<boolean> {
   const { onProgress } = options
-  const begun = to.end.begin?.({ onProgress, purpose: `copy of ${to.repository}:${referrer.tag}` })
-  try {
-    return await publishTagged(source, { ...to, end: begun ?? to.end }, referrer, options)
-  } finally {
-    await begun?.close?.()
-  }
+  const purpose = `copy of ${to.repository}:${referrer.tag}`
+  return withPublication(to.target, { onProgress, purpose }, (publication) =>
+    publishTagged(source, { ...to, publication }, referrer, options),
+  )
 }
 
 /** Its blobs are of no count beside those of the image: only notices are passed on. */
 async function publishTagged(
   source: ImageSource,
-  { end: target, repository }: RepositoryOf<ImageTarget>,
+  { target, publication, repository }: ReferrersTarget,
   referrer: Referrer & { readonly tag: string },
   { signal, onProgress }: CopyReferrersOptions,
 ): Promise<boolean> {
   const { descriptor, tag } = referrer
   const place = { name: repository, tag }
-  const present = await presentRoot(target, place, { signal })
+  const present = await resolveIn(target, place, { signal })
   if (present?.digest === descriptor.digest) return true
-  if (target instanceof ImageStore && (await isProtected(target, repository, { signal }))) {
-    return extendTag(source, target, { document: referrer, place }, { signal, onProgress })
+  const store = await protectingStore(target, repository, { signal })
+  if (store) {
+    const newTag = { document: referrer, place }
+    return extendTag(source, publication, store, newTag, { signal, onProgress })
   }
-  await copyGraph(source, target, await planGraph(source, referrer, { signal }), { signal })
+  await copyGraph(source, publication, await planGraph(source, referrer, { signal }), { signal })
   if (present) {
     const message = `${tag} in ${target.name} was replaced: it was ${present.digest}`
     onProgress?.({ type: 'notice', code: 'signatures-replaced', message })
   }
-  await target.tag(referrer, place, { signal, onProgress })
+  await publication.tag(referrer, place, { signal, onProgress })
   return true
 }

@@ -1,6 +1,6 @@
 import { forEachConcurrent } from '../concurrency/for-each-concurrent.ts'
 import type { CallOptions } from '../contract/call-options.ts'
-import type { ImageTarget } from '../contract/image-target.ts'
+import type { Publication } from '../contract/image-target.ts'
 import type { Descriptor } from '../oci/descriptor.ts'
 import type { GraphPlan } from './plan.ts'
 
@@ -8,7 +8,7 @@ const LOOKUPS_AT_ONCE = 16
 
 /** A part of an image that the target has not; `undefined` where it is whole. */
 export async function firstMissing(
-  target: ImageTarget,
+  publication: Publication,
   plan: GraphPlan,
   options: CallOptions,
 ): Promise<Descriptor | undefined> {
@@ -17,7 +17,7 @@ export async function firstMissing(
     [...plan.blobs, ...plan.documents],
     LOOKUPS_AT_ONCE,
     async ({ descriptor }, signal) => {
-      if (!missing && !(await target.exists(descriptor, { signal }))) missing ??= descriptor
+      if (!missing && !(await publication.has(descriptor, { signal }))) missing ??= descriptor
     },
     options.signal,
   )

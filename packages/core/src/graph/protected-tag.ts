@@ -1,24 +1,25 @@
 import { isImmutable } from '../config/effective-config.ts'
 import type { CallOptions } from '../contract/call-options.ts'
 import type { ImageSource } from '../contract/image-source.ts'
-import type { TagOptions } from '../contract/image-target.ts'
+import type { ImageTarget, Publication, TagOptions } from '../contract/image-target.ts'
 import type { ProgressOptions } from '../contract/progress.ts'
+import { isStore, type StoreFacts } from '../contract/store-facts.ts'
 import { isS3loError } from '../errors.ts'
 import type { Descriptor } from '../oci/descriptor.ts'
 import { type ManifestDocument, parseManifest } from '../oci/document.ts'
 import { formatImageName, type Reference } from '../oci/reference.ts'
-import type { ImageStore } from '../store/image-store.ts'
 import { readTagContent, type TagContent } from '../store/manifests.ts'
 import { copyGraph } from './copy-graph.ts'
 import { planGraph } from './plan.ts'
 
-/** Where tags are immutable, so is what was signed and attested of them. */
-export async function isProtected(
-  target: ImageStore,
+/** The target where it is a store whose signatures are as immutable as the images they are about. */
+export async function protectingStore(
+  target: ImageTarget,
   image: string,
   { signal }: CallOptions,
-): Promise<boolean> {
-  return isImmutable(await target.config({ signal }), image)
+): Promise<StoreFacts | undefined> {
+  if (!isStore(target)) return undefined
+  return isImmutable(await target.config({ signal }), image) ? target : undefined
 }
 
 /** A tag of cosign, and what it is about to stand for. */
@@ -34,18 +35,19 @@ interface NewTag {
  */
 export async function extendTag(
   source: ImageSource,
-  target: ImageStore,
+  publication: Publication,
+  store: StoreFacts,
   { document, place }: NewTag,
   { signal, onProgress }: CallOptions & ProgressOptions,
 ): Promise<boolean> {
-  const present = await readTagContent(target.backend, place, { signal })
+  const present = await readTagContent(store.backend, place, { signal })
   if (!present || isExtension(present.content, document.content)) {
-    await copyGraph(source, target, await planGraph(source, document, { signal }), { signal })
+    await copyGraph(source, publication, await planGraph(source, document, { signal }), { signal })
     const options = { ...guard(present), signal, onProgress }
-    if (await publish(target, { document, place }, options)) return true
+    if (await publish(publication, { document, place }, options)) return true
   }
   const name = formatImageName(place)
-  const message = `${name} in ${target.name} stays as it is: the image is immutable, and the source's would take away what is there`
+  const message = `${name} in ${store.name} stays as it is: the image is immutable, and the source's would take away what is there`
   onProgress?.({ type: 'notice', code: 'signatures-kept', message })
   return false
 }
@@ -56,12 +58,12 @@ function guard(present: TagContent | undefined): TagOptions {
 
 /** False when another writer came first. */
 async function publish(
-  target: ImageStore,
+  publication: Publication,
   { document, place }: NewTag,
   options: TagOptions,
 ): Promise<boolean> {
   try {
-    await target.tag(document, place, options)
+    await publication.tag(document, place, options)
     return true
   } catch (error) {
     if (isS3loError(error, 'CONFLICT')) return false

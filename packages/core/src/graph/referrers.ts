@@ -5,7 +5,6 @@ import { isS3loError, S3loError } from '../errors.ts'
 import type { Descriptor } from '../oci/descriptor.ts'
 import type { ManifestDocument } from '../oci/document.ts'
 import { fallbackTagsOf } from '../oci/fallback-tag.ts'
-import { ImageStore } from '../store/image-store.ts'
 import { readManifest } from './read-manifest.ts'
 import { isRefusedBeside } from './refusal.ts'
 
@@ -37,7 +36,7 @@ export class ReferrerFinder {
   readonly #source: ImageSource
   readonly #repository: string
   readonly #options: FindReferrersOptions
-  #storeTags: Promise<ReadonlySet<string>> | undefined
+  #listedTags: Promise<ReadonlySet<string> | undefined> | undefined
   #leftOut = 0
   #refusal: string | undefined
 
@@ -126,10 +125,8 @@ export class ReferrerFinder {
     subject: Descriptor,
     call: CallOptions,
   ): Promise<Descriptor | undefined> {
-    if (this.#source instanceof ImageStore) {
-      this.#storeTags ??= listStoreTags(this.#source, this.#repository, this.#options)
-      if (!(await this.#storeTags).has(tag)) return undefined
-    }
+    this.#listedTags ??= listTags(this.#source, this.#repository, this.#options)
+    if ((await this.#listedTags)?.has(tag) === false) return undefined
     try {
       const found = await this.#source.resolve({ name: this.#repository, tag }, call)
       // A registry may take any tag for one of the image itself.
@@ -149,8 +146,8 @@ export class ReferrerFinder {
   async #passOver(error: unknown, subject: Descriptor, call: CallOptions): Promise<void> {
     call.signal?.throwIfAborted()
     if (isS3loError(error, 'NOT_FOUND')) return
-    // Of a store, one damaged record says nothing about the image, which is copied without it.
-    const isDamaged = this.#source instanceof ImageStore && isS3loError(error, 'INTEGRITY')
+    // A damaged record says nothing about the image, which is copied without it.
+    const isDamaged = this.#source.hasReferrerRecords && isS3loError(error, 'INTEGRITY')
     if (!isDamaged && !(await this.#isRefusedBeside(error, subject, call))) throw withWayOut(error)
     if (!isS3loError(error)) throw error
     this.#assertLenient(error)
@@ -201,13 +198,12 @@ export function endlessList({ digest }: Descriptor): S3loError {
   })
 }
 
-/** A store is asked once, for all of them: there, each question would be two requests. */
-async function listStoreTags(
-  store: ImageStore,
-  image: string,
+/** Asked for once, for all manifests: for a store, each question would be two requests. */
+async function listTags(
+  source: ImageSource,
+  repository: string,
   { signal }: CallOptions,
-): Promise<ReadonlySet<string>> {
-  const tags = new Set<string>()
-  for await (const tag of store.fallbackTags(image, { signal })) tags.add(tag)
-  return tags
+): Promise<ReadonlySet<string> | undefined> {
+  const tags = source.referrerTags?.(repository, { signal })
+  return tags && new Set(await Array.fromAsync(tags))
 }

@@ -1,22 +1,22 @@
 import type { CallOptions } from '../contract/call-options.ts'
 import type { ImageSource } from '../contract/image-source.ts'
-import type { ImageTarget } from '../contract/image-target.ts'
+import type { Publication } from '../contract/image-target.ts'
 import { S3loError } from '../errors.ts'
 
 const MAX_ATTEMPTS = 3
 
 /**
- * Pushes again what a published image has lost to another program's collector, until nothing is
+ * Puts again what a published image has lost to another program's collector, until nothing is
  * missing. Throws `UNAVAILABLE` where there is no source that can be read again, or no end of it.
  */
 export async function restoreLost(
-  target: ImageTarget,
+  publication: Publication,
   source: ImageSource | undefined,
   options: CallOptions,
 ): Promise<void> {
   const { signal } = options
   for (let attempt = 1; ; attempt++) {
-    const lost = (await target.lost?.({ signal })) ?? []
+    const lost = (await publication.lost?.({ signal })) ?? []
     const [first] = lost
     if (!first) return
     if (!source || attempt > MAX_ATTEMPTS) {
@@ -27,7 +27,7 @@ export async function restoreLost(
       )
     }
     for (const descriptor of lost) {
-      await target.push(descriptor, () => source.fetch(descriptor, { signal }), { signal })
+      await publication.put(descriptor, () => source.fetch(descriptor, { signal }), { signal })
     }
   }
 }

@@ -1,24 +1,31 @@
 import type { Readable } from 'node:stream'
 import type { CallOptions } from '../contract/call-options.ts'
 import type { BlobSink } from '../contract/image-source.ts'
-import type { ImageTarget } from '../contract/image-target.ts'
+import type { ImageTarget, Publication } from '../contract/image-target.ts'
 import type { ProgressOptions } from '../contract/progress.ts'
 import { S3loError } from '../errors.ts'
 import type { Descriptor } from '../oci/descriptor.ts'
 import { isManifestMediaType } from '../oci/media-type.ts'
 import { formatPlatform } from '../oci/platform.ts'
 import { BlobReport } from '../progress/blob-report.ts'
+import { verified } from '../stream/verify-digest.ts'
 import type { CopyGraphStats } from './copy-graph.ts'
 
 /** Puts what a streaming source gives into a target, and counts it. */
 export class TargetSink implements BlobSink {
-  readonly #target: ImageTarget
+  readonly #publication: Publication
+  /** Of the target, for messages. */
+  readonly #name: string
   readonly #options: CallOptions & ProgressOptions
   readonly #settled = new Set<string>()
   readonly #stats = { blobsCopied: 0, blobsSkipped: 0, bytesCopied: 0 }
 
-  constructor(target: ImageTarget, options: CallOptions & ProgressOptions) {
-    this.#target = target
+  constructor(
+    into: { readonly target: Pick<ImageTarget, 'name'>; readonly publication: Publication },
+    options: CallOptions & ProgressOptions,
+  ) {
+    this.#publication = into.publication
+    this.#name = into.target.name
     this.#options = options
   }
 
@@ -28,7 +35,7 @@ export class TargetSink implements BlobSink {
 
   async has(descriptor: Descriptor): Promise<boolean> {
     const { signal } = this.#options
-    const there = await this.#target.exists(descriptor, { signal })
+    const there = await this.#publication.has(descriptor, { signal })
     if (there && this.#settle(descriptor)) {
       this.#stats.blobsSkipped++
       this.#reportOn(descriptor).end('skip')
@@ -40,21 +47,25 @@ export class TargetSink implements BlobSink {
     const { signal } = this.#options
     const open = once(content, descriptor)
     if (isManifestMediaType(descriptor.mediaType)) {
-      await this.#target.push(descriptor, open, { signal })
+      await this.#publication.put(descriptor, open, { signal })
       return
     }
     const report = this.#reportOn(descriptor)
     report.start()
-    await this.#target.push(descriptor, async () => report.meter(await open()), { signal })
+    await this.#publication.put(
+      descriptor,
+      async () => report.meter(verified(await open(), descriptor)),
+      { signal },
+    )
     this.#arrived(report, descriptor)
   }
 
   async ingest(content: Readable, size: number, mediaType: string): Promise<Descriptor> {
-    if (!this.#target.ingest) {
+    if (!this.#publication.ingest) {
       content.destroy()
       throw new S3loError(
         'UNSUPPORTED',
-        `${this.#target.name} cannot take layers whose digest is not known beforehand`,
+        `${this.#name} cannot take layers whose digest is not known beforehand`,
         { hint: 'push to a store first, then copy from there' },
       )
     }
@@ -62,7 +73,7 @@ export class TargetSink implements BlobSink {
     report.start()
     const { signal } = this.#options
     const metering = report.meter(content)
-    const descriptor = await this.#target.ingest(metering, size, mediaType, { signal })
+    const descriptor = await this.#publication.ingest(metering, size, mediaType, { signal })
     this.#arrived(report, descriptor)
     return descriptor
   }

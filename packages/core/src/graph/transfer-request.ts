@@ -1,6 +1,11 @@
 import type { CallOptions } from '../contract/call-options.ts'
 import type { ImageSource, StreamingSource } from '../contract/image-source.ts'
-import type { ImageTarget, StreamingTarget, TagOptions } from '../contract/image-target.ts'
+import type {
+  ImageTarget,
+  Publication,
+  StreamingTarget,
+  TagOptions,
+} from '../contract/image-target.ts'
 import type { ProgressOptions } from '../contract/progress.ts'
 import type { Descriptor } from '../oci/descriptor.ts'
 import type { ManifestDocument } from '../oci/document.ts'
@@ -28,8 +33,11 @@ export interface TransferRequest extends CallOptions, ProgressOptions {
    * here prevents that.
    */
   readonly selected?: ((selected: SelectedImage) => Promise<void>) | undefined
-  /** Runs when everything is in place and before the tag is written: what throws here prevents it. */
-  readonly beforeTag?: ((plan: GraphPlan, target: TargetEnd['target']) => Promise<void>) | undefined
+  /**
+   * Runs when everything is in place and before the tag is written: what throws here prevents it. A
+   * target that takes a whole image in one stream has no `publication`.
+   */
+  readonly beforeTag?: ((plan: GraphPlan, publication?: Publication) => Promise<void>) | undefined
   /** How the tag is written, once the plan is known. */
   readonly tagOptions?: ((plan: GraphPlan) => TagOptions) | undefined
 }

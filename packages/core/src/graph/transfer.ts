@@ -1,7 +1,11 @@
 import { forEachConcurrent } from '../concurrency/for-each-concurrent.ts'
-import type { CallOptions } from '../contract/call-options.ts'
 import type { ImageSource, StreamingSource, TransferOptions } from '../contract/image-source.ts'
-import type { ImageTarget, StreamingTarget, TagOptions } from '../contract/image-target.ts'
+import type {
+  ImageTarget,
+  Publication,
+  StreamingTarget,
+  TagOptions,
+} from '../contract/image-target.ts'
 import { S3loError } from '../errors.ts'
 import { type Descriptor, totalSize } from '../oci/descriptor.ts'
 import type { ManifestDocument } from '../oci/document.ts'
@@ -11,31 +15,40 @@ import { reportPresent } from '../progress/blob-report.ts'
 import { copyGraph, type CopyGraphStats, digestsOf } from './copy-graph.ts'
 import { firstMissing } from './missing.ts'
 import { contentSize, type GraphPlan, planGraph } from './plan.ts'
-import { presentRoot, readable } from './present.ts'
+import { asSource, assertSource, resolveIn, whereReadable } from './present.ts'
 import { readManifest } from './read-manifest.ts'
-import { isUnreadable } from './refusal.ts'
 import { giveImage } from './receive.ts'
 import { restoreLost } from './restore-lost.ts'
 import { type Selection, selectRoot } from './select.ts'
 import { TargetSink } from './target-sink.ts'
 import { tellLayers } from './tell-layers.ts'
 import type { SourceEnd, TargetEnd, TransferRequest, TransferResult } from './transfer-request.ts'
+import { withPublication } from './with-publication.ts'
+
+/** An end of either kind, known to be of one. */
+type From<S extends ImageSource | StreamingSource> = SourceEnd & { readonly source: S }
+
+/** Where one image goes: written through the publication, read from the target. */
+interface Into {
+  readonly target: ImageTarget
+  readonly publication: Publication
+  readonly reference: Reference
+}
 
 /**
  * Moves one image from any source to any target and publishes it there as the last step. A
  * failure or abort before that leaves the target's tag as it was.
  */
 export async function transferImage(
-  from: SourceEnd,
+  { source, reference }: SourceEnd,
   to: TargetEnd,
   request: TransferRequest,
 ): Promise<TransferResult> {
-  const { source } = from
   const { target } = to
   if (request.verify && source.kind === 'streaming') throw unsigned(source)
   if (target.kind === 'streaming') {
     if (source.kind === 'random-access') {
-      return receive(source, from.reference, target, to, request)
+      return receive({ source, reference }, { ...to, target }, request)
     }
     throw new S3loError(
       'UNSUPPORTED',
@@ -43,26 +56,14 @@ export async function transferImage(
       { hint: 'copy through a layout folder: first to oci:DIR, then from oci:DIR' },
     )
   }
-  const begun = target.begin?.({
-    onProgress: request.onProgress,
-    purpose: `push or copy of ${formatImageName(to.reference)}`,
+  const { onProgress } = request
+  const purpose = `push or copy of ${formatImageName(to.reference)}`
+  return withPublication(target, { onProgress, purpose }, (publication) => {
+    const into = { target, publication, reference: to.reference }
+    return source.kind === 'streaming'
+      ? stream({ source, reference }, into, request)
+      : copyInto({ source, reference }, into, request)
   })
-  try {
-    return await transferInto(from, begun ?? target, to, request)
-  } finally {
-    await begun?.close?.()
-  }
-}
-
-function transferInto(
-  { source, reference }: SourceEnd,
-  target: ImageTarget,
-  to: TargetEnd,
-  request: TransferRequest,
-): Promise<TransferResult> {
-  return source.kind === 'streaming'
-    ? stream(source, reference, target, to, request)
-    : copyInto(source, reference, target, to, request)
 }
 
 /**
@@ -79,25 +80,23 @@ export async function planTransfer(
       hint: 'leave out --dry-run',
     })
   }
-  const sourceRoot = await readRoot(source, reference, request)
-  await request.verify?.(sourceRoot)
-  const root = await selectRoot(source, sourceRoot, request.selection, request)
+  const image = await readFrom(source, await source.resolve(reference, request), request)
+  const { sourceRoot, root, plan } = image
   request.admit?.(root.descriptor)
   await request.selected?.({ sourceRoot, root })
-  const plan = await planGraph(source, root, request)
+  // One that writes nothing protects nothing, and needs no release.
+  const publication = target.kind === 'random-access' ? target.begin() : undefined
   const missing: Descriptor[] = []
   await forEachConcurrent(
     plan.blobs,
     LOOKUPS_AT_ONCE,
     async ({ descriptor }, signal) => {
-      const isThere =
-        target.kind === 'random-access' && (await target.exists(descriptor, { signal }))
-      if (!isThere) missing.push(descriptor)
+      if (!(await publication?.has(descriptor, { signal }))) missing.push(descriptor)
     },
     request.signal,
   )
   tellLayers(plan, request)
-  await request.beforeTag?.(plan, target)
+  await request.beforeTag?.(plan, publication)
   return {
     plan,
     sourceRoot,
@@ -108,29 +107,37 @@ export async function planTransfer(
 }
 
 async function copyInto(
-  source: ImageSource,
-  reference: Reference,
-  target: ImageTarget,
-  to: TargetEnd,
+  from: From<ImageSource>,
+  into: Into,
   request: TransferRequest,
 ): Promise<TransferResult> {
-  const { sourceRoot, root, plan } = await readImage(source, reference, target, to, request)
+  const { publication } = into
+  const { sourceRoot, root, plan } = await readImage(from, into, request)
   request.admit?.(root.descriptor)
   await request.selected?.({ sourceRoot, root })
   tellLayers(plan, request)
   const isThere =
-    root === sourceRoot &&
-    (await target.adopt?.(root, { source, reference }, digestsOf(plan), request))
+    root === sourceRoot && (await publication.adopt?.(root, from, digestsOf(plan), request))
   if (isThere) reportPresent(plan.blobs, request)
-  const stats = isThere ? adopted(plan) : await copyGraph(source, target, plan, request)
-  await request.beforeTag?.(plan, target)
-  await target.tag(root, to.reference, tagging(plan, request))
-  await restoreLost(target, source, request)
+  const stats = isThere ? adopted(plan) : await copyGraph(from.source, publication, plan, request)
+  await publish(plan, into, request)
+  await restoreLost(publication, from.source, request)
   return { plan, sourceRoot, ...stats }
 }
 
 function adopted({ blobs }: GraphPlan): CopyGraphStats {
   return { blobsCopied: 0, blobsSkipped: blobs.length, bytesCopied: 0 }
+}
+
+async function publish(
+  plan: GraphPlan,
+  { publication, reference }: Into,
+  request: TransferRequest,
+): Promise<void> {
+  const { tagOptions, signal, onProgress } = request
+  await request.beforeTag?.(plan, publication)
+  const options: TagOptions = { imageSize: contentSize(plan), ...tagOptions?.(plan) }
+  await publication.tag(plan.root, reference, { ...options, signal, onProgress })
 }
 
 /** What is to be copied: the manifest that the reference means, the part that was selected, its graph. */
@@ -141,23 +148,16 @@ type ReadImage = Pick<TransferResult, 'plan' | 'sourceRoot'> & { readonly root: 
  * free, and reading its manifests counts against the limits of Docker Hub.
  */
 async function readImage(
-  source: ImageSource,
-  reference: Reference,
-  target: ImageTarget,
-  to: TargetEnd,
+  { source, reference }: From<ImageSource>,
+  into: Into,
   request: TransferRequest,
 ): Promise<ReadImage> {
   const descriptor = await source.resolve(reference, request)
-  const reader = readable(target)
-  const present = reader && (await presentRoot(target, to.reference, request))
-  if (reader && present?.digest === descriptor.digest) {
-    try {
-      return await readFrom(reader, descriptor, request)
-    } catch (error) {
-      if (!isUnreadable(error)) throw error
-    }
-  }
-  return readFrom(source, descriptor, request)
+  const reader = asSource(into.target)
+  const present = await resolveIn(into.target, into.reference, request)
+  const isThere = reader && present?.digest === descriptor.digest
+  const read = isThere && (await whereReadable(() => readFrom(reader, descriptor, request)))
+  return read || readFrom(source, descriptor, request)
 }
 
 async function readFrom(
@@ -172,10 +172,8 @@ async function readFrom(
 }
 
 async function stream(
-  source: StreamingSource,
-  reference: Reference,
-  target: ImageTarget,
-  to: TargetEnd,
+  { source, reference }: From<StreamingSource>,
+  into: Into,
   request: TransferRequest,
 ): Promise<TransferResult> {
   const { selection, signal, onProgress } = request
@@ -185,27 +183,25 @@ async function stream(
     platform: singlePlatform(selection),
     allPlatforms: selection.kind === 'all',
   }
-  const matching = await matchingImage(source, reference, target, to.reference, options)
+  const matching = await matchingImage({ source, reference }, into, options)
   request.admit?.(matching?.descriptor)
-  const present = matching && (await planWhole(target, matching, options))
+  const present = matching && (await planWhole(into, matching, options))
   if (present) reportPresent(present.blobs, request)
-  const sink = new TargetSink(target, { signal, onProgress })
+  const sink = new TargetSink(into, { signal, onProgress })
   const root = present?.root ?? (await source.transfer(reference, sink, options))
-  const plan = present ?? (await arrivedWhole(target, root, { signal }))
-  await request.beforeTag?.(plan, target)
-  await target.tag(root, to.reference, tagging(plan, request))
-  await restoreLost(target, undefined, request)
+  const plan = present ?? (await arrivedWhole(into, root, { signal }))
+  await publish(plan, into, request)
+  await restoreLost(into.publication, undefined, request)
   const stats = present ? { ...sink.stats, blobsSkipped: plan.blobs.length } : sink.stats
   return { plan, sourceRoot: root, ...stats }
 }
 
 async function receive(
-  source: ImageSource,
-  reference: Reference,
-  target: StreamingTarget,
-  to: TargetEnd,
+  { source, reference }: From<ImageSource>,
+  to: TargetEnd & { readonly target: StreamingTarget },
   request: TransferRequest,
 ): Promise<TransferResult> {
+  const { target } = to
   const { selection, signal } = request
   const sourceRoot = await readRoot(source, reference, request)
   await request.verify?.(sourceRoot)
@@ -221,13 +217,11 @@ async function receive(
 
 /** The plan of what a stream has brought. Throws `INTEGRITY` when a part of it did not arrive. */
 async function arrivedWhole(
-  target: ImageTarget,
+  into: Into,
   root: ManifestDocument,
-  options: CallOptions,
+  options: TransferOptions,
 ): Promise<GraphPlan> {
-  const plan = await planGraph(readerOf(target), root, options)
-  await target.protect?.(digestsOf(plan), options)
-  const missing = await firstMissing(target, plan, options)
+  const { plan, missing } = await planPresent(into, root, options)
   if (!missing) return plan
   throw new S3loError(
     'INTEGRITY',
@@ -235,54 +229,46 @@ async function arrivedWhole(
   )
 }
 
+/** The plan of an image of the target, or `undefined` where it is not whole. */
+function planWhole(
+  into: Into,
+  document: ManifestDocument,
+  options: TransferOptions,
+): Promise<GraphPlan | undefined> {
+  return whereReadable(async () => {
+    const { plan, missing } = await planPresent(into, document, options)
+    return missing ? undefined : plan
+  })
+}
+
+/** The plan of what the target has, protected, and a part of it that is not there. */
+async function planPresent(
+  { target, publication }: Into,
+  root: ManifestDocument,
+  { signal }: TransferOptions,
+): Promise<{ readonly plan: GraphPlan; readonly missing: Descriptor | undefined }> {
+  const plan = await planGraph(assertSource(target), root, { signal })
+  await publication.protect?.(digestsOf(plan), { signal })
+  return { plan, missing: await firstMissing(publication, plan, { signal }) }
+}
+
 const LOOKUPS_AT_ONCE = 16
 
 /** The target's present image under that tag, when it is what the source has. */
 async function matchingImage(
-  source: StreamingSource,
-  reference: Reference,
-  target: ImageTarget,
-  to: Reference,
+  { source, reference }: From<StreamingSource>,
+  into: Into,
   options: TransferOptions,
 ): Promise<ManifestDocument | undefined> {
-  const reader = readable(target)
-  const document = reader && (await readPresent(reader, to, options))
+  const reader = asSource(into.target)
+  const document = reader && (await whereReadable(() => readRoot(reader, into.reference, options)))
   return document && (await source.matches(reference, document, options)) ? document : undefined
-}
-
-/** The plan of an image of the target, or `undefined` where it is not whole. */
-async function planWhole(
-  target: ImageTarget,
-  document: ManifestDocument,
-  options: CallOptions,
-): Promise<GraphPlan | undefined> {
-  try {
-    const plan = await planGraph(readerOf(target), document, options)
-    await target.protect?.(digestsOf(plan), options)
-    return (await firstMissing(target, plan, options)) ? undefined : plan
-  } catch (error) {
-    if (isUnreadable(error)) return undefined
-    throw error
-  }
-}
-
-async function readPresent(
-  reader: ImageSource,
-  reference: Reference,
-  options?: CallOptions,
-): Promise<ManifestDocument | undefined> {
-  try {
-    return await readRoot(reader, reference, options)
-  } catch (error) {
-    if (isUnreadable(error)) return undefined
-    throw error
-  }
 }
 
 async function readRoot(
   source: ImageSource,
   reference: Reference,
-  options?: CallOptions,
+  options?: TransferOptions,
 ): Promise<ManifestDocument> {
   const descriptor = await source.resolve(reference, options)
   return readManifest(source, descriptor, options)
@@ -296,18 +282,6 @@ function unsigned({ name }: StreamingSource): S3loError {
       hint: 'verify where the image came from',
     },
   )
-}
-
-function readerOf(target: ImageTarget): ImageSource {
-  const reader = readable(target)
-  if (reader) return reader
-  throw new S3loError('UNSUPPORTED', `${target.name} cannot be read back`, {
-    hint: 'push to a store first, then copy from there',
-  })
-}
-
-function tagging(plan: GraphPlan, { tagOptions, signal, onProgress }: TransferRequest): TagOptions {
-  return { imageSize: contentSize(plan), ...tagOptions?.(plan), signal, onProgress }
 }
 
 function singlePlatform(selection: Selection): Platform | undefined {

@@ -1,9 +1,10 @@
 import type { StoreLocation } from '../contract/storage-backend.ts'
+import { isStore } from '../contract/store-facts.ts'
 import { S3loError } from '../errors.ts'
+import { asSource } from '../graph/present.ts'
 import type { TargetEnd } from '../graph/transfer-request.ts'
 import type { PublishOptions } from '../operations/options.ts'
 import type { ValidateOptions } from '../operations/validate.ts'
-import type { ImageStore } from '../store/image-store.ts'
 import type { Opener } from './opener.ts'
 import { validationTools } from './tools.ts'
 
@@ -28,22 +29,19 @@ export async function publishValidation(
   { validate = false, allowNoPolicies = false, ...options }: ValidationChoice & ValidateOptions,
 ): Promise<PublishOptions> {
   if (!validate) return {}
-  if (!isStore(target)) {
+  const store = target.kind === 'random-access' ? asSource(target) : undefined
+  if (!store || !isStore(store)) {
     throw new S3loError('USAGE', 'only a store has policies to validate against')
   }
   if (!allowNoPolicies) {
     const { assertPolicies } = await import('../operations/validate.ts')
-    await assertPolicies(target, image, options)
+    await assertPolicies(store, image, options)
   }
   return {
     beforePublish: async (root, reference) => {
       const { assertValid } = await import('../operations/validate.ts')
       const published = { ...location, image: reference.name, ...reference }
-      await assertValid(target, published, root, validationTools(opener), options)
+      await assertValid(store, published, root, validationTools(opener), options)
     },
   }
-}
-
-function isStore(target: TargetEnd['target']): target is ImageStore {
-  return 'referrerStore' in target
 }

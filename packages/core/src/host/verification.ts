@@ -11,7 +11,7 @@ import { formatReference, parseStoreReference } from '../layout/store-reference.
 import type { ManifestDocument } from '../oci/document.ts'
 import { formatImageName } from '../oci/reference.ts'
 import type { OperationOptions, VerifyOptions } from '../operations/options.ts'
-import { ImageStore } from '../store/image-store.ts'
+import { isStore } from '../contract/store-facts.ts'
 import type { Opener } from './opener.ts'
 
 /** Whether only what a key signed is moved. */
@@ -82,7 +82,7 @@ async function judge(
   { name, root, end: { source, reference } }: Subject,
   options: PolicyCheckOptions,
 ): Promise<PolicyVerdict> {
-  if (source instanceof ImageStore) {
+  if (source.kind === 'random-access' && isStore(source)) {
     const { backend } = source
     const subject = { name, reference, root, source, backend, publishedAt: undefined }
     return check.checkPolicy(rule, subject, options)

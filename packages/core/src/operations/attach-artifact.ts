@@ -4,6 +4,7 @@ import type { Descriptor } from '../oci/descriptor.ts'
 import { digestOf } from '../oci/digest.ts'
 import { toDocument } from '../oci/document.ts'
 import { MEDIA_TYPE } from '../oci/media-type.ts'
+import { withPublication } from '../graph/with-publication.ts'
 import type { ImageStore } from '../store/image-store.ts'
 
 /** A document about an image. */
@@ -44,7 +45,9 @@ export async function attachArtifact(
   ])
   const open = (blob: Descriptor): Promise<Readable> =>
     Promise.resolve(Readable.from([contents.get(blob.digest) ?? EMPTY]))
-  await store.attach(document, subject, open, options)
+  await withPublication(store, { purpose: `attaching ${mediaType}` }, (publication) =>
+    publication.attach(document, subject, open, options),
+  )
   return document.descriptor.digest
 }
 

@@ -2,7 +2,7 @@ import { forEachConcurrent } from '../concurrency/for-each-concurrent.ts'
 import { isWellFormed, matchesGlob } from '../config/glob.ts'
 import type { ImageSource } from '../contract/image-source.ts'
 import { type ErrorCode, isS3loError, S3loError } from '../errors.ts'
-import { presentRoot } from '../graph/present.ts'
+import { resolveIn } from '../graph/present.ts'
 import type { SourceEnd, TargetEnd } from '../graph/transfer-request.ts'
 import type { Descriptor } from '../oci/descriptor.ts'
 import { isFallbackTag } from '../oci/fallback-tag.ts'
@@ -140,7 +140,7 @@ async function planTags(
     async ([i, tag], signal) => {
       try {
         const root = await source.resolve({ name: from.reference.name, tag }, { signal })
-        const present = await presentRoot(to.target, { name: to.reference.name, tag }, { signal })
+        const present = await resolveIn(to.target, { name: to.reference.name, tag }, { signal })
         planned[i] = { tag, root, ...(present ? { present } : {}) }
       } catch (error) {
         // One manifest that may not be read says nothing about the others.

@@ -1,19 +1,20 @@
 import type { ImageSource } from '../contract/image-source.ts'
-import type { ImageTarget } from '../contract/image-target.ts'
+import type { Publication } from '../contract/image-target.ts'
+import { isStore } from '../contract/store-facts.ts'
 import { isImmutable } from '../config/effective-config.ts'
 import { copyReferrers } from '../graph/copy-referrers.ts'
 import { contentSize, type GraphPlan, planGraph } from '../graph/plan.ts'
-import { readable } from '../graph/present.ts'
+import { asSource } from '../graph/present.ts'
 import { readManifest } from '../graph/read-manifest.ts'
 import { ReferrerFinder } from '../graph/referrers.ts'
 import type { Selection } from '../graph/select.ts'
 import { planTransfer, transferImage } from '../graph/transfer.ts'
 import type { SelectedImage, SourceEnd, TargetEnd } from '../graph/transfer-request.ts'
+import { withPublication } from '../graph/with-publication.ts'
 import type { Descriptor } from '../oci/descriptor.ts'
 import { parsePlatform } from '../oci/platform.ts'
-import type { Reference } from '../oci/reference.ts'
+import { formatImageName, type Reference } from '../oci/reference.ts'
 import { reportPresent } from '../progress/blob-report.ts'
-import { ImageStore } from '../store/image-store.ts'
 import { copySignatures, signatureKeys } from '../store/signature-records.ts'
 import type { ForceOptions, OperationOptions, PublishOptions, VerifyOptions } from './options.ts'
 import { assertTagged, tagPolicy } from './tag-policy.ts'
@@ -80,8 +81,7 @@ export async function copy(
   const { dryRun = false } = options
   assertTagged(to.reference, 'copy to')
   const { target } = to
-  const policy =
-    target instanceof ImageStore ? await tagPolicy(target, to.reference, options) : undefined
+  const policy = isStore(target) ? await tagPolicy(target, to.reference, options) : undefined
   let referrersCopied = 0
   // What stays behind is looked for first: once the tag is written, no look may fail the copy.
   let left: LeftBehind = { referrers: [], signatures: 0 }
@@ -97,9 +97,8 @@ export async function copy(
         signatures: await droppedSignatures(from, to, image, options),
       }
     },
-    beforeTag: async (planned: GraphPlan, begun: TargetEnd['target']) => {
-      const end = { ...to, target: begun }
-      referrersCopied = await carryReferrers(from, end, planned, options)
+    beforeTag: async (planned: GraphPlan, publication?: Publication) => {
+      referrersCopied = await carryReferrers(from, to, publication, planned, options)
       if (!dryRun) await options.beforePublish?.(planned.root, to.reference)
     },
   }
@@ -137,11 +136,12 @@ export async function syncReferrers(
   options: CopyOptions = {},
 ): Promise<CopyResult> {
   const source = referrersOf(from, options)
-  const reader = source && (readable(to.target) ?? source)
+  const reader = source && (asSource(to.target) ?? source)
   const read = reader && (await readManifest(reader, root, options))
   await verifyPresent(from, root, options)
   const plan = read && (await planGraph(reader, read, options))
   if (plan) reportPresent(plan.blobs, options)
+  const referrersCopied = plan ? await publishReferrers(from, to, plan, options) : 0
   return {
     digest: root.digest,
     bytes: plan ? contentSize(plan) : 0,
@@ -151,7 +151,7 @@ export async function syncReferrers(
     platforms: plan?.platforms ?? 1,
     attestations: plan?.attestations ?? 0,
     foreign_layers: plan?.foreign.length ?? 0,
-    referrers_copied: plan ? await carryReferrers(from, to, plan, options) : 0,
+    referrers_copied: referrersCopied,
     referrers_dropped: [],
     signatures_dropped: 0,
     ...verifiedDigest(root, options),
@@ -164,19 +164,34 @@ function toSelection(platforms: CopyOptions['platforms'] = []): Selection {
     : { kind: 'all' }
 }
 
+/** {@link carryReferrers} for an image that is published already. */
+async function publishReferrers(
+  from: SourceEnd,
+  to: TargetEnd,
+  plan: GraphPlan,
+  options: CopyOptions,
+): Promise<number> {
+  if (to.target.kind === 'streaming') return 0
+  const { onProgress } = options
+  const purpose = `copy of what refers to ${formatImageName(to.reference)}`
+  return withPublication(to.target, { onProgress, purpose }, (publication) =>
+    carryReferrers(from, to, publication, plan, options),
+  )
+}
+
 /** Copies what refers to the image or to one of its manifests. Returns how many. */
 async function carryReferrers(
   from: SourceEnd,
-  to: TargetEnd,
+  { target, reference }: TargetEnd,
+  publication: Publication | undefined,
   { root, documents }: Pick<GraphPlan, 'root' | 'documents'>,
   options: CopyOptions,
 ): Promise<number> {
   const source = referrersOf(from, options)
-  const target = takesReferrers(to.target) ? to.target : undefined
-  if (!source || !target) return 0
+  if (!source || target.kind === 'streaming' || !publication?.attach) return 0
   return copyReferrers(
-    { end: source, repository: from.reference.name },
-    { end: target, repository: to.reference.name },
+    { source, repository: from.reference.name },
+    { target, publication, repository: reference.name },
     [root, ...documents].map(({ descriptor }) => descriptor),
     { ...options, isStrict: options.referrers === 'all' },
   )
@@ -185,10 +200,6 @@ async function carryReferrers(
 /** The source when it can be asked for referrers, and shall be. */
 function referrersOf({ source }: SourceEnd, { referrers }: CopyOptions): ImageSource | undefined {
   return referrers === 'none' || source.kind === 'streaming' ? undefined : source
-}
-
-function takesReferrers(target: TargetEnd['target']): target is ImageTarget {
-  return target.kind === 'random-access' && target.attach !== undefined
 }
 
 /** What refers to the whole image when not the whole of it was taken, with a notice. */
@@ -236,9 +247,9 @@ function isSamePlace(
   image: SelectedImage,
 ): boolean {
   return (
-    source instanceof ImageStore &&
+    isStore(source) &&
     reference.digest === undefined &&
-    to.target instanceof ImageStore &&
+    isStore(to.target) &&
     to.target.backend.bucket === source.backend.bucket &&
     isSameTag(reference, to.reference) &&
     isWhole(image)
@@ -253,7 +264,7 @@ async function droppedSignatures(
   { signal }: CopyOptions,
 ): Promise<number> {
   const { source, reference } = from
-  if (!(source instanceof ImageStore) || reference.digest !== undefined) return 0
+  if (!isStore(source) || reference.digest !== undefined) return 0
   if (isSamePlace(from, to, image)) return 0
   let dropped = 0
   for await (const _ of signatureKeys(source.backend, reference, { signal })) dropped++
@@ -265,7 +276,7 @@ async function carrySignatures(
   { target }: TargetEnd,
   { signal }: CopyOptions,
 ): Promise<void> {
-  if (!(source instanceof ImageStore) || !(target instanceof ImageStore)) return
+  if (!isStore(source) || !isStore(target)) return
   // Onto itself there is nothing to carry.
   if (target.backend.scheme === source.backend.scheme) return
   const keep = isImmutable(await target.config({ signal }), reference.name)

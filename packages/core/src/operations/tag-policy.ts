@@ -8,8 +8,8 @@ import type { Descriptor } from '../oci/descriptor.ts'
 import { formatStore } from '../layout/format-store.ts'
 import { portabilityProblem } from '../layout/portable-name.ts'
 import { formatImageName, type Reference } from '../oci/reference.ts'
-import type { ImageStore } from '../store/image-store.ts'
-import { presentDigest, tagExists } from '../store/put-tag.ts'
+import type { StoreFacts } from '../contract/store-facts.ts'
+import { presentDigest, tagExists } from '../store/tag-write.ts'
 import type { ForceOptions } from './options.ts'
 
 export interface TagPolicyOptions extends ForceOptions, CallOptions, ProgressOptions {
@@ -37,7 +37,7 @@ export interface TagPolicy {
  * well, for the writer that comes in between.
  */
 export async function tagPolicy(
-  store: ImageStore,
+  store: StoreFacts,
   to: Reference,
   { force = false, dryRun = false, signal, onProgress }: TagPolicyOptions,
 ): Promise<TagPolicy> {
@@ -57,17 +57,17 @@ export async function tagPolicy(
   }
 }
 
-/** Stores whose settings were looked at: once for a copy of many tags. */
-const WATCHED = new WeakSet<ImageStore>()
+/** Settings that were looked at: once for a copy of many tags. */
+const WATCHED = new WeakSet<BucketConfig>()
 
 /** Says which settings are gone since s3lo last saw them: nothing else tells of a policy that is lost. */
 async function watchSettings(
-  store: ImageStore,
+  store: StoreFacts,
   config: BucketConfig,
   { dryRun, signal, onProgress }: TagPolicyOptions,
 ): Promise<void> {
-  if (WATCHED.has(store)) return
-  WATCHED.add(store)
+  if (WATCHED.has(config)) return
+  WATCHED.add(config)
   const lost = await lostSettings(store.backend, config, { isReadOnly: dryRun ?? false, signal })
   if (lost.length === 0) return
   const ref = formatStore(store.backend)
@@ -79,7 +79,7 @@ async function watchSettings(
 
 /** Names that other programs have written may be written again: nothing is created by that. */
 async function assertPortable(
-  store: ImageStore,
+  store: StoreFacts,
   to: Reference,
   options: CallOptions,
 ): Promise<void> {

@@ -12,6 +12,8 @@ import type { Reference } from '../oci/reference.ts'
 import { readHistory } from '../store/history.ts'
 import { orImageFault } from '../store/image-fault.ts'
 import type { ImageStore } from '../store/image-store.ts'
+import type { ImageSource } from '../contract/image-source.ts'
+import type { StoreFacts } from '../contract/store-facts.ts'
 import { type ErrorCode, isS3loError, S3loError } from '../errors.ts'
 import type { OperationOptions } from './options.ts'
 
@@ -67,7 +69,7 @@ export async function validate(
  * store. Throws `FORBIDDEN` naming what failed.
  */
 export async function assertValid(
-  store: ImageStore,
+  store: ImageSource & StoreFacts,
   reference: StoreReference,
   root: ManifestDocument,
   tools: ValidationTools,
@@ -100,7 +102,7 @@ export async function assertValid(
 
 /** Throws `FORBIDDEN` where no policy of the bucket is about the image: nothing would be judged. */
 export async function assertPolicies(
-  store: ImageStore,
+  store: ImageSource & StoreFacts,
   image: string,
   { signal }: ValidateOptions = {},
 ): Promise<void> {
@@ -113,7 +115,7 @@ export async function assertPolicies(
 }
 
 async function validateRoot(
-  store: ImageStore,
+  store: ImageSource & StoreFacts,
   reference: StoreReference,
   { root, publishedAt }: Pick<PolicySubject, 'root' | 'publishedAt'>,
   { findCheck, env, now = () => new Date() }: ValidationTools,
@@ -167,7 +169,7 @@ function concerns({ images }: PolicyRule, { name }: Reference): boolean {
 
 /** By the history; by the tag's object where the newest entry is of another image, or none can be read. */
 async function lastWritten(
-  store: ImageStore,
+  store: ImageSource & StoreFacts,
   reference: StoreReference,
   { descriptor }: ManifestDocument,
   { signal }: ValidateOptions,

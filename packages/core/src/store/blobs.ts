@@ -88,6 +88,24 @@ export class BlobStore {
     await this.#write(blobKey(descriptor.digest), descriptor, content, options)
   }
 
+  /**
+   * Copies the blob from another bucket without moving its bytes through this process. False where
+   * that cannot be done, or the other bucket does not have it as one object of its size.
+   */
+  async mount(
+    { digest, size }: Descriptor,
+    source: StorageBackend,
+    options?: CallOptions,
+  ): Promise<boolean> {
+    const key = blobKey(digest)
+    try {
+      return (await this.#backend.copyFrom?.(source, key, key, options))?.size === size
+    } catch (error) {
+      if (isS3loError(error, 'NOT_FOUND')) return false
+      throw error
+    }
+  }
+
   /** As {@link has}, for a blob that {@link putReferrerBlob} has stored. */
   async hasReferrerBlob(descriptor: Descriptor, options?: CallOptions): Promise<boolean> {
     const info = await this.#backend.head(referrerBlobKey(descriptor.digest), options)

@@ -1,4 +1,5 @@
 import type { CallOptions } from '../contract/call-options.ts'
+import type { ProgressOptions } from '../contract/progress.ts'
 import type {
   BackendGuarantees,
   StorageBackend,
@@ -7,7 +8,7 @@ import type {
 import { isS3loError, S3loError } from '../errors.ts'
 import { historyKey } from '../layout/keys.ts'
 import { asArray, asObject, asSize, asString, parseJson } from '../oci/json.ts'
-import type { Reference } from '../oci/reference.ts'
+import { formatImageName, type Reference } from '../oci/reference.ts'
 import { provenGuarantees } from './guarantees.ts'
 import { readVersion } from './read-object.ts'
 
@@ -35,6 +36,40 @@ export async function readHistory(
 ): Promise<readonly HistoryEntry[]> {
   const file = await readVersion(backend, key, MAX_HISTORY_BYTES, options)
   return file ? parseFile(file.content, key).map((value, i) => toEntry(value, `${key}[${i}]`)) : []
+}
+
+/** A write of a tag that has taken place. */
+export interface TagWritten extends CallOptions, ProgressOptions {
+  readonly digest: string
+  readonly at: Date
+  /** Bytes. */
+  readonly imageSize?: number | undefined
+  readonly forced?: boolean | undefined
+}
+
+/**
+ * Records a write in the tag's history. The tag is published: that its record failed is worth a
+ * notice, not a failed push.
+ */
+export async function recordWrite(
+  backend: StorageBackend,
+  reference: Reference,
+  { at, digest, imageSize = 0, forced = false, signal, onProgress }: TagWritten,
+): Promise<void> {
+  const name = formatImageName(reference)
+  const tell = (code: string, message: string): void =>
+    onProgress?.({ type: 'notice', code, message })
+  try {
+    const entry = historyEntry(at, digest, imageSize, forced)
+    if (!(await appendHistory(backend, reference, entry, { signal }))) return
+    tell(
+      'history-mended',
+      `the history of ${name} was damaged: what could not be read is gone from it`,
+    )
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error)
+    tell('history-not-recorded', `history of ${name} was not recorded: ${reason}`)
+  }
 }
 
 /**

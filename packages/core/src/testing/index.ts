@@ -11,6 +11,7 @@ export {
   type StorageMethod,
   throwAt,
 } from './faulty-backend.ts'
+export { attachReferrer } from './attach.ts'
 export { type ChunkedFixtureOptions, putChunkedImage } from './chunked-fixture.ts'
 export { isRequired, requiredVariables } from './required.ts'
 export { MemoryBackend, type MemoryBackendOptions } from './memory-backend.ts'

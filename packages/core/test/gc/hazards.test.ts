@@ -8,7 +8,7 @@ import { S3loError } from '../../src/errors.ts'
 import { collectGarbage } from '../../src/gc/collector.ts'
 import { LiveContent } from '../../src/gc/live-content.ts'
 import { nameOf } from '../../src/gc/name-set.ts'
-import { Protection } from '../../src/gc/writer.ts'
+import { Protection } from '../../src/gc/protection.ts'
 import { blobKey, manifestKey } from '../../src/layout/keys.ts'
 import type { ObjectInfo } from '../../src/contract/storage-backend.ts'
 import { parseManifest, successors } from '../../src/oci/document.ts'
@@ -56,11 +56,9 @@ class Watched extends MemoryBackend {
 async function publish(backend: Watched): Promise<void> {
   const protection = new Protection(backend, () => Promise.resolve(true))
   await protection.publish({
+    key: KEY,
+    content: one.root.content,
     digests: blobsOf(one).map(({ digest }) => digest),
-    put: async (options) => {
-      await backend.put(KEY, one.root.content, options)
-    },
-    hasLanded: () => Promise.resolve(false),
   })
   await protection.release()
 }

@@ -101,7 +101,7 @@ describe('every interleaving of a push and a collection', () => {
           await backend.put(key, image.content.get(digest)!)
         }
         const protection = store.protection(backend, options)
-        await publishImage(backend, protection, image, 'app')
+        await publishImage(protection, image, 'app')
         await protection.release()
       }
     })

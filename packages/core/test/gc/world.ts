@@ -1,7 +1,7 @@
 import { MemoryBackend } from '../../src/testing/index.ts'
 import { imageFixture, type ImageFixture } from '../../src/testing/fixtures.ts'
 import type { StorageBackend } from '../../src/contract/storage-backend.ts'
-import { Protection, type ProtectionOptions } from '../../src/gc/writer.ts'
+import { Protection, type ProtectionOptions } from '../../src/gc/protection.ts'
 import { blobKey, manifestKey } from '../../src/layout/keys.ts'
 import type { Descriptor } from '../../src/oci/descriptor.ts'
 import { parseManifest, successors } from '../../src/oci/document.ts'
@@ -99,33 +99,30 @@ export async function pushImage(
   const descriptors = successors(parseManifest(image.root.content, name))
   const digests = descriptors.map(({ digest }) => digest)
   try {
-    await protection.pin(digests)
+    await protection.protect(digests)
     for (const descriptor of descriptors) {
-      if (await protection.find(descriptor)) continue
+      if (await protection.has(descriptor)) continue
       const content = image.content.get(descriptor.digest)!
-      await protection.store(descriptor, async () => {
+      await protection.put(descriptor, async () => {
         await backend.put(blobKey(descriptor.digest), content)
+        return true
       })
     }
-    await publishImage(backend, protection, image, name)
+    await publishImage(protection, image, name)
   } finally {
     await protection.release()
   }
 }
 
 export async function publishImage(
-  backend: StorageBackend,
   protection: Protection,
   image: ImageFixture,
   name: string,
 ): Promise<void> {
-  const key = manifestKey({ name, tag: 'latest' })
   await protection.publish({
+    key: manifestKey({ name, tag: 'latest' }),
+    content: image.root.content,
     digests: successors(parseManifest(image.root.content, name)).map(({ digest }) => digest),
-    put: async ({ notAfter }) => {
-      await backend.put(key, image.root.content, { notAfter })
-    },
-    hasLanded: async () => (await backend.head(key)) !== undefined,
   })
 }
 

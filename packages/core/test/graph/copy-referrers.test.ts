@@ -9,6 +9,7 @@ import { MEDIA_TYPE } from '../../src/oci/media-type.ts'
 import { copy } from '../../src/operations/copy.ts'
 import { ImageStore } from '../../src/store/image-store.ts'
 import {
+  attachReferrer,
   FixtureSource,
   type ImageFixture,
   imageFixture,
@@ -42,7 +43,7 @@ beforeEach(async () => {
 
 async function attach(subject: Descriptor, type: string, payload = type): Promise<ImageFixture> {
   const fixture = referrerFixture(subject, type, payload)
-  await source.attach(fixture.root, subject, (blob) =>
+  await attachReferrer(source, fixture.root, subject, (blob) =>
     Promise.resolve(Readable.from([fixture.content.get(blob.digest) ?? ''])),
   )
   return fixture
@@ -185,11 +186,11 @@ describe('what refers to an image', () => {
     await attach(both.root.descriptor, SBOM)
     const target = new ImageStore(world.bucket('c'))
     const order: string[] = []
-    const watch = (store: ImageStore): ImageStore =>
-      new Proxy(store, {
+    const watch = <T extends object>(watched: T): T =>
+      new Proxy(watched, {
         get: (object, key) => {
           if (key === 'tag' || key === 'attach') order.push(key)
-          if (key === 'begin') return () => watch(object.begin())
+          if (key === 'begin') return () => watch(target.begin())
           const value: unknown = Reflect.get(object, key, object)
           return typeof value === 'function' ? value.bind(object) : value
         },

@@ -7,7 +7,12 @@ import { parseManifest, toDocument } from '../../src/oci/document.ts'
 import { MEDIA_TYPE } from '../../src/oci/media-type.ts'
 import { ImageStore } from '../../src/store/image-store.ts'
 import { blobKey, manifestKey } from '../../src/layout/keys.ts'
-import { type ImageFixture, imageFixture, putImage } from '../../src/testing/index.ts'
+import {
+  attachReferrer,
+  type ImageFixture,
+  imageFixture,
+  putImage,
+} from '../../src/testing/index.ts'
 import { MemoryWorld } from '../support/memory-host.ts'
 
 const image = imageFixture({ layers: ['a'] })
@@ -65,7 +70,7 @@ describe('an artifact manifest', () => {
   it('travels with the image that it refers to', async () => {
     const { root } = artifact({ subject })
     const source = new ImageStore(world.bucket('b'))
-    await source.attach(root, subject, () => Promise.resolve(Readable.from([payload])))
+    await attachReferrer(source, root, subject, () => Promise.resolve(Readable.from([payload])))
     const result = await world.host.copy('mem://b/app:v1', 'mem://c/app:v1', { onProgress })
     expect(result.referrers_copied).toBe(1)
     expect(await referrersIn('c')).toEqual([root.descriptor.digest])
@@ -90,7 +95,8 @@ describe('an index that refers to an image', () => {
   }))
 
   beforeEach(async () => {
-    await new ImageStore(world.bucket('b')).attach(
+    await attachReferrer(
+      new ImageStore(world.bucket('b')),
       index.root,
       subject,
       ({ digest: each }) =>

@@ -1,6 +1,6 @@
 import { Readable } from 'node:stream'
 import { describe, expect, it } from 'vitest'
-import type { ImageTarget, StreamingTarget } from '../../src/contract/image-target.ts'
+import type { Publication, StreamingTarget } from '../../src/contract/image-target.ts'
 import type { ProgressEvent } from '../../src/contract/progress.ts'
 import { copyGraph } from '../../src/graph/copy-graph.ts'
 import { planGraph } from '../../src/graph/plan.ts'
@@ -106,12 +106,10 @@ describe('the progress of a transfer', () => {
   it('does not count bytes twice that a target had to read again', async () => {
     const { source, plan, bytes } = await planOf(image)
     const heard = listen()
-    const stubborn: ImageTarget = {
-      kind: 'random-access',
-      name: 'stubborn',
-      exists: () => Promise.resolve(false),
+    const stubborn: Publication = {
+      has: () => Promise.resolve(false),
       tag: () => Promise.resolve(),
-      async push({ size, digest }, open) {
+      async put({ size, digest }, open) {
         await readAll(await open(), size, digest)
         await readAll(await open(), size, digest)
       },

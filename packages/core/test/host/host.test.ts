@@ -2,6 +2,7 @@ import { beforeEach, describe, expect, it } from 'vitest'
 import { digestOf } from '../../src/oci/digest.ts'
 import { readAll } from '../../src/stream/read-all.ts'
 import {
+  attachReferrer,
   FaultyBackend,
   imageFixture,
   indexFixture,
@@ -238,7 +239,7 @@ describe('copy', () => {
     const store = new ImageStore(bucket)
     for (const subject of [both.root.descriptor, amd64.root.descriptor]) {
       const sbom = referrerFixture(subject, 'application/spdx+json', 'sbom')
-      await store.attach(sbom.root, subject, (blob) =>
+      await attachReferrer(store, sbom.root, subject, (blob) =>
         Promise.resolve(Readable.from([sbom.content.get(blob.digest)!])),
       )
     }

@@ -12,6 +12,7 @@ import { fallbackTagsOf } from '../../src/oci/fallback-tag.ts'
 import { parseManifest, successors } from '../../src/oci/document.ts'
 import { ImageStore } from '../../src/store/image-store.ts'
 import {
+  attachReferrer,
   FaultyBackend,
   FixtureSource,
   imageFixture,
@@ -274,7 +275,7 @@ describe('what is about another image', () => {
     const referrer = referrerFixture(subject.root.descriptor, 'application/soci', '{"a":1}')
     const open = ({ digest }: { digest: string }): Promise<Readable> =>
       Promise.resolve(Readable.from([referrer.content.get(digest)!]))
-    await store.attach(referrer.root, subject.root.descriptor, open)
+    await attachReferrer(store, referrer.root, subject.root.descriptor, open)
     await store.close()
     const { digest } = referrer.root.descriptor
     await backend.put(`.s3lo/soci/artifacts/${digest.replace(':', '-')}.json`, Buffer.from('{}'))
@@ -290,7 +291,7 @@ describe('what is about another image', () => {
     const referrer = referrerFixture(subject.root.descriptor, 'application/sbom', '{"a":1}')
     const open = ({ digest }: { digest: string }): Promise<Readable> =>
       Promise.resolve(Readable.from([referrer.content.get(digest)!]))
-    await store.attach(referrer.root, subject.root.descriptor, open)
+    await attachReferrer(store, referrer.root, subject.root.descriptor, open)
     await store.close()
     const reference = { name: 'app', tag: 'v1' }
     await backend.delete([manifestKey(reference)])

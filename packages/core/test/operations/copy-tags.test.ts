@@ -4,7 +4,7 @@ import { hasTagPattern, parseImageEnd, splitTag } from '../../src/image-end.ts'
 import { historyKey } from '../../src/layout/keys.ts'
 import { readHistory } from '../../src/store/history.ts'
 import { ImageStore } from '../../src/store/image-store.ts'
-import { imageFixture, putImage, referrerFixture } from '../../src/testing/index.ts'
+import { attachReferrer, imageFixture, putImage, referrerFixture } from '../../src/testing/index.ts'
 import { MemoryWorld } from '../support/memory-host.ts'
 
 const images = ['one', 'two', 'three'].map((label) => imageFixture({ layers: ['base', label] }))
@@ -59,7 +59,7 @@ describe('copying several tags', () => {
     await world.host.copyTags('mem://b/app', 'mem://c/app')
     const subject = images[0]!.root.descriptor
     const { root, content } = referrerFixture(subject, 'a/signature', 'late')
-    await new ImageStore(world.bucket('b')).attach(root, subject, ({ digest }) =>
+    await attachReferrer(new ImageStore(world.bucket('b')), root, subject, ({ digest }) =>
       Promise.resolve(Readable.from([content.get(digest)!])),
     )
     const again = await world.host.copyTags('mem://b/app', 'mem://c/app')

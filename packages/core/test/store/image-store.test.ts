@@ -8,6 +8,7 @@ import { ImageStore } from '../../src/store/image-store.ts'
 import { copySignatures } from '../../src/store/signature-records.ts'
 import { readAll } from '../../src/stream/read-all.ts'
 import {
+  attachReferrer,
   FaultyBackend,
   imageFixture,
   indexFixture,
@@ -95,7 +96,7 @@ describe('reading a store', () => {
     const digest = digestOf(encode('x'), 'sha512')
     const store = new ImageStore(backend)
     const descriptor = { mediaType: MEDIA_TYPE.ociLayer, digest, size: 1 }
-    await store.push(descriptor, () => Promise.resolve(Readable.from([encode('x')])))
+    await store.begin().put(descriptor, () => Promise.resolve(Readable.from([encode('x')])))
     expect(await backend.head(`blobs/sha512/${digest.slice(7)}`)).toBeDefined()
     expect(await text(await store.fetch(descriptor))).toBe('x')
   })
@@ -120,7 +121,7 @@ describe('reading a store', () => {
     })
     await backend.put(`blobs/sha256/${descriptor.digest.slice(7)}`, encode('x'))
     await expect(store.fetch(descriptor)).rejects.toMatchObject({ code: 'INTEGRITY' })
-    expect(await store.exists(descriptor)).toBe(false)
+    expect(await store.begin().has(descriptor)).toBe(false)
   })
 
   it('fails the stream of a blob whose bytes are wrong', async () => {
@@ -170,7 +171,7 @@ describe('writing a store', () => {
     const backend = new MemoryBackend()
     const outcomes = await Promise.allSettled(
       Array.from({ length: 20 }, (__, i) =>
-        new ImageStore(backend).tag(imageFixture({ layers: [`${i}`] }).root, tag, {
+        new ImageStore(backend).begin().tag(imageFixture({ layers: [`${i}`] }).root, tag, {
           createOnly: true,
         }),
       ),
@@ -188,9 +189,9 @@ describe('writing a store', () => {
     const backend = new MemoryBackend()
     const store = new ImageStore(backend)
     const content = Readable.from([encode('un'), encode('known')])
-    const descriptor = await store.ingest(content, 7, MEDIA_TYPE.ociLayer)
+    const descriptor = await store.begin().ingest(content, 7, MEDIA_TYPE.ociLayer)
     expect(descriptor.digest).toBe(digestOf(encode('unknown')))
-    expect(await store.exists(descriptor)).toBe(true)
+    expect(await store.begin().has(descriptor)).toBe(true)
     const staged = await Array.fromAsync(backend.list('.s3lo/'))
     expect(staged).toEqual([])
   })
@@ -199,7 +200,7 @@ describe('writing a store', () => {
     const backend = new MemoryBackend()
     const content = Readable.from([encode('un')])
     await expect(
-      new ImageStore(backend).ingest(content, 7, MEDIA_TYPE.ociLayer),
+      new ImageStore(backend).begin().ingest(content, 7, MEDIA_TYPE.ociLayer),
     ).rejects.toMatchObject({ code: 'INTEGRITY' })
     expect(await Array.fromAsync(backend.list(''))).toEqual([])
   })
@@ -210,7 +211,7 @@ describe('writing a store', () => {
       before: throwAt(1, new S3loError('FORBIDDEN', 'no'), (call) => call.key === key),
     })
     const notices: string[] = []
-    await new ImageStore(backend).tag(image.root, tag, {
+    await new ImageStore(backend).begin().tag(image.root, tag, {
       onProgress: (event) => event.type === 'notice' && notices.push(event.code),
     })
     expect(notices).toEqual(['history-not-recorded'])
@@ -229,7 +230,7 @@ describe('writing a store', () => {
     const backend = new MemoryBackend()
     await backend.put('manifests/app/v1/history.json', encode(damaged))
     const notices: string[] = []
-    await new ImageStore(backend).tag(image.root, tag, {
+    await new ImageStore(backend).begin().tag(image.root, tag, {
       onProgress: (event) => event.type === 'notice' && notices.push(event.code),
     })
     expect(notices).toEqual(['history-mended'])
@@ -281,7 +282,7 @@ describe('referrers', () => {
 
   async function attach(backend: MemoryBackend): Promise<ImageStore> {
     const store = new ImageStore(backend)
-    await store.attach(sbom.root, image.root.descriptor, (blob) =>
+    await attachReferrer(store, sbom.root, image.root.descriptor, (blob) =>
       Promise.resolve(Readable.from([sbom.content.get(blob.digest)!])),
     )
     return store
@@ -309,7 +310,7 @@ describe('referrers', () => {
     const store = new ImageStore(new MemoryBackend())
     const other = imageFixture({ layers: ['other'] }).root.descriptor
     await expect(
-      store.attach(sbom.root, other, () => Promise.resolve(Readable.from([]))),
+      attachReferrer(store, sbom.root, other, () => Promise.resolve(Readable.from([]))),
     ).rejects.toMatchObject({ code: 'INTEGRITY' })
   })
 

@@ -181,9 +181,10 @@ describe('a publication in a store', () => {
     const referrer = referrerFixture(small.root.descriptor, 'application/sbom', '{"a":1}')
     const open = ({ digest }: { digest: string }): Promise<Readable> =>
       Promise.resolve(Readable.from([referrer.content.get(digest)!]))
-    await world.target.attach(referrer.root, small.root.descriptor, open)
+    const publication = world.target.begin()
+    await publication.attach(referrer.root, small.root.descriptor, open)
     expect(await world.pins()).toHaveLength(1)
-    await world.target.close()
+    await publication.release()
     expect(await world.pins()).toEqual([])
     expect(world.control().slice(0, 2)).toEqual(['put pins', 'list rounds'])
   })

@@ -2,13 +2,14 @@ import { Readable } from 'node:stream'
 import {
   type Descriptor,
   digestOf,
+  formatImageName,
   type ImageStore,
-  type ImageTarget,
   MEDIA_TYPE,
   type ManifestDocument,
   parseManifest,
   type Reference,
   toDocument,
+  withPublication,
 } from '@s3lo/core'
 import { type CallOptions, isS3loError, S3loError } from '@s3lo/core/plugin'
 import { encodeBase64 } from '../base64.ts'
@@ -110,7 +111,10 @@ export async function writeBundle(
   })
   const open = async ({ digest }: Descriptor): Promise<Readable> =>
     Readable.from([digest === bundle.descriptor.digest ? bundle.bytes : empty.bytes])
-  await store.attach(document, descriptor, open, options)
+  const purpose = `signing of ${descriptor.digest}`
+  await withPublication(store, { purpose }, (publication) =>
+    publication.attach(document, descriptor, open, options),
+  )
   return document.descriptor.digest
 }
 
@@ -152,24 +156,24 @@ async function publish(
 ): Promise<boolean> {
   const config = toContent(Buffer.from(JSON.stringify(imageConfig(layers))), MEDIA_TYPE.ociConfig)
   const contents = [config, added]
-  const target: ImageTarget = store
-  await target.protect?.(
-    contents.map(({ descriptor }) => descriptor.digest),
-    options,
-  )
-  for (const { descriptor, bytes } of contents) {
-    if (await store.exists(descriptor, options)) continue
-    await store.push(descriptor, () => Promise.resolve(Readable.from([bytes])), options)
-  }
   const document = toManifest({ config: config.descriptor, layers })
   const condition = found ? { replaces: found.etag } : { createOnly: true }
-  try {
-    await store.tag(document, reference, { ...options, ...condition })
-    return true
-  } catch (error) {
-    if (isS3loError(error, 'CONFLICT')) return false
-    throw error
-  }
+  const purpose = `signing of ${formatImageName(reference)}`
+  return withPublication(store, { purpose }, async (publication) => {
+    const digests = contents.map(({ descriptor }) => descriptor.digest)
+    await publication.protect(digests, options)
+    for (const { descriptor, bytes } of contents) {
+      if (await publication.has(descriptor, options)) continue
+      await publication.put(descriptor, () => Promise.resolve(Readable.from([bytes])), options)
+    }
+    try {
+      await publication.tag(document, reference, { ...options, ...condition })
+      return true
+    } catch (error) {
+      if (isS3loError(error, 'CONFLICT')) return false
+      throw error
+    }
+  })
 }
 
 /** What cosign 2 writes: its clients read the manifest as an image. */

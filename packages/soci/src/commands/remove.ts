@@ -37,7 +37,7 @@ async function removeIndex(
     const subject = { mediaType: '', size: 0, digest: originalDigest }
     const [failure] = await store.referrerStore.detach(subject, digest, { signal })
     if (failure) throw failure.error
-  } else if (await store.exists({ mediaType, digest, size }, { signal })) {
+  } else if (await store.blobs.has({ mediaType, digest, size }, { signal })) {
     throw new S3loError('CONFLICT', `index ${digest} is a part of image ${entry.imageDigest}`, {
       hint: 'delete the tags of that image and run s3lo clean: the index goes with it',
     })

@@ -4,8 +4,8 @@ import type { CallOptions, ProgressOptions } from '@s3lo/core/plugin'
 import type { Index, IndexVersion, Optimization } from './soci-index.ts'
 
 /**
- * Where zTOCs and indexes go and come from, by digest. An `ImageStore` is one, and is used through
- * {@link StoreArtifacts}.
+ * Where zTOCs and indexes go and come from, by digest. An `ImageStore` may be given instead, and is
+ * used through {@link StoreArtifacts}.
  */
 export interface SociBlobStore {
   exists(descriptor: Descriptor, options?: CallOptions): Promise<boolean>

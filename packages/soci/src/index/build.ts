@@ -64,7 +64,7 @@ const MAX_ZTOC_BYTES = 1024 * 1024 * 1024
 export class IndexBuilder {
   readonly artifactsDb: ArtifactsDb | undefined
   readonly contentStore: ImageSource
-  readonly blobStore: SociBlobStore
+  readonly blobStore: SociBlobStore | ImageStore
   readonly #options: IndexBuilderOptions
   readonly #spanSize: number
   readonly #minLayerSize: number
@@ -73,7 +73,7 @@ export class IndexBuilder {
   /** Throws `USAGE` for sizes that are negative. */
   constructor(
     contentStore: ImageSource,
-    blobStore: SociBlobStore,
+    blobStore: SociBlobStore | ImageStore,
     artifactsDb?: ArtifactsDb,
     options: IndexBuilderOptions = {},
   ) {
@@ -357,7 +357,8 @@ interface ReportedRun {
   readonly report: BlobReport
 }
 
-function sideOf(store: SociBlobStore, version: IndexVersion): SociBlobStore {
+/** Where what is made goes. */
+export function sideOf(store: SociBlobStore | ImageStore, version: IndexVersion): SociBlobStore {
   return store instanceof ImageStore ? new StoreArtifacts(store, version) : store
 }
 

@@ -22,7 +22,7 @@ import {
   readIndexContent,
   toDocument,
 } from '@s3lo/core'
-import type { IndexBuilder } from './build.ts'
+import { type IndexBuilder, sideOf } from './build.ts'
 import type { IndexWithMetadata } from './build-contract.ts'
 import { encodeIndex, encodeManifest } from './canonical-json.ts'
 import {
@@ -217,8 +217,9 @@ async function rewriteManifest(
     annotations,
   })
   const { descriptor } = toDocument(bytes, MEDIA_TYPE.ociManifest)
-  if (!(await blobStore.exists(descriptor, { signal }))) {
-    await blobStore.push(descriptor, async () => Readable.from([bytes]), { signal })
+  const side = sideOf(blobStore, 'v2')
+  if (!(await side.exists(descriptor, { signal }))) {
+    await side.push(descriptor, async () => Readable.from([bytes]), { signal })
   }
   return { descriptor, annotations }
 }

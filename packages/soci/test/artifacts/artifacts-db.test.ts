@@ -91,7 +91,7 @@ test('a store without records is an error to a walk and to a removal, and none t
   const empty = { code: 'NOT_FOUND', message: 'the store has no record of SOCI artifacts' }
   await expect(db.walk(() => expect.unreachable())).rejects.toMatchObject(empty)
   await expect(db.removeOldArtifacts(() => Promise.resolve(true))).rejects.toMatchObject(empty)
-  expect(await syncWithLocalStore(db, new ImageStore(backend), [])).toEqual({
+  expect(await syncWithLocalStore(db, new StoreArtifacts(new ImageStore(backend)), [])).toEqual({
     added: [],
     removed: [],
   })
@@ -127,7 +127,7 @@ test('a record that is not one is refused, and a digest that is none never becom
 async function goldenImage(store: ImageStore): Promise<Descriptor> {
   const put = async (content: Buffer, mediaType: string): Promise<Descriptor> => {
     const descriptor = { mediaType, digest: digestOf(content), size: content.length }
-    await store.push(descriptor, async () => Readable.from([content]))
+    await store.begin().put(descriptor, async () => Readable.from([content]))
     return descriptor
   }
   const config = await put(
@@ -152,7 +152,7 @@ test.each(['v1', 'v2'] as const)(
     } else {
       const { document } = await convert(builder, image)
       root = document.descriptor
-      await store.push(root, async () => Readable.from([document.content]))
+      await store.begin().put(root, async () => Readable.from([document.content]))
     }
     const before: ArtifactEntry[] = []
     await db.walk((found) => void before.push(found))
@@ -160,12 +160,17 @@ test.each(['v1', 'v2'] as const)(
       (found) => `.s3lo/soci/artifacts/${found.digest.replace(':', '-')}.json`,
     )
     await backend.delete(keys)
-    const { added, removed } = await syncWithLocalStore(db, store, [root], { now })
+    const { added, removed } = await syncWithLocalStore(db, new StoreArtifacts(store), [root], {
+      now,
+    })
     expect([added.length, removed.length]).toEqual([2, 0])
     const after: ArtifactEntry[] = []
     await db.walk((found) => void after.push(found))
     expect(after).toEqual(before)
-    expect(await syncWithLocalStore(db, store, [root], { now })).toEqual({ added: [], removed: [] })
+    expect(await syncWithLocalStore(db, new StoreArtifacts(store), [root], { now })).toEqual({
+      added: [],
+      removed: [],
+    })
     const { indexes } = await getIndexDescriptorCollection(store, db, root, [amd64])
     expect(indexes).toHaveLength(1)
   },
@@ -175,7 +180,7 @@ test('an index of the default version is attached to its image, and a collection
   const store = new ImageStore(backend)
   const image = await goldenImage(store)
   const root = documentWith(image, await readAll(await store.fetch(image), 1e6, 'x'))
-  await store.tag(root, { name: 'app', tag: 'v1' })
+  await store.begin().tag(root, { name: 'app', tag: 'v1' })
   const { document } = await new IndexBuilder(store, store, db, { minLayerSize: 0 }).build(image, {
     platform: amd64,
   })
@@ -193,7 +198,7 @@ test('an index of the default version is attached to its image, and a collection
 
 test('records of artifacts that are gone are removed', async () => {
   await db.writeArtifactEntry(entry('gone'))
-  const { removed } = await syncWithLocalStore(db, new ImageStore(backend), [])
+  const { removed } = await syncWithLocalStore(db, new StoreArtifacts(new ImageStore(backend)), [])
   expect(removed).toEqual([digest('gone')])
   expect(await db.find(digest('gone'))).toBeUndefined()
 })

@@ -8,7 +8,7 @@ import {
   layerIndexKey,
   MEDIA_TYPE,
 } from '@s3lo/core'
-import { TAR_END, tarFile } from '@s3lo/core/testing'
+import { attachReferrer, TAR_END, tarFile } from '@s3lo/core/testing'
 import { beforeEach, describe, expect, it } from 'vitest'
 import { encodeManifest } from '../../src/index/canonical-json.ts'
 import { packZtoc } from '../../src/kept-ztoc.ts'
@@ -229,6 +229,6 @@ async function attachWrong(): Promise<void> {
   const descriptor = put(content, MEDIA_TYPE.ociManifest)
   const open = (blob: Descriptor): Promise<Readable> =>
     Promise.resolve(Readable.from([blobs.get(blob.digest) ?? Buffer.of()]))
-  await store.attach(documentWith(descriptor, content), subject, open)
+  await attachReferrer(store, documentWith(descriptor, content), subject, open)
   await store.close()
 }

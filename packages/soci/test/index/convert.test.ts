@@ -47,7 +47,7 @@ function builder(options: IndexBuilderOptions = {}): IndexBuilder {
 
 async function put(content: Buffer, mediaType: string): Promise<Descriptor> {
   const descriptor = { mediaType, digest: digestOf(content), size: content.length }
-  await store.push(descriptor, async () => Readable.from([content]))
+  await store.begin().put(descriptor, async () => Readable.from([content]))
   return descriptor
 }
 

@@ -6,6 +6,7 @@ import {
   type Descriptor,
   Digester,
   type ImageTarget,
+  type Publication,
   isS3loError,
   makeFolder,
   type ManifestDocument,
@@ -37,7 +38,7 @@ import { LayoutSource } from './layout-source.ts'
  * appear whole or not at all. Tags are written one after the other by one target; two processes
  * that tag in one directory at the same moment may lose one of the tags.
  */
-export class LayoutTarget extends LayoutSource implements ImageTarget {
+export class LayoutTarget extends LayoutSource implements ImageTarget, Publication {
   readonly #root: string
   readonly #files: LayoutDirectory
   #lastWrite: Promise<void> = Promise.resolve()
@@ -61,17 +62,21 @@ export class LayoutTarget extends LayoutSource implements ImageTarget {
     }
   }
 
-  async exists({ digest, size }: Descriptor, { signal }: CallOptions = {}): Promise<boolean> {
+  begin(): Publication {
+    return this
+  }
+
+  async has({ digest, size }: Descriptor, { signal }: CallOptions = {}): Promise<boolean> {
     signal?.throwIfAborted()
     return (await this.#files.size(blobPath(digest))) === size
   }
 
-  async push(
+  async put(
     descriptor: Descriptor,
     open: () => Promise<Readable>,
     options?: CallOptions,
   ): Promise<void> {
-    if (await this.exists(descriptor, options)) return
+    if (await this.has(descriptor, options)) return
     const folder = await this.#blobFolder(descriptor.digest)
     const checked = verified(await open(), descriptor, options?.signal)
     await commitFile(await stageFile(folder, checked, options), this.#path(descriptor.digest))
@@ -104,7 +109,7 @@ export class LayoutTarget extends LayoutSource implements ImageTarget {
   ): Promise<void> {
     const { manifest } = referrer
     for (const blob of uniqueByDigest(successors(manifest))) {
-      await this.push(blob, () => open(blob), options)
+      await this.put(blob, () => open(blob), options)
     }
     await this.#putDocument(referrer, options)
     await this.#addEntry({ descriptor: referrer.descriptor }, options)
@@ -114,7 +119,7 @@ export class LayoutTarget extends LayoutSource implements ImageTarget {
     { descriptor, content }: ManifestDocument,
     options?: CallOptions,
   ): Promise<void> {
-    if (await this.exists(descriptor, options)) return
+    if (await this.has(descriptor, options)) return
     await this.#blobFolder(descriptor.digest)
     await writeAtomically(this.#path(descriptor.digest), [content], options)
   }

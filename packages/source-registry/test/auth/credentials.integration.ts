@@ -148,7 +148,7 @@ function testAgainst({ htpasswd, token, tls, ca, user, password }: RegistryServe
       const registryCredential = () => Promise.resolve({ username: user, password })
       home = await Home.create()
       const repository = await open({ registryCredential })
-      await repository.push(CONFIG.descriptor, opener(CONFIG.content))
+      await repository.put(CONFIG.descriptor, opener(CONFIG.content))
       await repository.close()
       await home.remove()
     })

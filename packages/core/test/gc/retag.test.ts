@@ -1,28 +1,21 @@
 import { describe, expect, it } from 'vitest'
 import { FaultyBackend } from '../../src/testing/index.ts'
-import { republish } from '../../src/gc/republish.ts'
-import type { Protection } from '../../src/gc/writer.ts'
-import type { StorageBackend } from '../../src/contract/storage-backend.ts'
+import type { Protection } from '../../src/gc/protection.ts'
 import { manifestKey } from '../../src/layout/keys.ts'
 import { parseManifest, successors } from '../../src/oci/document.ts'
-import { readObject } from '../../src/store/read-object.ts'
 import { layered, TimedStore } from './world.ts'
 
 const image = layered('one')
 const source = manifestKey({ name: 'app', tag: 'latest' })
 const target = manifestKey({ name: 'app', tag: 'stable' })
 
-async function retag(backend: StorageBackend, protection: Protection): Promise<void> {
+async function retag(protection: Protection): Promise<void> {
   try {
-    await republish(protection, {
-      name: 'app:latest',
+    await protection.publish({
+      key: target,
       content: image.root.content,
       digests: successors(parseManifest(image.root.content, 'app')).map(({ digest }) => digest),
-      readSource: () => readObject(backend, source, 1_000_000),
-      put: async ({ notAfter }) => {
-        await backend.put(target, image.root.content, { notAfter })
-      },
-      hasLanded: async () => (await backend.head(target)) !== undefined,
+      origin: { key: source, name: 'app:latest' },
     })
   } finally {
     await protection.release()
@@ -34,7 +27,7 @@ describe('a retag', () => {
     const store = new TimedStore()
     await store.plant(image, 'app')
     const faulty = new FaultyBackend(store.backend)
-    await retag(faulty, store.protection(faulty))
+    await retag(store.protection(faulty))
     expect(faulty.calls.map(({ method }) => method)).toEqual([
       'put',
       'list',
@@ -56,7 +49,7 @@ describe('a retag', () => {
         if (method === 'put' && key.startsWith('.s3lo/gc/pins/')) await change(store)
       },
     })
-    await expect(retag(faulty, store.protection(faulty))).rejects.toMatchObject({
+    await expect(retag(store.protection(faulty))).rejects.toMatchObject({
       code: 'CONFLICT',
     })
     expect(await store.backend.head(target)).toBeUndefined()

@@ -35,7 +35,7 @@ describe('a protected push', () => {
   it('pins what is not pinned before it looks for it', async () => {
     const store = new TimedStore()
     const protection = store.protection()
-    await protection.find(first!)
+    await protection.has(first!)
     expect(await store.keys('.s3lo/gc/pins/')).toHaveLength(1)
     await protection.release()
   })
@@ -74,9 +74,9 @@ describe('a protected push', () => {
     const store = new TimedStore()
     const protection = store.protection()
     await store.plant(image)
-    for (const descriptor of descriptors) await protection.find(descriptor)
+    for (const descriptor of descriptors) await protection.has(descriptor)
     store.pause(601 * SECOND)
-    await publishImage(store.backend, protection, image, 'app')
+    await publishImage(protection, image, 'app')
     await protection.release()
     expect(await store.broken()).toEqual([])
     expect(await store.keys('.s3lo/')).toEqual([])
@@ -86,10 +86,10 @@ describe('a protected push', () => {
     const store = new TimedStore()
     const protection = store.protection()
     await store.plant(image)
-    for (const descriptor of descriptors) await protection.find(descriptor)
+    for (const descriptor of descriptors) await protection.has(descriptor)
     store.pause(3600 * SECOND)
     await store.backend.delete([blobKey(first!.digest)])
-    await expect(publishImage(store.backend, protection, image, 'app')).rejects.toMatchObject({
+    await expect(publishImage(protection, image, 'app')).rejects.toMatchObject({
       code: 'UNAVAILABLE',
     })
     await protection.release()
@@ -101,13 +101,13 @@ describe('a protected push', () => {
     const faulty = new FaultyBackend(store.backend)
     const protection = store.protection(faulty)
     await store.plant(image)
-    for (const descriptor of descriptors) await protection.find(descriptor)
+    for (const descriptor of descriptors) await protection.has(descriptor)
     for (let i = 0; i < 10; i++) {
       store.advance(201 * SECOND)
       await store.untilAsleep(200 * SECOND)
     }
     const before = faulty.calls.filter(({ method }) => method === 'head').length
-    await publishImage(faulty, protection, image, 'app')
+    await publishImage(protection, image, 'app')
     await protection.release()
     expect(faulty.calls.filter(({ method }) => method === 'head').length).toBe(before)
     expect(await store.keys('.s3lo/')).toEqual([])
@@ -152,23 +152,24 @@ describe('a protected push', () => {
     },
   )
 
-  it('confirms a source again after its pins, and again under new pins', async () => {
+  it('reads the origin of a tag again after its pins, and again under new pins', async () => {
     const store = new TimedStore()
-    const protection = store.protection()
-    await store.plant(image)
+    await store.plant(image, 'app')
     let confirmed = 0
-    const digests = descriptors.map(({ digest }) => digest)
-    await protection.publish({
-      digests,
-      confirm: async () => {
+    const faulty = new FaultyBackend(store.backend, {
+      after: async ({ method, key }) => {
+        if (method !== 'get' || key !== app) return
         confirmed++
         expect(await store.keys('.s3lo/gc/pins/')).not.toEqual([])
         if (confirmed === 1) store.pause(700 * SECOND)
       },
-      put: async ({ notAfter }) => {
-        await store.backend.put(app, image.root.content, { notAfter })
-      },
-      hasLanded: async () => false,
+    })
+    const protection = store.protection(faulty)
+    await protection.publish({
+      key: manifestKey({ name: 'app', tag: 'stable' }),
+      content: image.root.content,
+      digests: descriptors.map(({ digest }) => digest),
+      origin: { key: app, name: 'app:latest' },
     })
     await protection.release()
     expect(confirmed).toBe(2)
@@ -177,7 +178,7 @@ describe('a protected push', () => {
   it('writes pins that never expire where the store enforces no deadlines', async () => {
     const store = new TimedStore({ deadlines: false })
     const protection = store.protection()
-    await protection.pin([first!.digest])
+    await protection.protect([first!.digest])
     expect((await store.keys('.s3lo/gc/pins/'))[0]).toContain('/pins/000000-')
     await protection.release()
     await pushImage(store.backend, store.protection(), image, 'app')

@@ -1,8 +1,15 @@
 import type { CallOptions } from '../contract/call-options.ts'
-import type { DeadlineOptions, DeleteFailure, StorageBackend } from '../contract/storage-backend.ts'
+import type {
+  DeleteFailure,
+  ObjectInfo,
+  StorageBackend,
+  WriteCondition,
+} from '../contract/storage-backend.ts'
 import { isS3loError, S3loError, toS3loError } from '../errors.ts'
 import type { Descriptor } from '../oci/descriptor.ts'
+import { MAX_MANIFEST_BYTES } from '../oci/document.ts'
 import { provenGuarantees } from '../store/guarantees.ts'
+import { readObject } from '../store/read-object.ts'
 import { type ControlObject, writeControl } from './control-object.ts'
 import { nameOf, shorten } from './name-set.ts'
 import { Others } from './others.ts'
@@ -22,22 +29,26 @@ export interface ProtectionOptions extends ParticipantOptions {
   readonly pollMs?: number | undefined
 }
 
-/** How a publication is written: under a deadline, where the store enforces one. */
-type PublishOptions = Pick<DeadlineOptions, 'notAfter' | 'onUnanswered'>
-
-/** The one write that makes protected content visible. */
-export interface Publication extends CallOptions {
-  /** What is about to be named: pinned here where it is not yet. */
+/** The one write that makes protected content visible: a tag, or a referrer. */
+export interface TagWrite extends CallOptions {
+  readonly key: string
+  readonly content: Uint8Array
+  readonly mediaType?: string | undefined
+  readonly condition?: WriteCondition | undefined
+  /** What is about to be named: protected here where it is not yet. */
   readonly digests: readonly string[]
-  /** Writes with these options. */
-  readonly put: (options: PublishOptions) => Promise<void>
-  /** After a write without an answer: whether it took effect. */
-  readonly hasLanded: () => Promise<boolean>
   /**
-   * For content that is known to be there only because something else names it: looks at that
-   * again, under the pins, and throws when it has changed.
+   * The tag whose manifest has this very content, where nothing of it is looked for: what a tag names
+   * is there. It is read again under the pins, once no round can delete any more.
    */
-  readonly confirm?: (() => Promise<void>) | undefined
+  readonly origin?: Origin | undefined
+}
+
+/** A tag of the same store whose content is about to get another name. */
+export interface Origin {
+  readonly key: string
+  /** For errors: `image:tag`. */
+  readonly name: string
 }
 
 /** What became of the pins. Those that stay block no process once they are dead. */
@@ -92,7 +103,7 @@ const CLOCK_SLACK_MS = 15_000
  */
 export class Protection {
   readonly #backend: StorageBackend
-  readonly #has: Look
+  readonly #look: Look
   readonly #options: ProtectionOptions
   readonly #delay: Delay
   readonly #clock: StoreClock
@@ -105,10 +116,10 @@ export class Protection {
   readonly #renewal = new AbortController()
   #isRenewing = false
 
-  /** `has` looks for content in the store, as {@link find} answers. */
-  constructor(backend: StorageBackend, has: Look, options: ProtectionOptions = {}) {
+  /** `look` is what {@link has} answers, once no round can delete any more. */
+  constructor(backend: StorageBackend, look: Look, options: ProtectionOptions = {}) {
     this.#backend = backend
-    this.#has = has
+    this.#look = look
     this.#options = options
     this.#delay = options.delay ?? defaultDelay
     this.#clock = new StoreClock(backend, options)
@@ -128,7 +139,8 @@ export class Protection {
   }
 
   /** Pins the digests that are not pinned yet: one write and one listing for any number. */
-  async pin(digests: Iterable<string>, options: CallOptions = {}): Promise<void> {
+  async protect(digests: Iterable<string>, options: CallOptions = {}): Promise<void> {
+    if (this.#renewal.signal.aborted) throw new S3loError('INTERNAL', 'the pins were released')
     const fresh = [...new Set(digests)].filter((digest) => !this.#pinned.has(digest))
     if (fresh.length === 0) return
     const batch = this.#open(fresh, options)
@@ -142,57 +154,59 @@ export class Protection {
   }
 
   /** Looks for content, after every round that may delete it. What is found counts for {@link publish}. */
-  async find(
+  async has(
     descriptor: Descriptor,
     options: CallOptions = {},
     place: ContentPlace = 'blobs',
   ): Promise<boolean> {
     const { cover } = await this.#settle(descriptor.digest, options)
-    const isThere = await this.#has(descriptor, options, place)
+    const isThere = await this.#look(descriptor, options, place)
     if (isThere) this.#note({ descriptor, place, cover })
     return isThere
   }
 
-  /** Stores content, after every round that may delete it. */
-  async store(
+  /** Has content written, after every round that may delete it. Gives what `write` does: false for nothing written. */
+  async put(
     descriptor: Descriptor,
-    write: () => Promise<void>,
+    write: () => Promise<boolean>,
     options: CallOptions = {},
     place: ContentPlace = 'blobs',
-  ): Promise<void> {
+  ): Promise<boolean> {
     const { cover } = await this.#settle(descriptor.digest, options)
-    await write()
-    this.#note({ descriptor, place, cover })
+    const isWritten = await write()
+    if (isWritten) this.#note({ descriptor, place, cover })
+    return isWritten
   }
 
-  /** True when the digest is pinned, so that {@link find} and {@link store} need no pin of their own. */
+  /** True while the digest is pinned, so that {@link has} and {@link put} need no pin of their own. */
   covers(digest: string): boolean {
-    return this.#pinned.has(digest)
+    return this.#pinned.has(digest) && !this.#renewal.signal.aborted
   }
 
   /**
    * Publishes under the deadline of the pins. When the store refuses it as too late, everything is
-   * looked for again under new pins. Throws `UNAVAILABLE` when content was collected meanwhile.
+   * looked for again under new pins. Resolves to the object; to `undefined` where the write got no
+   * answer and has landed. Throws `UNAVAILABLE` when content was collected meanwhile, and `CONFLICT`
+   * when the origin was deleted or overwritten.
    */
-  async publish(publication: Publication): Promise<void> {
+  async publish(write: TagWrite): Promise<ObjectInfo | undefined> {
     for (let attempt = 1; ; attempt++) {
-      const deadline = await this.#readyUntil(publication)
-      const notAfter = deadline === undefined ? undefined : new Date(deadline)
+      const deadline = await this.#readyUntil(write)
       try {
-        await publication.put({ notAfter, onUnanswered: () => this.#answers.push('unknown') })
+        const info = await this.#write(write, deadline)
         this.#answers.push('done')
-        return
+        return info
       } catch (error) {
         const answer = answerOf(error)
         if (answer === 'unknown') {
           this.#answers.push(answer)
-          if (await this.#hasLanded(publication, error)) return
+          if (await this.#hasLanded(write, error)) return undefined
           throw error
         }
         const isLate =
           deadline !== undefined &&
           isS3loError(error, 'FORBIDDEN') &&
-          (await this.#renew(publication)) >= deadline - CLOCK_SLACK_MS
+          (await this.#renew({ signal: write.signal })) >= deadline - CLOCK_SLACK_MS
         if (!isLate || attempt === MAX_ATTEMPTS) throw error
       }
     }
@@ -216,6 +230,20 @@ export class Protection {
       const failure = toS3loError(error, 'UNAVAILABLE', 'the pins were not removed')
       return { left, failures: keys.map((key) => ({ key, error: failure })) }
     }
+  }
+
+  #write(
+    { key, content, mediaType, condition, signal }: TagWrite,
+    deadline: number | undefined,
+  ): Promise<ObjectInfo> {
+    return this.#backend.put(key, content, {
+      size: content.byteLength,
+      mediaType,
+      condition,
+      signal,
+      notAfter: deadline === undefined ? undefined : new Date(deadline),
+      onUnanswered: () => this.#answers.push('unknown'),
+    })
   }
 
   async #open(digests: readonly string[], options: CallOptions): Promise<Batch> {
@@ -254,7 +282,7 @@ export class Protection {
 
   /** The digest's batch once no round can delete it; its cover is that of the moment. */
   async #settle(digest: string, options: CallOptions): Promise<{ readonly cover: number }> {
-    await this.pin([digest], options)
+    await this.protect([digest], options)
     const batch = await this.#pinned.get(digest)
     if (!batch) throw new S3loError('INTERNAL', `${digest} is not pinned`)
     // Taken before the wait: a gap meanwhile makes what is found afterwards count for nothing.
@@ -264,14 +292,15 @@ export class Protection {
   }
 
   /** The deadline for publishing, once everything that was looked at counts under the present pins. */
-  async #readyUntil({ digests, confirm, signal }: Publication): Promise<number | undefined> {
-    await this.pin(digests, { signal })
+  async #readyUntil(write: TagWrite): Promise<number | undefined> {
+    const { digests, origin, signal } = write
+    await this.protect(digests, { signal })
     for (let confirmed: string | undefined; ;) {
       for (const checked of this.#outdated()) await this.#recheck(checked, { signal })
       const covers = this.#covers()
-      if (confirm && confirmed !== covers) {
+      if (origin && confirmed !== covers) {
         for (const digest of this.#pinned.keys()) await this.#settle(digest, { signal })
-        await confirm()
+        await this.#assertUnchanged(origin, write)
         confirmed = covers
       }
       // Nothing is awaited between these tests and the deadline, so a renewal cannot come between.
@@ -297,7 +326,7 @@ export class Protection {
   }
 
   async #recheck({ descriptor, place }: Checked, options: CallOptions): Promise<void> {
-    if (await this.find(descriptor, options, place)) return
+    if (await this.has(descriptor, options, place)) return
     throw new S3loError(
       'UNAVAILABLE',
       `${descriptor.digest} was collected while the push was interrupted`,
@@ -305,9 +334,18 @@ export class Protection {
     )
   }
 
-  async #hasLanded({ hasLanded }: Publication, error: unknown): Promise<boolean> {
+  async #assertUnchanged({ key, name }: Origin, { content, signal }: TagWrite): Promise<void> {
+    const now = await readObject(this.#backend, key, MAX_MANIFEST_BYTES, { signal })
+    if (now && Buffer.compare(now, content) === 0) return
+    throw new S3loError('CONFLICT', `${name} was ${now ? 'overwritten' : 'deleted'} meanwhile`, {
+      hint: 'run it again to copy what is there now',
+    })
+  }
+
+  async #hasLanded({ key, content, signal }: TagWrite, error: unknown): Promise<boolean> {
     try {
-      return await hasLanded()
+      const now = await readObject(this.#backend, key, MAX_MANIFEST_BYTES, { signal })
+      return now !== undefined && Buffer.compare(now, content) === 0
     } catch {
       throw error // It is unknown whether it was published; the first failure says why.
     }

@@ -1,0 +1,281 @@
+import type { Readable } from 'node:stream'
+import { forEachConcurrent } from '../concurrency/for-each-concurrent.ts'
+import type { CallOptions } from '../contract/call-options.ts'
+import type { ImageSource } from '../contract/image-source.ts'
+import type { AttachOptions, Publication, TagOptions } from '../contract/image-target.ts'
+import type { StorageBackend } from '../contract/storage-backend.ts'
+import { isStore } from '../contract/store-facts.ts'
+import { isS3loError, S3loError } from '../errors.ts'
+import { type Look, type Origin, Protection, type ProtectionOptions } from '../gc/protection.ts'
+import { manifestKey, referrerKey } from '../layout/keys.ts'
+import type { Descriptor } from '../oci/descriptor.ts'
+import { type ManifestDocument, successors } from '../oci/document.ts'
+import { formatImageName, type Reference } from '../oci/reference.ts'
+import type { BlobStore } from './blobs.ts'
+import { GoNeighbour } from './go-neighbour.ts'
+import { recordWrite } from './history.ts'
+import { readTagManifest } from './manifests.ts'
+import { assertPublished, presentDigest, tagExists, tagGuard } from './tag-write.ts'
+
+const LOOKUPS_AT_ONCE = 16
+
+export interface StorePublicationOptions extends ProtectionOptions {
+  /** The clock that history entries are dated by; default: the store's, by the date of the tag. */
+  readonly now?: (() => Date) | undefined
+}
+
+/** What a tag of the same store names, which is about to get another name. */
+interface Adopted {
+  readonly digest: string
+  readonly origin: Origin
+}
+
+/**
+ * What goes into a store under one tag, out of the reach of collectors. What is known beforehand is
+ * pinned at once, before any look at it; what a stream brings is written first, and pinned and
+ * looked for as a whole before the tag.
+ */
+export class StorePublication implements Publication {
+  readonly #backend: StorageBackend
+  readonly #blobs: BlobStore
+  readonly #now: (() => Date) | undefined
+  readonly #protection: Protection
+  readonly #neighbour: GoNeighbour
+  /** Content that was seen or written without a pin, which proves nothing yet. */
+  readonly #unproven = new Map<string, Descriptor>()
+  #adopted: Adopted | undefined
+  #released: Promise<unknown> | undefined
+  /** By the store's clock. */
+  #releasedAt = 0
+
+  constructor(
+    backend: StorageBackend,
+    blobs: BlobStore,
+    { now, ...options }: StorePublicationOptions = {},
+  ) {
+    this.#backend = backend
+    this.#blobs = blobs
+    this.#now = now
+    this.#neighbour = new GoNeighbour(backend)
+    const look: Look = async (descriptor, call, place) => {
+      if (place === 'referrer-blobs') return blobs.hasReferrerBlob(descriptor, call)
+      const info = await blobs.look(descriptor, call)
+      return info !== undefined && this.#neighbour.keep(descriptor, info, this.#time, call)
+    }
+    this.#protection = new Protection(backend, look, options)
+  }
+
+  /** Pins digests: three requests in all, if they come in one call. */
+  protect(digests: readonly string[], options?: CallOptions): Promise<void> {
+    return this.#protection.protect(digests, options)
+  }
+
+  async has(descriptor: Descriptor, options?: CallOptions): Promise<boolean> {
+    if (this.#protection.covers(descriptor.digest)) {
+      return this.#protection.has(descriptor, options)
+    }
+    const isThere = await this.#blobs.has(descriptor, options)
+    if (isThere) this.#unproven.set(descriptor.digest, descriptor)
+    return isThere
+  }
+
+  async put(
+    descriptor: Descriptor,
+    open: () => Promise<Readable>,
+    options?: CallOptions,
+  ): Promise<void> {
+    const write = async (): Promise<boolean> => {
+      await this.#blobs.put(descriptor, await open(), options)
+      return true
+    }
+    await this.#write(descriptor, write, options)
+  }
+
+  async ingest(
+    content: Readable,
+    size: number,
+    mediaType: string,
+    options?: CallOptions,
+  ): Promise<Descriptor> {
+    const descriptor = await this.#blobs.ingest(content, size, mediaType, options)
+    await this.#write(descriptor, () => Promise.resolve(true), options)
+    return descriptor
+  }
+
+  /** Server-side copy of a blob of another bucket of the same kind of store. */
+  async mount(
+    descriptor: Descriptor,
+    source: ImageSource,
+    options?: CallOptions,
+  ): Promise<boolean> {
+    if (!isStore(source)) return false
+    const copy = (): Promise<boolean> => this.#blobs.mount(descriptor, source.backend, options)
+    return this.#write(descriptor, copy, options)
+  }
+
+  /**
+   * True when the source is this store and its tag has the very manifest: then all that it names is
+   * there, and nothing need be looked for. {@link tag} looks at that tag again.
+   */
+  async adopt(
+    { content, descriptor }: ManifestDocument,
+    { source, reference }: { readonly source: ImageSource; readonly reference: Reference },
+    digests: readonly string[],
+    options?: CallOptions,
+  ): Promise<boolean> {
+    if (!isStore(source) || reference.digest !== undefined) return false
+    const { scheme, bucket } = this.#backend
+    // The name alone proves nothing: two endpoints may have a bucket of it. The manifest does.
+    if (source.backend.scheme !== scheme || source.backend.bucket !== bucket) return false
+    const published = await readTagManifest(this.#backend, reference, options)
+    if (!published || Buffer.compare(published.content, content) !== 0) return false
+    await this.protect(digests, options)
+    const origin = { key: manifestKey(reference), name: formatImageName(reference) }
+    this.#adopted = { digest: descriptor.digest, origin }
+    return true
+  }
+
+  /** Stores a referrer, its blobs or parts first. Throws `INTEGRITY` unless the manifest names `subject`. */
+  async attach(
+    referrer: ManifestDocument,
+    subject: Descriptor,
+    open: (blob: Descriptor) => Promise<Readable>,
+    { parts, signal }: AttachOptions = {},
+  ): Promise<void> {
+    const { content, descriptor } = referrer
+    const { digest } = descriptor
+    const { mediaType, blobs } = readReferrer(referrer, subject, parts)
+    const digests = [subject.digest, digest, ...blobs.map((blob) => blob.digest)]
+    await this.protect(digests, { signal })
+    const place = 'referrer-blobs'
+    for (const blob of blobs) {
+      if (await this.#protection.has(blob, { signal }, place)) continue
+      const write = async (): Promise<boolean> => {
+        await this.#blobs.putReferrerBlob(blob, await open(blob), { signal })
+        return true
+      }
+      await this.#protection.put(blob, write, { signal }, place)
+    }
+    const key = referrerKey(subject.digest, digest)
+    await this.#protection.publish({ key, content, mediaType, digests, signal })
+  }
+
+  /**
+   * Publishes the tag with one write of its manifest, once everything that went through here is
+   * proven to be there under pins, and records it in the tag's history. A tag that is to be created
+   * and has this very manifest already is left as it is. Throws `CONFLICT`, `UNAVAILABLE`.
+   */
+  async tag(root: ManifestDocument, reference: Reference, options: TagOptions = {}): Promise<void> {
+    const { digest } = root.descriptor
+    const written = await this.#publish(root, reference, options)
+    const released = this.release()
+    try {
+      if (!written) return
+      const at = this.#now?.() ?? written.at ?? new Date()
+      await recordWrite(this.#backend, reference, { ...options, digest, at })
+    } finally {
+      await released
+    }
+  }
+
+  /** See `Publication.lost`. */
+  lost(options: CallOptions = {}): Promise<readonly Descriptor[]> {
+    return this.#neighbour.lost(this.#releasedAt, options)
+  }
+
+  /** Lets collectors have what is not needed. Never throws. */
+  async release(): Promise<void> {
+    if (!this.#released) this.#releasedAt = this.#time
+    this.#released ??= this.#protection.release()
+    await this.#released
+  }
+
+  /** Not later than the store's time; what is looked for under pins has one. */
+  get #time(): number {
+    return this.#protection.time ?? 0
+  }
+
+  /** What is not under a pin yet is proven before the tag. */
+  async #write(
+    descriptor: Descriptor,
+    write: () => Promise<boolean>,
+    options?: CallOptions,
+  ): Promise<boolean> {
+    const isCovered = this.#protection.covers(descriptor.digest)
+    const isWritten = await (isCovered ? this.#protection.put(descriptor, write, options) : write())
+    if (!isWritten) return false
+    if (isCovered) this.#neighbour.note(descriptor, this.#time)
+    else this.#unproven.set(descriptor.digest, descriptor)
+    return true
+  }
+
+  /** `undefined` when the tag was there; `at` is by the store's clock, absent where no answer came. */
+  async #publish(
+    root: ManifestDocument,
+    reference: Reference,
+    options: TagOptions,
+  ): Promise<{ readonly at?: Date | undefined } | undefined> {
+    const { signal } = options
+    const { content, descriptor, manifest } = root
+    const named = successors(manifest).map(({ digest }) => digest)
+    const digests = [descriptor.digest, ...named, ...this.#unproven.keys()]
+    await this.#proveAll(digests, { signal })
+    const guard = await tagGuard(this.#backend, root, reference, options)
+    if (guard.kind === 'done') return undefined
+    try {
+      const info = await this.#protection.publish({
+        key: manifestKey(reference),
+        content,
+        mediaType: descriptor.mediaType,
+        condition: guard.kind === 'write' ? guard.condition : undefined,
+        digests,
+        origin: this.#adopted?.digest === descriptor.digest ? this.#adopted.origin : undefined,
+        signal,
+      })
+      if (guard.kind === 'unguarded') {
+        await assertPublished(this.#backend, root, reference, { signal })
+      }
+      return { at: info?.lastModified }
+    } catch (error) {
+      const isTaken = guard.kind === 'write' && guard.condition?.kind === 'absent'
+      if (!isTaken || !isS3loError(error, 'CONFLICT')) throw error
+      const present = await presentDigest(this.#backend, reference, { signal })
+      if (present === descriptor.digest) return undefined
+      throw present === undefined ? error : tagExists(reference, this.#backend, error)
+    }
+  }
+
+  async #proveAll(digests: readonly string[], options: CallOptions): Promise<void> {
+    if (this.#unproven.size === 0) return
+    await this.protect(digests, options)
+    await forEachConcurrent(
+      [...this.#unproven.values()],
+      LOOKUPS_AT_ONCE,
+      async (descriptor, signal) => {
+        if (!(await this.#protection.has(descriptor, { signal }))) throw collected(descriptor)
+      },
+      options.signal,
+    )
+    this.#unproven.clear()
+  }
+}
+
+function collected({ digest }: Descriptor): S3loError {
+  return new S3loError('UNAVAILABLE', `${digest} was collected before it was published`, {
+    hint: 'run it again: what is still there is not sent again',
+  })
+}
+
+function readReferrer(
+  { descriptor: { digest }, manifest }: ManifestDocument,
+  subject: Descriptor,
+  parts: AttachOptions['parts'],
+): { readonly mediaType: string; readonly blobs: readonly Descriptor[] } {
+  if (manifest.subject?.digest !== subject.digest) {
+    throw new S3loError('INTEGRITY', `manifest ${digest} does not refer to ${subject.digest}`)
+  }
+  if (manifest.kind === 'index' && !parts) {
+    throw new S3loError('UNSUPPORTED', `referrer ${digest} is an index of unknown content`)
+  }
+  return { mediaType: manifest.mediaType, blobs: parts ?? successors(manifest) }
+}
