@@ -26,6 +26,14 @@ export interface Descriptor {
   readonly platform?: { readonly os: string; readonly architecture: string }
 }
 
+/** What Docker called them before the OCI did; older clients send and want these. */
+export const DOCKER_MEDIA = {
+  list: 'application/vnd.docker.distribution.manifest.list.v2+json',
+  manifest: 'application/vnd.docker.distribution.manifest.v2+json',
+  config: 'application/vnd.docker.container.image.v1+json',
+  layer: 'application/vnd.docker.image.rootfs.diff.tar.gzip',
+} as const
+
 export const MEDIA = {
   index: 'application/vnd.oci.image.index.v1+json',
   manifest: 'application/vnd.oci.image.manifest.v1+json',

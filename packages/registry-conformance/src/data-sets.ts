@@ -4,6 +4,7 @@ import {
   type Descriptor,
   descriptorOf,
   digestOf,
+  DOCKER_MEDIA,
   type Document,
   documentOf,
   EMPTY_JSON,
@@ -221,6 +222,25 @@ function noLayers(): DataSet {
   }
 }
 
+/** A manifest list of an image, in the media types of Docker. */
+function dockerList(): DataSet {
+  const platform = { os: 'linux', architecture: 'amd64' }
+  const [config, layer] = [Buffer.from(JSON.stringify(platform)), randomBlob()]
+  const document = documentOf(DOCKER_MEDIA.manifest, {
+    config: descriptorOf(DOCKER_MEDIA.config, config),
+    layers: [descriptorOf(DOCKER_MEDIA.layer, layer)],
+  })
+  const manifests = [descriptorOf(DOCKER_MEDIA.manifest, document.bytes, { platform })]
+  const list = documentOf(DOCKER_MEDIA.list, { manifests })
+  return {
+    blobs: [config, layer],
+    manifests: [
+      { document, tag: 'docker' },
+      { document: list, tag: 'docker-list' },
+    ],
+  }
+}
+
 function sparse(): DataSet {
   const { blobs, document } = imageOf()
   const { config } = JSON.parse(document.bytes.toString()) as { config: Descriptor }
@@ -274,6 +294,7 @@ export const DATA_SETS: readonly DataSetKind[] = [
   { name: 'foreign layers', needs: ['foreign-layers'], make: foreignLayers },
   { name: 'custom fields', needs: ['custom-fields', 'index'], make: customFields },
   { name: 'image without layers', needs: ['no-layers'], make: noLayers },
+  { name: 'Docker image and manifest list', needs: ['docker-types'], make: dockerList },
   { name: 'sparse image and index', needs: ['sparse', 'index'], make: sparse },
   { name: 'sha512', needs: ['sha512'], make: sha512 },
 ]

@@ -37,6 +37,7 @@ const FACTS = {
   'data-field': { since: '1.0', optional: false, title: 'takes descriptors with `data`' },
   'foreign-layers': { since: '1.0', optional: false, title: 'takes layers that it does not hold' },
   'custom-fields': { since: '1.0', optional: false, title: 'keeps unknown fields' },
+  'docker-types': { since: '1.0', optional: true, title: 'takes the media types of Docker' },
   'no-layers': { since: '1.0', optional: false, title: 'takes images without layers' },
   'empty-index': { since: '1.0', optional: false, title: 'takes indexes without manifests' },
   'empty-blob': { since: '1.0', optional: false, title: 'takes blobs of 0 bytes' },

@@ -158,6 +158,12 @@ const mutants: readonly Mutant[] = [
     caughtBy: 'data/artifact whose subject is missing',
   },
   {
+    name: 'takes manifests of the OCI only',
+    from: "  'application/vnd.docker.distribution.manifest.v2+json',\n",
+    to: '',
+    caughtBy: 'data/Docker image and manifest list',
+  },
+  {
     name: 'refuses large manifests',
     from: 'const MAX_MANIFEST = 8 * 1024 * 1024',
     to: 'const MAX_MANIFEST = 1024 * 1024',

@@ -8,14 +8,15 @@ import { Agent as HttpsAgent, request as requestHttps } from 'node:https'
 import { connect, isIP } from 'node:net'
 import { connect as connectTls } from 'node:tls'
 import type { RegistryUnderTest } from '../conformance-case.ts'
-import { MEDIA } from '../content.ts'
+import { DOCKER_MEDIA, MEDIA } from '../content.ts'
 import { Authorizer } from './authorizer.ts'
 import { describeExchange, headerOf, type RegistryRequest, type Reply } from './message.ts'
 
 /** Bytes of a body that are read. */
 const MAX_BODY = 16 * 1024 * 1024
 const MAX_REDIRECTS = 5
-const MANIFESTS = [MEDIA.manifest, MEDIA.index, '*/*'].join(', ')
+const { list, manifest } = DOCKER_MEDIA
+const MANIFESTS = [MEDIA.manifest, MEDIA.index, manifest, list, '*/*'].join(', ')
 const REDIRECTS = new Set([301, 302, 303, 307, 308])
 
 /** One place that a request is sent to. */

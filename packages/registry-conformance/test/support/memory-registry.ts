@@ -74,7 +74,11 @@ const MAX_NAME = 255
 const TAG = /^[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}$/
 const DIGEST = /^(?:sha256:[a-f0-9]{64}|sha512:[a-f0-9]{128})$/
 const INDEX = 'application/vnd.oci.image.index.v1+json'
-const MANIFEST = 'application/vnd.oci.image.manifest.v1+json'
+const INDEXES = new Set([INDEX, 'application/vnd.docker.distribution.manifest.list.v2+json'])
+const MANIFESTS = new Set([
+  'application/vnd.oci.image.manifest.v1+json',
+  'application/vnd.docker.distribution.manifest.v2+json',
+])
 const FOREIGN = /nondistributable|foreign/
 const MAX_MANIFEST = 8 * 1024 * 1024
 const TAG_PAGE = 50
@@ -367,8 +371,8 @@ export class MemoryRegistry {
     const fields = fieldsOf(bytes)
     if (fields.mediaType !== undefined && fields.mediaType !== mediaType) throw invalid()
     if (fields.schemaVersion !== 2) throw invalid()
-    const isIndex = mediaType === INDEX
-    if (!isIndex && mediaType !== MANIFEST) throw invalid()
+    const isIndex = INDEXES.has(mediaType)
+    if (!isIndex && !MANIFESTS.has(mediaType)) throw invalid()
     const parts = isIndex ? fields.manifests : fields.layers
     if (!Array.isArray(parts)) throw invalid()
     const all = isIndex ? parts : [fields.config, ...parts]
