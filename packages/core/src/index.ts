@@ -44,6 +44,7 @@ export {
   isShortDigest,
   parseDigest,
 } from './oci/digest.ts'
+export { type DistributionError, distributionError } from './oci/distribution-codes.ts'
 export {
   asDescriptor,
   type ImageIndex,

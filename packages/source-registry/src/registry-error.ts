@@ -1,4 +1,4 @@
-import { asArray, asObject, isS3loError, parseJson } from '@s3lo/core'
+import { asArray, asObject, distributionError, isS3loError, parseJson } from '@s3lo/core'
 import { type ErrorCode, S3loError } from '@s3lo/core/plugin'
 import {
   type Failure,
@@ -98,7 +98,7 @@ function meaningOf(error: StatusError, asked: Asked, askedMs: number | undefined
     return { code: 'UNAVAILABLE', text, hint: NO_ANSWER_HINT, retryable: true }
   }
   const byStatus = STATUS[status]
-  const code = REASONS[reason] ?? byStatus?.code ?? 'UNSUPPORTED'
+  const code = distributionError(reason)?.code ?? byStatus?.code ?? 'UNSUPPORTED'
   if (code === 'UNAUTHORIZED') {
     const text = `the registry ${host} asks for a login, or there is no such repository`
     return { code, text, hint: `log in: s3lo login ${host}` }
@@ -154,18 +154,6 @@ const STATUS: Readonly<Record<number, { readonly code: ErrorCode; readonly text?
   409: { code: 'CONFLICT', text: 'the registry refuses to overwrite' },
   412: { code: 'CONFLICT', text: 'the registry has another version by now' },
   413: { code: 'UNSUPPORTED', text: 'the registry does not take anything so large' },
-}
-
-const REASONS: Readonly<Record<string, ErrorCode>> = {
-  BLOB_UNKNOWN: 'NOT_FOUND',
-  DENIED: 'FORBIDDEN',
-  DIGEST_INVALID: 'INTEGRITY',
-  MANIFEST_UNKNOWN: 'NOT_FOUND',
-  NAME_INVALID: 'INVALID_REFERENCE',
-  NAME_UNKNOWN: 'NOT_FOUND',
-  SIZE_INVALID: 'INTEGRITY',
-  UNAUTHORIZED: 'UNAUTHORIZED',
-  UNSUPPORTED: 'UNSUPPORTED',
 }
 
 /** The first error of the list; nothing when the body is no error of the specification. */
