@@ -37,6 +37,16 @@ it.each([
   ['packages/signing/README.md', [`true ${digest}`]],
   ['packages/soci/README.md', [expect.stringMatching(/^sha256:\w{64}$/)]],
   ['packages/views/README.md', ['app:v1    3.0 MB 0']],
+  [
+    'docs/library.md',
+    [
+      expect.stringMatching(`^pushed ${digest} (.+) of \\1$`),
+      'listed app v1',
+      'listed team/app v1 v2',
+      'verified true',
+      'stopped: enough',
+    ],
+  ],
 ])('the example of %s runs as it is printed', async (page, lines) => {
   const printed = await runBesideStore(page)
   expect(printed.trimEnd().split('\n')).toEqual(lines)

@@ -165,7 +165,7 @@ export type {
   InspectedPlatform,
   InspectResult,
 } from './operations/inspect.ts'
-export type { ListedImage } from './operations/list.ts'
+export type { ListedImage, ListImagesOptions } from './operations/list.ts'
 export type { PullOptions, PullResult } from './operations/pull.ts'
 export type { PushOptions, PushResult } from './operations/push.ts'
 export {
