@@ -204,9 +204,9 @@ class Copy {
   /** After an attempt whose answer was lost, the service no longer knows the upload. */
   async #complete(completion: CompleteMultipartUploadCommandInput): Promise<ObjectInfo> {
     const { service, key } = this.#to
-    let isUnsure = false
+    let mayHaveLanded = false
     const onRetry = (): void => {
-      isUnsure = true
+      mayHaveLanded = true
     }
     try {
       const output = await service.trySend({ ...this.#settings(), onRetry }, (client, attempt) => {
@@ -219,7 +219,8 @@ class Copy {
         return toObjectInfo(key, { size: this.#source.size, etag: output.ETag, lastModified })
       }
     } catch (error) {
-      const found = isUnsure && error instanceof RequestError ? await this.#findOwn() : undefined
+      const found =
+        mayHaveLanded && error instanceof RequestError ? await this.#findOwn() : undefined
       if (found) return found
       throw toThrown(error)
     }

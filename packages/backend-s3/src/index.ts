@@ -1,3 +1,3 @@
 export { openBackend } from './open-backend.ts'
 export { type CommandPermissions, PERMISSIONS } from './permissions.ts'
-export { S3Backend, type S3BackendOptions } from './s3-backend.ts'
+export { type S3Backend, s3Backend, type S3BackendOptions } from './s3-backend.ts'

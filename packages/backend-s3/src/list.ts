@@ -1,42 +1,38 @@
 import { ListObjectsV2Command, type ListObjectsV2CommandOutput } from '@aws-sdk/client-s3'
-import { type ObjectInfo, S3loError } from '@s3lo/core/plugin'
-import { type CallSettings, followPages, ForeignAnswerError } from '@s3lo/core/transfer'
+import { S3loError } from '@s3lo/core/plugin'
+import {
+  type Attempt,
+  ForeignAnswerError,
+  type ListPage,
+  type ListQuery,
+} from '@s3lo/core/transfer'
 import { toObjectInfo } from './object-info.ts'
 import type { S3Service } from './s3-service.ts'
 
-/** What is listed. */
-export interface ListSettings extends CallSettings {
-  readonly prefix: string
-  readonly startAfter?: string | undefined
-}
-
-interface ListInput {
-  readonly Prefix: string
-  readonly StartAfter?: string
-  readonly Delimiter?: string
-}
-
-/** The objects below a prefix, in key order, which is the service's own. */
-export async function* listObjects(
+/** A page of a listing; the service's order is by UTF-8 bytes. */
+export async function listPage(
   service: S3Service,
-  { prefix, startAfter, ...settings }: ListSettings,
-): AsyncGenerator<ObjectInfo, void> {
-  let last = startAfter
-  const input = { Prefix: prefix, ...(startAfter !== undefined && { StartAfter: startAfter }) }
-  const objects = followPages(settings, async (token) => {
-    const { output, next } = await readPage(service, settings, input, token)
-    const items = (output.Contents ?? []).map((item) => ({ item, key: decode(item.Key, output) }))
-    return { items, next }
+  { prefix, isShallow, startAfter, token }: ListQuery,
+  { signal }: Attempt,
+): Promise<ListPage> {
+  const command = new ListObjectsV2Command({
+    Bucket: service.bucket,
+    // Keys may hold what XML cannot.
+    EncodingType: 'url',
+    Prefix: prefix,
+    ...(startAfter !== undefined && { StartAfter: startAfter }),
+    ...(isShallow && { Delimiter: '/' }),
+    ...(token !== undefined && { ContinuationToken: token }),
   })
-  for await (const { item, key } of objects) {
-    assertBelow(prefix, key)
-    // A service that ignores where to start would give what was not asked for.
-    if (startAfter !== undefined && byUtf8(key, startAfter) <= 0) continue
-    if (last !== undefined && byUtf8(key, last) <= 0) throw outOfOrder(key, last)
-    last = key
-    settings.signal?.throwIfAborted()
-    const { Size: size, ETag: etag, LastModified: lastModified, StorageClass } = item
-    yield toObjectInfo(key, { size, etag, lastModified, storageClass: StorageClass })
+  const page = await service.client.send(command, { abortSignal: signal })
+  assertComplete(page)
+  return {
+    objects: (page.Contents ?? []).map(
+      ({ Key, Size: size, ETag: etag, LastModified: lastModified, StorageClass: storageClass }) =>
+        toObjectInfo(decode(Key, page), { size, etag, lastModified, storageClass }),
+    ),
+    folders: (page.CommonPrefixes ?? []).map(({ Prefix }) => decode(Prefix, page)),
+    next: page.NextContinuationToken,
   }
 }
 
@@ -44,63 +40,12 @@ export async function* listObjects(
 export async function listedDate(
   service: S3Service,
   key: string,
-  settings: CallSettings,
+  attempt: Attempt,
 ): Promise<Date | undefined> {
+  const { objects } = await listPage(service, { prefix: key, isShallow: false }, attempt)
   // Before all that begin with its name comes the object itself.
-  for await (const info of listObjects(service, { ...settings, prefix: key })) {
-    return info.key === key ? info.lastModified : undefined
-  }
-  return undefined
-}
-
-/** The folders just below a prefix, in key order. */
-export async function* listFolders(
-  service: S3Service,
-  { prefix, ...settings }: ListSettings,
-): AsyncGenerator<string, void> {
-  const input = { Prefix: prefix, Delimiter: '/' }
-  const folders = followPages(settings, async (token) => {
-    const { output, next } = await readPage(service, settings, input, token)
-    const items = (output.CommonPrefixes ?? []).map((item) => decode(item.Prefix, output))
-    return { items, next, hasOthers: !!output.Contents?.length }
-  })
-  let last: string | undefined
-  for await (const name of folders) {
-    settings.signal?.throwIfAborted()
-    assertBelow(prefix, name)
-    // A folder at the end of one page may be at the start of the next one too.
-    if (name === last) continue
-    if (last !== undefined && byUtf8(name, last) < 0) throw outOfOrder(name, last)
-    yield name
-    last = name
-  }
-}
-
-/** A page as the service has sent it, and what the next one is asked for with. */
-interface ListPage {
-  readonly output: ListObjectsV2CommandOutput
-  readonly next: string | undefined
-}
-
-async function readPage(
-  service: S3Service,
-  settings: CallSettings,
-  input: ListInput,
-  token: string | undefined,
-): Promise<ListPage> {
-  const output = await service.send(settings, async (client, { signal }) => {
-    const command = new ListObjectsV2Command({
-      Bucket: service.bucket,
-      // Keys may hold what XML cannot.
-      EncodingType: 'url',
-      ...input,
-      ...(token !== undefined && { ContinuationToken: token }),
-    })
-    const page = await client.send(command, { abortSignal: signal })
-    assertComplete(page)
-    return page
-  })
-  return { output, next: output.NextContinuationToken || undefined }
+  const [first] = objects
+  return first?.key === key ? first.lastModified : undefined
 }
 
 /** What is missing from a listing counts as deleted, so a page has to be all that it says. */
@@ -124,22 +69,4 @@ function decode(text: string | undefined, { EncodingType }: ListObjectsV2Command
       cause: error,
     })
   }
-}
-
-function outOfOrder(key: string, last: string): S3loError {
-  return new S3loError('UNSUPPORTED', `the service lists ${key} after ${last}`, {
-    hint: 'directory buckets list in no order: use a general purpose bucket',
-  })
-}
-
-/** A service that ignores the prefix would have a neighbour's objects taken for these. */
-function assertBelow(prefix: string, name: string): void {
-  if (name.startsWith(prefix)) return
-  throw new S3loError('UNSUPPORTED', `the service lists ${name}, which is not below ${prefix}`, {
-    hint: 'check the endpoint',
-  })
-}
-
-function byUtf8(a: string, b: string): number {
-  return Buffer.compare(Buffer.from(a), Buffer.from(b))
 }

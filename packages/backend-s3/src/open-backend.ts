@@ -1,7 +1,7 @@
 import type { BackendOptions, StoreLocation } from '@s3lo/core/plugin'
 import { assertBucketName } from './endpoint.ts'
 import { withProfile } from './profile.ts'
-import { S3Backend } from './s3-backend.ts'
+import { type S3Backend, s3Backend } from './s3-backend.ts'
 
 /**
  * Opens the bucket at AWS, or at the endpoint that `endpoint`, `env` or the profile names; asks the
@@ -14,5 +14,5 @@ export async function openBackend(
 ): Promise<S3Backend> {
   options.signal?.throwIfAborted()
   assertBucketName(bucket)
-  return new S3Backend(bucket, await withProfile(options))
+  return s3Backend(bucket, await withProfile(options))
 }

@@ -51,6 +51,11 @@ export class S3Service {
     this.#client = this.#newClient(this.#config)
   }
 
+  /** The present one: a bucket in another region gets another client. */
+  get client(): S3Client {
+    return this.#client
+  }
+
   /** What the service has called itself in its last answer: its name and perhaps its version. */
   get serverName(): string {
     return this.#serverName
@@ -98,19 +103,20 @@ export class S3Service {
   async assertBucket({ signal }: Pick<CallSettings, 'signal'>): Promise<void> {
     if (this.#isBucketSeen) return
     const settings = { what: `s3://${this.bucket}`, signal }
-    try {
-      await this.trySend(settings, (client, attempt) =>
-        client.send(new HeadBucketCommand({ Bucket: this.bucket }), {
-          abortSignal: attempt.signal,
-        }),
-      )
-    } catch (error) {
-      if (!(error instanceof RequestError)) throw error
-      if (error.failure.status === 404) throw missingBucket(this.bucket)
-      // Credentials that do not open the bucket may open an object all the same.
-      if (error.failure.status !== 403) throw toThrown(error)
-    }
+    await this.send(settings, (client, attempt) => this.findBucket(client, attempt.signal))
     this.#isBucketSeen = true
+  }
+
+  /** Sends one request; throws what the client throws, and `NOT_FOUND` of the bucket. */
+  async findBucket(client: S3Client, abortSignal: AbortSignal): Promise<void> {
+    try {
+      await client.send(new HeadBucketCommand({ Bucket: this.bucket }), { abortSignal })
+    } catch (error) {
+      const { status } = this.requests.toFailure(error, this.bucket)
+      if (status === 404) throw missingBucket(this.bucket)
+      // Credentials that do not open the bucket may open an object all the same.
+      if (status !== 403) throw error
+    }
   }
 
   /** True when a copy from there to here needs no bytes to pass through this process. */

@@ -111,7 +111,7 @@ describe('diagnose', () => {
 
   it('throws for a bucket that is not there', async () => {
     service.script(refuse(404, 'NoSuchBucket'))
-    const failure = await failureOf(service.backend().diagnose().next())
+    const failure = await failureOf(service.backend().diagnose()[Symbol.asyncIterator]().next())
     expect(failure.code).toBe('NOT_FOUND')
   })
 })

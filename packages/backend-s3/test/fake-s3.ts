@@ -10,7 +10,7 @@ import { inspect } from 'node:util'
 import { isS3loError, type S3loError } from '@s3lo/core'
 import { DEFAULT_RETRY_POLICY, type RetryPolicy } from '@s3lo/core/transfer'
 import { afterAll, vi } from 'vitest'
-import { S3Backend, type S3BackendOptions } from '../src/index.ts'
+import { type S3Backend, s3Backend, type S3BackendOptions } from '../src/index.ts'
 
 /** One request that the service got, whole. */
 export interface SeenRequest {
@@ -99,7 +99,7 @@ export class FakeS3 {
 
   /** A backend of this service that waits for nothing. */
   backend(options: Partial<S3BackendOptions> = {}): S3Backend {
-    return new S3Backend('bucket', {
+    return s3Backend('bucket', {
       endpoint: this.url,
       ...options,
       env: { ...CREDENTIALS, XDG_CACHE_HOME: NOWHERE, ...options.env },

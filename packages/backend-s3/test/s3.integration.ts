@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { describeBackend, describeFaults } from '@s3lo/backend-conformance'
 import type { StorageBackend } from '@s3lo/core'
 import { afterAll, describe, expect, it } from 'vitest'
-import { S3Backend } from '../src/index.ts'
+import { type S3Backend, s3Backend } from '../src/index.ts'
 import { clientOf, makeBucket, removeBucket, requiredServer, type S3Server } from './s3-server.ts'
 
 const cache = mkdtempSync(join(tmpdir(), 's3lo-s3-cache-'))
@@ -35,7 +35,7 @@ function testAgainst(name: string, server: S3Server, { withFaults, isWeak = fals
     XDG_CACHE_HOME: cache,
   }
   const open = (bucket: string, endpoint = server.endpoint, options = {}): S3Backend =>
-    new S3Backend(bucket, { env, endpoint, ...options })
+    s3Backend(bucket, { env, endpoint, ...options })
   /** Empty ones are used again: what they guarantee is known already. */
   const free: string[] = []
   const newBucket = async (): Promise<string> => {
@@ -71,7 +71,7 @@ function testAgainst(name: string, server: S3Server, { withFaults, isWeak = fals
     },
     openAgain: async ({ bucket }) => open(bucket),
     openDenied: async () =>
-      new S3Backend('denied', {
+      s3Backend('denied', {
         env: { ...env, AWS_SECRET_ACCESS_KEY: 'another' },
         endpoint: server.endpoint,
       }),
@@ -100,8 +100,8 @@ function testAgainst(name: string, server: S3Server, { withFaults, isWeak = fals
         () => backend.head('key'),
         () => backend.get('key'),
         () => backend.put('key', Buffer.from('x')),
-        () => backend.list('').next(),
-        () => backend.listPrefixes('').next(),
+        () => backend.list('')[Symbol.asyncIterator]().next(),
+        () => backend.listPrefixes('')[Symbol.asyncIterator]().next(),
       ]
       for (const call of calls) await expect(call()).rejects.toMatchObject({ code: 'NOT_FOUND' })
       expect(await backend.delete(['key'])).toMatchObject([{ error: { code: 'NOT_FOUND' } }])

@@ -126,8 +126,15 @@ export interface BatchDeletes {
 
 /** A write and a delete that look at no guarantee: what a proof tries the service out with. */
 export interface UnguardedStore {
-  put(key: string, body: Uint8Array, options?: UnguardedPutOptions): Promise<ObjectInfo>
-  delete(keys: readonly string[], options?: DeadlineOptions): Promise<readonly DeleteFailure[]>
+  readonly put: (
+    key: string,
+    body: Uint8Array,
+    options?: UnguardedPutOptions,
+  ) => Promise<ObjectInfo>
+  readonly delete: (
+    keys: readonly string[],
+    options?: DeadlineOptions,
+  ) => Promise<readonly DeleteFailure[]>
 }
 
 export interface UnguardedPutOptions extends PutOptions {

@@ -39,7 +39,9 @@ export class ServiceCalls {
     try {
       return await work()
     } catch (error) {
-      if (this.#missing(error) === 'object or bucket') await this.assertBucket(settings)
+      const missing = this.#missing(error)
+      if (missing === 'object') this.#isBucketSeen = true
+      if (missing === 'object or bucket') await this.assertBucket(settings)
       throw error
     }
   }
