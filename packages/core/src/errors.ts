@@ -33,6 +33,16 @@ export const EXIT_STATUS: Readonly<Record<ErrorCode, number>> = {
   ABORTED: 130,
 }
 
+/** Where a transfer failed, as data. */
+export interface FailureDetails {
+  /** The end of a copy, push or pull that failed. */
+  readonly side?: 'source' | 'target'
+  /** The content that was being moved. */
+  readonly digest?: string
+  /** The platform that needs it: `os/arch[/variant]`, where there are several. */
+  readonly platform?: string
+}
+
 /** What an error may carry beside its code and message. */
 export interface ErrorDetails {
   /** The next thing to type or check, as one clause. */
@@ -40,6 +50,7 @@ export interface ErrorDetails {
   readonly cause?: unknown
   /** See {@link S3loError.contentFault}. */
   readonly contentFault?: boolean | undefined
+  readonly details?: FailureDetails | undefined
 }
 
 /** Shared by every copy of this package in a process, so that errors are recognised without `instanceof`. */
@@ -55,12 +66,15 @@ export class S3loError extends Error {
   readonly hint?: string
   /** True when the stored content is at fault, not the access to it, for any code. */
   readonly contentFault: boolean
+  readonly details?: FailureDetails
   readonly [BRAND] = true
 
-  constructor(code: ErrorCode, message: string, { hint, cause, contentFault }: ErrorDetails = {}) {
+  constructor(code: ErrorCode, message: string, given: ErrorDetails = {}) {
+    const { hint, cause, contentFault, details } = given
     super(message, cause === undefined ? undefined : { cause })
     this.code = code
     if (hint !== undefined) this.hint = hint
+    if (details !== undefined) this.details = details
     this.contentFault = contentFault ?? (code === 'INTEGRITY' || code === 'UNSUPPORTED')
   }
 }
@@ -73,6 +87,11 @@ export function isS3loError(error: unknown, code?: ErrorCode): error is S3loErro
     BRAND in error &&
     (code === undefined || (error as S3loError).code === code)
   )
+}
+
+/** Adds to an error what it does not say yet. */
+export function addDetails(error: S3loError, details: FailureDetails): S3loError {
+  return Object.assign(error, { details: { ...details, ...error.details } })
 }
 
 /**

@@ -117,6 +117,7 @@ export {
   type ErrorCode,
   type ErrorDetails,
   EXIT_STATUS,
+  type FailureDetails,
   isS3loError,
   S3loError,
   toS3loError,

@@ -126,5 +126,6 @@ function ofPlatform(error: unknown, platform: string): unknown {
   return new S3loError(error.code, `${platform}: ${error.message}`, {
     hint: error.hint,
     cause: error,
+    details: { ...error.details, platform },
   })
 }

@@ -6,6 +6,7 @@ import { S3loError } from '../errors.ts'
 import type { SourceEnd, TargetEnd } from '../graph/transfer-request.ts'
 import { type ImageEnd, parseImageEnd } from '../image-end.ts'
 import { formatStore } from '../layout/format-store.ts'
+import { markError, markSide } from './failed-side.ts'
 import {
   parseExplicitReference,
   parseReadReference,
@@ -183,13 +184,17 @@ export class Opener {
     if (end.kind === 'store') {
       const reference = parseReadReference(end.text)
       return this.withImage(reference, options, (source, found) =>
-        use({ source, reference: found }),
+        use({ source: markSide(source, 'source'), reference: found }),
       )
     }
     const module = await this.registry.source(end.transport)
     if (!module.openSource) throw oneWay(end.transport, 'written to')
-    const opened = await module.openSource(end.text, this.transportOptions(options))
-    return using(opened.source, () => use(opened))
+    const opened = await module
+      .openSource(end.text, this.transportOptions(options))
+      .catch((error: unknown) => {
+        throw markError(error, 'source')
+      })
+    return using(opened.source, () => use({ ...opened, source: markSide(opened.source, 'source') }))
   }
 
   /** As {@link withStore}, with any target of an image. */
@@ -200,12 +205,18 @@ export class Opener {
   ): Promise<T> {
     if (end.kind === 'store') {
       const reference = parseExplicitReference(end.text)
-      return this.withStore(reference, options, (target) => use({ target, reference }))
+      return this.withStore(reference, options, (target) =>
+        use({ target: markSide(target, 'target'), reference }),
+      )
     }
     const module = await this.registry.source(end.transport)
     if (!module.openTarget) throw oneWay(end.transport, 'read from')
-    const opened = await module.openTarget(end.text, this.transportOptions(options))
-    return using(opened.target, () => use(opened))
+    const opened = await module
+      .openTarget(end.text, this.transportOptions(options))
+      .catch((error: unknown) => {
+        throw markError(error, 'target')
+      })
+    return using(opened.target, () => use({ ...opened, target: markSide(opened.target, 'target') }))
   }
 
   /** What a transport is opened with. */

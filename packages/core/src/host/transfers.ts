@@ -15,6 +15,7 @@ import type { CopyTagsOptions, CopyTagsResult } from '../operations/copy-tags.ts
 import type { PublishOptions } from '../operations/options.ts'
 import type { PullOptions, PullResult } from '../operations/pull.ts'
 import type { PushOptions, PushResult } from '../operations/push.ts'
+import { markSide } from './failed-side.ts'
 import { publishValidation, type ValidationChoice } from './validation.ts'
 import type { Opener } from './opener.ts'
 import { sourceVerification, type VerificationChoice } from './verification.ts'
@@ -37,7 +38,7 @@ export async function push(
     opener.withStore(to, options, async (store) => {
       const place = { location: to, image: to.name }
       const checked = await publishValidation(opener, place, store, options)
-      return operation.push(source, store, to, { ...options, ...checked })
+      return operation.push(source, markSide(store, 'target'), to, { ...options, ...checked })
     }),
   )
 }
@@ -63,7 +64,9 @@ export async function pull(
   const end = { kind: 'store', text: reference } as const
   const options = { ...given, ...sourceVerification(opener, end, given) }
   return opener.withImage(from, options, (store, image) =>
-    opener.withTarget(to, options, (target) => operation.pull(store, image, target, options)),
+    opener.withTarget(to, options, (target) =>
+      operation.pull(markSide(store, 'source'), image, target, options),
+    ),
   )
 }
 

@@ -29,7 +29,7 @@ export class DigestVerifier extends Transform {
     const { digest, size } = this.descriptor
     this.#received += chunk.length
     if (this.#received > size) {
-      done(new S3loError('INTEGRITY', `${digest} is longer than its ${size} bytes`))
+      done(ofContent(new S3loError('INTEGRITY', `${digest} is longer than its ${size} bytes`)))
       return
     }
     this.#digester.update(chunk)
@@ -40,12 +40,27 @@ export class DigestVerifier extends Transform {
   override _flush(done: TransformCallback): void {
     const { digest, size } = this.descriptor
     if (this.#received < size) {
-      done(new S3loError('INTEGRITY', `${digest} ends after ${this.#received} of ${size} bytes`))
+      const message = `${digest} ends after ${this.#received} of ${size} bytes`
+      done(ofContent(new S3loError('INTEGRITY', message)))
       return
     }
     const actual = this.#digester.digest()
-    done(actual === digest ? null : new S3loError('INTEGRITY', `expected ${digest}, got ${actual}`))
+    if (actual === digest) done(null)
+    else done(ofContent(new S3loError('INTEGRITY', `expected ${digest}, got ${actual}`)))
   }
+}
+
+/** Errors that content failed with while it was read. */
+const contentErrors = new WeakSet<Error>()
+
+/** True for an error of content itself, and not of what takes it. */
+export function isOfContent(error: Error): boolean {
+  return contentErrors.has(error)
+}
+
+function ofContent<E extends Error>(error: E): E {
+  contentErrors.add(error)
+  return error
 }
 
 /** The digest each stream is already checked against, so that no byte is hashed twice. */
@@ -88,6 +103,10 @@ export function metered(content: Readable, onBytes: (delta: number) => void): Re
 
 /** Joins two streams so that the failure or end of either is the other's too. */
 export function pipeThrough<T extends Transform>(content: Readable, transform: T): T {
+  // A consumer that fails destroys the transform first, and the content through it.
+  content.once('error', (error) => {
+    if (!transform.destroyed) ofContent(error)
+  })
   // The result carries the outcome: its consumer sees the error, so it is not handled twice.
   pipeline(content, transform, () => undefined)
   return transform

@@ -1,0 +1,39 @@
+import { addDetails, type FailureDetails, isS3loError } from '../errors.ts'
+import { isOfContent } from '../stream/verify-digest.ts'
+
+/**
+ * An end of a transfer whose errors say that they are of this side, and of which content. An error
+ * has the side on which it came up: content that fails while a target takes it is the source's.
+ */
+export function markSide<T extends object>(end: T, side: 'source' | 'target'): T {
+  return new Proxy(end, {
+    get(of, name): unknown {
+      const member: unknown = Reflect.get(of, name, of)
+      if (typeof member !== 'function') return member
+      return (...args: readonly unknown[]): unknown => {
+        const result: unknown = Reflect.apply(member, of, args)
+        if (name === 'begin' && typeof result === 'object' && result !== null) {
+          return markSide(result, side)
+        }
+        if (!(result instanceof Promise)) return result
+        return result.catch((error: unknown) => {
+          throw markError(error, side, args[0])
+        })
+      }
+    },
+  })
+}
+
+/** The error, with its side. An abort is of no side. */
+export function markError(error: unknown, side: 'source' | 'target', subject?: unknown): unknown {
+  if (!isS3loError(error) || error.code === 'ABORTED') return error
+  const details: FailureDetails = { side: isOfContent(error) ? 'source' : side }
+  const digest = digestOf(subject)
+  return addDetails(error, digest === undefined ? details : { ...details, digest })
+}
+
+function digestOf(subject: unknown): string | undefined {
+  if (typeof subject !== 'object' || subject === null || !('digest' in subject)) return undefined
+  const { digest } = subject
+  return typeof digest === 'string' && digest !== '' ? digest : undefined
+}
