@@ -160,12 +160,29 @@ describe.skipIf(missing !== undefined)('s3lo, installed from its packages', () =
   describe('adding a plugin', () => {
     const PLUGIN = `export default { name: 's3lo-backend-bin', apiVersion: 1, backends: {
       bin: { summary: 'bin', load: async () => ({}) } } }`
+    const GREET = `import { argument, defineCommand, flag, S3loError } from '@s3lo/core/plugin'
+      const greet = defineCommand({
+        examples: [['Greet', 's3lo greet you']],
+        parameters: { who: argument('who'), loud: flag('--loud', 'in capitals') },
+        async run({ args: { who, loud }, host, options }) {
+          if (who === 'nobody') throw new S3loError('NOT_FOUND', 'nobody is here', { hint: 'try you' })
+          const images = await host.list('local://./nothing/', options).catch(() => [])
+          const text = 'hello ' + who
+          return {
+            result: { images: images.length },
+            render: () => (loud ? text.toUpperCase() : text) + '\\n',
+          }
+        },
+      })
+      export default { name: 's3lo-greet', apiVersion: 1, commands: [
+        { path: ['greet'], summary: 'greet', load: async () => ({ default: greet }) } ] }`
     let home: string
     let env: NodeJS.ProcessEnv
     const add = (specifier: string): Promise<Outcome> =>
       sandbox.s3lo(['plugin', 'add', specifier], { env })
 
     beforeAll(async () => {
+      await publish('s3lo-greet', '1.0.0', GREET, { '@s3lo/core': '*' })
       await publish('s3lo-backend-none', '1.0.0', 'export const nothing = 1')
       await publish('s3lo-backend-bin', '1.0.0', PLUGIN)
       await publish('s3lo-backend-bin', '2.0.0', "throw new Error('boom')")
@@ -177,7 +194,12 @@ describe.skipIf(missing !== undefined)('s3lo, installed from its packages', () =
     })
 
     /** Publishes a package whose every script would leave a file. */
-    async function publish(name: string, version: string, code: string): Promise<void> {
+    async function publish(
+      name: string,
+      version: string,
+      code: string,
+      dependencies: Readonly<Record<string, string>> = { yaml: '*' },
+    ): Promise<void> {
       const folder = await mkdtemp(join(sandbox.folder, 'package-'))
       const script = `node -e "fs.writeFileSync('${join(sandbox.folder, 'ran')}', '')"`
       const description = {
@@ -187,7 +209,7 @@ describe.skipIf(missing !== undefined)('s3lo, installed from its packages', () =
         keywords: ['s3lo-plugin'],
         exports: { './plugin': { import: './plugin.js' } },
         scripts: { preinstall: script, install: script, postinstall: script, prepare: script },
-        dependencies: { yaml: '*' },
+        dependencies,
       }
       await writeFile(join(folder, 'package.json'), JSON.stringify(description))
       await writeFile(join(folder, 'plugin.js'), code)
@@ -198,6 +220,22 @@ describe.skipIf(missing !== undefined)('s3lo, installed from its packages', () =
       const refused = { status: 69, stderr: expect.stringContaining('no s3lo plugin') }
       expect(await add('s3lo-backend-none')).toMatchObject(refused)
       expect(await readdir(home)).toEqual([])
+    })
+
+    it('brings a command that works with its own copy of core', async () => {
+      expect(await add('s3lo-greet')).toMatchObject({ status: 0 })
+      const own = join(home, 'node_modules/@s3lo/core/package.json')
+      expect(existsSync(own)).toBe(true)
+      const greet = (...words: string[]): Promise<Outcome> =>
+        sandbox.s3lo(['greet', ...words], { env })
+      expect(await greet('you', '--loud')).toMatchObject({ status: 0, stdout: 'HELLO YOU\n' })
+      expect(JSON.parse((await greet('you', '-o', 'json')).stdout)).toEqual({ images: 0 })
+      expect((await greet('--help')).stdout).toContain('Usage: s3lo greet <who> [options]\n')
+      expect(await greet('nobody')).toMatchObject({
+        status: 66,
+        stderr: 'error: nobody is here\nhint: try you\n',
+      })
+      expect(await greet()).toMatchObject({ status: 64 })
     })
 
     it('runs none of its scripts', async () => {

@@ -1,30 +1,18 @@
 export * from './plugin.ts'
-export {
-  type BucketConfig,
-  type ImageSettings,
-  type LifecycleMode,
-  type LifecycleSettings,
-  parseBucketConfig,
+export type {
+  BucketConfig,
+  ImageSettings,
+  LifecycleMode,
+  LifecycleSettings,
 } from './config/bucket-config.ts'
 export { SETTINGS, type SettingDefinition } from './config/settings.ts'
 export { loadConfigFile } from './config/config-file.ts'
-export type { ConfigEditOutcome, WriteGuard } from './config/edit-config.ts'
-export { readBucketConfig, writeBucketConfig } from './config/write-config.ts'
-export { formatDuration, parseDuration } from './config/duration.ts'
-export {
-  type EffectiveConfig,
-  effectiveConfig,
-  isImmutable,
-  type Setting,
-  type SettingSource,
-} from './config/effective-config.ts'
+export type { WriteGuard } from './config/edit-config.ts'
+export { parseDuration } from './config/duration.ts'
 export { layerIndexesPrefix, layerIndexKey, SOCI_ARTIFACTS_PREFIX } from './layout/keys.ts'
 export {
   type ConfigScope,
   formatReference,
-  isStoreReference,
-  manifestsPrefix,
-  parseConfigReference,
   parseExplicitReference,
   parseReference,
   parseStoreReference,
@@ -49,7 +37,6 @@ export {
   asDescriptor,
   type ImageIndex,
   type ImageManifest,
-  isIndexContent,
   type Manifest,
   documentWith,
   type ManifestDocument,
@@ -88,7 +75,6 @@ export {
   writeSignatureRecord,
 } from './store/signature-records.ts'
 export type { ForceOptions, OperationOptions, PublishOptions } from './operations/options.ts'
-export { type Artifact, attachArtifact } from './operations/attach-artifact.ts'
 export { type LayoutContent, withImageLayout } from './operations/image-layout.ts'
 export type {
   SbomImageOptions,
@@ -101,7 +87,6 @@ export { type IndexedImage, readIndexContent } from './graph/index-entries.ts'
 export { planGraph } from './graph/plan.ts'
 export { ReferrerFinder } from './graph/referrers.ts'
 export { BlobReport, type ReportedBlob, reportPlan } from './progress/blob-report.ts'
-export { selectRoot } from './graph/select.ts'
 export { copy, type CopyOptions, type CopyResult, type DroppedReferrer } from './operations/copy.ts'
 export {
   type CopiedTag,
@@ -110,7 +95,7 @@ export {
   type CopyTagsResult,
 } from './operations/copy-tags.ts'
 export { hasTagPattern } from './image-end.ts'
-export { cat, type CatResult, type TakeContent } from './operations/cat.ts'
+export type { CatResult, TakeContent } from './operations/cat.ts'
 export {
   type DeleteAllOptions,
   type DeleteOptions,
@@ -135,7 +120,7 @@ export type {
 export type { FileIssue } from './operations/doctor-files.ts'
 export type { BlobProblem, ManifestIssue } from './operations/doctor-images.ts'
 export { formatStore } from './layout/format-store.ts'
-export { files, type ListedFile } from './operations/files.ts'
+export type { ListedFile } from './operations/files.ts'
 export type {
   Config,
   ConfigSettings,
@@ -146,7 +131,7 @@ export type {
 export type { InitCheck, InitResult } from './operations/init.ts'
 export type { LayerSharingResult, SharedLayer } from './operations/layer-sharing.ts'
 export type { ImageFilesOptions, NamedLayerReader } from './operations/image-files.ts'
-export { loadPrices, parsePrices, type Prices } from './operations/prices.ts'
+export { loadPrices, type Prices } from './operations/prices.ts'
 export type { InterruptedUploads } from './operations/provider-findings.ts'
 export type {
   BucketFinding,

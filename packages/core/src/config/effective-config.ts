@@ -9,7 +9,7 @@ export type SettingSource =
   | { readonly kind: 'image'; readonly pattern: string }
 
 /** A value and where it was set. */
-export interface Setting<T> {
+interface Setting<T> {
   readonly value: T
   readonly source: SettingSource
 }

@@ -1,41 +1,7 @@
-import type { CallOptions } from '../contract/call-options.ts'
-import type { StorageBackend } from '../contract/storage-backend.ts'
 import type { BucketConfig, ImageSettings, PolicyRule } from './bucket-config.ts'
 import type { ConfigEdit, ConfigPath } from './config-path.ts'
 import type { ConfigValue } from './config-types.ts'
-import { type ConfigEditOutcome, editConfig, readConfigDocument } from './edit-config.ts'
 import { IMAGE_SETTINGS, settingIn } from './settings.ts'
-
-/** What a bucket's `s3lo.yaml` says; an empty one when there is none. Throws `INTEGRITY`. */
-export async function readBucketConfig(
-  backend: StorageBackend,
-  options?: CallOptions,
-): Promise<BucketConfig> {
-  return (await readConfigDocument(backend, options)).document.config
-}
-
-/**
- * Makes a bucket's `s3lo.yaml` say exactly this, touching only what differs: comments and keys that
- * s3lo does not know are kept. Throws `CONFLICT` when another process changed the same meanwhile.
- */
-export async function writeBucketConfig(
-  backend: StorageBackend,
-  config: BucketConfig,
-  options?: CallOptions,
-): Promise<ConfigEditOutcome> {
-  const { document } = await readConfigDocument(backend, options)
-  const wanted = valuesOf(config)
-  const edits: ConfigEdit[] = []
-  for (const [name, { path }] of valuesOf(document.config)) {
-    if (!wanted.has(name)) edits.push({ path })
-  }
-  const known = valuesOf(document.config)
-  for (const [name, edit] of wanted) {
-    const same = JSON.stringify(known.get(name)?.value) === JSON.stringify(edit.value)
-    if (!same) edits.push(edit)
-  }
-  return editConfig(backend, edits, options)
-}
 
 /** The path of every value that is set. */
 export function settingPaths(config: BucketConfig): readonly ConfigPath[] {

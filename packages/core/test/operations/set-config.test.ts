@@ -4,7 +4,6 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { readConfigDocument } from '../../src/config/edit-config.ts'
 import { loadConfigFile } from '../../src/config/config-file.ts'
-import { readBucketConfig, writeBucketConfig } from '../../src/config/write-config.ts'
 import type { BackendGuarantees } from '../../src/contract/storage-backend.ts'
 import { type ErrorCode, S3loError } from '../../src/errors.ts'
 import { BUCKET_CONFIG_KEY } from '../../src/layout/keys.ts'
@@ -189,7 +188,7 @@ describe('setConfig', () => {
     const backend = new MemoryBackend()
     const other = raced(backend, () => setConfig(backend, '', ['chunked=false']))
     await setConfig(other, '', ['immutable=true'])
-    expect(await readBucketConfig(backend)).toMatchObject({
+    expect((await readConfigDocument(backend)).document.config).toMatchObject({
       chunked: false,
       default: { immutable: true },
     })
@@ -199,7 +198,9 @@ describe('setConfig', () => {
     const backend = await storeWith('default:\n  lifecycle:\n    keep_last: 1\n')
     const other = raced(backend, () => setConfig(backend, '', ['lifecycle.keep_last=2']))
     await expect(setConfig(other, '', ['lifecycle.keep_last=3'])).rejects.toEqual(code('CONFLICT'))
-    expect((await readBucketConfig(backend)).default.lifecycle).toEqual({ keepLast: 2 })
+    expect((await readConfigDocument(backend)).document.config.default.lifecycle).toEqual({
+      keepLast: 2,
+    })
   })
 
   it('refuses to remove a block of which another process changed a key', async () => {
@@ -241,7 +242,7 @@ describe('setConfig', () => {
       },
     })
     await setConfig(overwritten, '', ['lifecycle.keep_last=3'])
-    expect(await readBucketConfig(backend)).toMatchObject({
+    expect((await readConfigDocument(backend)).document.config).toMatchObject({
       default: { immutable: true, lifecycle: { keepLast: 3 } },
       chunked: true,
     })
@@ -344,35 +345,6 @@ chunk_format: 1
       ref: 'memory://memory/x*',
       sources: {},
     })
-  })
-})
-
-describe('writeBucketConfig', () => {
-  it('touches only what differs', async () => {
-    const backend = await storeWith(
-      '# top\ndefault:\n  immutable: true # a\nimages:\n  app: {immutable: true}\nmine: 1\n',
-    )
-    const config = await readBucketConfig(backend)
-    await writeBucketConfig(backend, {
-      ...config,
-      images: { 'dev/*': { lifecycle: { keepLast: 3, keepTags: ['a'] } } },
-      policies: [{ name: 'fresh', check: 'age', maxDays: 30 }],
-    })
-    expect(await textOf(backend)).toBe(`# top
-default:
-  immutable: true # a
-mine: 1
-images:
-  dev/*:
-    lifecycle:
-      keep_last: 3
-      keep_tags:
-        - a
-policies:
-  - name: fresh
-    check: age
-    max_days: 30
-`)
   })
 })
 
