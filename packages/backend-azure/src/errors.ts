@@ -109,14 +109,6 @@ const STATUSES: Readonly<Record<number, Meaning>> = {
   },
 }
 
-/** The SDK's own codes for a connection that failed. */
-const BROKEN_CONNECTION: Meaning = {
-  code: 'UNAVAILABLE',
-  text: 'the connection failed',
-  hint: 'check the network and the endpoint',
-  retryable: true,
-}
-
 /** The errors of `@azure/identity`, by name: the package is loaded only where it is used. */
 const IDENTITY_ERRORS: ReadonlySet<string> = new Set([
   'AggregateAuthenticationError',
@@ -153,7 +145,7 @@ export function toFailure(error: unknown, what: string): Failure {
   if (network) return network
   const code = 'code' in error && typeof error.code === 'string' ? error.code : ''
   if (code === 'PARSE_ERROR') return foreignAnswer(what, SERVICE, new Error(code))
-  const meaning = code === 'REQUEST_SEND_ERROR' ? BROKEN_CONNECTION : REASONS[code]
+  const meaning = code === 'REQUEST_SEND_ERROR' ? MEANING.unreachable : REASONS[code]
   if (!meaning) return { error, retryable: false }
   return failureOf(meaning, what, new Error(`${code}: ${error.message}`))
 }

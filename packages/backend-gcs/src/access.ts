@@ -65,21 +65,21 @@ async function accessOf(
   if (credentials !== undefined) {
     assertPrivate(endpoint)
     if (isTokenClient(credentials)) return accessBy(credentials, async () => credentials)
-    return accessByFile(givenFile(credentials))
+    return accessByFile(givenFile(credentials), endpoint)
   }
   if (endpoint.isAnonymous) {
     const file = await namedCredentialFile(env)
     return { identity: 'anonymous', headers: async () => ({}), signer: file && keySigner(file) }
   }
   const file = await findCredentialFile(env)
-  if (file) return accessByFile(file)
+  if (file) return accessByFile(file, endpoint)
   const asksMachine = env['METADATA_SERVER_DETECTION'] !== 'none'
   return accessBy('metadata server', asksMachine ? machineClient : noClient)
 }
 
-function accessByFile(file: JsonObject): FoundAccess {
+function accessByFile(file: JsonObject, { origin }: Endpoint): FoundAccess {
   const signer = keySigner(file)
-  const access = accessBy(identityOf(file), async () => clientOf(file))
+  const access = accessBy(identityOf(file), async () => clientOf(file, origin))
   return { ...access, signer, account: impersonatedAccount(file) }
 }
 

@@ -35,6 +35,8 @@ interface TokenProblem {
   readonly status?: number
   readonly date?: string | undefined
   readonly isAbsent?: boolean
+  /** In words of where the token was to come from. */
+  readonly reason?: string
 }
 
 /** No access token: the identity service says no, or there is none. */
@@ -46,8 +48,11 @@ export class TokenError extends Error {
   /** True where no user has logged in: there is no credential file, and no metadata server. */
   readonly isAbsent: boolean
 
-  constructor({ status, date, isAbsent = false }: TokenProblem = {}) {
+  readonly reason: string | undefined
+
+  constructor({ status, date, isAbsent = false, reason }: TokenProblem = {}) {
     super(status === undefined ? 'there is no access token' : `no access token: HTTP ${status}`)
+    this.reason = reason
     this.status = status
     this.date = date
     this.isAbsent = isAbsent
@@ -175,12 +180,13 @@ function ofAnswer(error: AnswerError, what: string): Failure {
 }
 
 function ofToken(error: TokenError, what: string): Failure {
-  const { status, date } = error
+  const { status, date, reason } = error
   if (status !== undefined && (status >= 500 || status === 429)) {
     const text = 'the identity service of Google cannot answer now'
     return failureOf({ ...MEANING.busy, text }, what, error)
   }
-  return failureOf(authorized(NO_CREDENTIALS, date), what, error)
+  const text = reason === undefined ? NO_CREDENTIALS.text : `${NO_CREDENTIALS.text}: ${reason}`
+  return failureOf(authorized({ ...NO_CREDENTIALS, text }, date), what, error)
 }
 
 /** Tokens are asked for, and URLs signed, with the time of this machine. */

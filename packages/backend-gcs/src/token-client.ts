@@ -23,9 +23,13 @@ export const SCOPE = 'https://www.googleapis.com/auth/cloud-platform'
 const TOKEN_URL = 'https://oauth2.googleapis.com/token'
 /** A token is asked for anew when it has less left than this. */
 const SHORTEST_MS = 5 * 60_000
+const LONGEST_REASON = 300
 
 /** The kinds of credential files, by `type`. */
-const CLIENTS: Readonly<Record<string, (file: JsonObject) => Promise<RequestClient>>> = {
+const CLIENTS: Readonly<
+  Record<string, (file: JsonObject, audience: string) => Promise<RequestClient>>
+> = {
+  gdch_service_account: gdchClient,
   service_account: serviceAccountClient,
   authorized_user: userClient,
   external_account: federatedClient,
@@ -35,12 +39,13 @@ const CLIENTS: Readonly<Record<string, (file: JsonObject) => Promise<RequestClie
 
 /**
  * The client for a credential file. Loads google-auth-library, whose own function for this warns
- * of every file on the console. Throws `UNAUTHORIZED` for a kind of file that it does not know.
+ * of every file on the console. `audience` is the service that tokens are for, where they are for
+ * one only. Throws `UNAUTHORIZED` for a kind of file that it does not know.
  */
-export async function clientOf(file: JsonObject): Promise<RequestClient> {
+export async function clientOf(file: JsonObject, audience: string): Promise<RequestClient> {
   const { type } = file
   const make = typeof type === 'string' && Object.hasOwn(CLIENTS, type) ? CLIENTS[type] : undefined
-  if (make) return make(file)
+  if (make) return make(file, audience)
   throw new S3loError('UNAUTHORIZED', 'the Google credential file is of an unknown kind', {
     hint: `use one of ${Object.keys(CLIENTS).join(', ')}`,
   })
@@ -108,26 +113,22 @@ async function serviceAccountClient(file: JsonObject): Promise<RequestClient> {
       },
     })
   }
-  return new JWT({
-    transporter,
-    scopes: [SCOPE],
-    ...given('email', text(file, 'client_email')),
-    ...given('key', text(file, 'private_key')),
-    ...given('keyId', text(file, 'private_key_id')),
-    ...given('quotaProjectId', text(file, 'quota_project_id')),
-    ...given('universeDomain', text(file, 'universe_domain')),
-  })
+  const client = new JWT({ transporter, scopes: [SCOPE] })
+  client.fromJSON(file)
+  return client
 }
 
 async function userClient(file: JsonObject): Promise<RequestClient> {
   const { UserRefreshClient } = await import('google-auth-library')
-  return new UserRefreshClient({
-    ...given('clientId', text(file, 'client_id')),
-    ...given('clientSecret', text(file, 'client_secret')),
-    ...given('refreshToken', text(file, 'refresh_token')),
-    ...given('quotaProjectId', text(file, 'quota_project_id')),
-    ...given('universeDomain', text(file, 'universe_domain')),
-  })
+  return UserRefreshClient.fromJSON(file as Parameters<typeof UserRefreshClient.fromJSON>[0])
+}
+
+/** A service identity of Google Distributed Cloud, whose tokens are for one service only. */
+async function gdchClient(file: JsonObject, audience: string): Promise<RequestClient> {
+  const { GdchClient } = await import('google-auth-library')
+  const client = new GdchClient({ apiAudience: audience })
+  client.fromJSON(file as unknown as Parameters<typeof client.fromJSON>[0])
+  return client
 }
 
 /** Workload identity federation: another identity provider's token is exchanged for Google's. */
@@ -141,9 +142,26 @@ async function federatedClient(file: JsonObject): Promise<RequestClient> {
     return new AwsClient(options as ConstructorParameters<typeof AwsClient>[0])
   }
   if ('executable' in names) {
-    return new PluggableAuthClient(options as ConstructorParameters<typeof PluggableAuthClient>[0])
+    type Options = ConstructorParameters<typeof PluggableAuthClient>[0]
+    return withReason(new PluggableAuthClient(options as Options))
   }
   return new IdentityPoolClient(options as ConstructorParameters<typeof IdentityPoolClient>[0])
+}
+
+/** The program that gives the tokens, or the library that may not run it, says why there are none. */
+function withReason<C extends RequestClient>(client: C): C {
+  const getRequestHeaders = client.getRequestHeaders.bind(client)
+  client.getRequestHeaders = async () => {
+    try {
+      return await getRequestHeaders()
+    } catch (error) {
+      // An answer of Google holds the request, and says enough by its status.
+      if (!(error instanceof Error) || 'response' in error) throw error
+      const [reason = ''] = error.message.split('\n')
+      throw new TokenError({ reason: reason.slice(0, LONGEST_REASON) })
+    }
+  }
+  return client
 }
 
 async function workforceClient(file: JsonObject): Promise<RequestClient> {
@@ -152,10 +170,10 @@ async function workforceClient(file: JsonObject): Promise<RequestClient> {
 }
 
 /** Another account's credentials, with which a service account's tokens are asked for. */
-async function impersonatedClient(file: JsonObject): Promise<RequestClient> {
+async function impersonatedClient(file: JsonObject, audience: string): Promise<RequestClient> {
   const { source_credentials: source, delegates } = file
   const account = impersonatedAccount(file)
-  const client = await clientOf(typeof source === 'object' ? { ...source } : {})
+  const client = await clientOf(typeof source === 'object' ? { ...source } : {}, audience)
   const wanted = { scope: [SCOPE], ...(Array.isArray(delegates) && { delegates }) }
   let token: ImpersonatedToken | undefined
   const impersonated = {
@@ -193,11 +211,4 @@ function tokenIn(data: unknown): ImpersonatedToken {
 
 function text(file: JsonObject, name: string): string | undefined {
   return optional(file, name, 'the credential file', asString)
-}
-
-function given<N extends string>(
-  name: N,
-  value: string | undefined,
-): { readonly [K in N]?: string } {
-  return value === undefined ? {} : ({ [name]: value } as { [K in N]: string })
 }

@@ -58,7 +58,9 @@ describe('the universe domain', () => {
   )
 
   it('has no service for tokens: a key signs its own', async () => {
-    const headers = new Headers(await (await clientOf(account)).getRequestHeaders())
+    const headers = new Headers(
+      await (await clientOf(account, 'https://storage.example')).getRequestHeaders(),
+    )
     const [, payload = ''] = (headers.get('authorization') ?? '').split('.')
     const claims: unknown = JSON.parse(Buffer.from(payload, 'base64url').toString())
     expect(claims).toMatchObject({ iss: account.client_email })

@@ -1,20 +1,21 @@
-import { randomUUID } from 'node:crypto'
 import {
-  AbortMultipartUploadCommand,
-  CompleteMultipartUploadCommand,
-  type CompleteMultipartUploadCommandInput,
   CopyObjectCommand,
-  CreateMultipartUploadCommand,
   HeadObjectCommand,
   type HeadObjectCommandOutput,
-  UploadPartCopyCommand,
 } from '@aws-sdk/client-s3'
 import { forEachConcurrent, isS3loError, type ObjectInfo, S3loError } from '@s3lo/core/plugin'
-import { bareEtag, type CallSettings, RequestError, toThrown } from '@s3lo/core/transfer'
-import { findWrite, look, WRITE_ID } from './look.ts'
+import {
+  assembleObject,
+  bareEtag,
+  type CallSettings,
+  RequestError,
+  type ServiceCalls,
+  toThrown,
+} from '@s3lo/core/transfer'
 import { quoted, toObjectInfo } from './object-info.ts'
 import { dateOf } from './request-middleware.ts'
 import type { S3Service } from './s3-service.ts'
+import { MultipartUpload } from './upload.ts'
 
 /** The most that one request copies. */
 const LARGEST_COPY_BYTES = 5 * 1024 ** 3
@@ -22,13 +23,13 @@ const PART_BYTES = 512 * 1024 * 1024
 const PARTS_AT_ONCE = 8
 /** A service that copies slower than this stands still; until it is done it says nothing. */
 const SLOWEST_BYTES_PER_MS = 8 * 1024
-const CLEANUP_MS = 5000
 /** The service's clocks agree better than this. */
 const CLOCK_TOLERANCE_MS = 5000
 
 /** An object, and the service that has it. */
 export interface ObjectPlace {
   readonly service: S3Service
+  readonly calls: ServiceCalls
   readonly key: string
 }
 
@@ -83,14 +84,12 @@ export async function touchObject(
  */
 async function newerThan(
   source: Source,
-  { service, key }: ObjectPlace,
+  { calls, key }: ObjectPlace,
   signal: AbortSignal | undefined,
 ): Promise<ObjectInfo | undefined> {
-  const found = await look(service, key, { signal })
-  if (!found?.LastModified || !source.lastModified) return undefined
-  if (found.LastModified <= source.lastModified) return undefined
-  const { ContentLength: size, ETag: etag, LastModified: lastModified } = found
-  return toObjectInfo(key, { size, etag, lastModified })
+  const found = await calls.head(key, signal)
+  const isNewer = found && source.lastModified && found.lastModified > source.lastModified
+  return isNewer ? found : undefined
 }
 
 /** An object as it was when the copy began. */
@@ -155,7 +154,6 @@ class Copy {
   readonly #to: ObjectPlace
   readonly #source: Source
   readonly #signal: AbortSignal | undefined
-  readonly #id = randomUUID()
 
   constructor(from: ObjectPlace, to: ObjectPlace, source: Source, signal: AbortSignal | undefined) {
     this.#from = from
@@ -184,87 +182,40 @@ class Copy {
   }
 
   async inParts(): Promise<ObjectInfo> {
-    const { service } = this.#to
-    const { description } = this.#source
-    const Metadata = { ...description.Metadata, [WRITE_ID]: this.#id }
-    const input = { ...this.#target(), ...description, Metadata }
-    const { UploadId } = await service.send(this.#settings(), (client, attempt) =>
-      client.send(new CreateMultipartUploadCommand(input), { abortSignal: attempt.signal }),
+    const { calls, service, key } = this.#to
+    const { description, size } = this.#source
+    const joiningMs = size / SLOWEST_BYTES_PER_MS
+    const count = Math.ceil(size / PART_BYTES)
+    return assembleObject(
+      calls,
+      { key, signal: this.#signal },
+      (write, attempt) =>
+        MultipartUpload.begin(service, write, attempt, { description, joiningMs }),
+      async (upload) => {
+        await this.#copyParts(upload, count)
+        return { end: { count, size } }
+      },
     )
-    if (!UploadId) throw new S3loError('UNAVAILABLE', 'the answer names no upload')
-    try {
-      const Parts = await this.#copyParts(UploadId)
-      return await this.#complete({ ...this.#target(), UploadId, MultipartUpload: { Parts } })
-    } catch (error) {
-      await this.#abandon(UploadId)
-      throw error
-    }
   }
 
-  /** After an attempt whose answer was lost, the service no longer knows the upload. */
-  async #complete(completion: CompleteMultipartUploadCommandInput): Promise<ObjectInfo> {
-    const { service, key } = this.#to
-    let mayHaveLanded = false
-    const onRetry = (): void => {
-      mayHaveLanded = true
-    }
-    try {
-      const output = await service.trySend({ ...this.#settings(), onRetry }, (client, attempt) => {
-        attempt.expectSilence(this.#source.size / SLOWEST_BYTES_PER_MS)
-        const command = new CompleteMultipartUploadCommand(completion)
-        return client.send(command, { abortSignal: attempt.signal })
-      })
-      const lastModified = dateOf(output)
-      if (output.ETag && lastModified) {
-        return toObjectInfo(key, { size: this.#source.size, etag: output.ETag, lastModified })
-      }
-    } catch (error) {
-      const found =
-        mayHaveLanded && error instanceof RequestError ? await this.#findOwn() : undefined
-      if (found) return found
-      throw toThrown(error)
-    }
-    const found = await this.#findOwn()
-    if (found) return found
-    const { what } = this.#settings()
-    throw new S3loError('UNAVAILABLE', `${what} is not there after it was copied`)
-  }
-
-  /** The object when it is the one of this copy. */
-  async #findOwn(): Promise<ObjectInfo | undefined> {
-    const { service, key } = this.#to
-    const facts = await findWrite(service, key, { id: this.#id, signal: this.#signal })
-    return facts && toObjectInfo(key, facts)
-  }
-
-  async #copyParts(UploadId: string): Promise<{ PartNumber: number; ETag: string }[]> {
-    const { size } = this.#source
-    const parts: { PartNumber: number; ETag: string }[] = []
+  async #copyParts(upload: MultipartUpload, count: number): Promise<void> {
     await forEachConcurrent(
-      Array.from({ length: Math.ceil(size / PART_BYTES) }, (_, index) => index),
+      Array.from({ length: count }, (_, index) => index),
       PARTS_AT_ONCE,
       async (index, signal) => {
         const start = index * PART_BYTES
-        const last = Math.min(start + PART_BYTES, size) - 1
-        const part = {
-          ...this.#target(),
-          UploadId,
-          PartNumber: index + 1,
-          CopySourceRange: `bytes=${start}-${last}`,
-        }
-        const { CopyPartResult } = await this.#ofSource((version) =>
-          this.#to.service.trySend({ ...this.#settings(), signal }, (client, attempt) => {
+        const last = Math.min(start + PART_BYTES, this.#source.size) - 1
+        const range = `bytes=${start}-${last}`
+        await this.#ofSource((version) =>
+          this.#to.service.trySend({ ...this.#settings(), signal }, (_client, attempt) => {
             // The service may take the parts one after the other.
             attempt.expectSilence((PARTS_AT_ONCE * PART_BYTES) / SLOWEST_BYTES_PER_MS)
-            const command = new UploadPartCopyCommand({ ...part, ...version })
-            return client.send(command, { abortSignal: attempt.signal })
+            return upload.copyPart(index, { ...version, CopySourceRange: range }, attempt)
           }),
         )
-        parts[index] = { PartNumber: index + 1, ETag: CopyPartResult?.ETag ?? '' }
       },
       this.#signal,
     )
-    return parts
   }
 
   /**
@@ -285,19 +236,6 @@ class Copy {
       return await send({ CopySource, CopySourceIfUnmodifiedSince: lastModified })
     } catch (error) {
       throw toThrown(error)
-    }
-  }
-
-  async #abandon(UploadId: string): Promise<void> {
-    const settings = { ...this.#settings(), signal: AbortSignal.timeout(CLEANUP_MS) }
-    try {
-      await this.#to.service.send(settings, (client, attempt) =>
-        client.send(new AbortMultipartUploadCommand({ ...this.#target(), UploadId }), {
-          abortSignal: attempt.signal,
-        }),
-      )
-    } catch {
-      // What failed before says more; `doctor` finds what is left behind.
     }
   }
 

@@ -1,14 +1,15 @@
 import { documentationOf, isS3loError } from '@s3lo/core/plugin'
 import {
-  clockSkewMinutes,
   type Failure,
   failureOf,
   ForeignAnswerError,
   foreignAnswer,
   MEANING,
+  meaningOfStatus,
   type Meaning,
   networkFailure,
-  retryAfterMs,
+  refusalOf,
+  withClock,
 } from '@s3lo/core/transfer'
 
 /** A failed request, with the region that the answer names. */
@@ -114,17 +115,13 @@ const REASONS: Readonly<Record<string, Meaning>> = {
 }
 
 /** What a status means where its error code does not say more. */
-function meaningOf(status: number): Meaning {
-  if (status === 401) return BAD_KEY
-  if (status === 403) return NOT_ALLOWED
-  if (status === 404) return { code: 'NOT_FOUND', text: 'does not exist' }
-  if (status === 301 || status === 307) return ELSEWHERE
-  if (status === 409 || status === 412) return MEANING.lost
-  if (status === 408 || status === 429) return MEANING.throttled
-  if (status === 416) return { code: 'USAGE', text: 'has no such range' }
-  if (status === 405 || status === 501) return UNKNOWN_REQUEST
-  if (status >= 500) return MEANING.busy
-  return { code: 'UNSUPPORTED', text: 'the service does not accept the request' }
+const STATUSES: Readonly<Record<number, Meaning>> = {
+  301: ELSEWHERE,
+  307: ELSEWHERE,
+  401: BAD_KEY,
+  403: NOT_ALLOWED,
+  404: { code: 'NOT_FOUND', text: 'does not exist' },
+  416: { code: 'USAGE', text: 'has no such range' },
 }
 
 const NO_CREDENTIALS: Meaning = {
@@ -153,13 +150,6 @@ export function areCredentialsAbsent(error: unknown): boolean {
 /** The SDK's errors for a connection that failed, by name. */
 const CONNECTION_ERRORS: ReadonlySet<string> = new Set(['TimeoutError', 'NetworkingError'])
 
-const BROKEN_CONNECTION: Meaning = {
-  code: 'UNAVAILABLE',
-  text: 'the connection failed',
-  hint: 'check the network and the endpoint',
-  retryable: true,
-}
-
 const SERVICE = 'an S3 service'
 
 /** Says what an error of the SDK means; `what` names the object. Judges by codes and status only. */
@@ -174,7 +164,7 @@ export function toFailure(error: unknown, what: string): S3Failure {
   const network = networkFailure(error, what)
   if (network) return network
   if (CONNECTION_ERRORS.has(error.name)) {
-    return failureOf(BROKEN_CONNECTION, what, new Error(`${error.name}: ${error.message}`))
+    return failureOf(MEANING.unreachable, what, new Error(`${error.name}: ${error.message}`))
   }
   // The SDK's parser says so of an answer that is no XML, or XML that was cut off.
   if ('$response' in error || /pars|Deserialization|XML/i.test(`${error.name} ${error.message}`)) {
@@ -218,29 +208,17 @@ function ofAnswer(error: Error, { status, headers, requestId }: Answer, what: st
     ? undefined
     : code
   const known = reason === undefined ? undefined : REASONS[reason]
-  const meaning = withClock(known ?? meaningOf(status), headers['date'])
+  const meaning = known ?? meaningOfStatus(status, STATUSES)
   const about = [`HTTP ${status}`, reason].filter(Boolean).join(' ')
   // Not the SDK's error itself: it holds the request, whose headers and URL hold credentials.
   const cause = new Error(requestId === undefined ? about : `${about}, request ${requestId}`)
-  const answeredAt = Date.parse(headers['date'] ?? '')
-  const waitMs = retryAfterMs(headers['retry-after'])
+  const { date, 'retry-after': retryAfter } = headers
   const region =
     headers['x-amz-bucket-region'] ??
     ('Region' in error && typeof error.Region === 'string' ? error.Region : undefined)
-  return {
-    ...failureOf(meaning, what, cause),
-    status,
-    ...(reason !== undefined && { reason }),
-    ...(region !== undefined && { region }),
-    ...(waitMs !== undefined && { retryAfterMs: waitMs }),
-    ...(!Number.isNaN(answeredAt) && { answeredAt: new Date(answeredAt) }),
-  }
-}
-
-/** Requests are signed with their time, which the service accepts when it is at most 15 minutes off. */
-function withClock(meaning: Meaning, date: string | undefined): Meaning {
-  if (meaning !== WRONG_CLOCK && meaning !== NOT_ALLOWED && meaning !== BAD_SECRET) return meaning
-  const minutes = clockSkewMinutes(date)
-  if (minutes === undefined) return meaning
-  return { ...WRONG_CLOCK, hint: `this machine's clock is ${minutes} minutes off: set it` }
+  // Requests are signed with their time, which the service accepts when it is at most 15 minutes off.
+  const isByClock = meaning === WRONG_CLOCK || meaning === NOT_ALLOWED || meaning === BAD_SECRET
+  const judged = isByClock ? withClock(meaning, date, WRONG_CLOCK) : meaning
+  const failure = refusalOf(judged, what, { status, reason, date, retryAfter, cause })
+  return { ...failure, ...(region !== undefined && { region }) }
 }

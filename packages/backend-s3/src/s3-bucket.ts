@@ -31,23 +31,23 @@ import {
   probe,
   RequestError,
   type Requests,
+  ServiceCalls,
   type ServiceLimits,
   type UnguardedStore,
   type WriteAnswer,
 } from '@s3lo/core/transfer'
 import { CapabilityMemory } from './capability-memory.ts'
-import { copyObject, touchObject } from './copy.ts'
+import { copyObject, type ObjectPlace, touchObject } from './copy.ts'
 import { batchDeletes } from './delete.ts'
 import { diagnose } from './diagnose.ts'
 import { openPiece } from './download.ts'
 import { GuaranteeRecord } from './guarantee-record.ts'
 import { listedDate, listPage } from './list.ts'
 import { listUploads } from './list-uploads.ts'
-import { WRITE_ID } from './look.ts'
 import { toObjectInfo } from './object-info.ts'
 import { RegionalRequests } from './regional-requests.ts'
 import { LONGEST_SIGNATURE_S, type S3Service } from './s3-service.ts'
-import { MultipartUpload, putObject } from './upload.ts'
+import { MultipartUpload, putObject, WRITE_ID } from './upload.ts'
 
 /** How a service answers that it has deleted an object. Any other answer may be a proxy's. */
 const NO_CONTENT = 204
@@ -77,6 +77,7 @@ export class S3Bucket implements NetworkService {
   readonly marksEveryWrite: boolean
   readonly batches: BatchDeletes
   readonly #service: S3Service
+  readonly #calls: ServiceCalls
   readonly #memory: CapabilityMemory
   readonly #onProgress: BackendOptions['onProgress']
 
@@ -88,6 +89,7 @@ export class S3Bucket implements NetworkService {
     this.marksEveryWrite = !isAws
     this.batches = batchDeletes(service)
     this.#service = service
+    this.#calls = new ServiceCalls(this)
     this.#memory = new CapabilityMemory(options.env)
     this.#onProgress = options.onProgress
   }
@@ -159,11 +161,11 @@ export class S3Bucket implements NetworkService {
     if (!(source instanceof S3Bucket)) return undefined
     const [from, to] = [source.#service, this.#service]
     if (from !== to && !(await to.isSameAccount(from, { signal }))) return undefined
-    return copyObject({ service: from, key: sourceKey }, { service: to, key }, { signal })
+    return copyObject(source.#place(sourceKey), this.#place(key), { signal })
   }
 
   touch(key: string, { signal }: CallSettings): Promise<ObjectInfo> {
-    return touchObject({ service: this.#service, key }, { signal })
+    return touchObject(this.#place(key), { signal })
   }
 
   presignGet(key: string, expiresInSeconds: number, settings: CallSettings): Promise<string> {
@@ -223,5 +225,9 @@ export class S3Bucket implements NetworkService {
 
   close(): void {
     this.#service.close()
+  }
+
+  #place(key: string): ObjectPlace {
+    return { service: this.#service, calls: this.#calls, key }
   }
 }

@@ -3,8 +3,11 @@ import {
   AbortMultipartUploadCommand,
   CompleteMultipartUploadCommand,
   CreateMultipartUploadCommand,
+  type HeadObjectCommandOutput,
   PutObjectCommand,
   UploadPartCommand,
+  UploadPartCopyCommand,
+  type UploadPartCopyCommandInput,
 } from '@aws-sdk/client-s3'
 import { S3loError } from '@s3lo/core/plugin'
 import {
@@ -16,11 +19,12 @@ import {
   type PartsUpload,
   type WriteAnswer,
 } from '@s3lo/core/transfer'
-import { WRITE_ID } from './look.ts'
 import { quoted } from './object-info.ts'
 import { dateOf, holdBody } from './request-middleware.ts'
 import type { S3Service } from './s3-service.ts'
 
+/** The name in an object's metadata of the write that made it, for the one case that its answer is lost. */
+export const WRITE_ID = 's3lo-write'
 /** A line slower than this is one that stands still. */
 const SLOWEST_BYTES_PER_MS = 32
 /** What a service may take for each part when it makes an object of them. */
@@ -53,30 +57,46 @@ export async function putObject(
   return answerOf(await service.client.send(command, { abortSignal: attempt.signal }))
 }
 
-/** A multipart upload. */
+/** What an upload that copies an object is begun with. */
+interface CopyBasis {
+  readonly description: Pick<HeadObjectCommandOutput, 'ContentType' | 'Metadata' | 'StorageClass'>
+  /** What the service may take to make an object of the parts (milliseconds). */
+  readonly joiningMs: number
+}
+
+/** A multipart upload, of bytes or of parts of another object. */
 export class MultipartUpload implements PartsUpload {
   readonly #service: S3Service
   readonly #write: ObjectWrite
   readonly #id: string
+  readonly #joiningMs: number | undefined
   readonly #sent: SentPart[] = []
 
-  private constructor(service: S3Service, write: ObjectWrite, id: string) {
+  private constructor(service: S3Service, write: ObjectWrite, id: string, joiningMs?: number) {
     this.#service = service
     this.#write = write
     this.#id = id
+    this.#joiningMs = joiningMs
   }
 
   static async begin(
     service: S3Service,
     write: ObjectWrite,
     { signal }: Attempt,
+    basis?: CopyBasis,
   ): Promise<MultipartUpload> {
     // AWS takes checksums with the parts only of an upload that has begun with their kind.
-    const checksum = service.endpoint.isAws ? ({ ChecksumAlgorithm: 'CRC32' } as const) : {}
-    const input = { ...targetOf(service, write), ...descriptionOf(service, write), ...checksum }
-    const command = new CreateMultipartUploadCommand(input)
+    const hasChecksums = service.endpoint.isAws && !basis
+    const own = descriptionOf(service, write)
+    const command = new CreateMultipartUploadCommand({
+      ...targetOf(service, write),
+      ...basis?.description,
+      ...own,
+      Metadata: { ...basis?.description.Metadata, ...own.Metadata },
+      ...(hasChecksums && { ChecksumAlgorithm: 'CRC32' }),
+    })
     const { UploadId: id } = await service.client.send(command, { abortSignal: signal })
-    if (id) return new MultipartUpload(service, write, id)
+    if (id) return new MultipartUpload(service, write, id, basis?.joiningMs)
     throw new S3loError('UNAVAILABLE', `${write.what}: the answer names no upload`)
   }
 
@@ -93,10 +113,21 @@ export class MultipartUpload implements PartsUpload {
       new UploadPartCommand(input),
       { abortSignal: attempt.signal },
     )
-    if (!etag) {
-      throw new S3loError('UNAVAILABLE', `${this.#write.what}: the answer to a part has no etag`)
-    }
-    this.#sent[index] = { etag: quoted(bareEtag(etag)), crc32 }
+    this.#keep(index, etag, crc32)
+  }
+
+  /** Lets the service take a part from another object. */
+  async copyPart(
+    index: number,
+    source: Pick<UploadPartCopyCommandInput, 'CopySource' | 'CopySourceRange'>,
+    { signal }: Attempt,
+  ): Promise<void> {
+    const input = { ...this.#target(), ...source, PartNumber: index + 1 }
+    const command = new UploadPartCopyCommand(input)
+    const { CopyPartResult: part } = await this.#service.client.send(command, {
+      abortSignal: signal,
+    })
+    this.#keep(index, part?.ETag, undefined)
   }
 
   async complete({ count }: PartsEnd, attempt: Attempt): Promise<WriteAnswer> {
@@ -110,7 +141,7 @@ export class MultipartUpload implements PartsUpload {
       ...conditionsOf(this.#write),
       MultipartUpload: { Parts: parts },
     })
-    attempt.expectSilence(count * JOINING_MS)
+    attempt.expectSilence(this.#joiningMs ?? count * JOINING_MS)
     const timed = this.#service.until(command, this.#write.notAfter)
     return answerOf(await this.#service.client.send(timed, { abortSignal: attempt.signal }))
   }
@@ -118,6 +149,13 @@ export class MultipartUpload implements PartsUpload {
   async abort({ signal }: Attempt): Promise<void> {
     const command = new AbortMultipartUploadCommand(this.#target())
     await this.#service.client.send(command, { abortSignal: signal })
+  }
+
+  #keep(index: number, etag: string | undefined, crc32: string | undefined): void {
+    if (!etag) {
+      throw new S3loError('UNAVAILABLE', `${this.#write.what}: the answer to a part has no etag`)
+    }
+    this.#sent[index] = { etag: quoted(bareEtag(etag)), crc32 }
   }
 
   #target(): WriteTarget & { readonly UploadId: string } {

@@ -35,11 +35,19 @@ const BUSY = {
   retryable: true,
 } as const
 
+const UNREACHABLE: Meaning = {
+  code: 'UNAVAILABLE',
+  text: 'the connection failed',
+  hint: 'check the network and the endpoint',
+  retryable: true,
+}
+
 /** What every service says in words of its own. */
 export const MEANING = {
   lost: { code: 'CONFLICT', text: 'was changed by another client' },
   /** It may have begun: so says a proxy too, when the service behind it is gone. */
   busy: BUSY,
+  unreachable: UNREACHABLE,
   /** It has too much to do, and has not begun. */
   throttled: { ...BUSY, turnedAway: true },
   damaged: {
@@ -112,12 +120,6 @@ function bucketOf(what: string): string {
   return /^[a-z0-9]+:\/\/[^/]+(?=\/)/.exec(what)?.[0] ?? what
 }
 
-const UNREACHABLE: Meaning = {
-  code: 'UNAVAILABLE',
-  text: 'the connection failed',
-  hint: 'check the network and the endpoint',
-  retryable: true,
-}
 const UNTRUSTED: Meaning = {
   code: 'UNSUPPORTED',
   text: 'the certificate of the service is not trusted',

@@ -51,5 +51,7 @@ export {
 } from './requests.ts'
 export { type OpenRest, ResumableBody, type ResumableBodyOptions } from './resumable-body.ts'
 export { type SendPartsOptions, sendParts, type SentParts } from './send-parts.ts'
+export { ServiceCalls } from './service-calls.ts'
 export { StallTimer } from './stall-timer.ts'
 export { untilAborted } from './until-aborted.ts'
+export { assembleObject } from './write-object.ts'

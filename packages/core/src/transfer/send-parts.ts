@@ -2,7 +2,7 @@ import type { ByteBudget } from './byte-budget.ts'
 import type { BufferPool, Part } from './parts.ts'
 
 /** A part on its way. */
-interface PlacedPart extends Part {
+export interface PlacedPart extends Part {
   /** Counted from 0. */
   readonly index: number
   /** Where it ends in the body, exclusive (bytes). */

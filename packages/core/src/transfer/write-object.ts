@@ -12,8 +12,8 @@ import type {
   WriteAnswer,
 } from './network-service.ts'
 import { type BufferPool, type Part, readParts } from './parts.ts'
-import { type CallSettings, RequestError, toThrown } from './requests.ts'
-import { sendParts } from './send-parts.ts'
+import { type Attempt, type CallSettings, RequestError, toThrown } from './requests.ts'
+import { type PlacedPart, sendParts, type SendPartsOptions } from './send-parts.ts'
 import type { ServiceCalls } from './service-calls.ts'
 
 /** What remains of an upload is removed in this time, or left to the bucket's own rules. */
@@ -54,12 +54,38 @@ export async function writeObject(
   const isTooLong =
     options.notAfter !== undefined && bytes.byteLength > (limits.timedBytes ?? partBytes)
   const isWhole = isLast && !isTooLong && !options.inParts
-  const writer = new Writer(context, key, options, isWhole)
+  const writer = new Writer(calls, key, options, isWhole)
   const stopReading = (error: Error): void => {
     if (!isGiven) body.destroy(error)
   }
   try {
-    return await (isWhole ? writer.whole(bytes) : writer.inParts(first.value, parts, stopReading))
+    return await (isWhole
+      ? writer.whole(bytes)
+      : writer.inParts(first.value, parts, { ...context, stopReading }))
+  } catch (error) {
+    throw toThrown(error)
+  }
+}
+
+type BeginParts<U = PartsUpload> = (write: ObjectWrite, attempt: Attempt) => Promise<U>
+
+/** Sends all parts; an upload whose last part makes the object has the answer already. */
+type SendAll<U> = (
+  upload: U,
+) => Promise<{ readonly end: PartsEnd; readonly answer?: WriteAnswer | undefined }>
+
+/**
+ * Makes an object of parts that `sendAll` sends, as a copy inside the service does. A lost answer is
+ * looked up; an upload that fails is aborted.
+ */
+export async function assembleObject<U extends PartsUpload>(
+  calls: ServiceCalls,
+  { key, signal }: { readonly key: string; readonly signal?: AbortSignal | undefined },
+  begin: BeginParts<U>,
+  sendAll: SendAll<U>,
+): Promise<ObjectInfo> {
+  try {
+    return await new Writer(calls, key, { signal }, false).assemble(begin, sendAll)
   } catch (error) {
     throw toThrown(error)
   }
@@ -67,14 +93,11 @@ export async function writeObject(
 
 /** One write of one object. */
 class Writer {
-  readonly #context: WriteContext
   readonly #calls: ServiceCalls
   readonly #options: UnguardedPutOptions
   readonly #write: ObjectWrite
 
-  constructor(context: WriteContext, key: string, options: UnguardedPutOptions, isWhole: boolean) {
-    const { calls } = context
-    this.#context = context
+  constructor(calls: ServiceCalls, key: string, options: UnguardedPutOptions, isWhole: boolean) {
     this.#calls = calls
     this.#options = options
     const { condition, mediaType, notAfter, storageClass, hold } = options
@@ -102,33 +125,40 @@ class Writer {
   async inParts(
     first: Part,
     others: AsyncIterable<Part>,
-    stopReading: (error: Error) => void,
+    { budget, pool, stopReading }: Pick<SendPartsOptions, 'budget' | 'pool' | 'stopReading'>,
   ): Promise<ObjectInfo> {
-    const { budget, pool } = this.#context
-    const { signal } = this.#options
+    const { service } = this.#calls
+    const begin: BeginParts = (write, attempt) => service.beginParts(write, attempt)
+    return this.assemble(begin, async (upload) => {
+      const sent = { answer: undefined as WriteAnswer | undefined }
+      const send = async (part: PlacedPart, signal: AbortSignal): Promise<void> => {
+        const { bytes, index, end, isLast } = part
+        if (upload.inOrder && isLast) {
+          sent.answer = await this.#complete(upload, { count: index + 1, size: end, last: bytes })
+          return
+        }
+        const settings = { ...this.#settings, signal }
+        await this.#calls.trySend(settings, (attempt) => upload.send({ bytes, index }, attempt))
+      }
+      const { inOrder } = upload
+      const { signal } = this.#options
+      const options = { send, inOrder, stopReading, budget, pool, signal }
+      const end = await sendParts(first, others, options)
+      return { end, answer: sent.answer }
+    })
+  }
+
+  /** Begins an upload, lets `sendAll` send its parts, and makes the object of them. */
+  async assemble<U extends PartsUpload>(
+    begin: BeginParts<U>,
+    sendAll: SendAll<U>,
+  ): Promise<ObjectInfo> {
     const upload = await this.#calls.trySend(this.#settings, (attempt) =>
-      this.#calls.service.beginParts(this.#write, attempt),
+      begin(this.#write, attempt),
     )
-    let answer: WriteAnswer | undefined
     try {
-      const { count, size } = await sendParts(first, others, {
-        inOrder: upload.inOrder,
-        send: async ({ bytes, index, end, isLast }, partSignal) => {
-          if (upload.inOrder && isLast) {
-            answer = await this.#complete(upload, { count: index + 1, size: end, last: bytes })
-            return
-          }
-          const settings = { ...this.#settings, signal: partSignal }
-          const part = { bytes, index }
-          await this.#calls.trySend(settings, (attempt) => upload.send(part, attempt))
-        },
-        stopReading,
-        budget,
-        pool,
-        signal,
-      })
-      answer ??= await this.#complete(upload, { count, size })
-      return await this.#infoOf(answer, size)
+      const { end, answer } = await sendAll(upload)
+      return await this.#infoOf(answer ?? (await this.#complete(upload, end)), end.size)
     } catch (error) {
       await this.#abort(upload)
       throw error
