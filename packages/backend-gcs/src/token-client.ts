@@ -120,7 +120,7 @@ async function serviceAccountClient(file: JsonObject): Promise<RequestClient> {
 
 async function userClient(file: JsonObject): Promise<RequestClient> {
   const { UserRefreshClient } = await import('google-auth-library')
-  return UserRefreshClient.fromJSON(file as Parameters<typeof UserRefreshClient.fromJSON>[0])
+  return UserRefreshClient.fromJSON(file)
 }
 
 /** A service identity of Google Distributed Cloud, whose tokens are for one service only. */
