@@ -165,7 +165,7 @@ describe.skipIf(missing !== undefined)('s3lo, installed from its packages', () =
         examples: [['Greet', 's3lo greet you']],
         parameters: { who: argument('who'), loud: flag('--loud', 'in capitals') },
         async run({ args: { who, loud }, host, options }) {
-          if (who === 'nobody') throw new S3loError('NOT_FOUND', 'nobody is here', { hint: 'try you' })
+          if (who === 'stranger') throw new S3loError('NOT_FOUND', 'stranger is not here', { hint: 'try you' })
           const images = await host.list('local://./nothing/', options).catch(() => [])
           const text = 'hello ' + who
           return {
@@ -231,9 +231,9 @@ describe.skipIf(missing !== undefined)('s3lo, installed from its packages', () =
       expect(await greet('you', '--loud')).toMatchObject({ status: 0, stdout: 'HELLO YOU\n' })
       expect(JSON.parse((await greet('you', '-o', 'json')).stdout)).toEqual({ images: 0 })
       expect((await greet('--help')).stdout).toContain('Usage: s3lo greet <who> [options]\n')
-      expect(await greet('nobody')).toMatchObject({
+      expect(await greet('stranger')).toMatchObject({
         status: 66,
-        stderr: 'error: nobody is here\nhint: try you\n',
+        stderr: 'error: stranger is not here\nhint: try you\n',
       })
       expect(await greet()).toMatchObject({ status: 64 })
     })
