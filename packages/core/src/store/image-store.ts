@@ -58,10 +58,18 @@ export class ImageStore implements ImageSource, ImageTarget, StoreFacts {
     return `${this.backend.scheme}://${this.backend.bucket}`
   }
 
-  /** The bucket's `s3lo.yaml`, read once; an empty one when there is none. Throws `INTEGRITY`. */
+  /**
+   * The bucket's `s3lo.yaml`, read once; an empty one when there is none. A failed read is not
+   * remembered: the next call reads again. Throws `INTEGRITY`.
+   */
   async config(options?: CallOptions): Promise<BucketConfig> {
-    this.#config ??= this.#readConfig(options)
-    return this.#config
+    const reading = (this.#config ??= this.#readConfig(options))
+    try {
+      return await reading
+    } catch (error) {
+      if (this.#config === reading) this.#config = undefined
+      throw error
+    }
   }
 
   /** The manifest that a tag or digest names, of either layout. Throws `NOT_FOUND`. */

@@ -124,6 +124,16 @@ describe('reading a store', () => {
     expect(await store.begin().has(descriptor)).toBe(false)
   })
 
+  it('reads the configuration again after a read that failed', async () => {
+    const backend = new MemoryBackend()
+    await backend.put('s3lo.yaml', encode('chunked: false\n'))
+    const store = new ImageStore(backend)
+    const stop = new AbortController()
+    stop.abort(new Error('enough'))
+    await expect(store.config({ signal: stop.signal })).rejects.toThrow('enough')
+    expect(await store.config()).toMatchObject({ chunked: false })
+  })
+
   it('fails the stream of a blob whose bytes are wrong', async () => {
     const backend = new MemoryBackend()
     const descriptor = { mediaType: MEDIA_TYPE.ociLayer, digest: digestOf(encode('xy')), size: 2 }
