@@ -6,12 +6,12 @@ import { isOfContent } from '../stream/verify-digest.ts'
  * has the side on which it came up: content that fails while a target takes it is the source's.
  */
 export function markSide<T extends object>(end: T, side: 'source' | 'target'): T {
-  return new Proxy(end, {
+  const marked = new Proxy(end, {
     get(of, name): unknown {
       const member: unknown = Reflect.get(of, name, of)
       if (typeof member !== 'function') return member
       return (...args: readonly unknown[]): unknown => {
-        const result: unknown = Reflect.apply(member, of, args)
+        const result: unknown = Reflect.apply(member, of, args.map(unmarked))
         if (name === 'begin' && typeof result === 'object' && result !== null) {
           return markSide(result, side)
         }
@@ -22,6 +22,21 @@ export function markSide<T extends object>(end: T, side: 'source' | 'target'): T
       }
     },
   })
+  originals.set(marked, end)
+  return marked
+}
+
+/** What {@link markSide} was given. */
+const originals = new WeakMap<object, object>()
+
+/** An end, or `{ source }`, as the callee knows it: it looks for one of its own class or for itself. */
+function unmarked(argument: unknown): unknown {
+  if (typeof argument !== 'object' || argument === null) return argument
+  const original = originals.get(argument)
+  if (original) return original
+  if (!('source' in argument) || typeof argument.source !== 'object') return argument
+  const source = argument.source && originals.get(argument.source)
+  return source ? { ...argument, source } : argument
 }
 
 /** The error, with its side. An abort is of no side. */

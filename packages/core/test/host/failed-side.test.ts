@@ -1,6 +1,7 @@
 import { Readable } from 'node:stream'
 import { beforeEach, describe, expect, it } from 'vitest'
 import { S3loError } from '../../src/errors.ts'
+import { markSide } from '../../src/host/failed-side.ts'
 import {
   imageFixture,
   indexFixture,
@@ -100,4 +101,20 @@ describe('the error of a transfer says on which side it failed', () => {
       world.host.copy('mem://from/app:v1', 'mem://to/app:v1', { signal }),
     ).rejects.toMatchObject({ code: 'ABORTED', details: undefined })
   })
+})
+
+it('an end that is given to another one is given as itself, not marked', async () => {
+  class End {
+    #name = 'registry'
+    mount(_descriptor: object, source: End): Promise<string> {
+      return Promise.resolve(source.#name)
+    }
+    adopt({ source }: { readonly source: End }): Promise<boolean> {
+      return Promise.resolve(source === this)
+    }
+  }
+  const end = new End()
+  const target = markSide(end, 'target')
+  expect(await target.mount({}, markSide(new End(), 'source'))).toBe('registry')
+  expect(await target.adopt({ source: markSide(end, 'source') })).toBe(true)
 })
