@@ -10,9 +10,10 @@ export type AddressKind = 'public' | 'private' | 'forbidden'
  * what that one is. A text that is no address is `forbidden`.
  */
 export function kindOfAddress(address: string): AddressKind {
-  const plain = address.replace(/%.*$/, '')
-  const family = isIP(plain)
+  // As a whole: what follows a `%` can be no zone (RFC 4007, section 11), and then this is no address.
+  const family = isIP(address)
   if (family === 0) return 'forbidden'
+  const plain = address.replace(/%.*$/, '')
   if (family === 4) return kindOf(plain, 'ipv4')
   const embedded = embeddedIn(plain).map((v4) => kindOf(v4, 'ipv4'))
   const kinds = new Set([kindOf(plain, 'ipv6'), ...embedded])

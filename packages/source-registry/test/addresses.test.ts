@@ -79,7 +79,8 @@ describe('an address', () => {
   })
 
   it('that is none is forbidden', () => {
-    for (const text of ['', 'name', '1.2.3', '::g']) expect(kindOfAddress(text)).toBe('forbidden')
+    const texts = ['', 'name', '1.2.3', '::g', '::1%2é', '1.2.3.4%eth0']
+    for (const text of texts) expect(kindOfAddress(text)).toBe('forbidden')
   })
 })
 
