@@ -120,7 +120,12 @@ function parseReferrerKey(key: string): ContentKey | undefined {
 
 /** `<algorithm>-<hex>.json` as a digest. */
 function toDigest(file: string): string | undefined {
-  const [, algorithm, hex] = /^(\w+)-([0-9a-f]+)\.json$/.exec(file) ?? []
+  return file.endsWith('.json') ? digestOfFile(file.slice(0, -'.json'.length)) : undefined
+}
+
+/** `<algorithm>-<hex>` as a digest; `undefined` for what is none. */
+export function digestOfFile(name: string): string | undefined {
+  const [, algorithm, hex] = /^(\w+)-([0-9a-f]+)$/.exec(name) ?? []
   const digest = `${algorithm}:${hex}`
   return isDigest(digest) ? digest : undefined
 }
