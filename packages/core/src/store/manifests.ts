@@ -6,7 +6,9 @@ import { algorithmOf, digestOf, isDigest } from '../oci/digest.ts'
 import { type ManifestDocument, MAX_MANIFEST_BYTES, parseDocument } from '../oci/document.ts'
 import { formatImageName, type Reference } from '../oci/reference.ts'
 import { readAll } from '../stream/read-all.ts'
+import { orImageFault } from './image-fault.ts'
 import { readObject } from './read-object.ts'
+import { readRecord } from './records.ts'
 import { readImageTags, type TagEntry } from './tags.ts'
 
 /** Reads the manifest of a tag of layout v1.1.0; `undefined` when there is none. Throws `INTEGRITY`. */
@@ -65,10 +67,11 @@ export async function readLegacyManifest(
 }
 
 /**
- * Finds a manifest by its digest: among the blobs (a child of an index), then among the image's
- * tags. The content decides: a tag that is merely named like the digest does not count, and what
- * does not have the digest is not looked into. Throws `INVALID_REFERENCE` for a digest that cannot
- * be checked, `INTEGRITY` when the blob is damaged and no tag has the content.
+ * Finds a manifest by its digest: by its record in the repository, then among the blobs (a child of
+ * an index), then among the image's tags, where programs that write no records have been. The
+ * content decides: a tag that is merely named like the digest does not count, and what does not have
+ * the digest is not looked into. Throws `INVALID_REFERENCE` for a digest that cannot be checked,
+ * `INTEGRITY` when record or blob is damaged and nothing else has the content.
  */
 export async function findManifest(
   backend: StorageBackend,
@@ -78,6 +81,8 @@ export async function findManifest(
 ): Promise<ManifestDocument | undefined> {
   const name = `${image}@${digest}`
   if (!isDigest(digest)) throw unknownDigest(name)
+  const record = await orImageFault(() => readRecord(backend, image, digest, options))
+  if (record && !isS3loError(record)) return record
   const key = blobKey(digest)
   const blob = await readCandidate(backend, await backend.head(key, options), options)
   if (blob && hasDigest(blob, digest)) return toNamed(blob, name, digest)
@@ -86,6 +91,7 @@ export async function findManifest(
     if (content && hasDigest(content, digest)) return toNamed(content, name, digest)
   }
   if (blob) throw new S3loError('INTEGRITY', `the object ${key} does not have the digest ${digest}`)
+  if (record) throw record
   return undefined
 }
 
