@@ -50,6 +50,7 @@ export class BlobService implements NetworkService {
   readonly guarantees: NetworkService['guarantees']
   readonly guaranteeHint = 'set AZURE_STORAGE_KEY: only an account key signs requests that end'
   readonly listOrder = 'utf16'
+  readonly skipsByReading = true
   // Such an account lists folder by folder.
   readonly orderHint = 'use a storage account without a hierarchical namespace'
   /** Only with an account key, which is what signs the URL. */

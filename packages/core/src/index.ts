@@ -68,6 +68,8 @@ export { verified, verifyDigest } from './stream/verify-digest.ts'
 export type { BlobForm } from './store/blobs.ts'
 export type { HistoryEntry } from './store/history.ts'
 export { ImageStore, type ImageStoreOptions } from './store/image-store.ts'
+export type { WindowOptions } from './store/name-window.ts'
+export type { RepositoriesOptions } from './store/tags.ts'
 export { readTagContent, type TagContent } from './store/manifests.ts'
 export {
   readSignatureRecord,

@@ -108,6 +108,8 @@ export interface StorageBackend {
   readonly scheme: string
   readonly bucket: string
   readonly guarantees: BackendGuarantees
+  /** True where a listing reads the keys up to `startAfter` all the same, so that starting late saves nothing. */
+  readonly skipsByReading?: boolean | undefined
 
   /** The object's facts, or `undefined` when there is none. */
   head(key: string, options?: CallOptions): Promise<ObjectInfo | undefined>
@@ -160,7 +162,11 @@ export interface StorageBackend {
 }
 
 type OptionalMethods = {
-  [K in keyof StorageBackend]-?: undefined extends StorageBackend[K] ? K : never
+  [K in keyof StorageBackend]-?: undefined extends StorageBackend[K]
+    ? Required<StorageBackend>[K] extends (...args: never) => unknown
+      ? K
+      : never
+    : never
 }[keyof StorageBackend]
 
 /** The name of an optional method of {@link StorageBackend}: having the method is having the capability. */

@@ -9,7 +9,7 @@ import { type HistoryEntry, readHistory } from '../store/history.ts'
 import { orImageFault } from '../store/image-fault.ts'
 import type { ImageStore } from '../store/image-store.ts'
 import { readEntryManifest } from '../store/manifests.ts'
-import { readTagEntries, type TagEntry } from '../store/tags.ts'
+import { readImageTags, readTagEntries, type TagEntry } from '../store/tags.ts'
 import { planGraph } from '../graph/plan.ts'
 import { formatStore } from '../layout/format-store.ts'
 
@@ -120,8 +120,7 @@ export async function imageHistory(
 ): Promise<readonly TagHistory[]> {
   const rows: TagHistory[] = []
   let found = false
-  for await (const entry of readTagEntries(store.backend, `${image}/`, { signal })) {
-    if (entry.image !== image) continue
+  for await (const entry of readImageTags(store.backend, image, { signal })) {
     found = true
     rows.push(...(await tagHistory(store, entry, { signal, onProgress })))
   }

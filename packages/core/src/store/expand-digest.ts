@@ -9,7 +9,7 @@ import { isIndexMediaType } from '../oci/media-type.ts'
 import { formatImageName, type Reference } from '../oci/reference.ts'
 import type { ImageStore } from './image-store.ts'
 import { readCandidate } from './manifests.ts'
-import { readTagEntries, type TagEntry } from './tags.ts'
+import { readImageTags, type TagEntry } from './tags.ts'
 
 const READS_AT_ONCE = 10
 
@@ -91,9 +91,8 @@ class Search {
   async *#tags(options: CallOptions): AsyncGenerator<TagEntry> {
     const { name } = this.#reference
     let count = 0
-    for await (const entry of readTagEntries(this.#backend, `${name}/`, options)) {
+    for await (const entry of readImageTags(this.#backend, name, options)) {
       if (this.#isFull) return
-      if (entry.image !== name) continue
       if (++count > MAX_TAGS) throw tooManyTags(this.#reference)
       yield entry
     }

@@ -21,7 +21,8 @@ import { findManifest, readLegacyManifest, readTagManifest } from './manifests.t
 import { readObject } from './read-object.ts'
 import { ReferrerStore } from './referrers.ts'
 import { StorePublication } from './publication.ts'
-import { readFallbackTags, readTags } from './tags.ts'
+import type { WindowOptions } from './name-window.ts'
+import { readFallbackTags, readRepositories, readTags, type RepositoriesOptions } from './tags.ts'
 import { formatStore } from '../layout/format-store.ts'
 
 export interface ImageStoreOptions {
@@ -111,7 +112,13 @@ export class ImageStore implements ImageSource, ImageTarget, StoreFacts {
     return this.blobs.plainLayer(descriptor, options)
   }
 
-  tags(repository: string, options?: CallOptions): AsyncIterable<string> {
+  /** The repositories that have a tag, or a window of them, in the order of their UTF-8 bytes. */
+  repositories(options?: RepositoriesOptions): AsyncIterable<string> {
+    return readRepositories(this.backend, options)
+  }
+
+  /** The tags of a repository, or a window of them, in the order of their UTF-8 bytes. */
+  tags(repository: string, options?: WindowOptions): AsyncIterable<string> {
     return readTags(this.backend, repository, options)
   }
 

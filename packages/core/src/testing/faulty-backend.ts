@@ -17,7 +17,10 @@ import {
 } from '../contract/storage-backend.ts'
 
 /** The name of a method of `StorageBackend`. */
-export type StorageMethod = Exclude<keyof StorageBackend, 'scheme' | 'bucket' | 'guarantees'>
+export type StorageMethod = Exclude<
+  keyof StorageBackend,
+  'scheme' | 'bucket' | 'guarantees' | 'skipsByReading'
+>
 
 /** One storage call, as a {@link Fault} sees it. */
 export interface StorageCall {
@@ -49,6 +52,7 @@ export interface Faults {
 export class FaultyBackend implements StorageBackend {
   readonly scheme: string
   readonly bucket: string
+  readonly skipsByReading: boolean
   /** Every call so far, in order. */
   readonly calls: StorageCall[] = []
   /** Replace it at any time; the count continues. */
@@ -66,6 +70,7 @@ export class FaultyBackend implements StorageBackend {
   constructor(inner: StorageBackend, faults: Faults = {}) {
     this.scheme = inner.scheme
     this.bucket = inner.bucket
+    this.skipsByReading = inner.skipsByReading ?? false
     this.faults = faults
     this.#inner = inner
     if (supports(inner, 'proveGuarantees')) {

@@ -13,6 +13,7 @@ import type {
   StorageBackend,
 } from '../contract/storage-backend.ts'
 import { S3loError, toS3loError } from '../errors.ts'
+import { byUtf8 } from '../layout/key-order.ts'
 
 /** What a {@link MemoryBackend} can be made with. */
 export interface MemoryBackendOptions {
@@ -250,8 +251,4 @@ function destroyOnAbort(body: Readable, signal: AbortSignal | undefined): void {
 
 function toStorageClass(storageClass: string | undefined): PutOptions['storageClass'] {
   return storageClass === 'standard' || storageClass === 'tiered' ? storageClass : undefined
-}
-
-function byUtf8(a: string, b: string): number {
-  return Buffer.compare(Buffer.from(a), Buffer.from(b))
 }

@@ -1,10 +1,11 @@
 import type { ObjectInfo } from '../contract/storage-backend.ts'
 import { S3loError } from '../errors.ts'
-import { byUtf8, inKeyOrder } from './key-order.ts'
+import { byUtf8 } from '../layout/key-order.ts'
 import type { ListPage, ListQuery } from './network-service.ts'
 import { followPages, type Page } from './pages.ts'
 import { toThrown } from './requests.ts'
 import type { ServiceCalls } from './service-calls.ts'
+import { inKeyOrder } from './utf16-order.ts'
 
 /** What is listed. */
 export interface ListObjectsOptions extends Pick<ListQuery, 'prefix' | 'startAfter'> {

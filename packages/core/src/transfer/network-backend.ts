@@ -58,6 +58,7 @@ export function networkBackend<S extends NetworkService>(
 class ServiceBackend implements StorageBackend {
   readonly scheme: string
   readonly bucket: string
+  readonly skipsByReading: boolean
   readonly copyFrom?: NonNullable<StorageBackend['copyFrom']>
   readonly touch?: NonNullable<StorageBackend['touch']>
   readonly presignGet?: NonNullable<StorageBackend['presignGet']>
@@ -78,6 +79,7 @@ class ServiceBackend implements StorageBackend {
     const down = parallelParts ?? limits.partsDown
     this.scheme = service.scheme
     this.bucket = service.bucket
+    this.skipsByReading = service.skipsByReading ?? false
     this.#service = service
     this.#calls = new ServiceCalls(service)
     this.#partBytes = partBytes ?? limits.partBytes

@@ -88,7 +88,7 @@ export interface ListQuery {
   readonly prefix: string
   /** List what is just below the prefix, with "folders" for all that is deeper. */
   readonly isShallow: boolean
-  /** Only keys after this one; a service that cannot may list all of them. */
+  /** Only keys after this one; a service that {@link NetworkService.skipsByReading} lists all of them. */
   readonly startAfter?: string | undefined
   /** Of the page before. */
   readonly token?: string | undefined
@@ -164,6 +164,8 @@ export interface NetworkService {
   readonly guaranteeHint?: string
   /** By what names are listed. Default: UTF-8 bytes, which is key order. */
   readonly listOrder?: 'utf8' | 'utf16'
+  /** True where a listing cannot start after a key: the keys before it are read and left out. */
+  readonly skipsByReading?: boolean | undefined
   /** Advice where a listing is in no such order. */
   readonly orderHint?: string
   /** The answers to writes are not trusted to be the service's: every write is marked. */

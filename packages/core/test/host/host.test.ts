@@ -456,7 +456,8 @@ describe('delete', () => {
     // The listing still has v2; when its turn comes, it is not there any more.
     const faulty = new FaultyBackend(bucket, {
       after: async ({ method, key }) => {
-        if (method === 'head' && key.startsWith('manifests/app/v2/')) await bucket.delete([key])
+        if (method !== 'list' || key !== 'manifests/app/') return
+        await bucket.delete(['manifests/app/v2/manifest.json'])
       },
     })
     const told: string[] = []

@@ -21,7 +21,7 @@ async function storeOf(tags: readonly (readonly [image: string, tag: string])[])
 async function windows(backend: MemoryBackend, limit: number): Promise<readonly ListedImage[]> {
   const images: ListedImage[] = []
   for (;;) {
-    const window = await list(backend, '', { limit, startAfter: images.at(-1)?.name })
+    const window = await list(backend, '', { limit, after: images.at(-1)?.name })
     expect(window.length).toBeLessThanOrEqual(limit)
     images.push(...window)
     if (window.length < limit) return images
@@ -41,13 +41,13 @@ describe('a window of the images', () => {
       { name: 'app', tags: ['a', 'z'] },
       { name: 'app-1', tags: ['v'] },
     ])
-    expect(await list(backend, '', { startAfter: 'app-1', limit: 1 })).toEqual([
+    expect(await list(backend, '', { after: 'app-1', limit: 1 })).toEqual([
       { name: 'app/web', tags: ['m'] },
     ])
-    expect(await list(backend, 'app/', { limit: 1, startAfter: 'app' })).toEqual([
+    expect(await list(backend, 'app/', { limit: 1, after: 'app' })).toEqual([
       { name: 'app/web', tags: ['m'] },
     ])
-    expect(await list(backend, '', { startAfter: 'b' })).toEqual([])
+    expect(await list(backend, '', { after: 'b' })).toEqual([])
   })
 
   it('follows the one before, with nothing left out or there twice, for any names', async () => {
@@ -78,7 +78,7 @@ describe('a window of the images', () => {
         yield info
       }
     }
-    const window = await list(backend, '', { limit: 10, startAfter: 'app249' })
+    const window = await list(backend, '', { limit: 10, after: 'app249' })
     expect(window[0]?.name).toBe('app250')
     expect(window).toHaveLength(10)
     expect(read).toBeLessThan(20)

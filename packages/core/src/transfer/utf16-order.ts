@@ -1,3 +1,5 @@
+import { byUtf8 } from '../layout/key-order.ts'
+
 /**
  * Brings entries from the order of UTF-16 units into key order, by UTF-8 bytes. The two differ only
  * between characters above U+FFFF and those from U+E000 on; a name with one of the former waits
@@ -22,11 +24,6 @@ export async function* inKeyOrder<T>(
     else waiting.push(entry)
   }
   yield* sorted()
-}
-
-/** Key order. */
-export function byUtf8(a: string, b: string): number {
-  return Buffer.compare(Buffer.from(a), Buffer.from(b))
 }
 
 /** What stands before the first character above U+FFFF. */
