@@ -70,5 +70,6 @@ export const COMMAND_PACKAGES: Readonly<Record<string, CatalogCommand>> = {
   scan: { package: '@s3lo/scanner-trivy', summary: 'scan an image for vulnerabilities' },
   sbom: { package: '@s3lo/scanner-trivy', summary: 'list the contents of an image (SBOM)' },
   'config validate': { package: '@s3lo/policy', summary: 'check an image against the policies' },
+  serve: { package: '@s3lo/serve', summary: 'serve a store as a registry' },
   soci: { package: '@s3lo/soci', summary: 'index images for lazy loading (SOCI)' },
 }

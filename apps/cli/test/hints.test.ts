@@ -12,7 +12,7 @@ import { describeCommand, GLOBAL_OPTIONS } from '../src/describe-command.ts'
 import { takeGlobals } from '../src/globals.ts'
 
 const ROOT = join(import.meta.dirname, '../../..')
-const PLUGINS = ['signing', 'policy', 'soci', 'scanner-trivy']
+const PLUGINS = ['signing', 'policy', 'soci', 'scanner-trivy', 'serve']
 const SOURCES = globSync(['packages/*/src/**/*.ts', 'apps/cli/src/**/*.ts'], { cwd: ROOT })
 
 /** What follows the name where the sentence is about s3lo, or about any command. */

@@ -32,7 +32,11 @@ export {
   isShortDigest,
   parseDigest,
 } from './oci/digest.ts'
-export { type DistributionError, distributionError } from './oci/distribution-codes.ts'
+export {
+  type DistributionCode,
+  type DistributionError,
+  distributionError,
+} from './oci/distribution-codes.ts'
 export {
   asDescriptor,
   type ImageIndex,
@@ -70,7 +74,7 @@ export type { HistoryEntry } from './store/history.ts'
 export { ImageStore, type ImageStoreOptions } from './store/image-store.ts'
 export type { WindowOptions } from './store/name-window.ts'
 export type { RepositoriesOptions } from './store/tags.ts'
-export { readTagContent, type TagContent } from './store/manifests.ts'
+export { readTagContent, type TagContent, tagEtag } from './store/manifests.ts'
 export {
   readSignatureRecord,
   type SignatureInfo,

@@ -27,7 +27,7 @@ const DISTRIBUTION_ERRORS = {
 } as const satisfies Readonly<Record<string, DistributionError>>
 
 /** An error code of the specification. */
-type DistributionCode = keyof typeof DISTRIBUTION_ERRORS
+export type DistributionCode = keyof typeof DISTRIBUTION_ERRORS
 
 /** What a code of a registry means; nothing where the specification does not have it. */
 export function distributionError(reason: string): DistributionError | undefined {

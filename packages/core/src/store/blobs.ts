@@ -1,6 +1,6 @@
 import { Readable, Transform } from 'node:stream'
 import { ChunkedLayer } from './chunked-layer.ts'
-import { MAX_RECIPE_BYTES, parseRecipe } from './recipe.ts'
+import { MAX_RECIPE_BYTES, parseRecipe, type Recipe } from './recipe.ts'
 import type { ByteRange, CallOptions } from '../contract/call-options.ts'
 import type { PlainLayer } from '../contract/image-source.ts'
 import type { ObjectBody, ObjectInfo, StorageBackend } from '../contract/storage-backend.ts'
@@ -14,6 +14,14 @@ import { readObject } from './read-object.ts'
 
 /** How a blob is stored. `chunks`: as a recipe and chunks of format 1, which the Go program writes. */
 export type BlobForm = 'whole' | 'chunks'
+
+/** A blob that is stored. */
+export interface FoundBlob {
+  /** Bytes. */
+  readonly size: number
+  /** The one object that holds it; absent where it is stored in chunks. */
+  readonly key?: string
+}
 
 /**
  * The content of a store: the one place through which every layer, config and child manifest is
@@ -48,6 +56,22 @@ export class BlobStore {
   async form(digest: string, options?: CallOptions): Promise<BlobForm | undefined> {
     if (await this.#backend.head(blobKey(digest), options)) return 'whole'
     return (await this.#backend.head(recipeKey(digest), options)) ? 'chunks' : undefined
+  }
+
+  /**
+   * The blob by its digest alone: where nothing else tells its size. `undefined` when it is not stored.
+   * Throws `UNSUPPORTED` for a layer in chunks whose size is not recorded.
+   */
+  async find(digest: string, options?: CallOptions): Promise<FoundBlob | undefined> {
+    for (const key of this.#wholeKeys(digest)) {
+      const info = await this.#backend.head(key, options)
+      if (info) return { size: info.size, key }
+    }
+    const recipe = await this.#readRecipe(digest, options)
+    if (!recipe) return undefined
+    const { blobSize } = new ChunkedLayer(this.#backend, digest, recipe)
+    if (blobSize !== undefined) return { size: blobSize }
+    throw new S3loError('UNSUPPORTED', `layer ${digest} is stored in chunks of unknown size`)
   }
 
   /** The blob's bytes; a whole read is verified. Throws `NOT_FOUND`, `UNSUPPORTED`, `INTEGRITY`. */
@@ -172,12 +196,7 @@ export class BlobStore {
     { digest }: Descriptor,
     options: CallOptions & { readonly range?: ByteRange | undefined },
   ): Promise<ObjectBody | undefined> {
-    const keys = [
-      blobKey(digest),
-      ...[...this.#legacyPrefixes].map((prefix) => legacyBlobKey(prefix, digest)),
-      referrerBlobKey(digest),
-    ]
-    for (const key of keys) {
+    for (const key of this.#wholeKeys(digest)) {
       try {
         return await this.#backend.get(key, options)
       } catch (error) {
@@ -185,6 +204,15 @@ export class BlobStore {
       }
     }
     return undefined
+  }
+
+  /** Where a blob may be as one object. */
+  #wholeKeys(digest: string): readonly string[] {
+    return [
+      blobKey(digest),
+      ...[...this.#legacyPrefixes].map((prefix) => legacyBlobKey(prefix, digest)),
+      referrerBlobKey(digest),
+    ]
   }
 
   async #openChunked(
@@ -201,13 +229,18 @@ export class BlobStore {
     descriptor: Descriptor,
     { signal }: CallOptions = {},
   ): Promise<ChunkedLayer | undefined> {
-    const key = recipeKey(descriptor.digest)
-    const bytes = await readObject(this.#backend, key, MAX_RECIPE_BYTES, { signal })
-    if (!bytes) return undefined
-    const layer = new ChunkedLayer(this.#backend, descriptor.digest, parseRecipe(bytes, key))
+    const recipe = await this.#readRecipe(descriptor.digest, { signal })
+    if (!recipe) return undefined
+    const layer = new ChunkedLayer(this.#backend, descriptor.digest, recipe)
     const { blobSize = descriptor.size } = layer
     if (blobSize !== descriptor.size) throw wrongSize(descriptor, blobSize)
     return layer
+  }
+
+  async #readRecipe(digest: string, options?: CallOptions): Promise<Recipe | undefined> {
+    const key = recipeKey(digest)
+    const bytes = await readObject(this.#backend, key, MAX_RECIPE_BYTES, options)
+    return bytes && parseRecipe(bytes, key)
   }
 }
 

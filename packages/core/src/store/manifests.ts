@@ -55,6 +55,15 @@ export async function readTagContent(
   }
 }
 
+/** The etag of what a v1.1.0 tag publishes (see {@link TagContent}), without reading it; `undefined` when there is none. */
+export async function tagEtag(
+  backend: StorageBackend,
+  reference: Reference,
+  options?: CallOptions,
+): Promise<string | undefined> {
+  return (await backend.head(manifestKey(reference), options))?.etag
+}
+
 /** Reads the manifest of a tag of layout v1.0.0; `undefined` when there is none. Throws `INTEGRITY`. */
 export async function readLegacyManifest(
   backend: StorageBackend,

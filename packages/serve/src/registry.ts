@@ -1,0 +1,155 @@
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { ImageStore } from '@s3lo/core'
+import { type Answer, jsonAnswer } from './answer/answer.ts'
+import { errorAnswer, Refusal } from './answer/error.ts'
+import { sendAnswer, type Sent } from './answer/send.ts'
+import { EVERYONE, type Principal } from './auth/principal.ts'
+import type { Call } from './call.ts'
+import { ManifestReader } from './manifest-reader.ts'
+import type { RegistryOptions } from './options.ts'
+import { accessOf, parseRoute, type Route } from './request/route.ts'
+import { getBlob } from './routes/blobs.ts'
+import { getManifest } from './routes/manifests.ts'
+import { listReferrers } from './routes/referrers.ts'
+import { listTags } from './routes/tags.ts'
+
+/** A store as a registry, to be mounted in any server of Node. */
+export interface Registry {
+  /** Answers any request: a listener of `createServer`. Never throws. */
+  readonly handle: (request: IncomingMessage, response: ServerResponse) => void
+}
+
+/** What is known of a request by and by, for the one who observes. */
+interface Trace {
+  route?: Route
+  principal?: Principal
+  error?: unknown
+}
+
+interface Parts {
+  readonly store: ImageStore
+  readonly manifests: ManifestReader
+  readonly options: RegistryOptions
+}
+
+/** The store stays the caller's: it is closed after the server. */
+export function createRegistry(store: ImageStore, options: RegistryOptions = {}): Registry {
+  const parts = { store, manifests: new ManifestReader(store), options }
+  return { handle: (request, response) => void handle(parts, request, response) }
+}
+
+async function handle(
+  parts: Parts,
+  request: IncomingMessage,
+  response: ServerResponse,
+): Promise<void> {
+  const started = performance.now()
+  const leaving = new AbortController()
+  response.once('close', () => leaving.abort())
+  const trace: Trace = {}
+  const answer = await answerTo(parts, request, trace, leaving.signal).catch((error: unknown) => {
+    trace.error = error
+    return errorAnswer(error)
+  })
+  // What was not read of a refused body is read and dropped, so that the connection can be used again.
+  request.resume()
+  const sent = await sendAnswer(response, answer, request.method === 'HEAD')
+  observe(parts.options, { request, trace, status: answer.status, sent, started })
+}
+
+async function answerTo(
+  parts: Parts,
+  request: IncomingMessage,
+  trace: Trace,
+  signal: AbortSignal,
+): Promise<Answer> {
+  const { guards = [], pages = {}, authorize } = parts.options
+  for (const guard of guards) {
+    const answer = guard(request)
+    if (answer) return answer
+  }
+  const { method = 'GET', url = '/' } = request
+  const question = url.indexOf('?')
+  const path = question < 0 ? url : url.slice(0, question)
+  const page = Object.hasOwn(pages, path) ? pages[path] : undefined
+  if (page) return page(request)
+  const route = parseRoute(path)
+  if (!route) throw new Refusal('UNSUPPORTED', 'there is no such endpoint', { status: 404 })
+  trace.route = route
+  const authorization = await authorize?.(request, accessOf(method, route))
+  if (authorization?.kind === 'refused') return authorization.answer
+  const principal = authorization?.principal ?? EVERYONE
+  trace.principal = principal
+  const query = new URLSearchParams(question < 0 ? '' : url.slice(question + 1))
+  return dispatch(parts, route, { request, method, path, query, principal, signal })
+}
+
+function dispatch({ store, manifests }: Parts, route: Route, call: Call): Answer | Promise<Answer> {
+  const isRead = call.method === 'GET' || call.method === 'HEAD'
+  switch (route.kind) {
+    case 'ping':
+      if (isRead) return jsonAnswer({})
+      break
+    case 'manifest':
+      if (isRead) return getManifest(manifests, route, call)
+      break
+    case 'blob':
+      if (isRead) return getBlob(store, route, call)
+      break
+    case 'tags':
+      if (isRead) return listTags(store, route, call)
+      break
+    case 'referrers':
+      if (isRead) return listReferrers(store, route, call)
+      break
+    default:
+  }
+  throw new Refusal('UNSUPPORTED', `${call.method} is not supported here`)
+}
+
+interface Outcome {
+  readonly request: IncomingMessage
+  readonly trace: Trace
+  readonly status: number
+  readonly sent: Sent
+  readonly started: number
+}
+
+function observe(
+  options: RegistryOptions,
+  { request, trace, status, sent, started }: Outcome,
+): void {
+  if (!options.observe) return
+  const { route, principal, error = sent.error } = trace
+  const { method = '', url = '', socket, headers } = request
+  options.observe({
+    method,
+    url,
+    remoteAddress: socket.remoteAddress,
+    userAgent: headers['user-agent'],
+    kind: route?.kind,
+    repository: route && 'repository' in route ? route.repository : undefined,
+    reference: route && referenceOf(route),
+    principal: principal?.name,
+    status,
+    bytesReceived: Number(headers['content-length'] ?? 0),
+    bytesSent: sent.bytes,
+    duration: performance.now() - started,
+    isCut: sent.isCut,
+    ...(error === undefined ? {} : { error }),
+  })
+}
+
+function referenceOf(route: Route): string | undefined {
+  switch (route.kind) {
+    case 'manifest':
+      return route.reference
+    case 'blob':
+    case 'referrers':
+      return route.digest
+    case 'upload':
+      return route.id
+    default:
+      return undefined
+  }
+}

@@ -1,0 +1,47 @@
+import { type Reference, isDigest } from '@s3lo/core'
+import type { Answer } from '../answer/answer.ts'
+import { Refusal } from '../answer/error.ts'
+import { attachmentHeaders } from '../answer/headers.ts'
+import type { Call } from '../call.ts'
+import type { ManifestReader } from '../manifest-reader.ts'
+import { matchesEtag } from '../request/accept.ts'
+import type { Route } from '../request/route.ts'
+
+type ManifestRoute = Extract<Route, { kind: 'manifest' }>
+
+/** GET and HEAD of a manifest (end-3). `Accept` is a hint only: what is stored is answered. */
+export async function getManifest(
+  manifests: ManifestReader,
+  route: ManifestRoute,
+  { request, signal }: Call,
+): Promise<Answer> {
+  const found = await manifests.read(referenceOf(route), { signal })
+  if (!found) throw unknownManifest(route)
+  const { content, digest, mediaType } = found
+  const etag = `"${digest}"`
+  const headers = { 'docker-content-digest': digest, etag }
+  const { 'if-none-match': known } = request.headers
+  if (known !== undefined && matchesEtag(known, etag)) return { status: 304, headers }
+  return {
+    status: 200,
+    headers: {
+      ...headers,
+      'content-type': mediaType,
+      'content-length': content.byteLength,
+      ...attachmentHeaders(request),
+    },
+    body: content,
+  }
+}
+
+function referenceOf({ repository, reference }: ManifestRoute): Reference {
+  return isDigest(reference)
+    ? { name: repository, digest: reference }
+    : { name: repository, tag: reference }
+}
+
+function unknownManifest({ repository, reference }: ManifestRoute): Refusal {
+  return new Refusal('MANIFEST_UNKNOWN', `${repository} has no manifest ${reference}`, {
+    detail: { name: repository, reference },
+  })
+}

@@ -1,0 +1,214 @@
+import { connect } from 'node:net'
+import { Readable } from 'node:stream'
+import { digestOf } from '@s3lo/core'
+import {
+  attachReferrer,
+  type ImageFixture,
+  imageFixture,
+  putImage,
+  referrerFixture,
+} from '@s3lo/core/testing'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { blobKeyOf } from './support/keys.ts'
+import { type Reply, type ServedStore, serveMemory } from './support/served-store.ts'
+
+const layer = Buffer.alloc(300_000, 'layer ')
+let image: ImageFixture
+let served: ServedStore
+let layerPath: string
+
+beforeAll(async () => {
+  image = imageFixture({ layers: [layer] })
+  served = await serveMemory()
+  for (const tag of ['v1', 'v1.0', 'v1-rc', 'v10']) {
+    await putImage(served.backend, { name: 'team/app', tag }, image)
+  }
+  layerPath = `/v2/team/app/blobs/${digestOf(layer)}`
+})
+afterAll(() => served[Symbol.asyncDispose]())
+
+function errorOf({ body }: Reply): unknown {
+  return (JSON.parse(body.toString()) as { errors: { code: string }[] }).errors[0]?.code
+}
+
+describe('a registry', () => {
+  it('says at /v2/ what it is, and that nothing of it is a page', async () => {
+    const { status, headers } = await served.ask('/v2/')
+    expect(status).toBe(200)
+    expect(headers).toMatchObject({
+      'docker-distribution-api-version': 'registry/2.0',
+      'x-content-type-options': 'nosniff',
+      'content-security-policy': "default-src 'none'; sandbox",
+    })
+  })
+
+  it.each(['v1', 'digest'])('gives a manifest by %s', async (reference) => {
+    const { descriptor, content } = image.root
+    const path = `/v2/team/app/manifests/${reference === 'v1' ? 'v1' : descriptor.digest}`
+    for (const method of ['GET', 'HEAD', 'GET']) {
+      const { status, headers, body } = await served.ask(path, { method })
+      expect(status).toBe(200)
+      expect(headers).toMatchObject({
+        'content-type': descriptor.mediaType,
+        'content-length': `${descriptor.size}`,
+        'docker-content-digest': descriptor.digest,
+        etag: `"${descriptor.digest}"`,
+      })
+      expect(body.equals(method === 'GET' ? Buffer.from(content) : Buffer.alloc(0))).toBe(true)
+    }
+  })
+
+  it('answers 304 to a client that has the manifest', async () => {
+    const { digest } = image.root.descriptor
+    const headers = { 'if-none-match': `"${digest}"` }
+    expect((await served.ask('/v2/team/app/manifests/v1', { headers })).status).toBe(304)
+  })
+
+  it('sees at once what another writer does to a tag that it has in memory', async () => {
+    const path = '/v2/moving/manifests/v1'
+    const next = imageFixture({ layers: ['next'] })
+    await putImage(served.backend, { name: 'moving', tag: 'v1' }, image)
+    expect((await served.ask(path)).headers['docker-content-digest']).toBe(
+      image.root.descriptor.digest,
+    )
+    await putImage(served.backend, { name: 'moving', tag: 'v1' }, next)
+    expect((await served.ask(path)).headers['docker-content-digest']).toBe(
+      next.root.descriptor.digest,
+    )
+    await served.backend.delete(['manifests/moving/v1/manifest.json'])
+    expect((await served.ask(path)).status).toBe(404)
+  })
+
+  it('knows no manifest that is not there', async () => {
+    const missing = await served.ask('/v2/team/app/manifests/v2')
+    expect([missing.status, errorOf(missing)]).toEqual([404, 'MANIFEST_UNKNOWN'])
+  })
+
+  it('gives a blob whole, and what of it is asked for', async () => {
+    const whole = await served.ask(layerPath)
+    expect([whole.status, whole.body.equals(layer)]).toEqual([200, true])
+    const head = await served.ask(layerPath, { method: 'HEAD' })
+    expect(head.headers['content-length']).toBe(`${layer.byteLength}`)
+    const part = await served.ask(layerPath, { headers: { range: 'bytes=100-299' } })
+    expect([part.status, part.headers['content-range']]).toEqual([206, 'bytes 100-299/300000'])
+    expect(part.body.equals(layer.subarray(100, 300))).toBe(true)
+    const none = await served.ask(layerPath, { headers: { range: 'bytes=300000-' } })
+    expect([none.status, none.headers['content-range']]).toEqual([416, 'bytes */300000'])
+  })
+
+  it('gives a browser a file', async () => {
+    const { headers } = await served.ask(layerPath, { headers: { accept: 'text/html' } })
+    expect(headers['content-disposition']).toBe('attachment')
+  })
+
+  it.each(['POST', 'PUT', 'OPTIONS'])('refuses %s of a blob', async (method) => {
+    const reply = await served.ask(layerPath, { method })
+    expect([reply.status, errorOf(reply)]).toEqual([405, 'UNSUPPORTED'])
+  })
+
+  it('lists tags in the order of their bytes, in pages', async () => {
+    const all = await served.ask('/v2/team/app/tags/list')
+    expect(JSON.parse(all.body.toString())).toEqual({
+      name: 'team/app',
+      tags: ['v1', 'v1-rc', 'v1.0', 'v10'],
+    })
+    expect(all.headers['link']).toBeUndefined()
+    const page = await served.ask('/v2/team/app/tags/list?n=2&last=v1')
+    expect(JSON.parse(page.body.toString())).toMatchObject({ tags: ['v1-rc', 'v1.0'] })
+    expect(page.headers['link']).toBe('</v2/team/app/tags/list?n=2&last=v1.0>; rel="next"')
+    const none = await served.ask('/v2/team/app/tags/list?n=0')
+    expect([JSON.parse(none.body.toString()), none.headers['link']]).toEqual([
+      { name: 'team/app', tags: [] },
+      undefined,
+    ])
+  })
+
+  it('knows no repository without tags', async () => {
+    const reply = await served.ask('/v2/team/tags/list')
+    expect([reply.status, errorOf(reply)]).toEqual([404, 'NAME_UNKNOWN'])
+  })
+
+  it('lists referrers, all or those of a type', async () => {
+    const { descriptor } = image.root
+    const path = `/v2/team/app/referrers/${descriptor.digest}`
+    const empty = await served.ask(path)
+    expect(JSON.parse(empty.body.toString())).toMatchObject({ manifests: [] })
+    for (const type of ['x/sbom', 'x/signature']) {
+      const { root, content } = referrerFixture(descriptor, type, type)
+      await attachReferrer(served.store, root, descriptor, async ({ digest }) =>
+        Readable.from([content.get(digest)!]),
+      )
+    }
+    const all = await served.ask(path)
+    expect(all.headers['content-type']).toBe('application/vnd.oci.image.index.v1+json')
+    expect((JSON.parse(all.body.toString()) as { manifests: [] }).manifests).toHaveLength(2)
+    const some = await served.ask(`${path}?artifactType=x/sbom`)
+    expect(some.headers['oci-filters-applied']).toBe('artifactType')
+    expect(JSON.parse(some.body.toString())).toMatchObject({
+      manifests: [{ artifactType: 'x/sbom' }],
+    })
+  })
+
+  it('ends the connection where the last byte of a blob is wrong', async () => {
+    const digest = layerPath.slice(layerPath.lastIndexOf('/') + 1)
+    const torn = Buffer.from(layer)
+    torn[torn.length - 1] = 0
+    const broken = await serveMemory()
+    await broken.backend.put(blobKeyOf(digest), torn)
+    await expect(broken.ask(layerPath)).rejects.toThrow(/aborted|hang up/)
+    await broken[Symbol.asyncDispose]()
+  })
+
+  it('tells clients nothing of what failed, and the observer all', async () => {
+    const seen: unknown[] = []
+    const broken = await serveMemory({ observe: (exchange) => seen.push(exchange) })
+    await broken.backend.put('manifests/a/v1/manifest.json', Buffer.from('{"secret": 1}'))
+    const reply = await broken.ask('/v2/a/manifests/v1')
+    expect([reply.status, reply.body.includes('secret')]).toEqual([500, false])
+    expect(seen).toMatchObject([
+      { kind: 'manifest', repository: 'a', reference: 'v1', status: 500, principal: 'anonymous' },
+    ])
+    expect(seen).toMatchObject([{ error: { code: 'INTEGRITY' } }])
+    await broken[Symbol.asyncDispose]()
+  })
+
+  it('is still there after a request that is none', async () => {
+    const { port } = new URL(served.url)
+    await new Promise<void>((resolve) => {
+      const socket = connect(Number(port), '127.0.0.1', () => socket.end('nonsense\r\n\r\n'))
+      socket.once('close', () => resolve())
+      socket.resume()
+    })
+    expect((await served.ask('/v2/')).status).toBe(200)
+  })
+})
+
+describe('who may what', () => {
+  it('is asked before anything is looked for, and what refuses is the answer', async () => {
+    const asked: unknown[] = []
+    const guarded = await serveMemory({
+      authorize: (_request, access) => {
+        asked.push(access)
+        return {
+          kind: 'refused',
+          answer: { status: 401, headers: { 'www-authenticate': 'Basic' } },
+        }
+      },
+    })
+    const reply = await guarded.ask('/v2/a/manifests/v1', { method: 'DELETE' })
+    expect([reply.status, reply.headers['www-authenticate']]).toEqual([401, 'Basic'])
+    expect(asked).toEqual([{ action: 'delete', repository: 'a' }])
+    await guarded[Symbol.asyncDispose]()
+  })
+
+  it('holds guards for pages too, and no authorization', async () => {
+    const guarded = await serveMemory({
+      guards: [({ headers }) => (headers.host === 'evil' ? { status: 421 } : undefined)],
+      pages: { '/metrics': () => ({ status: 200, body: 'up 1\n' }) },
+      authorize: () => ({ kind: 'refused', answer: { status: 401 } }),
+    })
+    expect((await guarded.ask('/metrics?x')).body.toString()).toBe('up 1\n')
+    expect((await guarded.ask('/metrics', { headers: { host: 'evil' } })).status).toBe(421)
+    await guarded[Symbol.asyncDispose]()
+  })
+})

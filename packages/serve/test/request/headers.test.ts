@@ -1,0 +1,106 @@
+import { describe, expect, it } from 'vitest'
+import { accepts, matchesEtag } from '../../src/request/accept.ts'
+import { parseContentRange } from '../../src/request/content-range.ts'
+import { nextLink, parsePage } from '../../src/request/page.ts'
+import { parseRange } from '../../src/request/range.ts'
+import { warning } from '../../src/answer/headers.ts'
+
+describe('parseRange', () => {
+  it.each([
+    ['bytes=500-1499', { start: 500, end: 1500 }],
+    ['bytes=500-', { start: 500, end: 2048 }],
+    ['bytes=-500', { start: 1548, end: 2048 }],
+    ['bytes=-5000', { start: 0, end: 2048 }],
+    ['bytes=2000-5000', { start: 2000, end: 2048 }],
+    ['bytes= 0 - 0', { start: 0, end: 1 }],
+    ['bytes=500-0', 'unsatisfiable'],
+    ['bytes=5000-10000', 'unsatisfiable'],
+    ['bytes=2048-', 'unsatisfiable'],
+    ['bytes=-0', 'unsatisfiable'],
+    ['bytes=0-1,5-6', undefined],
+    ['items=0-1', undefined],
+    ['bytes=-', undefined],
+    ['', undefined],
+    [undefined, undefined],
+  ])('takes %s', (header, range) => {
+    expect(parseRange(header, 2048)).toEqual(range)
+  })
+
+  it('has nothing of an empty blob', () => {
+    expect(parseRange('bytes=0-', 0)).toBe('unsatisfiable')
+    expect(parseRange('bytes=-1', 0)).toBe('unsatisfiable')
+  })
+})
+
+describe('parseContentRange', () => {
+  it.each([
+    ['0-99', { first: 0, last: 99 }],
+    ['bytes 5-9/100', { first: 5, last: 9 }],
+    ['5-9/*', { first: 5, last: 9 }],
+    ['', undefined],
+    ['-5', undefined],
+    ['a-b', undefined],
+    ['5-9-12', undefined],
+    ['1e3-2e3', undefined],
+    [`0-${'9'.repeat(16)}`, undefined],
+  ])('takes %s', (header, range) => {
+    expect(parseContentRange(header)).toEqual(range)
+  })
+})
+
+describe('parsePage', () => {
+  it.each([
+    ['', {}],
+    ['n=5&last=v1', { n: 5, last: 'v1' }],
+    ['n=0', { n: 0 }],
+    ['n=&last=', {}],
+  ])('reads %s', (query, page) => {
+    expect(parsePage(new URLSearchParams(query))).toEqual(page)
+  })
+
+  it.each(['n=-1', 'n=x', 'n=1.5', `n=${'9'.repeat(16)}`])('refuses %s', (query) => {
+    expect(() => parsePage(new URLSearchParams(query))).toThrow(
+      expect.objectContaining({ code: 'UNSUPPORTED' }),
+    )
+  })
+})
+
+it('nextLink escapes what it leads to', () => {
+  expect(nextLink('/v2/a/tags/list', { n: '5', last: 'a>b' })).toBe(
+    '</v2/a/tags/list?n=5&last=a%3Eb>; rel="next"',
+  )
+})
+
+describe('accepts', () => {
+  it.each([
+    [undefined, true],
+    ['', true],
+    ['*/*', true],
+    ['application/*;q=0.5', true],
+    ['text/html, application/json', true],
+    ['text/html', false],
+    ['application/json;q=0, */*', false],
+  ])('%s', (header, expected) => {
+    expect(accepts(header, 'application/json')).toBe(expected)
+  })
+})
+
+describe('matchesEtag', () => {
+  it.each([
+    ['"a"', true],
+    ['W/"a"', true],
+    ['"b", "a"', true],
+    ['*', true],
+    ['"b"', false],
+    ['a', false],
+  ])('%s', (header, expected) => {
+    expect(matchesEtag(header, '"a"')).toBe(expected)
+  })
+})
+
+describe('warning', () => {
+  it('is printable, quoted once and bounded', () => {
+    expect(warning('tag "v1"\r\nX: é')).toBe('299 - "tag \'v1\'??X: ?"')
+    expect(warning('x'.repeat(10_000))).toHaveLength(4096)
+  })
+})
