@@ -9,6 +9,8 @@ export { SETTINGS, type SettingDefinition } from './config/settings.ts'
 export { loadConfigFile } from './config/config-file.ts'
 export type { WriteGuard } from './config/edit-config.ts'
 export { parseDuration } from './config/duration.ts'
+export { isWellFormed, matchesGlob } from './config/glob.ts'
+export { YamlReader, type YamlText, type YamlValue } from './config/yaml-reader.ts'
 export { layerIndexesPrefix, layerIndexKey, SOCI_ARTIFACTS_PREFIX } from './layout/keys.ts'
 export {
   type ConfigScope,

@@ -52,7 +52,7 @@ export function errorAnswer(error: unknown): Answer {
   ])
 }
 
-function refusalAnswer({ code, message, options }: Refusal): Answer {
+export function refusalAnswer({ code, message, options }: Refusal): Answer {
   const status = options.status ?? distributionError(code)?.status ?? 400
   return errorsAnswer(status, [report(code, message, options.detail)], options.headers)
 }

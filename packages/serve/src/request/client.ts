@@ -1,0 +1,81 @@
+import type { IncomingMessage } from 'node:http'
+import { BlockList, isIP } from 'node:net'
+
+/** What a server knows of the way to its clients. */
+export interface WayToClients {
+  /** What clients see, behind a proxy: `https://registry.example`. */
+  readonly externalUrl?: string | undefined
+  /** Proxies whose `X-Forwarded-…` headers are believed. */
+  readonly trustedProxies?: BlockList | undefined
+}
+
+/**
+ * Addresses and networks (`10.0.0.0/8`) as one list. `undefined` where one of them is neither.
+ */
+export function parseNetworks(texts: readonly string[]): BlockList | undefined {
+  const list = new BlockList()
+  for (const text of texts) {
+    const [address = '', bits, ...more] = text.split('/')
+    const version = isIP(address)
+    const size = version === 4 ? 32 : 128
+    const prefix = bits === undefined ? size : /^\d{1,3}$/.test(bits) ? Number(bits) : Number.NaN
+    if (version === 0 || !(prefix <= size) || more.length > 0) return undefined
+    list.addSubnet(address, prefix, version === 4 ? 'ipv4' : 'ipv6')
+  }
+  return list
+}
+
+/**
+ * The address of the client: of the connection, or, from a trusted proxy, the last one of
+ * `X-Forwarded-For` that is no trusted proxy itself. What stands before that one is the client's
+ * own word.
+ */
+export function clientAddress(request: IncomingMessage, way: WayToClients = {}): string {
+  const { trustedProxies } = way
+  let address = plainAddress(request.socket.remoteAddress ?? '')
+  if (!trustedProxies) return address
+  const forwarded = [request.headers['x-forwarded-for'] ?? []].flat().join(',').split(',')
+  for (let hop = forwarded.pop(); hop !== undefined; hop = forwarded.pop()) {
+    const next = plainAddress(hop.trim())
+    if (isIP(next) === 0 || !contains(trustedProxies, address)) break
+    address = next
+  }
+  return address
+}
+
+/** The origin that a client used (`https://host:port`); `undefined` where its `Host` is no name. */
+export function clientOrigin(request: IncomingMessage, way: WayToClients = {}): string | undefined {
+  if (way.externalUrl !== undefined) return new URL(way.externalUrl).origin
+  const { host } = request.headers
+  if (host === undefined || !/^(?:[\w.-]+|\[[\da-f:.]+\])(?::\d{1,5})?$/i.test(host))
+    return undefined
+  const origin = `${isSecure(request, way) ? 'https' : 'http'}://${host}`
+  return URL.canParse(origin) ? origin : undefined
+}
+
+function isSecure(request: IncomingMessage, { trustedProxies }: WayToClients): boolean {
+  if ('encrypted' in request.socket) return true
+  const address = plainAddress(request.socket.remoteAddress ?? '')
+  return (
+    trustedProxies !== undefined &&
+    contains(trustedProxies, address) &&
+    request.headers['x-forwarded-proto'] === 'https'
+  )
+}
+
+/** True for an address of this machine itself. */
+export function isLoopbackAddress(address: string): boolean {
+  return LOOPBACK !== undefined && isIP(address) !== 0 && contains(LOOPBACK, plainAddress(address))
+}
+
+const LOOPBACK = parseNetworks(['127.0.0.0/8', '::1'])
+
+function contains(list: BlockList, address: string): boolean {
+  const version = isIP(address)
+  return version !== 0 && list.check(address, version === 4 ? 'ipv4' : 'ipv6')
+}
+
+/** An IPv4 address that a socket of IPv6 shows, as IPv4. */
+function plainAddress(address: string): string {
+  return /^::ffff:(?<v4>\d+\.\d+\.\d+\.\d+)$/i.exec(address)?.groups?.['v4'] ?? address
+}
