@@ -4,6 +4,7 @@ import { type Finding, type ObjectInfo, S3loError } from '@s3lo/core/plugin'
 import {
   type Attempt,
   type CallSettings,
+  type CopySettings,
   type Failure,
   type FoundObject,
   type ListPage,
@@ -163,7 +164,7 @@ export class BlobService implements NetworkService {
     source: NetworkService,
     sourceKey: string,
     key: string,
-    settings: CallSettings,
+    settings: CopySettings,
   ): Promise<ObjectInfo | undefined> {
     if (!(source instanceof BlobService)) return undefined
     const [from, to] = [source.#container, this.#container]

@@ -3,6 +3,7 @@ import { type ObjectInfo, S3loError } from '@s3lo/core/plugin'
 import {
   bareEtag,
   type CallSettings,
+  type CopySettings,
   RequestError,
   type Requests,
   toThrown,
@@ -22,7 +23,7 @@ export async function copyBlob(
   requests: Requests,
   target: BlobClient,
   source: string,
-  settings: CallSettings,
+  settings: CopySettings,
 ): Promise<BlobFacts> {
   const copyId = await beginCopy(requests, target, source, settings)
   try {
@@ -69,8 +70,11 @@ async function beginCopy(
   requests: Requests,
   target: BlobClient,
   source: string,
-  settings: CallSettings,
+  settings: CopySettings,
 ): Promise<string | undefined> {
+  const { sourceEtag } = settings
+  const sourceConditions =
+    sourceEtag === undefined ? {} : { sourceConditions: { ifMatch: quoted(sourceEtag) } }
   let mayHaveLanded = false
   const onRetry = (): void => {
     mayHaveLanded = true
@@ -80,7 +84,7 @@ async function beginCopy(
       // The first answer says all for most copies. The poller is left alone, as it heeds no signal
       // between two looks.
       const poller = await target
-        .beginCopyFromURL(source, { abortSignal: signal })
+        .beginCopyFromURL(source, { abortSignal: signal, ...sourceConditions })
         .catch((error: unknown) => giveUpAtPending(error, mayHaveLanded))
       const state = poller.getOperationState()
       return 'copyId' in state && typeof state.copyId === 'string' ? state.copyId : undefined

@@ -1,7 +1,7 @@
 import { asObject, asString, type ObjectInfo, optional, S3loError } from '@s3lo/core/plugin'
 import {
   type Attempt,
-  type CallSettings,
+  type CopySettings,
   ForeignAnswerError,
   RequestError,
 } from '@s3lo/core/transfer'
@@ -20,13 +20,14 @@ export interface CopyTarget {
 
 /**
  * Lets the service copy an object of any size. It appears whole with the last of perhaps several
- * calls; a copy that is given up leaves nothing. Throws a missing source as status 404.
+ * calls; a copy that is given up leaves nothing. Throws a missing source as status 404,
+ * and one of another generation than is asked for as 412.
  */
 export async function rewriteObject(
   source: GcsClient,
   sourceKey: string,
   { bucket, key }: CopyTarget,
-  settings: CallSettings,
+  settings: CopySettings,
 ): Promise<ObjectInfo> {
   assertKey(key)
   const path = `${objectPath(sourceKey)}/rewriteTo/b/${encodeStrictly(bucket)}/o/${encodeStrictly(key)}`
@@ -37,7 +38,9 @@ export async function rewriteObject(
   }
   for (let calls = 0; calls < MOST_CALLS; calls += 1) {
     const step = await source.requests
-      .trySend({ ...settings, onRetry }, (attempt) => rewriteOnce(source, path, token, attempt))
+      .trySend({ ...settings, onRetry }, (attempt) =>
+        rewriteOnce(source, path, { token, ifSourceGenerationMatch: settings.sourceEtag }, attempt),
+      )
       .catch((error: unknown) => {
         // The token of a call whose answer was lost may be used up: the copy is made anew, once.
         if (token === undefined || !mayHaveLanded || !isUsedUp(error)) throw error
@@ -55,10 +58,14 @@ type RewriteStep = { readonly info: ObjectInfo } | { readonly token: string | un
 async function rewriteOnce(
   source: GcsClient,
   path: string,
-  rewriteToken: string | undefined,
+  {
+    token: rewriteToken,
+    ifSourceGenerationMatch,
+  }: { readonly token: string | undefined; readonly ifSourceGenerationMatch: string | undefined },
   attempt: Attempt,
 ): Promise<RewriteStep> {
-  const query = { rewriteToken, fields: `done,rewriteToken,resource(${OBJECT_FIELDS})` }
+  const fields = `done,rewriteToken,resource(${OBJECT_FIELDS})`
+  const query = { rewriteToken, ifSourceGenerationMatch, fields }
   const answer = await source.json({ method: 'POST', path, query }, attempt)
   if (answer['done'] === true) {
     return { info: toObjectInfo(asObject(answer['resource'], 'the copy')) }

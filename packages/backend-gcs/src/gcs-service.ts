@@ -8,6 +8,7 @@ import type {
 import {
   type Attempt,
   type CallSettings,
+  type CopySettings,
   type Failure,
   type FoundObject,
   type ListPage,
@@ -140,7 +141,7 @@ export class GcsService implements NetworkService {
     source: NetworkService,
     sourceKey: string,
     key: string,
-    settings: CallSettings,
+    settings: CopySettings,
   ): Promise<ObjectInfo | undefined> {
     if (!(source instanceof GcsService) || !this.#sharesAccess(source)) return undefined
     return rewriteObject(source.#client, sourceKey, { bucket: this.bucket, key }, settings)

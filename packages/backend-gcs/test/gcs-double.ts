@@ -532,6 +532,7 @@ export class GcsDouble {
     const source = this.#buckets.get(nameOf(match, 1))?.objects.get(nameOf(match, 2))
     const target = this.#buckets.get(nameOf(match, 3))
     if (!source || !target) throw new Refusal(404, 'notFound')
+    assertGeneration(source, query.get('ifSourceGenerationMatch'))
     const { rewriteBytes = Number.POSITIVE_INFINITY } = this.#options
     const token = query.get('rewriteToken')
     const copied = (token === null ? 0 : (this.#rewrites.get(token) ?? 0)) + rewriteBytes

@@ -2,11 +2,12 @@ import { open, unlink } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import type { Readable } from 'node:stream'
 import {
+  type CopyOptions,
   type DeleteFailure,
   forEachConcurrent,
   type ObjectInfo,
   type PutOptions,
-  type S3loError,
+  S3loError,
   toS3loError,
 } from '@s3lo/core/plugin'
 import { ignoring, toLocalError, translating, translatingNow } from './errors.ts'
@@ -91,20 +92,28 @@ export async function copyObject(
   root: StoreRoot,
   sourceKey: string,
   key: string,
-  change: ChangeOptions,
+  { sourceEtag, ...change }: ChangeOptions & Pick<CopyOptions, 'sourceEtag'>,
 ): Promise<ObjectInfo> {
   const { signal } = change
   const name = root.name(key)
   const { fd, stats } = openObject(root, sourceKey)
   const size = Number(stats.size)
+  const assertUnchanged = (now: typeof stats | undefined): void => {
+    if (sourceEtag === undefined || (now && toObjectInfo(sourceKey, now).etag === sourceEtag))
+      return
+    throw new S3loError('CONFLICT', `${root.name(sourceKey)} has changed`)
+  }
   const body = fileBody(fd, { start: 0, end: size, name, signal })
   try {
+    assertUnchanged(stats)
     const there = translatingNow(name, () => root.stat(key))
     // Onto itself, in another spelling perhaps: there is nothing to do, and nothing to lose.
     if (there?.ino === stats.ino && there.dev === stats.dev) return toObjectInfo(key, there)
     const cloned = await StagedFile.clone(root, root.locate(sourceKey), name)
     const staged = cloned ?? (await StagedFile.create(root, name))
     try {
+      // What shares blocks was opened once more, by its name.
+      if (cloned) assertUnchanged(root.stat(sourceKey))
       // Where blocks cannot be shared the bytes are written again, which a signal can stop.
       if (cloned === undefined) await writeBody(staged.handle, body, { name, signal, size })
       return await translating(name, () => publish(root, staged, key, change))

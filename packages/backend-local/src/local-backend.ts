@@ -2,6 +2,7 @@ import {
   type BackendGuarantees,
   type ByteRange,
   type CallOptions,
+  type CopyOptions,
   type DeadlineOptions,
   type DeleteFailure,
   type Finding,
@@ -112,12 +113,12 @@ export class LocalBackend implements StorageBackend {
     source: StorageBackend,
     sourceKey: string,
     key: string,
-    { signal }: CallOptions = {},
+    { sourceEtag, signal }: CopyOptions = {},
   ): Promise<ObjectInfo | undefined> {
     signal?.throwIfAborted()
     if (!(source instanceof LocalBackend) || source.#root.path !== this.#root.path) return undefined
     const { copyObject } = await import('./changes.ts')
-    return copyObject(this.#root, sourceKey, key, { signal })
+    return copyObject(this.#root, sourceKey, key, { sourceEtag, signal })
   }
 
   async touch(key: string, { signal }: CallOptions = {}): Promise<ObjectInfo> {

@@ -8,6 +8,7 @@ import {
   assembleObject,
   bareEtag,
   type CallSettings,
+  type CopySettings,
   RequestError,
   type ServiceCalls,
   toThrown,
@@ -33,17 +34,24 @@ export interface ObjectPlace {
   readonly key: string
 }
 
-/** Lets the service copy an object of any size, its metadata included. Throws `NOT_FOUND`. */
+/**
+ * Lets the service copy an object of any size, its metadata included. Throws `NOT_FOUND`, and
+ * `CONFLICT` for a source of another etag than the one that is asked for.
+ */
 export async function copyObject(
   from: ObjectPlace,
   to: ObjectPlace,
-  { signal }: Pick<CallSettings, 'signal'>,
+  { sourceEtag, signal }: Pick<CopySettings, 'signal' | 'sourceEtag'>,
 ): Promise<ObjectInfo> {
   // The service refuses a copy onto itself that changes nothing.
   if (from.service.bucket === to.service.bucket && from.key === to.key) {
     return touchObject(to, { signal })
   }
   const source = await headOf(from, signal)
+  // The copy itself is of the version that was looked at.
+  if (sourceEtag !== undefined && sourceEtag !== source.etag) {
+    throw new S3loError('CONFLICT', `${from.service.nameOf(from.key)} has changed`)
+  }
   const copy = new Copy(from, to, source, signal)
   if (source.size > LARGEST_COPY_BYTES) return copy.inParts()
   const { StorageClass } = source.description

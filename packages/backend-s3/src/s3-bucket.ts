@@ -18,6 +18,7 @@ import {
   type Attempt,
   type BatchDeletes,
   type CallSettings,
+  type CopySettings,
   type Failure,
   type FoundObject,
   isTrusted,
@@ -156,12 +157,12 @@ export class S3Bucket implements NetworkService {
     source: NetworkService,
     sourceKey: string,
     key: string,
-    { signal }: CallSettings,
+    { sourceEtag, signal }: CopySettings,
   ): Promise<ObjectInfo | undefined> {
     if (!(source instanceof S3Bucket)) return undefined
     const [from, to] = [source.#service, this.#service]
     if (from !== to && !(await to.isSameAccount(from, { signal }))) return undefined
-    return copyObject(source.#place(sourceKey), this.#place(key), { signal })
+    return copyObject(source.#place(sourceKey), this.#place(key), { sourceEtag, signal })
   }
 
   touch(key: string, { signal }: CallSettings): Promise<ObjectInfo> {

@@ -77,6 +77,18 @@ export { ImageStore, type ImageStoreOptions } from './store/image-store.ts'
 export type { WindowOptions } from './store/name-window.ts'
 export type { RepositoriesOptions } from './store/tags.ts'
 export { readTagContent, type TagContent, tagEtag } from './store/manifests.ts'
+export type { RepositoryOptions } from './store/links.ts'
+export type {
+  AppendResult,
+  BeginUploadOptions,
+  FinishResult,
+  FinishUploadOptions,
+  UploadBodyOptions,
+  UploadName,
+  Uploads,
+  UploadStatus,
+} from './store/upload-contract.ts'
+export { openUploads } from './store/uploads.ts'
 export {
   readSignatureRecord,
   type SignatureInfo,

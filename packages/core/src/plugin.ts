@@ -99,6 +99,7 @@ export {
   type BackendGuarantees,
   type BackendModule,
   type BackendOptions,
+  type CopyOptions,
   type DeadlineOptions,
   type DeleteFailure,
   type Finding,

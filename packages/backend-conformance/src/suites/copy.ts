@@ -72,6 +72,21 @@ export const copySuite: ConformanceSuite = {
       },
     },
     {
+      title:
+        'copyFrom with an etag copies that version only, else throws CONFLICT and makes nothing',
+      needs: ['copyFrom'],
+      async run({ backend }) {
+        assert.ok(supports(backend, 'copyFrom'))
+        const old = await backend.put('key', bytesOf(1000))
+        const now = await backend.put('key', bytesOf(1001))
+        const stale = backend.copyFrom(backend, 'key', 'copy', { sourceEtag: old.etag })
+        await assertRejects(stale, 'CONFLICT')
+        await assertMissing(backend, 'copy')
+        await backend.copyFrom(backend, 'key', 'copy', { sourceEtag: now.etag })
+        await assertContent(backend, 'copy', bytesOf(1001))
+      },
+    },
+    {
       title: 'copyFrom throws NOT_FOUND when the source object is missing, and makes nothing',
       needs: ['copyFrom'],
       async run({ backend }) {

@@ -51,6 +51,11 @@ export interface PutOptions extends DeadlineOptions {
   readonly condition?: WriteCondition | undefined
 }
 
+export interface CopyOptions extends CallOptions {
+  /** The etag that the source has to have; with another one nothing is written: `CONFLICT`. */
+  readonly sourceEtag?: string | undefined
+}
+
 export interface ListOptions extends CallOptions {
   /** Only keys after this one. */
   readonly startAfter?: string | undefined
@@ -134,7 +139,7 @@ export interface StorageBackend {
     source: StorageBackend,
     sourceKey: string,
     key: string,
-    options?: CallOptions,
+    options?: CopyOptions,
   ): Promise<ObjectInfo | undefined>
   /**
    * The store's present time, found without writing an object; `undefined` where that cannot be

@@ -1,3 +1,4 @@
+import { S3loError } from '../errors.ts'
 import { parseDigest } from '../oci/digest.ts'
 import { OWN_PREFIX } from './keys.ts'
 import { digestOfFile } from './parse-key.ts'
@@ -10,6 +11,16 @@ import { digestOfFile } from './parse-key.ts'
 /** Of everything but links. */
 export const REPOSITORIES_PREFIX = `${OWN_PREFIX}repositories/`
 export const LINKS_PREFIX = `${OWN_PREFIX}links/`
+
+/**
+ * Throws `INVALID_REFERENCE` for a repository that cannot be a part of keys: a component is never
+ * empty, and begins with a letter or digit, so that none is `..` or one of the folders here.
+ */
+export function assertRepository(repository: string): void {
+  if (repository.split('/').every((component) => /^[a-z0-9]/i.test(component))) return
+  const name = JSON.stringify(repository.slice(0, 160))
+  throw new S3loError('INVALID_REFERENCE', `${name} is not the name of a repository`)
+}
 
 /** What a key of a repository's own is. */
 export type RepositoryKey = { readonly repository: string } & (

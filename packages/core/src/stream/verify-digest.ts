@@ -1,19 +1,24 @@
 import { pipeline, type Readable, Transform, type TransformCallback } from 'node:stream'
 import { S3loError } from '../errors.ts'
-import type { Descriptor } from '../oci/descriptor.ts'
 import { Digester, parseDigest } from '../oci/digest.ts'
+
+/** What content has to be. Without a size (bytes) its digest alone tells. */
+export interface ExpectedContent {
+  readonly digest: string
+  readonly size?: number | undefined
+}
 
 /**
  * Passes bytes on and fails at the end, or as soon as there are too many, unless they are the
  * descriptor's. A consumer commits only after the stream has ended.
  */
 export class DigestVerifier extends Transform {
-  readonly descriptor: Pick<Descriptor, 'digest' | 'size'>
+  readonly descriptor: ExpectedContent
   readonly #digester: Digester
   #received = 0
   #onBytes: ((delta: number) => void) | undefined
 
-  constructor(descriptor: Pick<Descriptor, 'digest' | 'size'>) {
+  constructor(descriptor: ExpectedContent) {
     super({ highWaterMark: 256 * 1024 })
     this.descriptor = descriptor
     this.#digester = new Digester(parseDigest(descriptor.digest).algorithm)
@@ -26,7 +31,7 @@ export class DigestVerifier extends Transform {
   }
 
   override _transform(chunk: Buffer, _encoding: BufferEncoding, done: TransformCallback): void {
-    const { digest, size } = this.descriptor
+    const { digest, size = Infinity } = this.descriptor
     this.#received += chunk.length
     if (this.#received > size) {
       done(ofContent(new S3loError('INTEGRITY', `${digest} is longer than its ${size} bytes`)))
@@ -38,7 +43,7 @@ export class DigestVerifier extends Transform {
   }
 
   override _flush(done: TransformCallback): void {
-    const { digest, size } = this.descriptor
+    const { digest, size = 0 } = this.descriptor
     if (this.#received < size) {
       const message = `${digest} ends after ${this.#received} of ${size} bytes`
       done(ofContent(new S3loError('INTEGRITY', message)))
@@ -67,17 +72,14 @@ function ofContent<E extends Error>(error: E): E {
 const verifiedDigests = new WeakMap<Readable, string>()
 
 /** A transform that lets content pass and fails unless it is what the descriptor says. */
-export function verifyDigest(descriptor: Pick<Descriptor, 'digest' | 'size'>): DigestVerifier {
+export function verifyDigest(descriptor: ExpectedContent): DigestVerifier {
   const verifier = new DigestVerifier(descriptor)
   verifiedDigests.set(verifier, descriptor.digest)
   return verifier
 }
 
 /** `content`, verified: itself when it already is, else piped through {@link verifyDigest}. */
-export function verified(
-  content: Readable,
-  descriptor: Pick<Descriptor, 'digest' | 'size'>,
-): Readable {
+export function verified(content: Readable, descriptor: ExpectedContent): Readable {
   return verifiedDigests.get(content) === descriptor.digest
     ? content
     : pipeThrough(content, verifyDigest(descriptor))

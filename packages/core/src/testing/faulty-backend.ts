@@ -3,6 +3,7 @@ import type { CallOptions } from '../contract/call-options.ts'
 import {
   type AbandonedUpload,
   type BackendGuarantees,
+  type CopyOptions,
   type DeadlineOptions,
   type DeleteFailure,
   type Finding,
@@ -86,7 +87,7 @@ export class FaultyBackend implements StorageBackend {
         source: StorageBackend,
         sourceKey: string,
         key: string,
-        options?: CallOptions,
+        options?: CopyOptions,
       ): Promise<ObjectInfo | undefined> =>
         this.#call('copyFrom', [key], options, () =>
           inner.copyFrom(FaultyBackend.#innermost(source), sourceKey, key, options),

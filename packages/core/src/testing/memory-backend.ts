@@ -3,6 +3,7 @@ import { Readable } from 'node:stream'
 import type { CallOptions } from '../contract/call-options.ts'
 import type {
   BackendGuarantees,
+  CopyOptions,
   DeadlineOptions,
   DeleteFailure,
   GetOptions,
@@ -129,12 +130,15 @@ export class MemoryBackend implements StorageBackend {
     source: StorageBackend,
     sourceKey: string,
     key: string,
-    { signal }: CallOptions = {},
+    { sourceEtag, signal }: CopyOptions = {},
   ): Promise<ObjectInfo | undefined> {
     signal?.throwIfAborted()
     if (!(source instanceof MemoryBackend)) return undefined
     assertKey(key)
     const { bytes, info } = source.#require(sourceKey)
+    if (sourceEtag !== undefined && sourceEtag !== info.etag) {
+      throw new S3loError('CONFLICT', `${source.#url(sourceKey)} has changed`)
+    }
     return this.#store(key, bytes, { storageClass: toStorageClass(info.storageClass) })
   }
 

@@ -3,6 +3,7 @@ import type { CallOptions } from '../contract/call-options.ts'
 import type {
   BackendCapability,
   BackendGuarantees,
+  CopyOptions,
   DeadlineOptions,
   DeleteFailure,
   GetOptions,
@@ -182,7 +183,7 @@ class ServiceBackend implements StorageBackend {
     source: StorageBackend,
     sourceKey: string,
     key: string,
-    { signal }: CallOptions = {},
+    { sourceEtag, signal }: CopyOptions = {},
   ): Promise<ObjectInfo | undefined> {
     signal?.throwIfAborted()
     if (!(source instanceof ServiceBackend) || source.scheme !== this.scheme) return undefined
@@ -190,7 +191,7 @@ class ServiceBackend implements StorageBackend {
     return this.#run(key, signal, (settings) => {
       from.assertKey(sourceKey)
       const what = `${source.#calls.nameOf(sourceKey)} as ${settings.what}`
-      const named = { ...settings, what }
+      const named = { ...settings, what, sourceEtag }
       return source.#calls.checked(named, async () =>
         this.#service.copyFrom?.(from, sourceKey, key, named),
       )

@@ -3,6 +3,7 @@ import type { CallOptions } from '../contract/call-options.ts'
 import type {
   AbandonedUpload,
   BackendGuarantees,
+  CopyOptions,
   DeadlineOptions,
   DeleteFailure,
   Finding,
@@ -27,6 +28,9 @@ export interface ServiceLimits {
   /** How long a presigned URL may be valid. */
   readonly presignSeconds?: number
 }
+
+/** How an object is copied. */
+export interface CopySettings extends CallSettings, Pick<CopyOptions, 'sourceEtag'> {}
 
 /** An object as the service describes it. */
 export interface FoundObject {
@@ -202,7 +206,7 @@ export interface NetworkService {
     source: NetworkService,
     sourceKey: string,
     key: string,
-    settings: CallSettings,
+    settings: CopySettings,
   ): Promise<ObjectInfo | undefined>
   touch?(key: string, settings: CallSettings): Promise<ObjectInfo>
   presignGet?(key: string, expiresInSeconds: number, settings: CallSettings): Promise<string>

@@ -1,0 +1,185 @@
+import type { CallOptions } from '../contract/call-options.ts'
+import type { StorageBackend } from '../contract/storage-backend.ts'
+import { S3loError } from '../errors.ts'
+import { nameOf } from '../gc/name-set.ts'
+import { Others } from '../gc/others.ts'
+import { defaultDelay, type Delay, type ParticipantOptions } from '../gc/participant.ts'
+import { RoundWatch } from '../gc/rounds-in-progress.ts'
+import { StoreClock } from '../gc/store-clock.ts'
+import {
+  assertRepository,
+  linkKey,
+  type LinkName,
+  linksPrefix,
+  parseLinkKey,
+} from '../layout/repository-keys.ts'
+
+/** How long a link protects what it names (milliseconds), by the store's clock. */
+const LINK_LIFE_MS = 24 * 3_600_000
+
+/** A link that has this long to live (milliseconds) needs no successor. */
+const FRESH_MS = LINK_LIFE_MS / 2
+
+/** The clock of this machine may be off by this (milliseconds) in the name of a link. */
+const TOLERANCE_MS = 60_000
+
+/** What operations of a repository can be told. */
+export interface RepositoryOptions extends Omit<ParticipantOptions, 'signal' | 'ttlSeconds'> {
+  /** Between two looks at a round that is waited for (milliseconds, default 2000). */
+  readonly pollMs?: number | undefined
+  /** How long a round is waited for in all (milliseconds, default without end); then `UNAVAILABLE`. */
+  readonly maxWaitMs?: number | undefined
+  /** This machine's time, milliseconds since 1970. */
+  readonly now?: (() => number) | undefined
+}
+
+/** A link as its key and size tell it. */
+export interface Link extends LinkName {
+  readonly key: string
+  /** By the store's clock, milliseconds since 1970. */
+  readonly created: number
+  /**
+   * True once the client has shown that it may have the blob: it sent the bytes, or the blob was
+   * its repository's, or that of one that it may read. Other links keep the blob and give nothing.
+   */
+  readonly isProven: boolean
+}
+
+/** What a proven link holds, so that a listing tells it from others by its size. */
+const PROVEN = new TextEncoder().encode('proven\n')
+
+/**
+ * The links of a store: each says that a client of a repository uploaded, mounted or looked for a
+ * blob, and may name it for a day. A collector keeps what has a link.
+ */
+export class Links {
+  readonly #backend: StorageBackend
+  readonly #options: RepositoryOptions
+  readonly #now: () => number
+  /** What the store's clock is ahead by. */
+  #ahead = 0
+
+  constructor(backend: StorageBackend, options: RepositoryOptions = {}) {
+    this.#backend = backend
+    this.#options = options
+    this.#now = options.now ?? Date.now
+  }
+
+  /**
+   * Writes a link that gives nothing yet, and resolves once no collector can delete the blob any
+   * more: only what is looked for or written after that counts. Throws `UNAVAILABLE` where a
+   * collector takes longer than `maxWaitMs`.
+   */
+  async hold(repository: string, digest: string, options: CallOptions = {}): Promise<void> {
+    const created = await this.#write(repository, digest, new Uint8Array(), options)
+    await this.#waitForRounds(digest, created, options)
+  }
+
+  /** Writes a link that makes the blob the repository's own for a day, to follow {@link hold}. */
+  async prove(repository: string, digest: string, options: CallOptions = {}): Promise<void> {
+    await this.#write(repository, digest, PROVEN, options)
+  }
+
+  /**
+   * For a blob that is the repository's own: as {@link hold} and {@link prove}, but without a write
+   * where a proven link lives for over 12 hours.
+   */
+  async renew(repository: string, digest: string, options: CallOptions = {}): Promise<void> {
+    const enough = this.#time() + FRESH_MS
+    for await (const { isProven, expires, created } of this.list(repository, digest, options)) {
+      // Its author may still be waiting for a round that was open before it.
+      if (isProven && expires >= enough) return this.#waitForRounds(digest, created, options)
+    }
+    const created = await this.#write(repository, digest, PROVEN, options)
+    await this.#waitForRounds(digest, created, options)
+  }
+
+  /** True where a proven link is alive. One listing. */
+  async has(repository: string, digest: string, options: CallOptions = {}): Promise<boolean> {
+    for await (const { isProven, expires } of this.list(repository, digest, options)) {
+      if (isProven && expires > this.#time()) return true
+    }
+    return false
+  }
+
+  /** The links of a blob, dead ones too. */
+  async *list(
+    repository: string,
+    digest: string,
+    options: CallOptions = {},
+  ): AsyncGenerator<Link, void> {
+    const prefix = linksPrefix(repository, digest)
+    for await (const { key, size, lastModified } of this.#backend.list(prefix, options)) {
+      const name = parseLinkKey(key)
+      if (name?.repository !== repository || name.digest !== digest) continue
+      const isProven = size === PROVEN.byteLength
+      yield { ...name, key, created: lastModified.getTime(), isProven }
+    }
+  }
+
+  /** The store's time as far as it is known here. */
+  #time(): number {
+    return this.#now() + this.#ahead
+  }
+
+  /** Returns the store's time of the link. A name that a wrong clock gave is written anew. */
+  async #write(
+    repository: string,
+    digest: string,
+    content: Uint8Array,
+    { signal }: CallOptions,
+  ): Promise<number> {
+    assertRepository(repository)
+    for (let attempt = 1; ; attempt++) {
+      const asked = this.#now()
+      const expires = asked + this.#ahead + LINK_LIFE_MS
+      const id = process.getBuiltinModule('node:crypto').randomUUID().replaceAll('-', '')
+      const key = linkKey({ repository, digest, expires, id })
+      const { lastModified } = await this.#backend.put(key, content, {
+        signal,
+        size: content.byteLength,
+        mediaType: 'text/plain',
+      })
+      const created = lastModified.getTime()
+      if (Math.abs(created + LINK_LIFE_MS - expires) <= TOLERANCE_MS) return created
+      this.#ahead = created - asked
+      await this.#backend.delete([key])
+      if (attempt === 2) {
+        throw new S3loError('UNAVAILABLE', 'the clocks of this machine and the store drift apart')
+      }
+    }
+  }
+
+  async #waitForRounds(digest: string, now: number, { signal }: CallOptions): Promise<void> {
+    const backend = this.#backend
+    const { onProgress, pollMs = 2000 } = this.#options
+    const clock = new StoreClock(backend, { onProgress })
+    const others = new Others(backend, this.#options)
+    const watch = new RoundWatch(backend, {
+      clock,
+      others,
+      onProgress,
+      delay: this.#boundedDelay(digest),
+      pollMs,
+    })
+    try {
+      const name = nameOf(digest)
+      await watch.waitFor(await watch.contesting([name], now, { signal }), name, { signal })
+    } finally {
+      const keys = clock.keys()
+      if (keys.length > 0) await backend.delete(keys)
+    }
+  }
+
+  #boundedDelay(digest: string): Delay {
+    const { delay = defaultDelay, maxWaitMs = Infinity } = this.#options
+    let waited = 0
+    return (ms, ...rest) => {
+      waited += ms
+      if (waited <= maxWaitMs) return delay(ms, ...rest)
+      throw new S3loError('UNAVAILABLE', `a clean that is running may delete ${digest}`, {
+        hint: 'try again later: it ends by itself',
+      })
+    }
+  }
+}

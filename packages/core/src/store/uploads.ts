@@ -1,0 +1,347 @@
+import { Readable } from 'node:stream'
+import type { CallOptions } from '../contract/call-options.ts'
+import type { PutOptions, StorageBackend } from '../contract/storage-backend.ts'
+import { isS3loError, S3loError } from '../errors.ts'
+import { blobKey } from '../layout/keys.ts'
+import { assertRepository } from '../layout/repository-keys.ts'
+import { parseUploadKey, pieceKey, sessionKey, uploadPrefix } from '../layout/upload-keys.ts'
+import { parseDigest } from '../oci/digest.ts'
+import { MEDIA_TYPE } from '../oci/media-type.ts'
+import { verified } from '../stream/verify-digest.ts'
+import { provenGuarantees } from './guarantees.ts'
+import { Links, type RepositoryOptions } from './links.ts'
+import { listKeys } from './list-keys.ts'
+import { readObject } from './read-object.ts'
+import type {
+  AppendResult,
+  BeginUploadOptions,
+  FinishResult,
+  FinishUploadOptions,
+  UploadBodyOptions,
+  UploadName,
+  Uploads,
+  UploadStatus,
+} from './upload-contract.ts'
+import {
+  EMPTY_UPLOAD,
+  openPieces,
+  type Piece,
+  readEnd,
+  readPieces,
+  type UploadEnd,
+  writePiece,
+} from './upload-pieces.ts'
+import { encodeSession, readSession, type Session, unknownUpload } from './upload-session.ts'
+
+/** Uploads into a store. */
+export function openUploads(backend: StorageBackend, options: RepositoryOptions = {}): Uploads {
+  return new StoreUploads(backend, options)
+}
+
+/** What is kept of an upload that this process has seen: a hint that saves listing it from its start. */
+const MAX_REMEMBERED = 10_000
+const KEYS_PER_REQUEST = 1000
+
+class StoreUploads implements Uploads {
+  readonly #backend: StorageBackend
+  readonly #links: Links
+  readonly #ends = new Map<string, UploadEnd>()
+  /** Named in sessions of a store without create-only writes, which only this object can continue. */
+  readonly #holder = newId()
+  /** Places that are being taken, there. */
+  readonly #claims = new Set<string>()
+
+  constructor(backend: StorageBackend, options: RepositoryOptions) {
+    this.#backend = backend
+    this.#links = new Links(backend, options)
+  }
+
+  async begin(
+    repository: string,
+    { algorithm, signal }: BeginUploadOptions = {},
+  ): Promise<UploadStatus> {
+    assertRepository(repository)
+    const id = newId()
+    const { createOnly } = await provenGuarantees(this.#backend, { signal })
+    const content = encodeSession({
+      repository,
+      algorithms: algorithm === 'sha512' ? ['sha256', 'sha512'] : ['sha256'],
+      holder: createOnly ? undefined : this.#holder,
+    })
+    await this.#backend.put(sessionKey(id), content, {
+      signal,
+      size: content.byteLength,
+      mediaType: 'application/json',
+    })
+    return { repository, id, offset: 0 }
+  }
+
+  async append(
+    upload: UploadName,
+    offset: number | undefined,
+    body: Readable,
+    { size, signal }: UploadBodyOptions = {},
+  ): Promise<AppendResult> {
+    handleErrors(body)
+    const session = await this.#require(upload, { signal })
+    const end = await this.#end(upload.id, { signal })
+    if (offset !== undefined && offset !== end.offset) return outOfOrder(end)
+    const added = await this.#append(upload.id, session, end, body, { size, signal })
+    if (!added) return outOfOrder(await this.#end(upload.id, { signal }))
+    return { kind: 'appended', offset: added.offset }
+  }
+
+  async status(
+    upload: UploadName,
+    { signal }: CallOptions = {},
+  ): Promise<UploadStatus | undefined> {
+    if (!(await this.#find(upload, { signal }))) return undefined
+    const { repository, id } = upload
+    return { repository, id, offset: (await this.#end(id, { signal })).offset }
+  }
+
+  async finish(
+    upload: UploadName,
+    digest: string,
+    { body, offset, size, signal }: FinishUploadOptions = {},
+  ): Promise<FinishResult> {
+    parseDigest(digest)
+    if (body) handleErrors(body)
+    const session = await this.#find(upload, { signal })
+    if (!session) return this.#finished(upload, digest, { signal })
+    const end = await this.#end(upload.id, { signal })
+    if (offset !== undefined && offset !== end.offset) return outOfOrder(end)
+    if (end.count === 0) {
+      const { repository, id } = upload
+      const store = (): Promise<void> =>
+        this.putBlob(repository, digest, body ?? Readable.from([]), { size, signal })
+      return this.#store(upload, digest, store, { signal }, [sessionKey(id)])
+    }
+    if (body && !(await this.#append(upload.id, session, end, body, { size, signal }))) {
+      return outOfOrder(await this.#end(upload.id, { signal }))
+    }
+    return this.#store(upload, digest, () => this.#assemble(upload, digest, { signal }), { signal })
+  }
+
+  async cancel(upload: UploadName, { signal }: CallOptions = {}): Promise<boolean> {
+    if (!(await this.#find(upload, { signal }))) return false
+    await this.#remove(upload.id)
+    return true
+  }
+
+  async putBlob(
+    repository: string,
+    digest: string,
+    body: Readable,
+    { size, signal }: UploadBodyOptions = {},
+  ): Promise<void> {
+    handleErrors(body)
+    try {
+      await this.#links.hold(repository, digest, { signal })
+      await this.#put(digest, verified(body, { digest, size }), { size, signal })
+    } finally {
+      body.destroy()
+    }
+    await this.#links.prove(repository, digest, { signal })
+  }
+
+  /** Stores the blob and ends the session, also where its bytes are wrong. */
+  async #store(
+    upload: UploadName,
+    digest: string,
+    store: () => Promise<void>,
+    { signal }: CallOptions,
+    known?: readonly string[],
+  ): Promise<FinishResult> {
+    try {
+      await store()
+    } catch (error) {
+      // Another request has ended the session.
+      if (isS3loError(error, 'NOT_FOUND')) return this.#finished(upload, digest, { signal })
+      if (isS3loError(error, 'INTEGRITY')) await this.#tidy(upload.id, known)
+      throw error
+    }
+    await this.#tidy(upload.id, known)
+    return { kind: 'stored' }
+  }
+
+  /** Pieces become a blob: by a copy in the store where their digest is known, else through the verifier. */
+  async #assemble(
+    { repository, id }: UploadName,
+    digest: string,
+    { signal }: CallOptions,
+  ): Promise<void> {
+    const pieces = await readPieces(this.#backend, id, { signal })
+    const [only] = pieces
+    const isKnown = pieces.length === 1 && only !== undefined && isSame(only, digest)
+    await this.#links.hold(repository, digest, { signal })
+    if (!isKnown || !(await this.#copy(id, only, digest, { signal }))) {
+      const size = pieces.reduce((sum, piece) => sum + piece.size, 0)
+      const content = openPieces(this.#backend, id, pieces, { signal })
+      await this.#put(digest, verified(content, { digest, size }), { size, signal })
+    }
+    await this.#links.prove(repository, digest, { signal })
+  }
+
+  /** False where the store cannot copy the piece as it was when it was hashed. */
+  async #copy(
+    id: string,
+    { id: piece, size, etag }: Piece,
+    digest: string,
+    { signal }: CallOptions,
+  ): Promise<boolean> {
+    const [from, to] = [pieceKey(id, piece), blobKey(digest)]
+    const options = { signal, sourceEtag: etag }
+    try {
+      const copied = await this.#backend.copyFrom?.(this.#backend, from, to, options)
+      return copied?.size === size
+    } catch (error) {
+      if (isS3loError(error, 'CONFLICT')) return false
+      throw error
+    }
+  }
+
+  async #put(
+    digest: string,
+    content: Readable,
+    { size, signal }: UploadBodyOptions,
+  ): Promise<void> {
+    await this.#backend.put(blobKey(digest), content, {
+      signal,
+      size,
+      mediaType: MEDIA_TYPE.octetStream,
+      storageClass: 'tiered',
+    })
+  }
+
+  /** What finishing gives where the session is over: the same again, if it was this digest. */
+  async #finished(
+    upload: UploadName,
+    digest: string,
+    { signal }: CallOptions,
+  ): Promise<FinishResult> {
+    const isOurs = await this.#links.has(upload.repository, digest, { signal })
+    if (!isOurs || !(await this.#backend.head(blobKey(digest), { signal })))
+      throw unknownUpload(upload)
+    return { kind: 'stored' }
+  }
+
+  async #append(
+    id: string,
+    { algorithms }: Session,
+    end: UploadEnd,
+    body: Readable,
+    { size, signal }: UploadBodyOptions,
+  ): Promise<UploadEnd | undefined> {
+    const claim = (key: string, content: Uint8Array): Promise<boolean> =>
+      this.#claim(key, content, { signal })
+    const options = { algorithms, size, claim, signal }
+    const added = await writePiece(this.#backend, id, end, body, options)
+    if (added) this.#remember(id, added)
+    return added
+  }
+
+  /** Creates the object of an offset; false where another piece has the place. */
+  async #claim(key: string, content: Uint8Array, { signal }: CallOptions): Promise<boolean> {
+    const write = { signal, size: content.byteLength, mediaType: 'application/json' }
+    const { createOnly } = await provenGuarantees(this.#backend, { signal })
+    if (!createOnly) return this.#claimHere(key, content, write)
+    try {
+      await this.#backend.put(key, content, { ...write, condition: { kind: 'absent' } })
+      return true
+    } catch (error) {
+      if (!isS3loError(error, 'CONFLICT')) throw error
+      // Of a write whose answer was lost: the name of a piece is never used again.
+      const present = await readObject(this.#backend, key, content.byteLength * 2, { signal })
+      return present !== undefined && Buffer.compare(present, content) === 0
+    }
+  }
+
+  async #claimHere(key: string, content: Uint8Array, write: PutOptions): Promise<boolean> {
+    if (this.#claims.has(key)) return false
+    this.#claims.add(key)
+    try {
+      if (await this.#backend.head(key, write)) return false
+      await this.#backend.put(key, content, write)
+      return true
+    } finally {
+      this.#claims.delete(key)
+    }
+  }
+
+  async #end(id: string, { signal }: CallOptions): Promise<UploadEnd> {
+    const end = await readEnd(this.#backend, id, this.#ends.get(id) ?? EMPTY_UPLOAD, { signal })
+    this.#remember(id, end)
+    return end
+  }
+
+  #remember(id: string, end: UploadEnd): void {
+    this.#ends.delete(id)
+    this.#ends.set(id, end)
+    const [oldest = ''] = this.#ends.keys()
+    if (this.#ends.size > MAX_REMEMBERED) this.#ends.delete(oldest)
+  }
+
+  async #require(upload: UploadName, options: CallOptions): Promise<Session> {
+    const session = await this.#find(upload, options)
+    if (session) return session
+    throw unknownUpload(upload)
+  }
+
+  /** `undefined` for a session that is not there, or of another repository. */
+  async #find(upload: UploadName, options: CallOptions): Promise<Session | undefined> {
+    const session = await readSession(this.#backend, upload, options)
+    if (!session || session.holder === undefined || session.holder === this.#holder) return session
+    throw new S3loError('UNSUPPORTED', `upload ${upload.id} is held by another process`, {
+      hint: 'the store has no create-only writes, so one process takes all pieces of an upload',
+    })
+  }
+
+  /** As {@link StoreUploads.#remove}; what it cannot remove now, housekeeping does. */
+  async #tidy(id: string, known?: readonly string[]): Promise<void> {
+    try {
+      await (known ? this.#backend.delete(known) : this.#remove(id))
+    } catch {
+      // The blob is there, or the error that led here is the one to throw.
+    }
+  }
+
+  /** Not bound to a signal: half of a session is of no use. */
+  async #remove(id: string): Promise<void> {
+    this.#ends.delete(id)
+    const [failure] = await this.#backend.delete([sessionKey(id)])
+    if (failure) throw failure.error
+    let keys: string[] = []
+    for await (const key of listKeys(this.#backend, uploadPrefix(id))) {
+      if (parseUploadKey(key)) keys.push(key)
+      if (keys.length < KEYS_PER_REQUEST) continue
+      await this.#backend.delete(keys)
+      keys = []
+    }
+    if (keys.length > 0) await this.#backend.delete(keys)
+  }
+}
+
+/** True when the bytes of a piece have the digest, false where that is not known. Throws `INTEGRITY`. */
+function isSame({ digests }: Piece, digest: string): boolean {
+  const { algorithm } = parseDigest(digest)
+  const known = digests.find((each) => each.startsWith(`${algorithm}:`))
+  if (known === undefined || known === digest) return known !== undefined
+  throw new S3loError('INTEGRITY', `expected ${digest}, got ${known}`)
+}
+
+function outOfOrder({ offset }: UploadEnd): {
+  readonly kind: 'out-of-order'
+  readonly offset: number
+} {
+  return { kind: 'out-of-order', offset }
+}
+
+/** A body may fail before it is read; its reader gets the error then. */
+function handleErrors(body: Readable): void {
+  body.on('error', () => {})
+}
+
+function newId(): string {
+  return process.getBuiltinModule('node:crypto').randomUUID().replaceAll('-', '')
+}
