@@ -80,6 +80,7 @@ describe('clean', () => {
       freed_monthly: 0,
       skipped_recent: 2,
       skipped_pinned: 0,
+      records_deleted: 0,
       uploads_aborted: 0,
       leftovers_removed: 0,
       unreadable: [],

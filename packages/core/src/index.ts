@@ -124,12 +124,14 @@ export {
 } from './operations/delete-tag.ts'
 export {
   clean,
+  type CleanedImage,
   type CleanedObject,
   type CleanedTag,
   cleanFailure,
   type CleanOptions,
   type CleanResult,
 } from './operations/clean.ts'
+export type { UntaggedFigures } from './operations/untagged.ts'
 export { nameParticipant, type Participant } from './gc/participants.ts'
 export type { DoctorOptions, DoctorResult } from './operations/doctor.ts'
 export type {

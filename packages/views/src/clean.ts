@@ -1,5 +1,6 @@
-import type { CleanedObject, CleanOptions, CleanResult } from '@s3lo/core'
+import type { CleanedImage, CleanedObject, CleanOptions, CleanResult } from '@s3lo/core'
 import { escapeText, formatSize, quoteWord } from './text.ts'
+import { untaggedNote } from './untagged.ts'
 
 type Ended = NonNullable<CleanResult['ended']>
 
@@ -33,11 +34,27 @@ export function* cleanNotes(
       ? `Blobs: ${deleted} unreferenced (${size} would be freed${cost})`
       : `Blobs: ${deleted} deleted (${size} freed${cost})`
   }
+  yield* untaggedNotes(result)
   yield* keptNotes(result)
-  if (isDry && (tags_deleted > 0 || deleted > 0))
+  if (isDry && (tags_deleted > 0 || deleted > 0 || result.records_deleted > 0))
     yield 'Nothing was deleted. Run with --confirm to delete.'
   if (!isDry && only === 'tags' && tags_deleted > 0) {
     yield `Run s3lo clean ${quoteWord(store)} --blobs --confirm to free what only they needed.`
+  }
+}
+
+function* untaggedNotes({
+  dry_run: isDry,
+  records_deleted: expired,
+  untagged,
+}: CleanResult): Generator<string, void> {
+  if (expired > 0) {
+    const what = isDry ? 'would no longer be' : 'no longer'
+    yield `${count(expired, 'manifest')} ${what} kept by digest: past lifecycle.keep_untagged.`
+  }
+  if (untagged) {
+    yield `${untaggedNote(untagged)}.`
+    yield 'See lifecycle.keep_untagged; s3lo delete --purge deletes an image at once.'
   }
 }
 
@@ -58,15 +75,28 @@ function* keptNotes(result: CleanResult): Generator<string, void> {
 }
 
 /** What `--explain` asks for; empty without it. */
-export function renderCleaned({ tags = [], objects = [] }: CleanResult): string {
+export function renderCleaned({
+  tags = [],
+  untagged_images = [],
+  objects = [],
+}: CleanResult): string {
   const lines = [
     ...tags.map(({ image, tag, keep, rule, reason }) => {
       const by = rule === 'none' || rule === 'immutable' ? reason : `${rule}: ${reason}`
       return `${keep ? 'keep' : 'drop'} ${escapeText(`${image}:${tag}`)} (${escapeText(by)})`
     }),
+    ...untagged_images.map(renderImage),
     ...objects.map(renderObject),
   ]
   return lines.map((line) => `${line}\n`).join('')
+}
+
+function renderImage({ image, digest, outcome, ...times }: CleanedImage): string {
+  const until = times.expires_at === undefined ? 'for ever' : `until ${times.expires_at}`
+  const name = escapeText(`${image}@${digest}`)
+  return outcome === 'kept'
+    ? `keep ${name} (untagged, stays ${until})`
+    : `drop ${name} (untagged since ${times.untagged_since}, expired ${times.expires_at})`
 }
 
 const REASONS: Readonly<Record<string, string>> = {

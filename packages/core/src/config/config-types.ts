@@ -20,6 +20,8 @@ export interface LifecycleSettings {
   readonly maxAge?: string
   /** Names of tags, never empty. */
   readonly keepTags?: readonly string[]
+  /** How long untagged images stay: a duration as it is written, or `forever`. Absent is 14 days. */
+  readonly keepUntagged?: string
   /** Absent is `floor`. */
   readonly mode?: LifecycleMode
 }

@@ -20,6 +20,7 @@ export interface EffectiveConfig {
   readonly keepLast?: Setting<number>
   readonly maxAge?: Setting<string>
   readonly keepTags?: Setting<readonly string[]>
+  readonly keepUntagged?: Setting<string>
   readonly mode?: Setting<LifecycleMode>
 }
 

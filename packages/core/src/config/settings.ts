@@ -4,6 +4,9 @@ import { parseDuration } from './duration.ts'
 import { isWellFormed } from './glob.ts'
 import type { YamlReader, YamlValue } from './yaml-reader.ts'
 
+/** The value of `lifecycle.keep_untagged` with which no untagged image ever expires. */
+export const FOREVER = 'forever'
+
 /** A setting of `s3lo.yaml`, by its key, such as `lifecycle.keep_last`. */
 export interface SettingDefinition {
   /** What the setting is called in the code, in its block. */
@@ -41,7 +44,7 @@ export const SETTINGS: Readonly<Record<string, SettingDefinition>> = {
     member: 'maxAge',
     scope: 'image',
     fromText: readDuration,
-    fromYaml: durationOf,
+    fromYaml: (yaml, value) => checked(yaml, value, readDuration),
     help: 'clean removes tags that are older: 90d, 36h, 1h30m',
   },
   'lifecycle.keep_tags': {
@@ -50,6 +53,13 @@ export const SETTINGS: Readonly<Record<string, SettingDefinition>> = {
     fromText: readTags,
     fromYaml: tagsOf,
     help: 'names and globs of tags that are always kept, with commas: latest,v*',
+  },
+  'lifecycle.keep_untagged': {
+    member: 'keepUntagged',
+    scope: 'image',
+    fromText: readKeepUntagged,
+    fromYaml: (yaml, value) => checked(yaml, value, readKeepUntagged),
+    help: 'how long an image stays pullable by its digest after its last tag moved or was deleted (default 14d): 30d, 36h, 0, forever',
   },
   'lifecycle.mode': {
     member: 'mode',
@@ -146,6 +156,11 @@ function readDuration(text: string): string {
   return text
 }
 
+function readKeepUntagged(text: string): string {
+  if (text === FOREVER || parseDuration(text) >= 0) return text
+  throw new S3loError('USAGE', `${shown(text)} is less than nothing`)
+}
+
 function readTags(text: string): readonly string[] | undefined {
   const tags = text
     .split(',')
@@ -166,16 +181,19 @@ function shown(text: string): string {
 }
 
 /** Checked here, so that a slip is found when it is made and not when a clean first needs it. */
-function durationOf(yaml: YamlReader, value: YamlValue): string | undefined {
+function checked(
+  yaml: YamlReader,
+  value: YamlValue,
+  read: (text: string) => string,
+): string | undefined {
   const text = yaml.text(value)
   if (!text) return undefined
   try {
-    parseDuration(text)
+    return read(text)
   } catch (error) {
     if (!isS3loError(error, 'USAGE')) throw error
     throw yaml.error(value, `is not a duration such as 90d or 12h: ${error.message}`, error)
   }
-  return text
 }
 
 function modeOf(yaml: YamlReader, value: YamlValue): string | undefined {

@@ -10,7 +10,9 @@ import { findLegacyFolder, isLegacySidecar } from './legacy-trace.ts'
 import { LiveContent, type UnreadableManifest } from './live-content.ts'
 import { Others } from './others.ts'
 import { DEFAULT_TTL_SECONDS, type ParticipantOptions } from './participant.ts'
-import { runRound } from './round.ts'
+import { collectRecords, type RecordResult, type UntaggedImage } from './record-collector.ts'
+import { type ExpiryOptions, RecordExpiry } from './record-expiry.ts'
+import { type RoundContext, runRound } from './round.ts'
 import type { Census } from './tag-census.ts'
 import { peekTime, readTime } from './store-clock.ts'
 
@@ -33,7 +35,7 @@ export interface CollectedObject {
   readonly outcome: Outcome
 }
 
-export interface CollectOptions extends ParticipantOptions {
+export interface CollectOptions extends ParticipantOptions, ExpiryOptions {
   /** Deletes; otherwise nothing is written and the result says what would be. */
   readonly confirm?: boolean | undefined
   /** Milliseconds (default 1 h) for writers without pins, from the later of object age and condemnation. */
@@ -46,12 +48,14 @@ export interface CollectOptions extends ParticipantOptions {
   readonly without?: ((tag: TagName) => boolean) | undefined
   /** Called for every object that no manifest needs, one by one: they may be a million. */
   readonly onObject?: ((object: CollectedObject) => void) | undefined
+  /** Called for every untagged image, one by one. */
+  readonly onUntagged?: ((image: UntaggedImage) => void) | undefined
   /** The time that ages in a dry run are judged by; default: the store's, where it tells without a write. */
   readonly now?: (() => number) | undefined
 }
 
 /** What a collection did, or would do. */
-export interface CollectResult extends HousekeepingResult {
+export interface CollectResult extends HousekeepingResult, RecordResult {
   readonly dryRun: boolean
   /** Tags that the last look listed. */
   readonly tags: number
@@ -64,7 +68,8 @@ export interface CollectResult extends HousekeepingResult {
   readonly condemned: number
   readonly pinned: number
   readonly failed: number
-  readonly rounds: number
+  /** Bytes of the blobs that only untagged images need. */
+  readonly heldBytes: number
   /** Manifests that cannot be read: while there is one, nothing was deleted. */
   readonly unreadable: readonly UnreadableManifest[]
   /** An object that only a program without pins writes: what it re-uses without touching is not safe. */
@@ -102,7 +107,16 @@ class Collector {
   readonly #others: Others
   readonly #live: LiveContent
   readonly #condemned: CondemnedNames
-  readonly #counts = { scanned: 0, deleted: 0, freedBytes: 0, rounds: 0 }
+  readonly #expiry: RecordExpiry
+  readonly #counts = {
+    scanned: 0,
+    deleted: 0,
+    freedBytes: 0,
+    rounds: 0,
+    recordsDeleted: 0,
+    untagged: 0,
+    heldBytes: 0,
+  }
   readonly #kept = { recent: 0, condemned: 0, pinned: 0, failed: 0 }
 
   constructor(backend: StorageBackend, options: CollectOptions, now: number) {
@@ -112,6 +126,7 @@ class Collector {
     this.#graceMs = options.graceMs ?? DEFAULT_GRACE_MS
     this.#isDryRun = !(options.confirm ?? false)
     this.#others = new Others(backend, options)
+    this.#expiry = new RecordExpiry(options)
     this.#live = new LiveContent(backend, {
       ignore: new Set(options.ignore),
       census: options.census,
@@ -134,8 +149,10 @@ class Collector {
     const onFile = (info: ObjectInfo): void => {
       if (isLegacySidecar(info.key)) legacyTrace ??= info
     }
-    await this.#live.scan({ signal, onProgress, onFile })
-    if (this.#live.unreadable.length === 0) await this.#collect()
+    const expiry = { now: this.#now, expiry: this.#expiry }
+    await this.#live.scan({ signal, onProgress, onFile, expiry })
+    if (this.#isReadable) await this.#expire()
+    if (this.#isReadable) await this.#collect()
     return {
       dryRun: isDryRun,
       tags: this.#live.tags,
@@ -147,21 +164,37 @@ class Collector {
     }
   }
 
+  get #isReadable(): boolean {
+    return this.#live.unreadable.length === 0
+  }
+
+  async #expire(): Promise<void> {
+    const { recordsDeleted, untagged, rounds } = await collectRecords({
+      ...(await this.#roundContext()),
+      expiry: this.#expiry,
+      isDryRun: this.#isDryRun,
+      onUntagged: this.#options.onUntagged,
+      onFailure: (failure) => this.#fail({ key: failure.key, size: 0 }, failure),
+    })
+    Object.assign(this.#counts, { recordsDeleted, untagged, rounds })
+  }
+
   async #collect(): Promise<void> {
     const { signal } = this.#options
     await this.#condemned.load((name) => this.#live.has({ name }), { signal })
     let batch: Collectable[] = []
     for await (const item of listCollectable(this.#backend, { signal })) {
       this.#counts.scanned++
+      if (this.#live.isHeld(item.name)) this.#counts.heldBytes += item.info.size
       if (this.#isCandidate(item)) batch.push(item)
       if (this.#condemned.isFull) await this.#condemned.flush({ signal })
       if (batch.length < ROUND_SIZE) continue
       await this.#delete(batch)
       batch = []
-      if (this.#live.unreadable.length > 0) return
+      if (!this.#isReadable) return
     }
     await this.#delete(batch)
-    if (this.#live.unreadable.length > 0) return
+    if (!this.#isReadable) return
     await this.#condemned.flush({ signal })
     await this.#condemned.settle({ signal })
   }
@@ -185,15 +218,7 @@ class Collector {
     }
     this.#counts.rounds++
     reportPlan(candidates.map(toBlob), this.#options)
-    const { deleted, pinned, failed } = await runRound(candidates, {
-      backend: this.#backend,
-      live: this.#live,
-      others: this.#others,
-      ttlSeconds: await this.#ttlSeconds(),
-      who: this.#options.who ?? 'clean',
-      signal: this.#options.signal,
-      onProgress: this.#options.onProgress,
-    })
+    const { deleted, pinned, failed } = await runRound(candidates, await this.#roundContext())
     const gone = new Set(deleted)
     for (const item of candidates) {
       new BlobReport(toBlob(item), this.#options).end(gone.has(item) ? 'done' : 'skip')
@@ -203,9 +228,19 @@ class Collector {
     const items = new Map(candidates.map((item) => [item.info.key, item]))
     for (const failure of failed) {
       const item = items.get(failure.key)
-      if (!item) continue
-      this.#kept.failed++
-      this.#tell(item, { kind: 'failed', failure })
+      if (item) this.#fail(item.info, failure)
+    }
+  }
+
+  async #roundContext(): Promise<RoundContext> {
+    return {
+      backend: this.#backend,
+      live: this.#live,
+      others: this.#others,
+      ttlSeconds: this.#isDryRun ? undefined : await this.#ttlSeconds(),
+      who: this.#options.who ?? 'clean',
+      signal: this.#options.signal,
+      onProgress: this.#options.onProgress,
     }
   }
 
@@ -224,6 +259,11 @@ class Collector {
   #keep(kind: 'recent' | 'condemned' | 'pinned', item: Collectable): void {
     this.#kept[kind]++
     this.#tell(item, { kind })
+  }
+
+  #fail({ key, size }: Pick<ObjectInfo, 'key' | 'size'>, failure: DeleteFailure): void {
+    this.#kept.failed++
+    this.#options.onObject?.({ key, size, outcome: { kind: 'failed', failure } })
   }
 
   #tell({ info: { key, size } }: Collectable, outcome: Outcome): void {

@@ -2,31 +2,32 @@ import { forEachConcurrent } from '../concurrency/for-each-concurrent.ts'
 import type { CallOptions } from '../contract/call-options.ts'
 import type { ProgressOptions } from '../contract/progress.ts'
 import type { ObjectInfo, StorageBackend } from '../contract/storage-backend.ts'
-import { S3loError } from '../errors.ts'
-import { blobKey, referrerBlobKey } from '../layout/keys.ts'
+import type { S3loError } from '../errors.ts'
 import type { TagName } from '../layout/parse-key.ts'
 import type { Descriptor } from '../oci/descriptor.ts'
-import { digestOf, parseDigest } from '../oci/digest.ts'
-import {
-  assertDepth,
-  type Manifest,
-  MAX_MANIFEST_BYTES,
-  parseManifest,
-  successors,
-} from '../oci/document.ts'
-import { isManifestMediaType, MEDIA_TYPE } from '../oci/media-type.ts'
+import { digestOf } from '../oci/digest.ts'
+import { MAX_MANIFEST_BYTES } from '../oci/document.ts'
+import { MEDIA_TYPE } from '../oci/media-type.ts'
 import { BlobReport } from '../progress/blob-report.ts'
-import { isImageFault, orImageFault } from '../store/image-fault.ts'
-import { readObject, readVersion } from '../store/read-object.ts'
+import { isImageFault } from '../store/image-fault.ts'
+import { readVersion } from '../store/read-object.ts'
 import { readTagEntries } from '../store/tags.ts'
 import { type Collectable, listReferrers } from './collectable.ts'
 import { DigestSet } from './digest-set.ts'
+import { assertDigest, LiveGraph } from './live-graph.ts'
+import {
+  type ExpiredRecord,
+  type ExpiryCheck,
+  listRecords,
+  LiveRecords,
+  type RecordEntry,
+} from './live-records.ts'
 import { nameOf } from './name-set.ts'
 import { assertEnough, type Census } from './tag-census.ts'
 
 /** A manifest that cannot be read, so that its needs are unknown. */
 export interface UnreadableManifest {
-  /** `image:tag`, or the key of a referrer. */
+  /** `image:tag`, `repository@digest`, or the key of a referrer. */
   readonly name: string
   readonly error: S3loError
 }
@@ -44,6 +45,8 @@ export interface LiveContentOptions {
 export interface ScanOptions extends CallOptions, ProgressOptions {
   /** True for a name that a writer may be publishing. */
   readonly isPinned?: ((name: string) => boolean) | undefined
+  /** Finds the records that have expired; otherwise every record is a root. */
+  readonly expiry?: Omit<ExpiryCheck, 'isPinned'> | undefined
   /** Gets each file beside the manifests of tags, which the scan lists and does not read. */
   readonly onFile?: ((info: ObjectInfo) => void) | undefined
 }
@@ -57,10 +60,8 @@ const READS_AT_ONCE = 20
 export class LiveContent {
   readonly #backend: StorageBackend
   readonly #options: LiveContentOptions
-  /** Configs, layers, child manifests and blobs of referrers. */
-  readonly #names = new DigestSet()
-  /** Manifests that can be the subject of a referrer. */
-  readonly #manifests = new DigestSet()
+  readonly #graph: LiveGraph
+  readonly #records: LiveRecords
   /** Objects that were read whole: hashes of key and etag. */
   readonly #read = new DigestSet()
   #unreadable: UnreadableManifest[] = []
@@ -69,6 +70,8 @@ export class LiveContent {
   constructor(backend: StorageBackend, options: LiveContentOptions = {}) {
     this.#backend = backend
     this.#options = options
+    this.#graph = new LiveGraph(backend)
+    this.#records = new LiveRecords(backend, this.#graph, (...read) => this.#readOnce(...read))
   }
 
   /** What the last scan could not read. While there is any, nothing may be deleted. */
@@ -81,19 +84,40 @@ export class LiveContent {
     return this.#tags
   }
 
-  /** True when a published manifest needs the name, or a referrer's subject is published. */
+  /** Records that the last scan with `expiry` found to have expired, by key. */
+  get expired(): ReadonlyMap<string, ExpiredRecord> {
+    return this.#records.expired
+  }
+
+  /** True when a live manifest needs the name, or a referrer's subject is published. */
   has({ name, subject, isRecord }: Pick<Collectable, 'name' | 'subject' | 'isRecord'>): boolean {
-    if (subject !== undefined) return this.#manifests.has(subject)
+    const isManifest = (of: string): boolean => this.#graph.needs(of) || this.#graph.hasManifest(of)
+    if (subject !== undefined) return isManifest(subject)
     // A record may be about a referrer, which is no image's blob.
-    return this.#names.has(name) || (isRecord === true && this.#manifests.has(name))
+    return this.#graph.needs(name) || (isRecord === true && isManifest(name))
+  }
+
+  /** True for what only untagged images need. */
+  isHeld(name: string): boolean {
+    return this.#graph.isHeld(name)
+  }
+
+  /** Every record of an image that no tag and no index reaches, as far as the last scan saw. */
+  async *untagged(options: CallOptions): AsyncGenerator<RecordEntry, void> {
+    for await (const record of listRecords(this.#backend, options)) {
+      const name = nameOf(record.digest)
+      if (this.#graph.isReachedIn(record.repository, name)) continue
+      if (!this.#graph.isReferrer(name)) yield record
+    }
   }
 
   /**
-   * Lists every manifest of the store and reads those that are new or have changed. Referrers of
+   * Lists every tag, then every record, and reads those that are new or have changed. Referrers of
    * what `isPinned` selects count as well: a writer that publishes it brings them to life unseen.
    */
   async scan({
     isPinned = () => false,
+    expiry,
     onProgress,
     onFile,
     ...options
@@ -112,8 +136,8 @@ export class LiveContent {
         const add = (content: Uint8Array): Promise<void> => {
           digest = digestOf(content)
           return layout === '1.0.0'
-            ? this.#addLegacyRoot(content, name)
-            : this.#addRoot(content, name, signal)
+            ? this.#graph.addLegacyTag(image, content, name)
+            : this.#graph.addTag(image, content, name, signal)
         }
         if (!isLeftOut) await this.#readOnce(name, info, add, signal)
         reportManifest(
@@ -124,6 +148,7 @@ export class LiveContent {
       options.signal,
     )
     assertEnough(this.#backend, this.#tags, this.#options.census)
+    await this.#records.scan(expiry && { ...expiry, isPinned }, options)
     await this.#scanReferrers({ isPinned, ...options })
   }
 
@@ -140,19 +165,18 @@ export class LiveContent {
 
   /** Referrers of referrers come in any order: until a pass over them finds no new one. */
   async #scanReferrers({ isPinned, ...options }: ScanOptions): Promise<void> {
-    for (let before = -1; before !== this.#manifests.size;) {
-      before = this.#manifests.size
+    for (let before = -1; before !== this.#graph.size;) {
+      before = this.#graph.size
       await forEachConcurrent(
         listReferrers(this.#backend, options),
         READS_AT_ONCE,
-        async ({ info, digest, subject }, signal) => {
-          if (!this.#manifests.has(subject) && !isPinned?.(subject)) return
+        async ({ info, digest, subject, name }, signal) => {
+          if (!this.has({ name, subject }) && !isPinned?.(subject)) return
           const add = (content: Uint8Array): Promise<void> => {
-            verify(content, digest)
-            return this.#addManifest(parseManifest(content, digest), 1, signal)
+            assertDigest(content, digest)
+            return this.#graph.addTag('', content, digest, signal)
           }
           await this.#readOnce(info.key, info, add, signal)
-          this.#manifests.add(nameOf(digest))
         },
         options.signal,
       )
@@ -186,67 +210,6 @@ export class LiveContent {
       }
     }
   }
-
-  async #addRoot(content: Uint8Array, name: string, signal: AbortSignal): Promise<void> {
-    await this.#addManifest(parseManifest(content, name), 1, signal)
-    this.#manifests.add(nameOf(digestOf(content)))
-  }
-
-  /** What it needs is in its own folder, which no collector touches: only referrers live by it. */
-  async #addLegacyRoot(content: Uint8Array, name: string): Promise<void> {
-    this.#manifests.add(nameOf(digestOf(content)))
-    const manifest = await orImageFault(() => Promise.resolve(parseManifest(content, name)))
-    if (manifest instanceof S3loError) return
-    for (const { digest, mediaType } of successors(manifest)) {
-      this.#names.add(nameOf(digest))
-      if (isManifestMediaType(mediaType)) this.#manifests.add(nameOf(digest))
-    }
-  }
-
-  async #addManifest(manifest: Manifest, depth: number, signal: AbortSignal): Promise<void> {
-    assertDepth(depth)
-    for (const descriptor of successors(manifest)) this.#names.add(nameOf(descriptor.digest))
-    if (manifest.kind !== 'index') return
-    for (const entry of manifest.manifests) await this.#addChild(entry, depth + 1, signal)
-  }
-
-  async #addChild(entry: Descriptor, depth: number, signal: AbortSignal): Promise<void> {
-    const { digest, mediaType } = entry
-    const name = nameOf(digest)
-    if (this.#manifests.has(name)) return
-    const isManifest = isManifestMediaType(mediaType)
-    if (!isManifest && entry.size > MAX_MANIFEST_BYTES) return
-    const child = await this.#readChild(digest, isManifest, signal)
-    if (!child) return
-    await this.#addManifest(child, depth, signal)
-    this.#manifests.add(name)
-  }
-
-  /** Anything else that an index names is taken as a manifest when it can be, else as a leaf. */
-  async #readChild(
-    digest: string,
-    isManifest: boolean,
-    signal: AbortSignal,
-  ): Promise<Manifest | undefined> {
-    try {
-      const content = await this.#readBlob(digest, signal)
-      if (!content) throw new S3loError('NOT_FOUND', `manifest ${digest} is missing`)
-      verify(content, digest)
-      return parseManifest(content, digest)
-    } catch (error) {
-      if (!isManifest && isImageFault(error)) return undefined
-      throw error
-    }
-  }
-
-  /** A child of a tag's index, or of an index that refers to something. */
-  async #readBlob(digest: string, signal: AbortSignal): Promise<Uint8Array | undefined> {
-    for (const key of [blobKey(digest), referrerBlobKey(digest)]) {
-      const content = await readObject(this.#backend, key, MAX_MANIFEST_BYTES, { signal })
-      if (content) return content
-    }
-    return undefined
-  }
 }
 
 /** Without a digest it was not read: it is gone, or was to be left out. */
@@ -260,9 +223,4 @@ function reportManifest(descriptor: Descriptor, options: ProgressOptions): void 
 
 function versionOf({ key, etag }: ObjectInfo): string {
   return nameOf(digestOf(new TextEncoder().encode(`${key}\0${etag}`)))
-}
-
-function verify(content: Uint8Array, digest: string): void {
-  const actual = digestOf(content, parseDigest(digest).algorithm)
-  if (actual !== digest) throw new S3loError('INTEGRITY', `expected ${digest}, got ${actual}`)
 }

@@ -30,42 +30,67 @@ export interface RoundResult {
   readonly failed: readonly DeleteFailure[]
 }
 
+/** An open round, once the pins have been read. */
+export interface OpenRound {
+  /** By the store's clock, milliseconds since 1970: later than the listing of the pins by nothing. */
+  readonly openedAt: number
+  /** True for a name that a writer may be about to publish. */
+  readonly isPinned: (name: string) => boolean
+  /** Deletes in the order of the keys, under the round's deadline. */
+  readonly delete: (keys: readonly string[]) => Promise<readonly DeleteFailure[]>
+}
+
 /**
- * Deletes what is still garbage of the candidates: opens a round that names them, then looks at the
- * pins, then at every manifest, in this order (docs/garbage-collection.md, steps C3 to C7). Deletes
- * nothing while a manifest cannot be read: see `live.unreadable`.
+ * Opens a round that names what may be deleted, reads the pins, and has `work` look again and delete
+ * (docs/garbage-collection.md, steps C3 to C7).
  */
-export async function runRound(
-  candidates: readonly Collectable[],
+export async function inRound<T>(
+  names: readonly string[],
   context: RoundContext,
-): Promise<RoundResult> {
-  const { backend, live, ttlSeconds, who, signal, onProgress } = context
-  const names = shorten(candidates.map(({ name }) => name))
+  work: (round: OpenRound) => Promise<T>,
+): Promise<T> {
+  const { backend, ttlSeconds, who, signal, onProgress } = context
   const options = { ttlSeconds, signal, onProgress }
-  const openedAt = timestamps()
-  const round = await writeControl(backend, 'round', { names, who }, options)
+  const startedAt = timestamps()
+  const round = await writeControl(backend, 'round', { names: shorten(names), who }, options)
   const answers: Answer[] = []
   try {
     const pins = await readPins(round, context)
-    await live.scan({ signal, isPinned: (name) => pins.some((pin) => pin.matches(name)) })
-    if (live.unreadable.length > 0) return { deleted: [], pinned: [], failed: [] }
-    const isPinned = (item: Collectable): boolean => pins.some((pin) => isPinnedBy(pin, item))
-    const pinned = candidates.filter((item) => isPinned(item) && !live.has(item))
-    const doomed = candidates.filter((item) =>
-      mayDelete({ isPinned: isPinned(item), isReferenced: live.has(item) }),
-    )
-    const failed = await deleteBy(round, doomed, answers, { ...context, openedAt })
-    const kept = new Set(failed.map(({ key }) => key))
-    return { deleted: doomed.filter(({ info }) => !kept.has(info.key)), pinned, failed }
+    return await work({
+      openedAt: round.created,
+      isPinned: (name) => pins.some((pin) => pin.matches(name)),
+      delete: (keys) => deleteBy(round, keys, answers, { ...context, startedAt }),
+    })
   } finally {
     // Not bound to the signal: a round that is left makes writers wait for nothing.
     if (mayRelease(answers)) await backend.delete([round.key])
   }
 }
 
-/** A referrer is pinned with its subject. */
-function isPinnedBy(pin: NameSet, { name, subject }: Collectable): boolean {
-  return pin.matches(name) || (subject !== undefined && pin.matches(subject))
+/**
+ * Deletes what is still garbage of the candidates: in a round that names them, it looks at every
+ * manifest after the pins. Deletes nothing while a manifest cannot be read: see `live.unreadable`.
+ */
+export async function runRound(
+  candidates: readonly Collectable[],
+  context: RoundContext,
+): Promise<RoundResult> {
+  const { live, signal } = context
+  const names = candidates.map(({ name }) => name)
+  return inRound(names, context, async (round) => {
+    await live.scan({ signal, isPinned: round.isPinned })
+    if (live.unreadable.length > 0) return { deleted: [], pinned: [], failed: [] }
+    // A referrer is pinned with its subject.
+    const isPinned = ({ name, subject }: Collectable): boolean =>
+      round.isPinned(name) || (subject !== undefined && round.isPinned(subject))
+    const pinned = candidates.filter((item) => isPinned(item) && !live.has(item))
+    const doomed = candidates.filter((item) =>
+      mayDelete({ isPinned: isPinned(item), isReferenced: live.has(item) }),
+    )
+    const failed = await round.delete(doomed.map(({ info }) => info.key))
+    const kept = new Set(failed.map(({ key }) => key))
+    return { deleted: doomed.filter(({ info }) => !kept.has(info.key)), pinned, failed }
+  })
 }
 
 /** Its own date is the collector's clock: too early a time only takes a dead pin for a live one. */
@@ -86,9 +111,9 @@ async function readPins(
 /** Deletes in order, under the round's deadline; notes how each request was answered. */
 async function deleteBy(
   { expires }: ControlObject,
-  doomed: readonly Collectable[],
+  doomed: readonly string[],
   answers: Answer[],
-  { backend, signal, openedAt }: RoundContext & { readonly openedAt: Timestamps },
+  { backend, signal, startedAt }: RoundContext & { readonly startedAt: Timestamps },
 ): Promise<readonly DeleteFailure[]> {
   const failed: DeleteFailure[] = []
   const options: DeadlineOptions = {
@@ -97,8 +122,8 @@ async function deleteBy(
     ...(expires !== undefined && { notAfter: new Date(expires) }),
   }
   for (let start = 0; start < doomed.length; start += KEYS_PER_REQUEST) {
-    if (expires === undefined) assertYoung(openedAt)
-    const keys = doomed.slice(start, start + KEYS_PER_REQUEST).map(({ info }) => info.key)
+    if (expires === undefined) assertYoung(startedAt)
+    const keys = doomed.slice(start, start + KEYS_PER_REQUEST)
     try {
       const failures = await backend.delete(keys, options)
       answers.push(...failures.map(({ error }) => answerOf(error)))
@@ -126,9 +151,9 @@ function timestamps(): Timestamps {
  * Where the store refuses nothing that comes late, a collector has to refuse itself: others that do
  * have deadlines take its round for over after the longest life. Half of that is left for the request.
  */
-function assertYoung(openedAt: Timestamps): void {
+function assertYoung(startedAt: Timestamps): void {
   const now = timestamps()
-  const age = Math.max(Math.abs(now.wall - openedAt.wall), now.steady - openedAt.steady)
+  const age = Math.max(Math.abs(now.wall - startedAt.wall), now.steady - startedAt.steady)
   if (age < (MAX_TTL_SECONDS * 1000) / 2) return
   throw new S3loError('UNAVAILABLE', 'the look at the store took too long to delete after it', {
     hint: 'run it again',

@@ -83,6 +83,32 @@ export function mayDelete(name: {
 }
 
 /**
+ * The age that the record of an untagged manifest must have to expire: no pin under which it was
+ * written, and none under which its tag was moved or deleted afterwards, lives as long (milliseconds).
+ */
+export function leastAge(keepMs: number, leastMs: number, margin: number): number {
+  return Math.max(keepMs, leastMs + margin)
+}
+
+/** True when a collector may delete the record of a manifest, with which it is no longer pullable by its digest. */
+export function mayExpire(
+  record: {
+    /** By a pin that was not dead when pins were listed, after the round was opened. */
+    readonly isPinned: boolean
+    /** By a tag of its repository, or an index that is a root of it, read after the pins. */
+    readonly isReached: boolean
+    /** What it refers to is a root of its repository, or reached or pinned as above. */
+    readonly hasLiveSubject: boolean
+    /** By its date in the listing that followed the one of the tags. */
+    readonly expiresAt: number
+  },
+  now: number,
+): boolean {
+  const { isPinned, isReached, hasLiveSubject, expiresAt } = record
+  return !isPinned && !isReached && !hasLiveSubject && now > expiresAt
+}
+
+/**
  * True when a participant may remove its own pin or round: no request that depends on it can still
  * land. Otherwise it is left to die.
  */

@@ -2,6 +2,7 @@ import type { CallOptions } from '../contract/call-options.ts'
 import type { ProgressOptions } from '../contract/progress.ts'
 import type { DeleteFailure, StorageBackend } from '../contract/storage-backend.ts'
 import type { BucketConfig } from '../config/bucket-config.ts'
+import { keepUntaggedMs } from '../config/keep-untagged.ts'
 import { S3loError } from '../errors.ts'
 import {
   collectGarbage,
@@ -10,6 +11,7 @@ import {
   DEFAULT_GRACE_MS,
 } from '../gc/collector.ts'
 import { endParticipants, type Participant } from '../gc/participants.ts'
+import type { UntaggedImage } from '../gc/record-collector.ts'
 import { peekTime, readTime } from '../gc/store-clock.ts'
 import { recordCensus, takeCensus } from '../gc/tag-census.ts'
 import { formatStore } from '../layout/format-store.ts'
@@ -20,6 +22,7 @@ import { droppedTags, isJudged, planRetention, type RetentionPlan } from '../ret
 import { readDatedTags } from '../retention/tag-time.ts'
 import type { ImageStore } from '../store/image-store.ts'
 import { LIST_PRICES, type Prices } from './prices.ts'
+import { isoOf, type UntaggedFigures, UntaggedTally } from './untagged.ts'
 
 export interface CleanOptions extends CallOptions, ProgressOptions {
   /** Deletes; otherwise nothing is changed and the result says what would be. */
@@ -39,14 +42,16 @@ export interface CleanOptions extends CallOptions, ProgressOptions {
    * they are removed, and nothing else is done. Content is lost if a process is still running.
    */
   readonly end?: readonly string[] | undefined
-  /** Fills `tags` and `objects`: one entry for each, so memory is as large as the store. */
+  /** Fills `tags`, `untagged_images` and `objects`: one entry for each, so memory is as large as the store. */
   readonly explain?: boolean | undefined
   /** Default: {@link LIST_PRICES}. */
   readonly prices?: Prices | undefined
   /** The time that tags age by; default: the store's. */
   readonly now?: (() => number) | undefined
   /** Seconds a round lives, and milliseconds until what has expired counts as dead: for tests. */
-  readonly protocol?: Pick<CollectOptions, 'ttlSeconds' | 'marginMs' | 'delay'> | undefined
+  readonly protocol?:
+    | Pick<CollectOptions, 'ttlSeconds' | 'marginMs' | 'delay' | 'leastKeptMs'>
+    | undefined
 }
 
 /** Which rule keeps or drops a tag, and why. */
@@ -66,6 +71,18 @@ export interface CleanedObject {
   readonly size: number
   /** `deleted`, `would-delete`, `recent`, `condemned`, `pinned` or `failed`. */
   readonly outcome: string
+}
+
+/** An image that no tag and no index names, and what was done about it. */
+export interface CleanedImage {
+  readonly image: string
+  readonly digest: string
+  /** When it was last pushed, or lost its tag. */
+  readonly untagged_since: string
+  /** `kept`, `deleted` or `would-delete`. */
+  readonly outcome: string
+  /** Absent for never. */
+  readonly expires_at?: string
 }
 
 /** What a clean did, or would do; field names are those of `--output json`, sizes are bytes. */
@@ -90,6 +107,10 @@ export interface CleanResult {
   readonly skipped_recent: number
   /** Garbage that a push or copy has named. */
   readonly skipped_pinned: number
+  /** Manifests that were kept by their digests and have expired. */
+  readonly records_deleted: number
+  /** What untagged images hold, and until when; absent where there is none, and with `only: 'tags'`. */
+  readonly untagged?: UntaggedFigures
   readonly uploads_aborted: number
   /** Dead pins and rounds, and what crashed writers left. */
   readonly leftovers_removed: number
@@ -105,6 +126,8 @@ export interface CleanResult {
   readonly ended?: readonly Participant[]
   /** With `explain`. */
   readonly tags?: readonly CleanedTag[]
+  /** With `explain`. */
+  readonly untagged_images?: readonly CleanedImage[]
   /** With `explain`. */
   readonly objects?: readonly CleanedObject[]
 }
@@ -125,7 +148,10 @@ export async function clean(
   const before = await takeCensus(store.backend, { expectFewer, signal })
   const failures: DeleteFailure[] = []
   const objects: CleanedObject[] = []
-  const plan = only === 'blobs' ? NO_PLAN : await planTags(store, filter, options)
+  const images: CleanedImage[] = []
+  const untagged = new UntaggedTally()
+  const rules = options.config ?? (await store.config({ signal }))
+  const plan = only === 'blobs' ? NO_PLAN : await planTags(store, filter, rules, options)
   const dropped = [...droppedTags(plan)].map(({ tag }) => tag)
   const gone = confirm ? await deleteDropped(store.backend, dropped, options) : undefined
   failures.push(...(gone?.failures ?? []))
@@ -141,12 +167,18 @@ export async function clean(
       : await collect(store.backend, options, {
           // The word of the operator holds for tags that are deleted meanwhile, too.
           census: expectFewer ? undefined : census,
+          keepUntagged: (repository) => keepUntaggedMs(rules, repository),
           without: ({ image, tag }) => doomed.has(`${image}:${tag}`),
           onObject: ({ key, size, outcome }) => {
             if (outcome.kind === 'failed') failures.push(outcome.failure)
             if (explain) objects.push({ key, size, outcome: outcome.kind })
           },
+          onUntagged: (image) => {
+            if (image.outcome === 'kept') untagged.add(image.expiresAt)
+            if (explain) images.push(toCleanedImage(image))
+          },
         })
+  const held = untagged.figures(collected?.heldBytes ?? 0)
   if (confirm) {
     await recordCensus(store.backend, (collected ?? census).tags, before, { signal })
   }
@@ -158,8 +190,9 @@ export async function clean(
     images_immutable: plan.skippedImmutable,
     ...(undated.length > 0 ? { undated } : {}),
     ...figuresOf(collected, options),
+    ...(held ? { untagged: held } : {}),
     failed: failures.map(({ key, error }) => ({ key, message: error.message })),
-    ...(explain ? { tags: explained(plan), objects } : {}),
+    ...(explain ? { tags: explained(plan), untagged_images: images, objects } : {}),
   }
 }
 
@@ -189,9 +222,9 @@ const NO_PLAN: RetentionPlan = { images: [], evaluated: 0, skippedImmutable: 0 }
 async function planTags(
   store: ImageStore,
   filter: string,
-  { config, graceMs = DEFAULT_GRACE_MS, confirm, now: clock, signal, onProgress }: CleanOptions,
+  rules: BucketConfig,
+  { graceMs = DEFAULT_GRACE_MS, confirm, now: clock, signal, onProgress }: CleanOptions,
 ): Promise<RetentionPlan> {
-  const rules = config ?? (await store.config({ signal }))
   const readNow = confirm ? readTime : peekTime
   const now = clock?.() ?? (await readNow(store.backend, { signal, onProgress }))
   const tags = await readDatedTags(store.backend, filter, {
@@ -206,7 +239,7 @@ async function planTags(
 async function collect(
   backend: StorageBackend,
   options: CleanOptions,
-  hooks: Pick<CollectOptions, 'census' | 'without' | 'onObject'>,
+  hooks: Pick<CollectOptions, 'census' | 'without' | 'keepUntagged' | 'onObject' | 'onUntagged'>,
 ): Promise<CollectResult> {
   const { confirm, graceMs, ignore, now, protocol, signal, onProgress } = options
   const result = await collectGarbage(backend, {
@@ -245,6 +278,7 @@ function figuresOf(
     freed_monthly: (freed / 2 ** 30) * prices.s3_gib_month,
     skipped_recent: (result?.recent ?? 0) + (result?.condemned ?? 0),
     skipped_pinned: result?.pinned ?? 0,
+    records_deleted: result?.recordsDeleted ?? 0,
     uploads_aborted: result?.uploadsAborted ?? 0,
     leftovers_removed: result
       ? result.pinsRemoved + result.roundsRemoved + result.leftoversRemoved
@@ -253,6 +287,22 @@ function figuresOf(
       image: name,
       message: error.message,
     })),
+  }
+}
+
+function toCleanedImage({
+  repository,
+  digest,
+  info,
+  outcome,
+  expiresAt,
+}: UntaggedImage): CleanedImage {
+  return {
+    image: repository,
+    digest,
+    untagged_since: isoOf(info.lastModified.getTime()),
+    outcome,
+    ...(expiresAt < Infinity ? { expires_at: isoOf(expiresAt) } : {}),
   }
 }
 

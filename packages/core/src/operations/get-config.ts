@@ -19,6 +19,7 @@ export interface LifecycleFields {
   readonly keep_last?: number
   readonly max_age?: string
   readonly keep_tags?: readonly string[]
+  readonly keep_untagged?: string
   readonly mode?: LifecycleMode
 }
 

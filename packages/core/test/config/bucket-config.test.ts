@@ -27,6 +27,7 @@ default:
         keep_tags:
             - latest
             - stable
+        keep_untagged: 30d
 images:
     dev/*:
         immutable: false
@@ -42,7 +43,12 @@ chunk_format: 1
     expect(config).toEqual({
       default: {
         immutable: true,
-        lifecycle: { keepLast: 10, maxAge: '90d', keepTags: ['latest', 'stable'] },
+        lifecycle: {
+          keepLast: 10,
+          maxAge: '90d',
+          keepTags: ['latest', 'stable'],
+          keepUntagged: '30d',
+        },
       },
       images: { 'dev/*': { immutable: false, lifecycle: { keepLast: 3 } } },
       policies: [

@@ -1,0 +1,170 @@
+import { forEachConcurrent } from '../concurrency/for-each-concurrent.ts'
+import type { CallOptions } from '../contract/call-options.ts'
+import type { ObjectInfo, StorageBackend } from '../contract/storage-backend.ts'
+import { S3loError } from '../errors.ts'
+import { parseRepositoryKey, REPOSITORIES_PREFIX } from '../layout/repository-keys.ts'
+import { MAX_MANIFEST_BYTES, parseManifest } from '../oci/document.ts'
+import { orImageFault } from '../store/image-fault.ts'
+import { readObject } from '../store/read-object.ts'
+import { DigestSet } from './digest-set.ts'
+import { assertDigest, type LiveGraph, namesOf, within } from './live-graph.ts'
+import { nameOf } from './name-set.ts'
+import type { RecordExpiry } from './record-expiry.ts'
+import { mayExpire } from './steps.ts'
+
+/** A digest record as a listing shows it. */
+export interface RecordEntry {
+  readonly repository: string
+  readonly digest: string
+  readonly info: ObjectInfo
+}
+
+/** What a record says of itself. */
+interface Facts {
+  /** Of the manifest, under either algorithm. */
+  readonly names: readonly string[]
+  /** The digest of what it refers to. */
+  readonly subject?: string
+}
+
+/** A record that nothing keeps any more. */
+export interface ExpiredRecord extends RecordEntry, Facts {}
+
+/** What decides whether a record is a root. */
+export interface ExpiryCheck {
+  /** By the store's clock, milliseconds since 1970. */
+  readonly now: number
+  readonly expiry: RecordExpiry
+  readonly isPinned: (name: string) => boolean
+}
+
+/** How a record that is a root is read: once for each version. Gives nothing for one that is known. */
+export type ReadRoot = (
+  label: string,
+  info: ObjectInfo,
+  add: (content: Uint8Array) => Promise<void>,
+  signal: AbortSignal,
+) => Promise<void>
+
+const READS_AT_ONCE = 20
+
+/** Expired records of one scan: those beyond stay until the next one, so that memory is bounded. */
+const MAX_EXPIRED = 50_000
+
+/** Every digest record, in key order. */
+export async function* listRecords(
+  backend: StorageBackend,
+  options?: CallOptions,
+): AsyncGenerator<RecordEntry, void> {
+  for await (const info of backend.list(REPOSITORIES_PREFIX, options)) {
+    const key = parseRepositoryKey(info.key)
+    if (key?.kind !== 'record') continue
+    yield { repository: key.repository, digest: key.digest, info }
+  }
+}
+
+/** The digest records of a store, as roots of what is live. */
+export class LiveRecords {
+  readonly #backend: StorageBackend
+  readonly #graph: LiveGraph
+  readonly #readOnce: ReadRoot
+  /** Records that are roots, by repository. */
+  readonly #roots = new DigestSet()
+  /** What those say that may expire, by key: it is in the digest, and so never changes. */
+  readonly #judged = new Map<string, Facts>()
+  #expired = new Map<string, ExpiredRecord>()
+
+  constructor(backend: StorageBackend, graph: LiveGraph, readOnce: ReadRoot) {
+    this.#backend = backend
+    this.#graph = graph
+    this.#readOnce = readOnce
+  }
+
+  /** What the last scan found to have expired, by key. */
+  get expired(): ReadonlyMap<string, ExpiredRecord> {
+    return this.#expired
+  }
+
+  /**
+   * Lists every record and adds what it needs. With a check, those that may expire are left out; they
+   * come in any
+   * order, so there are passes until one finds nothing new.
+   */
+  async scan(check: ExpiryCheck | undefined, options: CallOptions): Promise<void> {
+    for (let before = -1; before !== this.#size;) {
+      before = this.#size
+      this.#expired = new Map()
+      await forEachConcurrent(
+        listRecords(this.#backend, options),
+        READS_AT_ONCE,
+        async (record, signal) => {
+          if (check && (await this.#mayExpire(record, check, signal))) return
+          await this.#addRoot(record, signal)
+        },
+        options.signal,
+      )
+      if (this.#expired.size === 0) return
+    }
+  }
+
+  get #size(): number {
+    return this.#graph.size + this.#roots.size
+  }
+
+  async #addRoot({ repository, digest, info }: RecordEntry, signal: AbortSignal): Promise<void> {
+    const name = nameOf(digest)
+    this.#roots.add(within(repository, name))
+    if (this.#graph.isKnownIn(repository, name)) return
+    const add = (content: Uint8Array): Promise<void> => {
+      assertDigest(content, digest)
+      return this.#graph.addRecord(repository, content, digest, signal)
+    }
+    await this.#readOnce(`${repository}@${digest}`, info, add, signal)
+  }
+
+  async #mayExpire(
+    record: RecordEntry,
+    { now, expiry, isPinned }: ExpiryCheck,
+    signal: AbortSignal,
+  ): Promise<boolean> {
+    const { repository, digest, info } = record
+    const expiresAt = expiry.expiresAt(record)
+    const isKept = now <= expiresAt || this.#graph.isReachedIn(repository, nameOf(digest))
+    if (isKept || this.#expired.size >= MAX_EXPIRED) return false
+    const judged = await this.#judge(record, signal)
+    if (!judged) return false
+    const { names, subject } = judged
+    const isLive = (name: string): boolean => this.#isLiveIn(repository, name) || isPinned(name)
+    const verdict = {
+      isPinned: names.some(isPinned),
+      isReached: names.some((name) => this.#graph.isReachedIn(repository, name)),
+      hasLiveSubject: subject !== undefined && isLive(nameOf(subject)),
+      expiresAt,
+    }
+    if (!mayExpire(verdict, now)) return false
+    this.#expired.set(info.key, { ...record, ...judged })
+    return true
+  }
+
+  #isLiveIn(repository: string, name: string): boolean {
+    return this.#graph.isReachedIn(repository, name) || this.#roots.has(within(repository, name))
+  }
+
+  /** `undefined` for a record that cannot be read: as a root, it is told. */
+  async #judge({ digest, info }: RecordEntry, signal: AbortSignal): Promise<Facts | undefined> {
+    const known = this.#judged.get(info.key)
+    if (known) return known
+    const judged = await orImageFault(() => this.#readFacts(digest, info.key, signal))
+    if (!judged || judged instanceof S3loError) return undefined
+    this.#judged.set(info.key, judged)
+    return judged
+  }
+
+  async #readFacts(digest: string, key: string, signal: AbortSignal): Promise<Facts | undefined> {
+    const content = await readObject(this.#backend, key, MAX_MANIFEST_BYTES, { signal })
+    if (!content) return undefined
+    assertDigest(content, digest)
+    const { subject } = parseManifest(content, digest)
+    return { names: namesOf(content), ...(subject && { subject: subject.digest }) }
+  }
+}
