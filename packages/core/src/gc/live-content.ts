@@ -11,17 +11,12 @@ import { MEDIA_TYPE } from '../oci/media-type.ts'
 import { BlobReport } from '../progress/blob-report.ts'
 import { isImageFault } from '../store/image-fault.ts'
 import { readVersion } from '../store/read-object.ts'
+import { listRecords, type RecordEntry } from '../store/records.ts'
 import { readTagEntries } from '../store/tags.ts'
 import { type Collectable, listReferrers } from './collectable.ts'
 import { DigestSet } from './digest-set.ts'
 import { assertDigest, LiveGraph } from './live-graph.ts'
-import {
-  type ExpiredRecord,
-  type ExpiryCheck,
-  listRecords,
-  LiveRecords,
-  type RecordEntry,
-} from './live-records.ts'
+import { type ExpiredRecord, type ExpiryCheck, LiveRecords } from './live-records.ts'
 import { nameOf } from './name-set.ts'
 import { assertEnough, type Census } from './tag-census.ts'
 
@@ -104,7 +99,7 @@ export class LiveContent {
 
   /** Every record of an image that no tag and no index reaches, as far as the last scan saw. */
   async *untagged(options: CallOptions): AsyncGenerator<RecordEntry, void> {
-    for await (const record of listRecords(this.#backend, options)) {
+    for await (const record of listRecords(this.#backend, undefined, options)) {
       const name = nameOf(record.digest)
       if (this.#graph.isReachedIn(record.repository, name)) continue
       if (!this.#graph.isReferrer(name)) yield record

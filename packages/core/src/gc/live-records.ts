@@ -2,22 +2,15 @@ import { forEachConcurrent } from '../concurrency/for-each-concurrent.ts'
 import type { CallOptions } from '../contract/call-options.ts'
 import type { ObjectInfo, StorageBackend } from '../contract/storage-backend.ts'
 import { S3loError } from '../errors.ts'
-import { parseRepositoryKey, REPOSITORIES_PREFIX } from '../layout/repository-keys.ts'
 import { MAX_MANIFEST_BYTES, parseManifest } from '../oci/document.ts'
 import { orImageFault } from '../store/image-fault.ts'
 import { readObject } from '../store/read-object.ts'
+import { listRecords, type RecordEntry } from '../store/records.ts'
 import { DigestSet } from './digest-set.ts'
 import { assertDigest, type LiveGraph, namesOf, within } from './live-graph.ts'
 import { nameOf } from './name-set.ts'
 import type { RecordExpiry } from './record-expiry.ts'
 import { mayExpire } from './steps.ts'
-
-/** A digest record as a listing shows it. */
-export interface RecordEntry {
-  readonly repository: string
-  readonly digest: string
-  readonly info: ObjectInfo
-}
 
 /** What a record says of itself. */
 interface Facts {
@@ -51,18 +44,6 @@ const READS_AT_ONCE = 20
 /** Expired records of one scan: those beyond stay until the next one, so that memory is bounded. */
 const MAX_EXPIRED = 50_000
 
-/** Every digest record, in key order. */
-export async function* listRecords(
-  backend: StorageBackend,
-  options?: CallOptions,
-): AsyncGenerator<RecordEntry, void> {
-  for await (const info of backend.list(REPOSITORIES_PREFIX, options)) {
-    const key = parseRepositoryKey(info.key)
-    if (key?.kind !== 'record') continue
-    yield { repository: key.repository, digest: key.digest, info }
-  }
-}
-
 /** The digest records of a store, as roots of what is live. */
 export class LiveRecords {
   readonly #backend: StorageBackend
@@ -95,7 +76,7 @@ export class LiveRecords {
       before = this.#size
       this.#expired = new Map()
       await forEachConcurrent(
-        listRecords(this.#backend, options),
+        listRecords(this.#backend, undefined, options),
         READS_AT_ONCE,
         async (record, signal) => {
           if (check && (await this.#mayExpire(record, check, signal))) return

@@ -1,5 +1,6 @@
 import type { DeleteFailure } from '../contract/storage-backend.ts'
-import type { ExpiredRecord, RecordEntry } from './live-records.ts'
+import type { RecordEntry } from '../store/records.ts'
+import type { ExpiredRecord } from './live-records.ts'
 import type { RecordExpiry } from './record-expiry.ts'
 import { expireRecords } from './record-round.ts'
 import type { RoundContext } from './round.ts'

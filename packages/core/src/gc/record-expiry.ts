@@ -1,4 +1,4 @@
-import type { RecordEntry } from './live-records.ts'
+import type { RecordEntry } from '../store/records.ts'
 import { DEFAULT_MARGIN_MS } from './participant.ts'
 import { leastAge } from './steps.ts'
 
