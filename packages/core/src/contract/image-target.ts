@@ -21,6 +21,10 @@ export interface TagOptions extends CallOptions, ProgressOptions {
   readonly imageSize?: number | undefined
   /** For the record: the tag was overwritten although it is immutable. */
   readonly forced?: boolean | undefined
+  /** For the record: the tag gets back what it was. */
+  readonly restores?: boolean | undefined
+  /** Every manifest below the root, for a target that keeps them; it reads its own where they are left out. */
+  readonly children?: readonly ManifestDocument[] | undefined
 }
 
 export interface BeginOptions extends ProgressOptions {

@@ -1,10 +1,5 @@
 import type { CallOptions } from '../contract/call-options.ts'
-import type {
-  DeleteFailure,
-  ObjectInfo,
-  StorageBackend,
-  WriteCondition,
-} from '../contract/storage-backend.ts'
+import type { ObjectInfo, StorageBackend } from '../contract/storage-backend.ts'
 import { isS3loError, S3loError, toS3loError } from '../errors.ts'
 import type { Descriptor } from '../oci/descriptor.ts'
 import { MAX_MANIFEST_BYTES } from '../oci/document.ts'
@@ -20,6 +15,7 @@ import {
   type Delay,
   type ParticipantOptions,
 } from './participant.ts'
+import type { ContentPlace, Look, Origin, Release, TagWrite } from './protected-write.ts'
 import { type OpenRound, RoundWatch } from './rounds-in-progress.ts'
 import { type Answer, continuesCover, deadlineOf, isStillChecked, mayRelease } from './steps.ts'
 import { StoreClock } from './store-clock.ts'
@@ -28,45 +24,6 @@ export interface ProtectionOptions extends ParticipantOptions {
   /** Between two looks at a round that is waited for (milliseconds, default 2000). */
   readonly pollMs?: number | undefined
 }
-
-/** The one write that makes protected content visible: a tag, or a referrer. */
-export interface TagWrite extends CallOptions {
-  readonly key: string
-  readonly content: Uint8Array
-  readonly mediaType?: string | undefined
-  readonly condition?: WriteCondition | undefined
-  /** What is about to be named: protected here where it is not yet. */
-  readonly digests: readonly string[]
-  /**
-   * The tag whose manifest has this very content, where nothing of it is looked for: what a tag names
-   * is there. It is read again under the pins, once no round can delete any more.
-   */
-  readonly origin?: Origin | undefined
-}
-
-/** A tag of the same store whose content is about to get another name. */
-export interface Origin {
-  readonly key: string
-  /** For errors: `image:tag`. */
-  readonly name: string
-}
-
-/** What became of the pins. Those that stay block no process once they are dead. */
-export interface Release {
-  /** Keys of pins that were left on purpose; where the store enforces no deadlines they never die. */
-  readonly left: readonly string[]
-  readonly failures: readonly DeleteFailure[]
-}
-
-/** Where content is kept: a referrer's is out of the Go program's reach. */
-export type ContentPlace = 'blobs' | 'referrer-blobs'
-
-/** Looks for content in the store. */
-export type Look = (
-  descriptor: Descriptor,
-  options: CallOptions,
-  place: ContentPlace,
-) => Promise<boolean>
 
 /** Content that was seen or written under a pin. */
 interface Checked {
@@ -113,6 +70,8 @@ export class Protection {
   readonly #checked = new Map<string, Checked>()
   readonly #pinKeys: string[] = []
   readonly #answers: Answer[] = []
+  /** The covers under which each origin was read. */
+  readonly #confirmed = new Map<Origin, string>()
   readonly #renewal = new AbortController()
   #isRenewing = false
 
@@ -136,6 +95,11 @@ export class Protection {
   get time(): number | undefined {
     const created = this.#batches.map(({ pin }) => pin.created)
     return created.length === 0 ? undefined : Math.max(...created)
+  }
+
+  /** After this moment the store refuses what depends on the pins; `undefined` where it refuses nothing. */
+  get deadline(): number | undefined {
+    return deadlineOf(this.#batches.map(({ pin }) => pin))
   }
 
   /** Pins the digests that are not pinned yet: one write and one listing for any number. */
@@ -295,17 +259,26 @@ export class Protection {
   async #readyUntil(write: TagWrite): Promise<number | undefined> {
     const { digests, origin, signal } = write
     await this.protect(digests, { signal })
-    for (let confirmed: string | undefined; ;) {
+    for (;;) {
       for (const checked of this.#outdated()) await this.#recheck(checked, { signal })
       const covers = this.#covers()
-      if (origin && confirmed !== covers) {
-        for (const digest of this.#pinned.keys()) await this.#settle(digest, { signal })
-        await this.#assertUnchanged(origin, write)
-        confirmed = covers
+      if (origin && this.#confirmed.get(origin) !== covers) {
+        await this.#settleAll({ signal })
+        await this.#assertUnchanged(origin, { signal })
+        this.#confirmed.set(origin, covers)
       }
       // Nothing is awaited between these tests and the deadline, so a renewal cannot come between.
       if (this.#outdated().length > 0 || this.#covers() !== covers) continue
-      return deadlineOf(this.#batches.map(({ pin }) => pin))
+      return this.deadline
+    }
+  }
+
+  /** Resolves once no round can delete anything that is pinned. */
+  async #settleAll(options: CallOptions): Promise<void> {
+    for (const batch of new Set(this.#pinned.values())) {
+      const { digests, rounds } = await batch
+      if (rounds.length === 0) continue
+      for (const digest of digests) await this.#watch.waitFor(rounds, nameOf(digest), options)
     }
   }
 
@@ -334,8 +307,8 @@ export class Protection {
     )
   }
 
-  async #assertUnchanged({ key, name }: Origin, { content, signal }: TagWrite): Promise<void> {
-    const now = await readObject(this.#backend, key, MAX_MANIFEST_BYTES, { signal })
+  async #assertUnchanged({ key, content, name }: Origin, options: CallOptions): Promise<void> {
+    const now = await readObject(this.#backend, key, MAX_MANIFEST_BYTES, options)
     if (now && Buffer.compare(now, content) === 0) return
     throw new S3loError('CONFLICT', `${name} was ${now ? 'overwritten' : 'deleted'} meanwhile`, {
       hint: 'run it again to copy what is there now',

@@ -176,11 +176,12 @@ async function publishTagged(
     const newTag = { document: referrer, place }
     return extendTag(source, publication, store, newTag, { signal, onProgress })
   }
-  await copyGraph(source, publication, await planGraph(source, referrer, { signal }), { signal })
+  const plan = await planGraph(source, referrer, { signal })
+  await copyGraph(source, publication, plan, { signal })
   if (present) {
     const message = `${tag} in ${target.name} was replaced: it was ${present.digest}`
     onProgress?.({ type: 'notice', code: 'signatures-replaced', message })
   }
-  await publication.tag(referrer, place, { signal, onProgress })
+  await publication.tag(referrer, place, { children: plan.documents, signal, onProgress })
   return true
 }

@@ -42,8 +42,9 @@ export async function extendTag(
 ): Promise<boolean> {
   const present = await readTagContent(store.backend, place, { signal })
   if (!present || isExtension(present.content, document.content)) {
-    await copyGraph(source, publication, await planGraph(source, document, { signal }), { signal })
-    const options = { ...guard(present), signal, onProgress }
+    const plan = await planGraph(source, document, { signal })
+    await copyGraph(source, publication, plan, { signal })
+    const options = { ...guard(present), children: plan.documents, signal, onProgress }
     if (await publish(publication, { document, place }, options)) return true
   }
   const name = formatImageName(place)

@@ -112,12 +112,13 @@ async function copyInto(
   request: TransferRequest,
 ): Promise<TransferResult> {
   const { publication } = into
-  const { sourceRoot, root, plan } = await readImage(from, into, request)
+  const { sourceRoot, root, plan, displaced } = await readImage(from, into, request)
   request.admit?.(root.descriptor)
   await request.selected?.({ sourceRoot, root })
   tellLayers(plan, request)
-  const isThere =
-    root === sourceRoot && (await publication.adopt?.(root, from, digestsOf(plan), request))
+  const digests = displaced === undefined ? digestsOf(plan) : [...digestsOf(plan), displaced]
+  const isThere = root === sourceRoot && (await publication.adopt?.(root, from, digests, request))
+  if (!isThere) await publication.protect?.(digests, request)
   if (isThere) reportPresent(plan.blobs, request)
   const stats = isThere ? adopted(plan) : await copyGraph(from.source, publication, plan, request)
   await publish(plan, into, request)
@@ -136,12 +137,20 @@ async function publish(
 ): Promise<void> {
   const { tagOptions, signal, onProgress } = request
   await request.beforeTag?.(plan, publication)
-  const options: TagOptions = { imageSize: contentSize(plan), ...tagOptions?.(plan) }
+  const options: TagOptions = {
+    imageSize: contentSize(plan),
+    children: plan.documents,
+    ...tagOptions?.(plan),
+  }
   await publication.tag(plan.root, reference, { ...options, signal, onProgress })
 }
 
 /** What is to be copied: the manifest that the reference means, the part that was selected, its graph. */
-type ReadImage = Pick<TransferResult, 'plan' | 'sourceRoot'> & { readonly root: ManifestDocument }
+type ReadImage = Pick<TransferResult, 'plan' | 'sourceRoot'> & {
+  readonly root: ManifestDocument
+  /** The digest that the target's tag names before: a store protects it with the rest. */
+  readonly displaced?: string | undefined
+}
 
 /**
  * An image that the target has already is read there: asking a registry which manifest a tag names is
@@ -157,7 +166,7 @@ async function readImage(
   const present = await resolveIn(into.target, into.reference, request)
   const isThere = reader && present?.digest === descriptor.digest
   const read = isThere && (await whereReadable(() => readFrom(reader, descriptor, request)))
-  return read || readFrom(source, descriptor, request)
+  return { ...(read || (await readFrom(source, descriptor, request))), displaced: present?.digest }
 }
 
 async function readFrom(

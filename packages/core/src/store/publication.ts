@@ -5,8 +5,9 @@ import type { ImageSource } from '../contract/image-source.ts'
 import type { AttachOptions, Publication, TagOptions } from '../contract/image-target.ts'
 import type { StorageBackend } from '../contract/storage-backend.ts'
 import { isStore } from '../contract/store-facts.ts'
-import { isS3loError, S3loError } from '../errors.ts'
-import { type Look, type Origin, Protection, type ProtectionOptions } from '../gc/protection.ts'
+import { S3loError } from '../errors.ts'
+import type { Look, Origin } from '../gc/protected-write.ts'
+import { Protection, type ProtectionOptions } from '../gc/protection.ts'
 import { manifestKey, referrerKey } from '../layout/keys.ts'
 import type { Descriptor } from '../oci/descriptor.ts'
 import { type ManifestDocument, successors } from '../oci/document.ts'
@@ -14,14 +15,25 @@ import { formatImageName, type Reference } from '../oci/reference.ts'
 import type { BlobStore } from './blobs.ts'
 import { GoNeighbour } from './go-neighbour.ts'
 import { recordWrite } from './history.ts'
+import { readClosure } from './closure.ts'
+import { type Displacing, readPresentTag } from './displace.ts'
 import { readTagManifest } from './manifests.ts'
-import { assertPublished, presentDigest, tagExists, tagGuard } from './tag-write.ts'
+import { type PublishedTag, publishTag } from './publish-tag.ts'
+import { hasRecord, recordPlace, writeRecord } from './records.ts'
 
 const LOOKUPS_AT_ONCE = 16
+const RECORDS_AT_ONCE = 8
 
 export interface StorePublicationOptions extends ProtectionOptions {
   /** The clock that history entries are dated by; default: the store's, by the date of the tag. */
   readonly now?: (() => Date) | undefined
+}
+
+/** How the records of an image are written. */
+interface RecordImageOptions extends CallOptions, Pick<TagOptions, 'children'> {
+  readonly origin: Origin | undefined
+  /** The tag names the image already. */
+  readonly isUnchanged: boolean
 }
 
 /** What a tag of the same store names, which is about to get another name. */
@@ -59,6 +71,7 @@ export class StorePublication implements Publication {
     this.#neighbour = new GoNeighbour(backend)
     const look: Look = async (descriptor, call, place) => {
       if (place === 'referrer-blobs') return blobs.hasReferrerBlob(descriptor, call)
+      if (place !== 'blobs') return hasRecord(backend, descriptor, place, call)
       const info = await blobs.look(descriptor, call)
       return info !== undefined && this.#neighbour.keep(descriptor, info, this.#time, call)
     }
@@ -130,7 +143,7 @@ export class StorePublication implements Publication {
     const published = await readTagManifest(this.#backend, reference, options)
     if (!published || Buffer.compare(published.content, content) !== 0) return false
     await this.protect(digests, options)
-    const origin = { key: manifestKey(reference), name: formatImageName(reference) }
+    const origin = { key: manifestKey(reference), content, name: formatImageName(reference) }
     this.#adopted = { digest: descriptor.digest, origin }
     return true
   }
@@ -162,8 +175,9 @@ export class StorePublication implements Publication {
 
   /**
    * Publishes the tag with one write of its manifest, once everything that went through here is
-   * proven to be there under pins, and records it in the tag's history. A tag that is to be created
-   * and has this very manifest already is left as it is. Throws `CONFLICT`, `UNAVAILABLE`.
+   * proven to be there under pins and the image has its records, and adds it to the tag's history. A
+   * tag that is to be created and has this very manifest already is left as it is. Throws
+   * `CONFLICT`, `UNAVAILABLE`.
    */
   async tag(root: ManifestDocument, reference: Reference, options: TagOptions = {}): Promise<void> {
     const { digest } = root.descriptor
@@ -190,6 +204,10 @@ export class StorePublication implements Publication {
     await this.#released
   }
 
+  get #place(): Displacing {
+    return { backend: this.#backend, blobs: this.#blobs, protection: this.#protection }
+  }
+
   /** Not later than the store's time; what is looked for under pins has one. */
   get #time(): number {
     return this.#protection.time ?? 0
@@ -209,45 +227,49 @@ export class StorePublication implements Publication {
     return true
   }
 
-  /** `undefined` when the tag was there; `at` is by the store's clock, absent where no answer came. */
   async #publish(
     root: ManifestDocument,
     reference: Reference,
     options: TagOptions,
-  ): Promise<{ readonly at?: Date | undefined } | undefined> {
-    const { signal } = options
-    const { content, descriptor, manifest } = root
+  ): Promise<PublishedTag | undefined> {
+    const { createOnly = false, signal } = options
+    const { descriptor, manifest } = root
+    const present = createOnly
+      ? undefined
+      : await readPresentTag(this.#backend, reference, { signal })
+    const displaced = present?.document?.descriptor.digest
     const named = successors(manifest).map(({ digest }) => digest)
     const digests = [descriptor.digest, ...named, ...this.#unproven.keys()]
-    await this.#proveAll(digests, { signal })
-    const guard = await tagGuard(this.#backend, root, reference, options)
-    if (guard.kind === 'done') return undefined
-    try {
-      const info = await this.#protection.publish({
-        key: manifestKey(reference),
-        content,
-        mediaType: descriptor.mediaType,
-        condition: guard.kind === 'write' ? guard.condition : undefined,
-        digests,
-        origin: this.#adopted?.digest === descriptor.digest ? this.#adopted.origin : undefined,
-        signal,
-      })
-      if (guard.kind === 'unguarded') {
-        await assertPublished(this.#backend, root, reference, { signal })
-      }
-      return { at: info?.lastModified }
-    } catch (error) {
-      const isTaken = guard.kind === 'write' && guard.condition?.kind === 'absent'
-      if (!isTaken || !isS3loError(error, 'CONFLICT')) throw error
-      const present = await presentDigest(this.#backend, reference, { signal })
-      if (present === descriptor.digest) return undefined
-      throw present === undefined ? error : tagExists(reference, this.#backend, error)
-    }
+    await this.protect(displaced === undefined ? digests : [...digests, displaced], { signal })
+    await this.#proveAll({ signal })
+    const origin = this.#adopted?.digest === descriptor.digest ? this.#adopted.origin : undefined
+    const isUnchanged = displaced === descriptor.digest
+    await this.#record(root, reference.name, { ...options, origin, isUnchanged })
+    return publishTag(this.#place, root, reference, { ...options, origin, present })
   }
 
-  async #proveAll(digests: readonly string[], options: CallOptions): Promise<void> {
-    if (this.#unproven.size === 0) return
-    await this.protect(digests, options)
+  /** Lets every manifest of the image be found by its digest, whatever becomes of the tag. */
+  async #record(
+    root: ManifestDocument,
+    repository: string,
+    { children, origin, isUnchanged, signal }: RecordImageOptions,
+  ): Promise<void> {
+    const place = recordPlace(repository)
+    // It was written after those of its children, and they live as long as it does.
+    if (isUnchanged && (await this.#protection.has(root.descriptor, { signal }, place))) return
+    const below = children ?? (await readClosure(this.#blobs, root, { signal })).children
+    await forEachConcurrent(
+      below,
+      RECORDS_AT_ONCE,
+      async (child, taskSignal) => {
+        await writeRecord(this.#protection, repository, child, { origin, signal: taskSignal })
+      },
+      signal,
+    )
+    await writeRecord(this.#protection, repository, root, { origin, signal })
+  }
+
+  async #proveAll(options: CallOptions): Promise<void> {
     await forEachConcurrent(
       [...this.#unproven.values()],
       LOOKUPS_AT_ONCE,

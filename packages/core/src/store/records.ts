@@ -1,20 +1,17 @@
 import type { CallOptions } from '../contract/call-options.ts'
 import type { ObjectInfo, StorageBackend } from '../contract/storage-backend.ts'
 import { S3loError } from '../errors.ts'
-import type { Origin, Protection } from '../gc/protection.ts'
+import type { Origin, RecordPlace } from '../gc/protected-write.ts'
+import type { Protection } from '../gc/protection.ts'
 import {
   parseRepositoryKey,
   recordKey,
   recordsPrefix,
   REPOSITORIES_PREFIX,
 } from '../layout/repository-keys.ts'
+import type { Descriptor } from '../oci/descriptor.ts'
 import { algorithmOf, digestOf } from '../oci/digest.ts'
-import {
-  type ManifestDocument,
-  MAX_MANIFEST_BYTES,
-  parseDocument,
-  successors,
-} from '../oci/document.ts'
+import { type ManifestDocument, MAX_MANIFEST_BYTES, parseDocument } from '../oci/document.ts'
 import { readObject } from './read-object.ts'
 
 /** A manifest that stays pullable by its digest within a repository, whatever the tags name. */
@@ -31,9 +28,10 @@ export interface WriteRecordOptions extends CallOptions {
 }
 
 /**
- * Writes the record of a manifest anew, so that it has the date of this write. What the manifest names
- * is pinned where it is not yet; that it is there is for the caller to know, or for `origin` to
- * prove. Throws as `Protection.publish` does.
+ * Writes the record of a manifest anew, so that it has the date of this write. The caller has pinned
+ * what keeps the manifest's content: all that it names, or the digest where the repository has its
+ * record. That the content is there is for the caller to know, or for `origin` to prove. Throws as
+ * `Protection.publish` does.
  */
 export async function writeRecord(
   protection: Protection,
@@ -45,7 +43,7 @@ export async function writeRecord(
     key: recordKey(repository, descriptor.digest),
     content,
     mediaType: manifest.mediaType,
-    digests: [descriptor.digest, ...successors(manifest).map(({ digest }) => digest)],
+    digests: [descriptor.digest],
     origin,
     signal,
   })
@@ -67,6 +65,24 @@ export async function readRecord(
   const actual = digestOf(content, algorithmOf(digest))
   if (actual === digest) return parseDocument(content, `${repository}@${digest}`, { digest })
   throw new S3loError('INTEGRITY', `the object ${key} does not have the digest ${digest}`)
+}
+
+const PLACE = 'records of '
+
+/** Where `Protection.has` looks for the record of a digest. */
+export function recordPlace(repository: string): RecordPlace {
+  return `${PLACE}${repository}`
+}
+
+/** True when a repository has the record, whole as far as its size tells. */
+export async function hasRecord(
+  backend: StorageBackend,
+  { digest, size }: Descriptor,
+  place: RecordPlace,
+  options?: CallOptions,
+): Promise<boolean> {
+  const info = await backend.head(recordKey(place.slice(PLACE.length), digest), options)
+  return info?.size === size
 }
 
 /** The records of a repository in the order of their digests; without one, those of all repositories. */

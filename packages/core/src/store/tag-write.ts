@@ -1,5 +1,5 @@
 import type { CallOptions } from '../contract/call-options.ts'
-import type { TagOptions } from '../contract/image-target.ts'
+import type { ProgressOptions } from '../contract/progress.ts'
 import type { StorageBackend, WriteCondition } from '../contract/storage-backend.ts'
 import { S3loError } from '../errors.ts'
 import { formatStore } from '../layout/format-store.ts'
@@ -10,30 +10,21 @@ import { formatImageName, type Reference } from '../oci/reference.ts'
 import { provenGuarantees } from './guarantees.ts'
 import { readLegacyManifest, readTagContent } from './manifests.ts'
 
-/** How a tag is written: guarded by the store where it can, else by looking before and after. */
-export type TagGuard =
+/** How a tag is created: guarded by the store where it can, else by looking before and after. */
+type TagGuard =
   /** The tag says the same already, and is left as it is. */
   | { readonly kind: 'done' }
-  | { readonly kind: 'write'; readonly condition?: WriteCondition | undefined }
-  /** The store ignores conditions: the tag is read back. */
-  | { readonly kind: 'unguarded' }
+  /** Without a condition, which the store ignores, the tag is read back. */
+  | { readonly kind: 'write'; readonly condition: WriteCondition | undefined }
 
-/** Throws `CONFLICT` where the tag is to be created and names another manifest. */
+/** Throws `CONFLICT` where the tag names another manifest. */
 export async function tagGuard(
   backend: StorageBackend,
   root: ManifestDocument,
   reference: Reference,
-  { createOnly = false, replaces, signal, onProgress }: TagOptions,
+  { signal, onProgress }: CallOptions & ProgressOptions,
 ): Promise<TagGuard> {
-  if (!createOnly && replaces === undefined) return { kind: 'write' }
   const guarantees = await provenGuarantees(backend, { signal })
-  if (!createOnly) {
-    const isEnforced = guarantees.compareAndSwap && replaces !== undefined
-    return {
-      kind: 'write',
-      condition: isEnforced ? { kind: 'unchanged', etag: replaces } : undefined,
-    }
-  }
   if (guarantees.createOnly) return { kind: 'write', condition: { kind: 'absent' } }
   if (await backend.head(manifestKey(reference), { signal })) {
     if (await publishes(backend, root, reference, { signal })) return { kind: 'done' }
@@ -46,7 +37,7 @@ export async function tagGuard(
       `${backend.scheme}://${backend.bucket} does not refuse a second write of ${formatImageName(reference)}: ` +
       'two pushes at the same moment may both succeed, and the last one stays',
   })
-  return { kind: 'unguarded' }
+  return { kind: 'write', condition: undefined }
 }
 
 /**

@@ -169,7 +169,7 @@ describe('a protected push', () => {
       key: manifestKey({ name: 'app', tag: 'stable' }),
       content: image.root.content,
       digests: descriptors.map(({ digest }) => digest),
-      origin: { key: app, name: 'app:latest' },
+      origin: { key: app, content: image.root.content, name: 'app:latest' },
     })
     await protection.release()
     expect(confirmed).toBe(2)

@@ -15,7 +15,7 @@ async function retag(protection: Protection): Promise<void> {
       key: target,
       content: image.root.content,
       digests: successors(parseManifest(image.root.content, 'app')).map(({ digest }) => digest),
-      origin: { key: source, name: 'app:latest' },
+      origin: { key: source, content: image.root.content, name: 'app:latest' },
     })
   } finally {
     await protection.release()

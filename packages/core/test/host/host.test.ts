@@ -47,7 +47,7 @@ async function immutable(pattern = 'app'): Promise<void> {
 }
 
 describe('push', () => {
-  it('writes layout v1.1.0: blobs, manifest.json and history.json, and nothing else', async () => {
+  it('writes layout v1.1.0 and the record of the digest, and nothing else', async () => {
     const result = await world.host.push('fix:app:v1', 'mem://b/app:v1')
     const size = [...amd64.content.values()].reduce((sum, { byteLength }) => sum + byteLength, 0)
     expect(result).toEqual({
@@ -62,6 +62,7 @@ describe('push', () => {
     })
     expect(await keys(bucket)).toEqual(
       [
+        `.s3lo/repositories/app/_manifests/sha256-${result.digest.slice(7)}.json`,
         ...[...amd64.content.keys()].map((digest) => `blobs/sha256/${digest.slice(7)}`),
         'manifests/app/v1/history.json',
         'manifests/app/v1/manifest.json',

@@ -36,27 +36,32 @@ describe('the record of a digest', () => {
     expect(await readRecord(backend, 'team', digest)).toBeUndefined()
   })
 
-  it('is written under a deadline, with all that the manifest names pinned', async () => {
-    const inner = new MemoryBackend()
-    const backend = new FaultyBackend(inner)
-    let pin = ''
-    backend.faults = {
-      before: async ({ method, key }) => {
-        if (method !== 'put' || !key.includes('/_manifests/')) return
-        const [control] = await Array.fromAsync(inner.list('.s3lo/gc/pins/'))
-        const chunks = await Array.fromAsync((await inner.get(control!.key)).body)
-        pin = Buffer.concat(chunks as Buffer[]).toString()
-      },
-    }
+  it('is written under a pin of its digest, once rounds were looked for', async () => {
+    const backend = new FaultyBackend(new MemoryBackend())
     await write(backend, 'app', one)
-    const names = [digest, ...one.content.keys()].map((name) => name.slice('sha256:'.length))
-    expect(names.every((name) => pin.includes(name))).toBe(true)
     expect(backend.calls.map(({ method, key }) => `${method} ${key.split('/')[2]}`)).toEqual([
       'put pins',
       'list rounds',
       'put app',
       'delete pins',
     ])
+  })
+
+  it('is refused by the store once its pin may have been overlooked', async () => {
+    let time = Date.UTC(2026, 0, 1)
+    const backend = new FaultyBackend(new MemoryBackend({ now: () => new Date(time) }))
+    let refused = 0
+    backend.faults = {
+      before: ({ method, key }) => {
+        if (method !== 'put' || !key.includes('/_manifests/') || refused++ > 0) return
+        time += 3_600_000
+      },
+    }
+    await write(backend, 'app', one)
+    const pins = backend.calls.filter(
+      ({ method, key }) => method === 'put' && key.includes('/pins/'),
+    )
+    expect([refused, pins.length]).toEqual([2, 2])
   })
 
   it('is listed with those of its repository, or of all of them', async () => {
