@@ -11,7 +11,7 @@ import { accessOf, parseRoute, type Route } from './request/route.ts'
 import { getBlob } from './routes/blobs.ts'
 import { getManifest } from './routes/manifests.ts'
 import { listReferrers } from './routes/referrers.ts'
-import { listTags } from './routes/tags.ts'
+import { listRepositories, listTags } from './routes/tags.ts'
 
 /** A store as a registry, to be mounted in any server of Node. */
 export interface Registry {
@@ -89,6 +89,9 @@ function dispatch({ store, manifests }: Parts, route: Route, call: Call): Answer
   switch (route.kind) {
     case 'ping':
       if (isRead) return jsonAnswer({})
+      break
+    case 'catalog':
+      if (isRead) return listRepositories(store, call)
       break
     case 'manifest':
       if (isRead) return getManifest(manifests, route, call)

@@ -123,6 +123,29 @@ describe('a registry', () => {
     ])
   })
 
+  it('lists the repositories that a client may pull, in pages', async () => {
+    const hidden = await serveMemory({
+      authorize: () => ({
+        kind: 'granted',
+        principal: {
+          name: 'alice',
+          may: ({ repository }) => repository?.startsWith('x/') !== true,
+          pullsAll: false,
+        },
+      }),
+    })
+    for (const name of ['a', 'x/1', 'x/2', 'x/3', 'y', 'z']) {
+      await putImage(hidden.backend, { name, tag: 'v1' }, image)
+    }
+    const page = await hidden.ask('/v2/_catalog?n=1&last=a')
+    expect(JSON.parse(page.body.toString())).toEqual({ repositories: ['y'] })
+    expect(page.headers['link']).toBe('</v2/_catalog?n=1&last=y>; rel="next"')
+    const rest = await hidden.ask('/v2/_catalog?last=y')
+    expect(JSON.parse(rest.body.toString())).toEqual({ repositories: ['z'] })
+    expect(rest.headers['link']).toBeUndefined()
+    await hidden[Symbol.asyncDispose]()
+  })
+
   it('knows no repository without tags', async () => {
     const reply = await served.ask('/v2/team/tags/list')
     expect([reply.status, errorOf(reply)]).toEqual([404, 'NAME_UNKNOWN'])
