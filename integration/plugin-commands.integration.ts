@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { imageFixture } from '@s3lo/core/testing'
 import policy from '@s3lo/policy/plugin'
 import scanner from '@s3lo/scanner-trivy/plugin'
+import serve from '@s3lo/serve/plugin'
 import soci from '@s3lo/soci/plugin'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { writeOciLayout } from './oci-layout.ts'
@@ -22,7 +23,9 @@ beforeAll(async () => {
 })
 afterAll(() => rm(folder, { recursive: true, force: true }))
 
-const commands = [policy, scanner, soci].flatMap(({ commands }) => commands.map(({ path }) => path))
+const commands = [policy, scanner, serve, soci].flatMap(({ commands }) =>
+  commands.map(({ path }) => path),
+)
 
 describe.each(commands.map((path) => [path.join(' '), path] as const))('s3lo %s', (name, path) => {
   it('has a page that says what its help says', async () => {

@@ -6,7 +6,7 @@ import { pathToFileURL } from 'node:url'
 
 const ROOT = join(import.meta.dirname, '..')
 const MAIN = join(ROOT, 'apps/cli/src/main.ts')
-const PLUGINS = ['backend-s3', 'backend-gcs', 'backend-azure', 'scanner-trivy', 'soci']
+const PLUGINS = ['backend-s3', 'backend-gcs', 'backend-azure', 'scanner-trivy', 'serve', 'soci']
 
 /** Environment variables of a process. */
 export type Environment = Readonly<Record<string, string>>

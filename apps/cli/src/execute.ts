@@ -39,10 +39,11 @@ export async function execute(invocation: Invocation, context: S3loContext): Pro
     ? AbortSignal.any([interruption.signal, deadline.signal])
     : interruption.signal
   try {
-    const output = await orAbandon(work(invocation, context, reporter, signal), signal)
+    const grace = definition.stopsWithin?.(args)
+    const output = await orAbandon(work(invocation, context, reporter, signal), signal, grace)
     reporter.endProgress()
     const status = await reporter.output(output)
-    return interruption.exitStatus ?? status
+    return grace === undefined ? (interruption.exitStatus ?? status) : status
   } catch (error) {
     reporter.endProgress()
     if (isTaken && isReaderGone(error)) return READER_GONE

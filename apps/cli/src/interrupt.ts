@@ -47,18 +47,22 @@ export function listenForSignals(
   }
 }
 
-/** How long work that was told to stop may take to clean up: Ctrl-C shall end within a second. */
+/** How long work that was told to stop may take to clean up: Ctrl-C shall end within a second (milliseconds). */
 const GRACE_MS = 750
 
 /**
  * The outcome of `work`, or the signal's reason as an error when the work has not ended
- * {@link GRACE_MS} after the signal was aborted: the caller continues even if the work hangs.
+ * `grace` after the signal was aborted: the caller continues even if the work hangs.
  */
-export async function orAbandon<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+export async function orAbandon<T>(
+  work: Promise<T>,
+  signal: AbortSignal,
+  grace = GRACE_MS,
+): Promise<T> {
   const abandoned = Promise.withResolvers<never>()
   let timer: NodeJS.Timeout | undefined
   function startTimer(): void {
-    timer = setTimeout(() => abandoned.reject(signal.reason), GRACE_MS)
+    timer = setTimeout(() => abandoned.reject(signal.reason), grace)
   }
   if (signal.aborted) startTimer()
   else signal.addEventListener('abort', startTimer, { once: true })

@@ -1,5 +1,6 @@
 import type { IncomingMessage } from 'node:http'
 import type { Answer } from './answer/answer.ts'
+import type { RedirectOptions } from './answer/redirect.ts'
 import type { Authorize } from './auth/principal.ts'
 
 /** Answers a request instead of the registry, or lets it pass. */
@@ -41,6 +42,8 @@ export interface RegistryOptions {
   readonly pages?: Readonly<Record<string, Page>> | undefined
   /** Called with every request, once it is over. */
   readonly observe?: ((exchange: Exchange) => void) | undefined
+  /** Default: clients are never sent to the store. */
+  readonly redirect?: RedirectOptions | undefined
   /** Refuses everything that would change the store. */
   readonly readOnly?: boolean | undefined
 }

@@ -84,7 +84,11 @@ async function answerTo(
   return dispatch(parts, route, { request, method, path, query, principal, signal })
 }
 
-function dispatch({ store, manifests }: Parts, route: Route, call: Call): Answer | Promise<Answer> {
+function dispatch(
+  { store, manifests, options }: Parts,
+  route: Route,
+  call: Call,
+): Answer | Promise<Answer> {
   const isRead = call.method === 'GET' || call.method === 'HEAD'
   switch (route.kind) {
     case 'ping':
@@ -97,7 +101,7 @@ function dispatch({ store, manifests }: Parts, route: Route, call: Call): Answer
       if (isRead) return getManifest(manifests, route, call)
       break
     case 'blob':
-      if (isRead) return getBlob(store, route, call)
+      if (isRead) return getBlob(store, options, route, call)
       break
     case 'tags':
       if (isRead) return listTags(store, route, call)
@@ -107,6 +111,7 @@ function dispatch({ store, manifests }: Parts, route: Route, call: Call): Answer
       break
     default:
   }
+  if (options.readOnly && !isRead) throw new Refusal('UNSUPPORTED', 'this registry is read-only')
   throw new Refusal('UNSUPPORTED', `${call.method} is not supported here`)
 }
 

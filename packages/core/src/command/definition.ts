@@ -50,6 +50,11 @@ export interface CommandDefinition<P extends Parameters = Parameters> {
   readonly activity?: string
   /** A command that was stopped is said to be resumable by the same command line. */
   readonly isResumable?: boolean
+  /**
+   * Of a command that runs until it is stopped: what it may take to end then (milliseconds). A signal is
+   * its success, not an interruption. Throws `USAGE`.
+   */
+  stopsWithin?(args: ArgsOf<P>): number
   /** True where the work itself writes to standard output: results then go to standard error. */
   writesStandardOutput?(args: ArgsOf<P>): Promise<boolean>
   /** What the host is made with besides the global options. Throws `USAGE`. */

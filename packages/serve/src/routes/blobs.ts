@@ -2,7 +2,9 @@ import { MEDIA_TYPE, type ImageStore } from '@s3lo/core'
 import type { Answer, AnswerHeaders } from '../answer/answer.ts'
 import { Refusal } from '../answer/error.ts'
 import { attachmentHeaders } from '../answer/headers.ts'
+import { redirectTo } from '../answer/redirect.ts'
 import type { Call } from '../call.ts'
+import type { RegistryOptions } from '../options.ts'
 import { parseRange } from '../request/range.ts'
 import type { Route } from '../request/route.ts'
 
@@ -10,7 +12,8 @@ type BlobRoute = Extract<Route, { kind: 'blob' }>
 
 /** GET and HEAD of a blob (end-2), whole or a range of it. */
 export async function getBlob(
-  { blobs }: ImageStore,
+  { backend, blobs }: ImageStore,
+  { redirect }: RegistryOptions,
   { digest }: BlobRoute,
   { method, request, signal }: Call,
 ): Promise<Answer> {
@@ -26,6 +29,11 @@ export async function getBlob(
     ...attachmentHeaders(request),
   }
   if (method === 'HEAD') return { status: 200, headers: { ...headers, 'content-length': size } }
+  const elsewhere =
+    redirect && found.key !== undefined
+      ? await redirectTo(backend, found.key, redirect, { 'docker-content-digest': digest })
+      : undefined
+  if (elsewhere) return elsewhere
   const range = parseRange(request.headers.range, size)
   if (range === 'unsatisfiable') throw unsatisfiable(size)
   if (range === undefined) {
