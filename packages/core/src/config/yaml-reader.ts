@@ -75,6 +75,11 @@ export class YamlReader {
     })
   }
 
+  /** True for a list, with or without entries. */
+  isList(value: YamlValue): boolean {
+    return this.#yaml.isSeq(this.#resolve(value.node))
+  }
+
   /** Any scalar, as it is written: `1.10` stays `1.10`. */
   text(value: YamlValue): string | undefined {
     return this.#scalar(value, 'a text')?.source

@@ -2,7 +2,8 @@ import type { IncomingMessage } from 'node:http'
 import type { Answer } from '../answer/answer.ts'
 import { Refusal, refusalAnswer } from '../answer/error.ts'
 import type { Page } from '../options.ts'
-import { clientAddress, clientOrigin, isLoopbackAddress } from '../request/client.ts'
+import { clientAddress, clientOrigin } from '../request/client.ts'
+import { isLoopbackAddress } from '../request/loopback.ts'
 import {
   type AccessOptions,
   type AccessSettings,

@@ -1,4 +1,5 @@
 import { S3loError } from '@s3lo/core'
+import { isLoopbackName } from '../request/loopback.ts'
 
 /** The largest document of an issuer that is read (bytes). */
 const MAX_BYTES = 512 * 1024
@@ -48,15 +49,4 @@ export function isTrustworthyAddress(address: string): boolean {
   const { protocol, hostname, username, password } = new URL(address)
   if (username !== '' || password !== '') return false
   return protocol === 'https:' || (protocol === 'http:' && isLoopbackName(hostname))
-}
-
-/** True for names of this machine that no DNS server has a say in. */
-export function isLoopbackName(hostname: string): boolean {
-  const name = hostname.toLowerCase().replace(/^\[(?<address>.*)\]$/, '$<address>')
-  return (
-    name === 'localhost' ||
-    name.endsWith('.localhost') ||
-    name === '::1' ||
-    /^127\.\d{1,3}\.\d{1,3}\.\d{1,3}$/.test(name)
-  )
 }

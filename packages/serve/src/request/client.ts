@@ -1,5 +1,6 @@
 import type { IncomingMessage } from 'node:http'
 import { BlockList, isIP } from 'node:net'
+import { plainAddress } from './loopback.ts'
 
 /** What a server knows of the way to its clients. */
 export interface WayToClients {
@@ -63,19 +64,7 @@ function isSecure(request: IncomingMessage, { trustedProxies }: WayToClients): b
   )
 }
 
-/** True for an address of this machine itself. */
-export function isLoopbackAddress(address: string): boolean {
-  return LOOPBACK !== undefined && isIP(address) !== 0 && contains(LOOPBACK, plainAddress(address))
-}
-
-const LOOPBACK = parseNetworks(['127.0.0.0/8', '::1'])
-
 function contains(list: BlockList, address: string): boolean {
   const version = isIP(address)
   return version !== 0 && list.check(address, version === 4 ? 'ipv4' : 'ipv6')
-}
-
-/** An IPv4 address that a socket of IPv6 shows, as IPv4. */
-function plainAddress(address: string): string {
-  return /^::ffff:(?<v4>\d+\.\d+\.\d+\.\d+)$/i.exec(address)?.groups?.['v4'] ?? address
 }

@@ -12,11 +12,15 @@ export interface FakeRequest {
 
 /** A request as a server of Node would hand it over. */
 export function fakeRequest(request: FakeRequest = {}): IncomingMessage {
-  const { method = 'GET', url = '/v2/', headers = {}, address = '127.0.0.1', body = '' } = request
+  const { method = 'GET', url = '/v2/', address = '127.0.0.1', body = '' } = request
+  const headers = { host: 'registry.example', ...request.headers }
   return Object.assign(Readable.from(body === '' ? [] : [Buffer.from(body)]), {
     method,
     url,
-    headers: { host: 'registry.example', ...headers },
+    headers,
+    rawHeaders: Object.entries(headers).flatMap(([name, values]) =>
+      [values ?? []].flat().flatMap((value) => [name, value]),
+    ),
     socket: { remoteAddress: address, ...(request.isSecure && { encrypted: true }) },
   }) as unknown as IncomingMessage
 }
