@@ -1,0 +1,210 @@
+import { forEachConcurrent } from '../concurrency/for-each-concurrent.ts'
+import type { CallOptions } from '../contract/call-options.ts'
+import type { ObjectInfo, StorageBackend } from '../contract/storage-backend.ts'
+import { isS3loError } from '../errors.ts'
+import { blobKey, referrerBlobKey } from '../layout/keys.ts'
+import { parseRepositoryKey, recordKey } from '../layout/repository-keys.ts'
+import { algorithmOf, digestOf } from '../oci/digest.ts'
+import { assertDepth, MAX_MANIFEST_BYTES, parseManifest, successors } from '../oci/document.ts'
+import { type ObjectVersion, readVersion } from './read-object.ts'
+import { listRecords } from './records.ts'
+import { readImageTags } from './tags.ts'
+
+/** What keeps content in a repository: a tag or a digest record. */
+export interface Root {
+  readonly key: string
+  readonly etag: string
+  /** Of its manifest. */
+  readonly digest: string
+}
+
+/** A root as a listing has it. */
+interface ListedRoot {
+  readonly key: string
+  readonly etag: string
+  /** Milliseconds since 1970. */
+  readonly date: number
+}
+
+const READS_AT_ONCE = 16
+const CHILDREN_AT_ONCE = 4
+
+/** Manifests of one root that are read (bytes): no larger image can be pulled. */
+const MAX_GRAPH_BYTES = 64 * 1024 * 1024
+
+/** Digests that are kept in memory, at about 100 bytes each. */
+const MAX_REMEMBERED_DIGESTS = 200_000
+const MAX_REMEMBERED_ROOTS = 50_000
+
+/** Which content a repository's roots reach. Manifests that were read once are remembered, in bounds. */
+export class RepositoryReach {
+  readonly #backend: StorageBackend
+  /** What a manifest reaches, itself included, by its digest: true for ever. The oldest first. */
+  readonly #reached = new Map<string, ReadonlySet<string>>()
+  #remembered = 0
+  /** The digest of the manifest that a tag had under an etag. The oldest first. */
+  readonly #digests = new Map<string, string>()
+
+  constructor(backend: StorageBackend) {
+    this.#backend = backend
+  }
+
+  /**
+   * A root of the repository that reaches the digest, looked for from the newest on; `undefined` when
+   * there is none. A root that is damaged reaches nothing.
+   */
+  async find(
+    repository: string,
+    digest: string,
+    { signal }: CallOptions = {},
+  ): Promise<Root | undefined> {
+    const roots = await this.#list(repository, { signal })
+    for (let start = 0; start < roots.length; start += READS_AT_ONCE) {
+      const found: Root[] = []
+      await forEachConcurrent(
+        roots.slice(start, start + READS_AT_ONCE),
+        READS_AT_ONCE,
+        async (listed, inner) => {
+          const root = await this.#reachFrom(repository, listed, { signal: inner })
+          if (root?.reached.has(digest)) found.push(root)
+        },
+        signal,
+      )
+      if (found[0]) return found[0]
+    }
+    return undefined
+  }
+
+  async #list(repository: string, options: CallOptions): Promise<readonly ListedRoot[]> {
+    const roots: ListedRoot[] = []
+    const add = ({ key, etag, lastModified }: ObjectInfo): void => {
+      roots.push({ key, etag, date: lastModified.getTime() })
+    }
+    for await (const { info } of readImageTags(this.#backend, repository, options)) add(info)
+    for await (const { info } of listRecords(this.#backend, repository, options)) add(info)
+    return roots.toSorted((a, b) => b.date - a.date)
+  }
+
+  /** What a root reaches; `undefined` for one that is gone. */
+  async #reachFrom(
+    repository: string,
+    { key, etag }: ListedRoot,
+    options: CallOptions,
+  ): Promise<(Root & { readonly reached: ReadonlySet<string> }) | undefined> {
+    const record = parseRepositoryKey(key)
+    const isRecord = record?.kind === 'record'
+    const named = isRecord ? record.digest : this.#digests.get(versionOf(key, etag))
+    const known = named === undefined ? undefined : this.#reached.get(named)
+    if (named !== undefined && known) return { key, etag, digest: named, reached: known }
+    const read = await readIntact(this.#backend, key, options)
+    if (!read) return undefined
+    const { content, info } = read
+    const digest = digestOf(content, named === undefined ? 'sha256' : algorithmOf(named))
+    if (isRecord && digest !== named) return undefined
+    if (!isRecord) this.#digests.set(versionOf(key, info.etag), digest)
+    if (this.#digests.size > MAX_REMEMBERED_ROOTS) dropOldest(this.#digests)
+    const reached =
+      this.#reached.get(digest) ?? (await this.#walk(repository, digest, content, options))
+    return { key, etag: info.etag, digest, reached }
+  }
+
+  async #walk(
+    repository: string,
+    digest: string,
+    content: Uint8Array,
+    options: CallOptions,
+  ): Promise<ReadonlySet<string>> {
+    const walk = new Walk(this.#backend, repository)
+    await walk.enter(digest, 0, options, content)
+    if (walk.isWhole) this.#remember(digest, walk.reached)
+    return walk.reached
+  }
+
+  #remember(digest: string, reached: ReadonlySet<string>): void {
+    if (reached.size > MAX_REMEMBERED_DIGESTS / 10 || this.#reached.has(digest)) return
+    this.#reached.set(digest, reached)
+    this.#remembered += reached.size
+    while (this.#remembered > MAX_REMEMBERED_DIGESTS) {
+      this.#remembered -= dropOldest(this.#reached)?.size ?? 0
+    }
+  }
+}
+
+/** One walk below one root. */
+class Walk {
+  readonly reached = new Set<string>()
+  /** False where a manifest was missing or too much: it may be there the next time. */
+  isWhole = true
+  readonly #backend: StorageBackend
+  readonly #repository: string
+  #bytes = 0
+
+  constructor(backend: StorageBackend, repository: string) {
+    this.#backend = backend
+    this.#repository = repository
+  }
+
+  async enter(
+    digest: string,
+    depth: number,
+    options: CallOptions,
+    content?: Uint8Array,
+  ): Promise<void> {
+    this.reached.add(digest)
+    try {
+      assertDepth(depth)
+      const bytes = content ?? (await this.#read(digest, options))
+      const manifest = bytes && parseManifest(bytes, digest)
+      if (!manifest) return
+      const named = successors(manifest).filter((entry) => !this.reached.has(entry.digest))
+      for (const entry of named) this.reached.add(entry.digest)
+      if (manifest.kind !== 'index') return
+      await forEachConcurrent(
+        named.filter(({ size }) => size <= MAX_MANIFEST_BYTES),
+        depth === 0 ? CHILDREN_AT_ONCE : 1,
+        (entry, signal) => this.enter(entry.digest, depth + 1, { signal }),
+        options.signal,
+      )
+    } catch (error) {
+      // What is no manifest names nothing.
+      if (!isS3loError(error, 'INTEGRITY') && !isS3loError(error, 'UNSUPPORTED')) throw error
+    }
+  }
+
+  async #read(digest: string, options: CallOptions): Promise<Uint8Array | undefined> {
+    const places = [recordKey(this.#repository, digest), blobKey(digest), referrerBlobKey(digest)]
+    for (const key of places) {
+      if (this.#bytes > MAX_GRAPH_BYTES) break
+      const content = (await readIntact(this.#backend, key, options))?.content
+      this.#bytes += content?.byteLength ?? 0
+      if (content && digestOf(content, algorithmOf(digest)) === digest) return content
+    }
+    this.isWhole = false
+    return undefined
+  }
+}
+
+/** `undefined` for an object that is missing, or larger than a manifest. */
+async function readIntact(
+  backend: StorageBackend,
+  key: string,
+  options: CallOptions,
+): Promise<ObjectVersion | undefined> {
+  try {
+    return await readVersion(backend, key, MAX_MANIFEST_BYTES, options)
+  } catch (error) {
+    if (isS3loError(error, 'INTEGRITY')) return undefined
+    throw error
+  }
+}
+
+function versionOf(key: string, etag: string): string {
+  return `${key}\0${etag}`
+}
+
+function dropOldest<V>(map: Map<string, V>): V | undefined {
+  const [oldest] = map
+  if (oldest === undefined) return undefined
+  map.delete(oldest[0])
+  return oldest[1]
+}
