@@ -20,6 +20,7 @@ export {
   someArguments,
 } from './command/parameters.ts'
 export { forEachConcurrent } from './concurrency/for-each-concurrent.ts'
+export { SingleFlight } from './concurrency/single-flight.ts'
 export type { ByteRange, CallOptions } from './contract/call-options.ts'
 export type {
   BlobSink,

@@ -11,6 +11,10 @@ import { Digester } from '../oci/digest.ts'
 import { MEDIA_TYPE } from '../oci/media-type.ts'
 import { pipeThrough, verified } from '../stream/verify-digest.ts'
 import { readObject } from './read-object.ts'
+import { RecentMap } from './recent-map.ts'
+
+/** Images of layout v1.0.0 in whose folders a blob is looked for, one request each: those that were read last. */
+const MAX_LEGACY_PREFIXES = 16
 
 /** How a blob is stored. `chunks`: as a recipe and chunks of format 1, which the Go program writes. */
 export type BlobForm = 'whole' | 'chunks'
@@ -30,7 +34,7 @@ export interface FoundBlob {
 export class BlobStore {
   readonly #backend: StorageBackend
   /** Folders of v1.0.0 images that were resolved, whose blobs are their own. */
-  readonly #legacyPrefixes = new Set<string>()
+  readonly #legacyPrefixes = new RecentMap<string, true>(MAX_LEGACY_PREFIXES)
 
   constructor(backend: StorageBackend) {
     this.#backend = backend
@@ -38,7 +42,7 @@ export class BlobStore {
 
   /** Lets blobs of a v1.0.0 image be found. */
   addLegacyPrefix(prefix: string): void {
-    this.#legacyPrefixes.add(prefix)
+    this.#legacyPrefixes.set(prefix, true)
   }
 
   /** True when the blob is there and as long as it should be: a torn one is not there. */
@@ -210,7 +214,7 @@ export class BlobStore {
   #wholeKeys(digest: string): readonly string[] {
     return [
       blobKey(digest),
-      ...[...this.#legacyPrefixes].map((prefix) => legacyBlobKey(prefix, digest)),
+      ...this.#legacyPrefixes.recent().map((prefix) => legacyBlobKey(prefix, digest)),
       referrerBlobKey(digest),
     ]
   }

@@ -4,21 +4,18 @@ import type { FetchOptions, ImageSource, PlainLayer } from '../contract/image-so
 import type { BeginOptions, ImageTarget } from '../contract/image-target.ts'
 import type { StorageBackend } from '../contract/storage-backend.ts'
 import type { StoreFacts } from '../contract/store-facts.ts'
-import {
-  type BucketConfig,
-  MAX_BUCKET_CONFIG_BYTES,
-  parseBucketConfig,
-} from '../config/bucket-config.ts'
+import type { BucketConfig } from '../config/bucket-config.ts'
 import { S3loError } from '../errors.ts'
 import type { ProtectionOptions } from '../gc/protection.ts'
-import { BUCKET_CONFIG_KEY, legacyPrefix, manifestKey } from '../layout/keys.ts'
+import { legacyPrefix, manifestKey } from '../layout/keys.ts'
 import type { Descriptor } from '../oci/descriptor.ts'
 import type { ManifestDocument } from '../oci/document.ts'
 import { formatImageName, type Reference } from '../oci/reference.ts'
 import { verified } from '../stream/verify-digest.ts'
 import { BlobStore } from './blobs.ts'
+import { CurrentConfig } from './current-config.ts'
+import { ManifestMemory } from './manifest-memory.ts'
 import { findManifest, readLegacyManifest, readTagManifest } from './manifests.ts'
-import { readObject } from './read-object.ts'
 import { ReferrerStore } from './referrers.ts'
 import { StorePublication } from './publication.ts'
 import type { WindowOptions } from './name-window.ts'
@@ -28,6 +25,8 @@ import { formatStore } from '../layout/format-store.ts'
 export interface ImageStoreOptions {
   /** The clock that history entries are dated by; default: the store's, by the date of the tag. */
   readonly now?: (() => Date) | undefined
+  /** Milliseconds of a clock that is never set, by which `s3lo.yaml` is read again; default: the process's. */
+  readonly clock?: (() => number) | undefined
   /** How long pins live and how waiting for a collector is done. */
   readonly protection?: ProtectionOptions | undefined
 }
@@ -44,14 +43,14 @@ export class ImageStore implements ImageSource, ImageTarget, StoreFacts {
   readonly blobs: BlobStore
   readonly referrerStore: ReferrerStore
   readonly #options: ImageStoreOptions
-  /** Manifests that were read and whose bytes are not under their digest: of tags and of referrers. */
-  readonly #roots = new Map<string, Uint8Array>()
-  #config: Promise<BucketConfig> | undefined
+  readonly #config: CurrentConfig
+  readonly #manifests = new ManifestMemory()
 
   constructor(backend: StorageBackend, options: ImageStoreOptions = {}) {
     this.backend = backend
     this.blobs = new BlobStore(backend)
     this.referrerStore = new ReferrerStore(backend)
+    this.#config = new CurrentConfig(backend, options.clock)
     this.#options = options
   }
 
@@ -60,17 +59,11 @@ export class ImageStore implements ImageSource, ImageTarget, StoreFacts {
   }
 
   /**
-   * The bucket's `s3lo.yaml`, read once; an empty one when there is none. A failed read is not
-   * remembered: the next call reads again. Throws `INTEGRITY`.
+   * The bucket's `s3lo.yaml`; an empty one when there is none. What was read is believed for five
+   * seconds, and longer while the object is the same. A failed read is not remembered. Throws `INTEGRITY`.
    */
-  async config(options?: CallOptions): Promise<BucketConfig> {
-    const reading = (this.#config ??= this.#readConfig(options))
-    try {
-      return await reading
-    } catch (error) {
-      if (this.#config === reading) this.#config = undefined
-      throw error
-    }
+  config(options?: CallOptions): Promise<BucketConfig> {
+    return this.#config.read(options)
   }
 
   /** The manifest that a tag or digest names, of either layout. Throws `NOT_FOUND`. */
@@ -91,7 +84,7 @@ export class ImageStore implements ImageSource, ImageTarget, StoreFacts {
         ? ((await readTagManifest(this.backend, reference, options)) ??
           (await this.#readLegacy(reference, options)))
         : await findManifest(this.backend, reference.name, reference.digest, options)
-    if (document) this.#roots.set(document.descriptor.digest, document.content)
+    if (document) this.#remember(reference.name, document)
     return document
   }
 
@@ -100,7 +93,7 @@ export class ImageStore implements ImageSource, ImageTarget, StoreFacts {
   }
 
   async fetch(descriptor: Descriptor, options: FetchOptions = {}): Promise<Readable> {
-    const root = this.#roots.get(descriptor.digest)
+    const root = await this.#manifests.content(descriptor.digest, options)
     if (!root) return this.blobs.open(descriptor, options)
     const { start, end } = options.range ?? { start: 0 }
     return options.range
@@ -129,7 +122,9 @@ export class ImageStore implements ImageSource, ImageTarget, StoreFacts {
 
   async *referrers(subject: Descriptor, options?: CallOptions): AsyncGenerator<Descriptor> {
     for await (const { descriptor, content } of this.referrerStore.list(subject, options)) {
-      this.#roots.set(descriptor.digest, content)
+      this.#manifests.add(descriptor.digest, content, ({ signal }) =>
+        this.referrerStore.find(subject, descriptor.digest, { signal }),
+      )
       yield descriptor
     }
   }
@@ -158,13 +153,10 @@ export class ImageStore implements ImageSource, ImageTarget, StoreFacts {
     return document
   }
 
-  async #readConfig(options?: CallOptions): Promise<BucketConfig> {
-    const content = await readObject(
-      this.backend,
-      BUCKET_CONFIG_KEY,
-      MAX_BUCKET_CONFIG_BYTES,
-      options,
+  #remember(repository: string, { descriptor, content }: ManifestDocument): void {
+    const { digest } = descriptor
+    this.#manifests.add(digest, content, ({ signal }) =>
+      findManifest(this.backend, repository, digest, { signal }),
     )
-    return content ? parseBucketConfig(content) : { default: {}, images: {} }
   }
 }

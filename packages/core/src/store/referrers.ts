@@ -36,6 +36,15 @@ export class ReferrerStore {
     if (fault) throw fault
   }
 
+  /** One referrer of a subject, verified; `undefined` when it is not there. Throws `INTEGRITY`. */
+  find(
+    subject: Descriptor,
+    digest: string,
+    options?: CallOptions,
+  ): Promise<ManifestDocument | undefined> {
+    return this.#read(referrerKey(subject.digest, digest), digest, options)
+  }
+
   /** Removes a referrer; its blobs are left to the collector. */
   async detach(
     subject: Descriptor,

@@ -1,4 +1,9 @@
-import type { RegistryCredentialOptions, S3loError, TransportOptions } from '@s3lo/core/plugin'
+import {
+  type RegistryCredentialOptions,
+  type S3loError,
+  SingleFlight,
+  type TransportOptions,
+} from '@s3lo/core/plugin'
 import type { HttpFetch } from '../http.ts'
 import type { Unprompted } from '../registry-client.ts'
 import { type Challenge, parseChallenges } from './challenge.ts'
@@ -6,7 +11,6 @@ import type { Credential, CredentialStore } from './credential.ts'
 import { Credentials } from './credentials.ts'
 import { parseRealm, type Realm } from './realm.ts'
 import { challengeScopes, mergeScopes, repositoryOf } from './scopes.ts'
-import { SingleFlight } from './single-flight.ts'
 import { basicAuthorization, refusedCredential, requestToken, type Token } from './token-service.ts'
 
 /** For which registry, and where its credentials are. */
