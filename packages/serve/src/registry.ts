@@ -1,5 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import type { ImageStore } from '@s3lo/core'
+import { type ImageStore, openUploads, type Uploads } from '@s3lo/core'
 import { type Answer, jsonAnswer } from './answer/answer.ts'
 import { errorAnswer, Refusal } from './answer/error.ts'
 import { sendAnswer, type Sent } from './answer/send.ts'
@@ -12,6 +12,7 @@ import { getBlob } from './routes/blobs.ts'
 import { getManifest } from './routes/manifests.ts'
 import { listReferrers } from './routes/referrers.ts'
 import { listRepositories, listTags } from './routes/tags.ts'
+import { beginUpload, continueUpload } from './routes/uploads.ts'
 
 /** A store as a registry, to be mounted in any server of Node. */
 export interface Registry {
@@ -29,12 +30,21 @@ interface Trace {
 interface Parts {
   readonly store: ImageStore
   readonly manifests: ManifestReader
+  readonly uploads: Uploads
   readonly options: RegistryOptions
 }
 
+/** A request waits so long for a collector that may delete what it names (milliseconds). */
+const MAX_WAIT_MS = 20_000
+
 /** The store stays the caller's: it is closed after the server. */
 export function createRegistry(store: ImageStore, options: RegistryOptions = {}): Registry {
-  const parts = { store, manifests: new ManifestReader(store), options }
+  const parts = {
+    store,
+    manifests: new ManifestReader(store),
+    uploads: openUploads(store.backend, { who: 'serve', maxWaitMs: MAX_WAIT_MS }),
+    options,
+  }
   return { handle: (request, response) => void handle(parts, request, response) }
 }
 
@@ -85,12 +95,18 @@ async function answerTo(
 }
 
 function dispatch(
-  { store, manifests, options }: Parts,
+  { store, manifests, uploads, options }: Parts,
   route: Route,
   call: Call,
 ): Answer | Promise<Answer> {
   const isRead = call.method === 'GET' || call.method === 'HEAD'
+  if (options.readOnly && !isRead) throw new Refusal('UNSUPPORTED', 'this registry is read-only')
   switch (route.kind) {
+    case 'uploads':
+      if (call.method === 'POST') return beginUpload(uploads, route, call)
+      break
+    case 'upload':
+      return continueUpload(uploads, route, call)
     case 'ping':
       if (isRead) return jsonAnswer({})
       break
@@ -111,7 +127,6 @@ function dispatch(
       break
     default:
   }
-  if (options.readOnly && !isRead) throw new Refusal('UNSUPPORTED', 'this registry is read-only')
   throw new Refusal('UNSUPPORTED', `${call.method} is not supported here`)
 }
 

@@ -104,7 +104,7 @@ function digestOf(text: string): string {
   throw invalidDigest(text)
 }
 
-function invalidDigest(text: string): Refusal {
+export function invalidDigest(text: string): Refusal {
   return new Refusal('DIGEST_INVALID', 'the digest is not sha256:<64 hex> or sha512:<128 hex>', {
     detail: { digest: text.slice(0, MAX_NAME) },
   })
