@@ -31,6 +31,18 @@ function openCollector(): (options: { readonly type: 'minor' }) => void {
    * marking ahead it collects when memory asks for it.
    */
   setFlagsFromString('--no-incremental-marking')
+  process.once('exit', letCompilersEnd)
   setFlagsFromString('--expose-gc')
   return runInNewContext('gc') as ReturnType<typeof openCollector>
+}
+
+/**
+ * A process ends when its threads have. Without marking ahead, one that compiles in the background
+ * waits for a collection as soon as the heap is at its soft limit, and only the main thread collects:
+ * it waits for that thread, for ever (nodejs/node#54918). From here on no thread waits at that limit,
+ * and none begins to compile.
+ */
+function letCompilersEnd(): void {
+  setFlagsFromString('--incremental-marking')
+  setFlagsFromString('--no-concurrent-recompilation')
 }
