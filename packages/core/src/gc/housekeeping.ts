@@ -10,6 +10,7 @@ import {
 import { CLOCK_PREFIX, isClockKey } from './control-key.ts'
 import { type ControlObject, listControls, readControl } from './control-object.ts'
 import type { Others } from './others.ts'
+import { listRepositoryLeftovers } from './repository-leftovers.ts'
 
 /** Unfinished work that is older than this (milliseconds) was abandoned: no single upload takes a day. */
 const ABANDONED_AFTER_MS = 24 * 3_600_000
@@ -21,7 +22,10 @@ const OWN_UPLOADS = [BLOBS_PREFIX, MANIFESTS_PREFIX, OWN_PREFIX]
 export interface HousekeepingResult {
   readonly pinsRemoved: number
   readonly roundsRemoved: number
-  /** Content whose digest was never learned, marks of clock readings, and traces of probes. */
+  /**
+   * Content whose digest was never learned, marks of clock readings, traces of probes, and of
+   * repositories: dead links, abandoned uploads in pieces, members whose blob is gone.
+   */
   readonly leftoversRemoved: number
   readonly uploadsAborted: number
 }
@@ -71,8 +75,10 @@ async function isOver(
 
 async function* leftovers(
   backend: StorageBackend,
-  { now, signal }: HousekeepingOptions,
+  { now, others, signal }: HousekeepingOptions,
 ): AsyncGenerator<string, void> {
+  const abandonedAfterMs = ABANDONED_AFTER_MS
+  yield* listRepositoryLeftovers(backend, { now, others, abandonedAfterMs, signal })
   for (const prefix of [stagingKey(''), CLOCK_PREFIX, PROBE_PREFIX]) {
     for await (const { key, lastModified } of backend.list(prefix, { signal })) {
       if (prefix === CLOCK_PREFIX && !isClockKey(key)) continue

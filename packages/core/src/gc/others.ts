@@ -27,6 +27,11 @@ export class Others {
     return this.#ended.has(object.id) || isDead(this.#lifetime(object), now, this.#marginMs)
   }
 
+  /** True when a link, which expires as its name says, protects nothing any more. */
+  isLinkDead({ expires }: { readonly expires: number }, now: number): boolean {
+    return isDead({ expires }, now, this.#marginMs)
+  }
+
   /** As {@link isDead}, or its process has ended here and nothing that it sent can take effect. */
   async isOver(object: ControlObject, { owner }: Author, now: number): Promise<boolean> {
     if (this.isDead(object, now)) return true

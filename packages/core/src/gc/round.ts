@@ -8,6 +8,7 @@ import type { LiveContent } from './live-content.ts'
 import { type NameSet, shorten } from './name-set.ts'
 import type { Others } from './others.ts'
 import { answerOf } from './participant.ts'
+import { readLinkedNames } from './repository-leftovers.ts'
 import { type Answer, mayDelete, mayRelease } from './steps.ts'
 
 const KEYS_PER_REQUEST = 1000
@@ -34,31 +35,32 @@ export interface RoundResult {
 export interface OpenRound {
   /** By the store's clock, milliseconds since 1970: later than the listing of the pins by nothing. */
   readonly openedAt: number
-  /** True for a name that a writer may be about to publish. */
+  /** True for a name that a writer may be about to publish, or a client may name for a day. */
   readonly isPinned: (name: string) => boolean
   /** Deletes in the order of the keys, under the round's deadline. */
   readonly delete: (keys: readonly string[]) => Promise<readonly DeleteFailure[]>
 }
 
 /**
- * Opens a round that names what may be deleted, reads the pins, and has `work` look again and delete
- * (docs/garbage-collection.md, steps C3 to C7).
+ * Opens a round that names what may be deleted, reads the pins and links, and has `work` look again
+ * and delete (docs/garbage-collection.md, steps C3 to C7).
  */
 export async function inRound<T>(
   names: readonly string[],
   context: RoundContext,
   work: (round: OpenRound) => Promise<T>,
 ): Promise<T> {
-  const { backend, ttlSeconds, who, signal, onProgress } = context
+  const { backend, others, ttlSeconds, who, signal, onProgress } = context
   const options = { ttlSeconds, signal, onProgress }
   const startedAt = timestamps()
   const round = await writeControl(backend, 'round', { names: shorten(names), who }, options)
   const answers: Answer[] = []
   try {
     const pins = await readPins(round, context)
+    const linked = await readLinkedNames(backend, { now: round.created, others, signal })
     return await work({
       openedAt: round.created,
-      isPinned: (name) => pins.some((pin) => pin.matches(name)),
+      isPinned: (name) => linked.has(name) || pins.some((pin) => pin.matches(name)),
       delete: (keys) => deleteBy(round, keys, answers, { ...context, startedAt }),
     })
   } finally {

@@ -1,0 +1,120 @@
+import type { CallOptions } from '../contract/call-options.ts'
+import type { StorageBackend } from '../contract/storage-backend.ts'
+import { BLOBS_PREFIX, RECIPES_PREFIX, REFERRER_BLOBS_PREFIX } from '../layout/keys.ts'
+import {
+  LINKS_PREFIX,
+  parseLinkKey,
+  parseRepositoryKey,
+  REPOSITORIES_PREFIX,
+} from '../layout/repository-keys.ts'
+import { parseUploadKey, sessionKey, uploadPrefix, UPLOADS_PREFIX } from '../layout/upload-keys.ts'
+import { isDigest } from '../oci/digest.ts'
+import { listKeys } from '../store/list-keys.ts'
+import { DigestSet } from './digest-set.ts'
+import { nameOf } from './name-set.ts'
+import type { Others } from './others.ts'
+
+/** When something of a repository is left over. */
+export interface LeftoverOptions extends CallOptions {
+  /** The store's time, milliseconds since 1970. */
+  readonly now: number
+  readonly others: Others
+  /** An age (milliseconds) from which work was abandoned. */
+  readonly abandonedAfterMs: number
+}
+
+/** What links protect at a moment of the store's clock (milliseconds since 1970): 32 to 64 bytes for each. */
+export async function readLinkedNames(
+  backend: StorageBackend,
+  { now, others, signal }: Omit<LeftoverOptions, 'abandonedAfterMs'>,
+): Promise<DigestSet> {
+  const names = new DigestSet()
+  for await (const key of listKeys(backend, LINKS_PREFIX, { signal })) {
+    const link = parseLinkKey(key)
+    if (link && !others.isLinkDead(link, now)) names.add(nameOf(link.digest))
+  }
+  return names
+}
+
+/** Links that protect nothing any more, uploads that were abandoned, and members whose blob is gone. */
+export async function* listRepositoryLeftovers(
+  backend: StorageBackend,
+  options: LeftoverOptions,
+): AsyncGenerator<string, void> {
+  yield* deadLinks(backend, options)
+  yield* abandonedUploads(backend, options)
+  yield* lostMembers(backend, options)
+}
+
+async function* deadLinks(
+  backend: StorageBackend,
+  { now, others, signal }: LeftoverOptions,
+): AsyncGenerator<string, void> {
+  for await (const key of listKeys(backend, LINKS_PREFIX, { signal })) {
+    const link = parseLinkKey(key)
+    if (link && others.isLinkDead(link, now)) yield key
+  }
+}
+
+/** An upload is as young as the last thing that was written of it. Its keys are next to each other. */
+async function* abandonedUploads(
+  backend: StorageBackend,
+  { now, abandonedAfterMs, signal }: LeftoverOptions,
+): AsyncGenerator<string, void> {
+  let id: string | undefined
+  let latest = 0
+  const keys = async function* (): AsyncGenerator<string, void> {
+    if (id !== undefined && latest + abandonedAfterMs < now) yield* keysOf(backend, id, { signal })
+  }
+  for await (const info of backend.list(UPLOADS_PREFIX, { signal })) {
+    const key = parseUploadKey(info.key)
+    if (!key) continue
+    if (key.id !== id) {
+      yield* keys()
+      id = key.id
+      latest = 0
+    }
+    latest = Math.max(latest, info.lastModified.getTime())
+  }
+  yield* keys()
+}
+
+/** The session first: without it the rest is no upload. */
+async function* keysOf(
+  backend: StorageBackend,
+  id: string,
+  options: CallOptions,
+): AsyncGenerator<string, void> {
+  yield sessionKey(id)
+  for await (const key of listKeys(backend, uploadPrefix(id), options)) {
+    if (parseUploadKey(key) && key !== sessionKey(id)) yield key
+  }
+}
+
+/**
+ * Members are hints, which give nothing while the blob is gone, and would give it away when another
+ * repository brings it back. Blobs are listed after a member was: one of yesterday had its blob before.
+ */
+async function* lostMembers(
+  backend: StorageBackend,
+  { now, abandonedAfterMs, signal }: LeftoverOptions,
+): AsyncGenerator<string, void> {
+  let stored: DigestSet | undefined
+  for await (const { key, lastModified } of backend.list(REPOSITORIES_PREFIX, { signal })) {
+    const member = parseRepositoryKey(key)
+    if (member?.kind !== 'member' || lastModified.getTime() + abandonedAfterMs >= now) continue
+    stored ??= await readStoredNames(backend, { signal })
+    if (!stored.has(nameOf(member.digest))) yield key
+  }
+}
+
+async function readStoredNames(backend: StorageBackend, options: CallOptions): Promise<DigestSet> {
+  const names = new DigestSet()
+  for (const prefix of [BLOBS_PREFIX, REFERRER_BLOBS_PREFIX, RECIPES_PREFIX]) {
+    for await (const key of listKeys(backend, prefix, options)) {
+      const digest = key.slice(prefix.length).replace('/', ':')
+      if (isDigest(digest)) names.add(nameOf(digest))
+    }
+  }
+  return names
+}

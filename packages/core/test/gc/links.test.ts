@@ -1,0 +1,168 @@
+import { Readable } from 'node:stream'
+import { setImmediate } from 'node:timers/promises'
+import { describe, expect, it } from 'vitest'
+import type { StorageBackend } from '../../src/contract/storage-backend.ts'
+import { collectGarbage, type CollectResult } from '../../src/gc/collector.ts'
+import { blobKey, manifestKey } from '../../src/layout/keys.ts'
+import { linkKey, linksPrefix, memberKey } from '../../src/layout/repository-keys.ts'
+import { UPLOADS_PREFIX } from '../../src/layout/upload-keys.ts'
+import { digestOf } from '../../src/oci/digest.ts'
+import { Links, type RepositoryOptions } from '../../src/store/links.ts'
+import { openMembership } from '../../src/store/membership.ts'
+import { openUploads } from '../../src/store/uploads.ts'
+import { FaultyBackend, imageFixture, MemoryBackend } from '../../src/testing/index.ts'
+import { HOUR, TimedStore } from './world.ts'
+
+const APP = 'team/app'
+const CONTENT = Buffer.from('garbage that is wanted again')
+const DIGEST = digestOf(CONTENT)
+const KEY = blobKey(DIGEST)
+const SOON: RepositoryOptions = { delay: () => setImmediate(undefined), pollMs: 1 }
+
+/** Deletes all garbage at once. */
+function collect(backend: StorageBackend): Promise<CollectResult> {
+  return collectGarbage(backend, { confirm: true, graceMs: 0 })
+}
+
+describe('a link', () => {
+  it('keeps a blob from a collector for a day and a margin, by the clock of the store', async () => {
+    const store = new TimedStore()
+    await store.backend.put(KEY, CONTENT)
+    const links = new Links(store.backend, { now: () => store.time })
+    await links.hold(APP, DIGEST)
+    for (const [ms, deleted] of [
+      [0, 0],
+      [24 * HOUR + 299_000, 0],
+      [2000, 1],
+    ] as const) {
+      store.pause(ms)
+      expect(await collect(store.backend)).toMatchObject({ deleted, pinned: 1 - deleted })
+    }
+    expect(await store.keys(linksPrefix(APP, DIGEST))).toEqual([])
+  })
+
+  it('is listed after the round was opened', async () => {
+    const backend = new FaultyBackend(new MemoryBackend())
+    await backend.put(KEY, CONTENT)
+    await collect(backend)
+    const at = (prefix: string): number =>
+      backend.calls.findLastIndex(({ method, key }) => method === 'list' && key === prefix)
+    const round = backend.calls.findIndex(
+      ({ method, key }) => method === 'put' && key.startsWith('.s3lo/gc/rounds/'),
+    )
+    expect(round).toBeGreaterThan(0)
+    expect(at('.s3lo/links/')).toBeGreaterThan(round)
+    expect(at('manifests/')).toBeGreaterThan(at('.s3lo/links/'))
+  })
+
+  it('waits for an open round that names its blob, and no longer than it was told to', async () => {
+    const store = new TimedStore()
+    await store.backend.put(KEY, CONTENT)
+    const during = new FaultyBackend(store.backend)
+    let refused: Promise<void> | undefined
+    const links = new Links(store.backend, { ...SOON, pollMs: 2000, maxWaitMs: 20_000 })
+    during.faults = {
+      before: async ({ method, key }) => {
+        if (method !== 'delete' || key !== KEY) return
+        refused = links.hold(APP, DIGEST)
+        await expect(refused).rejects.toMatchObject({ code: 'UNAVAILABLE' })
+      },
+    }
+    await collect(during)
+    expect(refused).toBeDefined()
+    expect(await store.keys('.s3lo/gc/')).toEqual([])
+  })
+})
+
+const uses: Record<string, (backend: StorageBackend) => Promise<boolean>> = {
+  'a direct upload': async (backend) => {
+    await openUploads(backend, SOON).putBlob(APP, DIGEST, Readable.from([CONTENT]))
+    return true
+  },
+  'an upload in one piece': async (backend) => {
+    const uploads = openUploads(backend, SOON)
+    const upload = await uploads.begin(APP)
+    await uploads.append(upload, 0, Readable.from([CONTENT]))
+    return (await uploads.finish(upload, DIGEST)).kind === 'stored'
+  },
+  'an upload in two pieces': async (backend) => {
+    const uploads = openUploads(backend, SOON)
+    const upload = await uploads.begin(APP)
+    await uploads.append(upload, 0, Readable.from([CONTENT.subarray(0, 9)]))
+    const body = Readable.from([CONTENT.subarray(9)])
+    return (await uploads.finish(upload, DIGEST, { body })).kind === 'stored'
+  },
+  'a mount': async (backend) =>
+    (await openMembership(backend, SOON).mount({ from: undefined, to: APP, digest: DIGEST })) !==
+    undefined,
+}
+
+describe.each(Object.keys(uses))('%s beside a collector', (name) => {
+  it('has its blob afterwards, whenever it begins and wherever the collector is', async () => {
+    let calls = Infinity
+    for (let at = 1; at <= calls; at++) {
+      const inner = new MemoryBackend()
+      await inner.put(KEY, CONTENT)
+      let use: Promise<boolean> | undefined
+      const backend = new FaultyBackend(inner, {
+        before: async ({ count }) => {
+          if (count !== at) return
+          use = uses[name]?.(inner)
+          // As far as it gets, which is its end where no round is open.
+          for (let turn = 0; turn < 100; turn++) await setImmediate()
+        },
+      })
+      await collect(backend)
+      calls = backend.calls.length
+      // A mount of what is gone is none.
+      if (await use) expect(await inner.head(KEY)).toBeDefined()
+      if (await use) expect(await openMembership(inner).find(APP, DIGEST)).toBeDefined()
+      else expect(name).toBe('a mount')
+    }
+    expect(calls).toBeGreaterThan(10)
+  })
+})
+
+describe('housekeeping of repositories', () => {
+  it('ends an upload a day after its last piece, and keeps foreign keys', async () => {
+    const store = new TimedStore()
+    const uploads = openUploads(store.backend, { now: () => store.time })
+    const old = await uploads.begin(APP)
+    await uploads.append(old, 0, Readable.from([CONTENT]))
+    const young = await uploads.begin(APP)
+    const foreign = `${UPLOADS_PREFIX}${old.id}/notes.txt`
+    await store.backend.put(foreign, CONTENT)
+    store.pause(20 * HOUR)
+    await uploads.append(young, 0, Readable.from([CONTENT]))
+    store.pause(5 * HOUR)
+    expect(await collect(store.backend)).toMatchObject({ leftoversRemoved: 3 })
+    expect(await uploads.status(old)).toBeUndefined()
+    expect(await uploads.status(young)).toMatchObject({ offset: CONTENT.length })
+    expect(await store.keys(UPLOADS_PREFIX)).toContain(foreign)
+  })
+
+  it('removes members whose blob is gone, and links that are dead, and no others', async () => {
+    const store = new TimedStore()
+    const { backend } = store
+    const image = imageFixture({ layers: ['kept'] })
+    for (const [digest, bytes] of image.content) await backend.put(blobKey(digest), bytes)
+    await backend.put(manifestKey({ name: APP, tag: 'v1' }), image.root.content)
+    const kept = digestOf(Buffer.from('kept'))
+    const id = 'a'.repeat(32)
+    const link = { repository: APP, digest: kept, id }
+    const day = 24 * HOUR
+    const dead = linkKey({ ...link, expires: store.time })
+    const alive = linkKey({ ...link, expires: store.time + 2 * day })
+    for (const key of [memberKey(APP, kept), memberKey(APP, DIGEST), dead, alive]) {
+      await backend.put(key, new Uint8Array())
+    }
+    store.pause(day + HOUR)
+    await backend.put(memberKey('team/young', DIGEST), new Uint8Array())
+    expect(await collect(backend)).toMatchObject({ leftoversRemoved: 2 })
+    const left = [
+      ...(await store.keys('.s3lo/repositories/')),
+      ...(await store.keys('.s3lo/links/')),
+    ]
+    expect(left).toEqual([memberKey(APP, kept), memberKey('team/young', DIGEST), alive])
+  })
+})
