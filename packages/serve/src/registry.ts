@@ -1,14 +1,14 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import { type ImageStore, openUploads, type Uploads } from '@s3lo/core'
+import type { ImageStore } from '@s3lo/core'
 import { type Answer, jsonAnswer } from './answer/answer.ts'
 import { errorAnswer, Refusal } from './answer/error.ts'
 import { sendAnswer, type Sent } from './answer/send.ts'
 import { EVERYONE, type Principal } from './auth/principal.ts'
 import type { Call } from './call.ts'
-import { ManifestReader } from './manifest-reader.ts'
 import type { RegistryOptions } from './options.ts'
+import { openParts, type Parts } from './parts.ts'
 import { accessOf, parseRoute, type Route } from './request/route.ts'
-import { getBlob } from './routes/blobs.ts'
+import { deleteBlob, getBlob } from './routes/blobs.ts'
 import { getManifest } from './routes/manifests.ts'
 import { listReferrers } from './routes/referrers.ts'
 import { listRepositories, listTags } from './routes/tags.ts'
@@ -27,24 +27,9 @@ interface Trace {
   error?: unknown
 }
 
-interface Parts {
-  readonly store: ImageStore
-  readonly manifests: ManifestReader
-  readonly uploads: Uploads
-  readonly options: RegistryOptions
-}
-
-/** A request waits so long for a collector that may delete what it names (milliseconds). */
-const MAX_WAIT_MS = 20_000
-
 /** The store stays the caller's: it is closed after the server. */
 export function createRegistry(store: ImageStore, options: RegistryOptions = {}): Registry {
-  const parts = {
-    store,
-    manifests: new ManifestReader(store),
-    uploads: openUploads(store.backend, { who: 'serve', maxWaitMs: MAX_WAIT_MS }),
-    options,
-  }
+  const parts = openParts(store, options)
   return { handle: (request, response) => void handle(parts, request, response) }
 }
 
@@ -94,40 +79,44 @@ async function answerTo(
   return dispatch(parts, route, { request, method, path, query, principal, signal })
 }
 
-function dispatch(
-  { store, manifests, uploads, options }: Parts,
-  route: Route,
-  call: Call,
-): Answer | Promise<Answer> {
-  const isRead = call.method === 'GET' || call.method === 'HEAD'
-  if (options.readOnly && !isRead) throw new Refusal('UNSUPPORTED', 'this registry is read-only')
+function dispatch(parts: Parts, route: Route, call: Call): Answer | Promise<Answer> {
+  const { method } = call
+  const isRead = method === 'GET' || method === 'HEAD'
+  if (parts.options.readOnly && !isRead) {
+    throw new Refusal('UNSUPPORTED', 'this registry is read-only')
+  }
   switch (route.kind) {
     case 'uploads':
-      if (call.method === 'POST') return beginUpload(uploads, route, call)
+      if (method === 'POST') return beginUpload(parts, route, call)
       break
     case 'upload':
-      return continueUpload(uploads, route, call)
-    case 'ping':
-      if (isRead) return jsonAnswer({})
-      break
-    case 'catalog':
-      if (isRead) return listRepositories(store, call)
-      break
-    case 'manifest':
-      if (isRead) return getManifest(manifests, route, call)
-      break
+      return continueUpload(parts, route, call)
     case 'blob':
-      if (isRead) return getBlob(store, options, route, call)
-      break
-    case 'tags':
-      if (isRead) return listTags(store, route, call)
-      break
-    case 'referrers':
-      if (isRead) return listReferrers(store, route, call)
+      if (method === 'DELETE') return deleteBlob(parts, route, call)
       break
     default:
   }
-  throw new Refusal('UNSUPPORTED', `${call.method} is not supported here`)
+  if (isRead) return read(parts, route, call)
+  throw new Refusal('UNSUPPORTED', `${method} is not supported here`)
+}
+
+function read(parts: Parts, route: Route, call: Call): Answer | Promise<Answer> {
+  switch (route.kind) {
+    case 'ping':
+      return jsonAnswer({})
+    case 'catalog':
+      return listRepositories(parts.store, call)
+    case 'manifest':
+      return getManifest(parts.manifests, route, call)
+    case 'blob':
+      return getBlob(parts, route, call)
+    case 'tags':
+      return listTags(parts.store, route, call)
+    case 'referrers':
+      return listReferrers(parts.store, route, call)
+    default:
+      throw new Refusal('UNSUPPORTED', `${call.method} is not supported here`)
+  }
 }
 
 interface Outcome {

@@ -96,6 +96,12 @@ describe('a registry', () => {
     expect([none.status, none.headers['content-range']]).toEqual([416, 'bytes */300000'])
   })
 
+  it('gives a blob of another repository to none that does not have it', async () => {
+    const elsewhere = layerPath.replace('team/app', 'team/other')
+    const reply = await served.ask(elsewhere)
+    expect([reply.status, errorOf(reply)]).toEqual([404, 'BLOB_UNKNOWN'])
+  })
+
   it('gives a browser a file', async () => {
     const { headers } = await served.ask(layerPath, { headers: { accept: 'text/html' } })
     expect(headers['content-disposition']).toBe('attachment')
@@ -177,6 +183,7 @@ describe('a registry', () => {
     const torn = Buffer.from(layer)
     torn[torn.length - 1] = 0
     const broken = await serveMemory()
+    await putImage(broken.backend, { name: 'team/app', tag: 'v1' }, image)
     await broken.backend.put(blobKeyOf(digest), torn)
     await expect(broken.ask(layerPath)).rejects.toThrow(/aborted|hang up/)
     await broken[Symbol.asyncDispose]()

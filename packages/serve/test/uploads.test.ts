@@ -87,6 +87,33 @@ describe('an upload', () => {
     expect((await served.ask(location, { method: 'DELETE' })).status).toBe(404)
   })
 
+  it('is not needed for a blob of a repository that the client may read', async () => {
+    await served.ask(`${uploadsPath}?digest=${digest}`, { method: 'POST', body: blob })
+    for (const query of [`mount=${digest}&from=team/app`, `mount=${digest}`]) {
+      const to = `/v2/mounted/${query.length}`
+      const { status, headers } = await served.ask(`${to}/blobs/uploads/?${query}`, {
+        method: 'POST',
+      })
+      expect([status, headers.location]).toEqual([201, `${to}/blobs/${digest}`])
+      expect((await served.ask(headers.location ?? '')).body.equals(blob)).toBe(true)
+    }
+    expect(await begin(`?mount=${digest}&from=team/none`)).toContain('/uploads/')
+  })
+
+  it('makes a blob that is gone from its repository once it is deleted, and from no other', async () => {
+    for (const name of ['deleted/a', 'deleted/b']) {
+      await served.ask(`/v2/${name}/blobs/uploads/?digest=${digest}`, {
+        method: 'POST',
+        body: blob,
+      })
+    }
+    const path = `/v2/deleted/a/blobs/${digest}`
+    expect((await served.ask(path, { method: 'DELETE' })).status).toBe(202)
+    expect((await served.ask(path, { method: 'HEAD' })).status).toBe(404)
+    expect((await served.ask(path, { method: 'DELETE' })).status).toBe(404)
+    expect((await served.ask(`/v2/deleted/b/blobs/${digest}`)).status).toBe(200)
+  })
+
   it.each(['?digest=sha256:no', '?digest-algorithm=md5'])(
     'does not begin with %s',
     async (query) => {

@@ -23,7 +23,7 @@ const MAX_NAME = 255
 const PREFIX = '/v2/'
 
 /** True for a name that this registry takes for a repository. */
-function isRepositoryName(text: string): boolean {
+export function isRepositoryName(text: string): boolean {
   return text.length <= MAX_NAME && NAME.test(text)
 }
 

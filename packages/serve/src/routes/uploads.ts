@@ -8,19 +8,25 @@ import {
 import type { Answer, AnswerHeaders } from '../answer/answer.ts'
 import { Refusal } from '../answer/error.ts'
 import type { Call } from '../call.ts'
+import type { Parts } from '../parts.ts'
 import { type ChunkRange, parseContentRange } from '../request/content-range.ts'
-import { invalidDigest, type Route } from '../request/route.ts'
+import { invalidDigest, isRepositoryName, type Route } from '../request/route.ts'
 
 type UploadsRoute = Extract<Route, { kind: 'uploads' }>
 type UploadRoute = Extract<Route, { kind: 'upload' }>
 
 /** POST (end-4a, end-4b, end-4c, end-11): a whole blob, or the begin of an upload. */
 export async function beginUpload(
-  uploads: Uploads,
+  parts: Parts,
   { repository }: UploadsRoute,
   call: Call,
 ): Promise<Answer> {
+  const { uploads } = parts
   const { query, request, signal } = call
+  const mount = query.get('mount')
+  if (mount !== null && (await isMounted(parts, { repository, digest: mount }, call))) {
+    return created(repository, mount)
+  }
   const digest = query.get('digest')
   if (digest !== null) {
     if (!isDigest(digest)) throw invalidDigest(digest)
@@ -35,7 +41,7 @@ export async function beginUpload(
 
 /** PATCH, PUT, GET and DELETE of an upload (end-5, end-6, end-13, end-14). */
 export async function continueUpload(
-  uploads: Uploads,
+  { uploads }: Parts,
   { repository, id }: UploadRoute,
   call: Call,
 ): Promise<Answer> {
@@ -57,6 +63,22 @@ export async function continueUpload(
     default:
       throw new Refusal('UNSUPPORTED', `${call.method} of an upload is not supported`)
   }
+}
+
+/** Where a blob is not there, or not the client's to read, the answer is an upload. */
+async function isMounted(
+  { membership }: Parts,
+  { repository, digest }: { readonly repository: string; readonly digest: string },
+  { principal, query, signal }: Call,
+): Promise<boolean> {
+  if (!isDigest(digest)) throw invalidDigest(digest)
+  const from = query.get('from') ?? undefined
+  const mayRead =
+    from === undefined
+      ? principal.pullsAll
+      : isRepositoryName(from) && principal.may({ action: 'pull', repository: from })
+  if (!mayRead) return false
+  return (await membership.mount({ from, to: repository, digest }, { signal })) !== undefined
 }
 
 async function append(uploads: Uploads, upload: UploadName, call: Call): Promise<Answer> {
