@@ -2,11 +2,13 @@ import { describe, expect, it } from 'vitest'
 import { explore } from './explore.ts'
 import { ProtocolModel } from './model.ts'
 import { INSTANCES, MUTATIONS } from './model-mutations.ts'
+import { RECORD_INSTANCES, RECORD_MUTATIONS } from './record-mutations.ts'
+import { RecordModel } from './record-model.ts'
 
 /** Breadth first: every shorter course of events is covered. `check-model.ts` continues from there. */
 const MAX_STATES = 100_000
 /** The shortest way to lose a blob is found within these. */
-const MAX_MUTATED_STATES = 800_000
+const MAX_MUTATED_STATES = 2_000_000
 
 const TIMEOUT_MS = 120_000
 
@@ -39,4 +41,28 @@ describe('the collection protocol', () => {
     expect(trace?.join('\n')).toMatch(/^collector \d: opens its round$/m)
     expect(trace?.join('\n')).toMatch(/^push 0: publishes t1$/m)
   })
+})
+
+describe('the protocol of digest records', () => {
+  it.each(Object.entries(RECORD_INSTANCES))(
+    'loses no image that a tag or a record keeps in instance %s',
+    (_, instance) => {
+      const { states, trace } = explore(new RecordModel(instance), MAX_STATES)
+      expect(trace).toBeUndefined()
+      expect(states).toBeGreaterThan(5000)
+    },
+    TIMEOUT_MS,
+  )
+
+  it.each(RECORD_MUTATIONS)(
+    'loses an image without: $removed',
+    ({ instance, protocol }) => {
+      const model = new RecordModel(RECORD_INSTANCES[instance]!, protocol)
+      const { trace = [] } = explore(model, MAX_MUTATED_STATES)
+      expect(trace.at(-1)).toMatch(/lost a blob|record|is gone/)
+      expect(trace.length).toBeLessThan(30)
+      expect(trace.every((line) => line !== '')).toBe(true)
+    },
+    TIMEOUT_MS,
+  )
 })
