@@ -9,12 +9,18 @@ const ROWS = PAGE.split('\n')
   .filter((line) => line.startsWith('| '))
   .map((line) => line.slice(2, -2).split(' | '))
 
+function mutationsOf(file: string): readonly (string | undefined)[] {
+  const source = readFileSync(join(ROOT, 'packages/core/test/gc', file), 'utf8')
+  return [...source.matchAll(/^ {2}mutation\(\s*'([^']+)'/gm)].map(([, name]) => name)
+}
+
 it('the page of the protocol has a hazard for each mutation of the model, and no other', () => {
-  const source = readFileSync(join(ROOT, 'packages/core/test/gc/model-mutations.ts'), 'utf8')
-  const mutations = [...source.matchAll(/^ {2}mutation\(\s*'([^']+)'/gm)].map(([, name]) => name)
   const hazards = ROWS.filter(([id = '']) => /^H\d+$/.test(id))
-  const named = hazards.slice(0, mutations.length).map((row) => row.at(-1))
-  expect(new Set(named)).toEqual(new Set(mutations))
+  const content = mutationsOf('model-mutations.ts')
+  const records = mutationsOf('record-mutations.ts')
+  const named = hazards.map((row) => row.at(-1))
+  expect(new Set(named.slice(0, content.length))).toEqual(new Set(content))
+  expect(new Set(named.slice(-records.length))).toEqual(new Set(records))
   expect(hazards.map(([id]) => id)).toEqual(hazards.map((_, index) => `H${index + 1}`))
 })
 

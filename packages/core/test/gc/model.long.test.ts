@@ -8,7 +8,7 @@ import { RecordModel } from './record-model.ts'
 /** Breadth first: every shorter course of events is covered. `check-model.ts` continues from there. */
 const MAX_STATES = 100_000
 /** The shortest way to lose a blob is found within these. */
-const MAX_MUTATED_STATES = 2_000_000
+const MAX_MUTATED_STATES = 800_000
 
 const TIMEOUT_MS = 120_000
 

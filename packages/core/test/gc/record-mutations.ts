@@ -12,8 +12,10 @@ const deleter = { kind: 'move', tag: 0 } as const
 
 /** What the model of records is run on (docs/garbage-collection.md, what the model shows). */
 export const RECORD_INSTANCES: Readonly<Record<string, RecordInstance>> = {
-  /** A tag moves while two collectors take its image's record, or content, for garbage. */
-  M: { ...start, records: [0, 1], collectors: 2, writers: [mover] },
+  /** A tag moves while a collector takes its image's record, or content, for garbage. */
+  M: { ...start, records: [0, 1], writers: [mover] },
+  /** The same with two. */
+  Mm: { ...start, records: [0, 1], collectors: 2, writers: [mover] },
   /** The tag was published by a writer without records, which deletes it meanwhile. */
   Mg: { ...start, records: [1], writers: [mover, { kind: 'go', tag: 0 }] },
   /** Two tags of one image: one moves, one is deleted. */
@@ -32,7 +34,9 @@ export const RECORD_INSTANCES: Readonly<Record<string, RecordInstance>> = {
   Td: { ...start, records: [0, 1], writers: [{ ...restorer, tag: 2 }, deleter] },
   /** An image is purged while its tag moves and while it is restored. */
   P: { ...start, records: [0, 1], writers: [purger, mover, { ...restorer, tag: 2 }] },
-  /** A client is told of a blob that is garbage. */
+  /** An image is purged while it is restored. */
+  Pt: { ...start, records: [0, 1], writers: [purger, { ...restorer, tag: 2 }] },
+  /** A client looks for a blob that is garbage. */
   L: {
     ...start,
     tags: [undefined, 1],
@@ -56,7 +60,7 @@ export const RECORD_MUTATIONS: readonly RecordMutation[] = [
   mutation('pinning what a move displaces', 'M', { pinsDisplaced: false }),
   mutation('pinning all that the displaced image needs', 'Mg', { pinsClosure: false }),
   mutation('looking at the tag again', 'Mg', { looksAgain: false }),
-  mutation('looking at the record again', 'T', { looksAgain: false }),
+  mutation('looking at the record again', 'Pt', { looksAgain: false }),
   mutation('writing records anew', 'M', { renews: false }),
   mutation('the age of the last listing', 'M', { looksAtAge: false }),
   mutation('the condition of a move', 'Go', { isConditional: false }),
