@@ -60,7 +60,11 @@ function testAgainst(servers: Registries): void {
       const open = async ({ digest }: Descriptor): Promise<Readable> =>
         Readable.from([referrer.content.get(digest) ?? ''])
       await withPublication(store, {}, (publication) =>
-        publication.attach(referrer.root, subject.root.descriptor, open),
+        publication.attach(
+          referrer.root,
+          { repository: 'app', subject: subject.root.descriptor },
+          open,
+        ),
       )
     }
     const auth = Buffer.from(`${servers.user}:${servers.password}`).toString('base64')
@@ -105,7 +109,9 @@ function testAgainst(servers: Registries): void {
       [amd64, sbom],
       [sbom, signature],
     ] as const) {
-      const found: Descriptor[] = await Array.fromAsync(store.referrers(subject.root.descriptor))
+      const found: Descriptor[] = await Array.fromAsync(
+        store.referrers('app', subject.root.descriptor),
+      )
       expect(found.map(({ digest }) => digest)).toEqual([referrer.root.descriptor.digest])
     }
     for (const [digest, bytes] of image.content) {

@@ -143,7 +143,7 @@ class SoakWorker {
     const open = async ({ digest }: Descriptor): Promise<Readable> =>
       Readable.from([referrer.content.get(digest) ?? Buffer.alloc(0)])
     try {
-      await begun.attach(referrer.root, root.descriptor, open)
+      await begun.attach(referrer.root, { repository: 'app', subject: root.descriptor }, open)
       return { work: 'attach' }
     } catch (error) {
       return reportOf('attach', error)

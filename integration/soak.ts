@@ -203,8 +203,12 @@ class Soak {
   }
 
   async #assertReferrersWhole(subject: Descriptor, store: ImageStore): Promise<void> {
-    for await (const referrer of store.referrers(subject)) {
-      const content = await readAll(await store.fetch(referrer), 1 << 20, referrer.digest)
+    for await (const referrer of store.referrers('app', subject)) {
+      const content = await readAll(
+        await store.fetch(referrer, { repository: 'app' }),
+        1 << 20,
+        referrer.digest,
+      )
       for (const blob of successors(parseManifest(content, referrer.digest))) {
         if (await store.blobs.hasReferrerBlob(blob)) continue
         this.problems.push(`referrer ${referrer.digest} has lost ${blob.digest}`)

@@ -33,6 +33,7 @@ export type {
 } from './contract/image-source.ts'
 export type {
   AttachOptions,
+  AttachPlace,
   BeginOptions,
   ImageTarget,
   Publication,

@@ -160,11 +160,12 @@ describe('a registry', () => {
   it('lists referrers, all or those of a type', async () => {
     const { descriptor } = image.root
     const path = `/v2/team/app/referrers/${descriptor.digest}`
+    const place = { repository: 'team/app', subject: descriptor }
     const empty = await served.ask(path)
     expect(JSON.parse(empty.body.toString())).toMatchObject({ manifests: [] })
     for (const type of ['x/sbom', 'x/signature']) {
       const { root, content } = referrerFixture(descriptor, type, type)
-      await attachReferrer(served.store, root, descriptor, async ({ digest }) =>
+      await attachReferrer(served.store, root, place, async ({ digest }) =>
         Readable.from([content.get(digest)!]),
       )
     }

@@ -34,8 +34,16 @@ async function putSigTag(store: ImageStore, digest: string, layer: object): Prom
 }
 
 async function putReferrer(store: ImageStore, subject: string, content: Buffer): Promise<void> {
-  const [hex, own] = [subject.slice(7), digestOf(content).slice(7)]
-  await store.backend.put(`.s3lo/referrers/sha256/${hex}/sha256-${own}.json`, content)
+  const own = '.s3lo/repositories/org/app'
+  const digest = digestOf(content)
+  const name = `${digest.replace(':', '-')}.json`
+  const facts = { mediaType: MANIFEST_TYPE, digest, size: content.byteLength }
+  const entry = JSON.stringify({ v: 1, ...facts, artifactType: BUNDLE_TYPE })
+  await store.backend.put(`${own}/_manifests/${name}`, content)
+  await store.backend.put(
+    `${own}/_referrers/${subject.replace(':', '-')}/${name}`,
+    Buffer.from(entry),
+  )
 }
 
 /** Everything that an attacker with write access to the bucket put beside an image. */

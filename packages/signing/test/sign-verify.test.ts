@@ -165,7 +165,9 @@ describe('a signed image', () => {
     const tag = `${digest.replace(':', '-')}.sig`
     const manifest = await readJson(store, `manifests/org/app/${tag}/manifest.json`)
     expect(manifest['layers']).toHaveLength(2)
-    const referrers = await Array.fromAsync(store.referrers(await store.resolve(reference)))
+    const referrers = await Array.fromAsync(
+      store.referrers(reference.name, await store.resolve(reference)),
+    )
     expect(referrers).toHaveLength(2)
   })
 
@@ -370,7 +372,7 @@ describe('signatures of several writers', () => {
 })
 
 describe('a store that does not answer', () => {
-  it.each(['manifest.json', 'signatures/', '.sig/', '.s3lo/referrers'])(
+  it.each(['manifest.json', 'signatures/', '.sig/', '/_referrers/'])(
     'for %s is a failure and no verdict',
     async (part) => {
       const store = await storeWithImage()

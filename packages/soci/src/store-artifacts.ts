@@ -1,6 +1,6 @@
 import { Readable } from 'node:stream'
-import type { CallOptions, FetchOptions, ImageSource } from '@s3lo/core/plugin'
-import { isS3loError } from '@s3lo/core/plugin'
+import type { AttachPlace, CallOptions, FetchOptions, ImageSource } from '@s3lo/core/plugin'
+import { isS3loError, S3loError } from '@s3lo/core/plugin'
 import {
   type Descriptor,
   type ImageStore,
@@ -29,10 +29,14 @@ export class StoreArtifacts implements ImageSource, SociBlobStore {
   /** Of artifacts that are made: an index of version 1 is a referrer, its blobs are a referrer's. */
   readonly #version: IndexVersion
 
-  constructor(store: ImageStore, version: IndexVersion = 'v2') {
+  /** Whose image they are of; an index of version 1 is attached there. */
+  readonly #repository: string | undefined
+
+  constructor(store: ImageStore, version: IndexVersion = 'v2', repository?: string) {
     this.store = store
     this.db = new ArtifactsDb(store.backend)
     this.#version = version
+    this.#repository = repository
   }
 
   get name(): string {
@@ -43,8 +47,12 @@ export class StoreArtifacts implements ImageSource, SociBlobStore {
     return this.store.resolve(reference, options)
   }
 
-  referrers(subject: Descriptor, options?: CallOptions): AsyncIterable<Descriptor> {
-    return this.store.referrers(subject, options)
+  referrers(
+    repository: string,
+    subject: Descriptor,
+    options?: CallOptions,
+  ): AsyncIterable<Descriptor> {
+    return this.store.referrers(repository, subject, options)
   }
 
   async fetch(descriptor: Descriptor, options: FetchOptions = {}): Promise<Readable> {
@@ -52,8 +60,9 @@ export class StoreArtifacts implements ImageSource, SociBlobStore {
       return await this.store.fetch(descriptor, options)
     } catch (error) {
       if (!isS3loError(error, 'NOT_FOUND')) throw error
-      if (!(await this.#findReferrer(descriptor.digest, options))) throw error
-      return this.store.fetch(descriptor, options)
+      const repository = await this.#repositoryOf(descriptor.digest, options)
+      if (repository === undefined) throw error
+      return this.store.fetch(descriptor, { ...options, repository })
     }
   }
 
@@ -88,8 +97,9 @@ export class StoreArtifacts implements ImageSource, SociBlobStore {
     options?: CallOptions,
   ): Promise<void> {
     const purpose = `attaching a SOCI index to ${manifest.digest}`
+    const place = { repository: this.#requireRepository(), subject: manifest }
     return withPublication(this.store, { purpose }, (publication) =>
-      publication.attach(index, manifest, open, options),
+      publication.attach(index, place, open, options),
     )
   }
 
@@ -99,13 +109,22 @@ export class StoreArtifacts implements ImageSource, SociBlobStore {
     manifest: Descriptor,
     options?: CallOptions,
   ): Promise<void> {
-    const referrers = await Array.fromAsync(this.store.referrers(manifest, options))
+    const place = { repository: this.#requireRepository(), subject: manifest }
+    const listed = this.store.referrers(place.repository, manifest, options)
+    const referrers = await Array.fromAsync(listed)
     for (const { digest, artifactType } of referrers) {
       if (artifactType !== sociIndexArtifactType || digest === index.digest) continue
-      const [failure] = await this.store.referrerStore.detach(manifest, digest, options)
-      if (failure) throw failure.error
+      await this.detach(place, digest, options)
       await this.db.forget([digest], options)
     }
+  }
+
+  /** Takes an index of version 1 off its image's manifest. */
+  detach(place: AttachPlace, digest: string, options?: CallOptions): Promise<void> {
+    const purpose = `taking a SOCI index off ${place.subject.digest}`
+    return withPublication(this.store, { purpose }, (publication) =>
+      publication.detach(place, digest, options),
+    )
   }
 
   /**
@@ -159,14 +178,17 @@ export class StoreArtifacts implements ImageSource, SociBlobStore {
     }
   }
 
-  /** A version 1 index is found through the image that it refers to. */
-  async #findReferrer(digest: string, { signal }: CallOptions): Promise<boolean> {
+  /** A version 1 index is found through the repository whose image it was made for. */
+  async #repositoryOf(digest: string, { signal }: CallOptions): Promise<string | undefined> {
     const record = await this.db.find(digest, { signal })
-    if (record?.artifactType !== sociIndexArtifactType) return false
-    const subject = { mediaType: '', size: 0, digest: record.originalDigest }
-    for await (const referrer of this.store.referrers(subject, { signal })) {
-      if (referrer.digest === digest) return true
-    }
-    return false
+    if (record?.artifactType !== sociIndexArtifactType) return undefined
+    return record.repository === '' ? undefined : record.repository
+  }
+
+  #requireRepository(): string {
+    if (this.#repository !== undefined) return this.#repository
+    throw new S3loError('USAGE', 'an index of version 1 is attached to an image of a repository', {
+      hint: 'say which: new IndexBuilder(…, { repository })',
+    })
   }
 }

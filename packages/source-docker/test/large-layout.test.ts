@@ -63,7 +63,7 @@ async function askForAll(count: number): Promise<CountedLayout> {
     const tag = `sha256-${subject.digest.slice(7)}.sig`
     await expect(source.resolve({ name: '', tag })).rejects.toMatchObject({ code: 'NOT_FOUND' })
     expect((await source.resolve({ name: '', tag: `v${i}` })).digest).toBe(subject.digest)
-    const referrers = await Array.fromAsync(source.referrers(subject))
+    const referrers = await Array.fromAsync(source.referrers('', subject))
     expect(referrers).toMatchObject([{ annotations: { about: subject.digest } }])
   }
   return files

@@ -156,12 +156,11 @@ describe('an OCI layout', () => {
       subject: { mediaType, digest, size },
     })
     const referrer = toDocument(content, MEDIA_TYPE.ociManifest)
-    await attachReferrer(target, referrer, image.document.descriptor, async () =>
-      Readable.from([blob]),
-    )
+    const place = { repository: 'app', subject: image.document.descriptor }
+    await attachReferrer(target, referrer, place, async () => Readable.from([blob]))
     const opened = await ociLayout.openSource(root, options)
     const found: object[] = []
-    for await (const descriptor of randomAccess(opened).referrers!(image.document.descriptor))
+    for await (const descriptor of randomAccess(opened).referrers!('app', place.subject))
       found.push(descriptor)
     expect(found).toEqual([{ ...referrer.descriptor, artifactType: 'application/x-test' }])
     expect((await readImage(opened)).root).toEqual(image.document)

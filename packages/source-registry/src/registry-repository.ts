@@ -12,6 +12,7 @@ import {
   verified,
 } from '@s3lo/core'
 import {
+  type AttachPlace,
   type CallOptions,
   type FetchOptions,
   type ImageSource,
@@ -175,10 +176,11 @@ export class RegistryRepository implements ImageSource, ImageTarget, Publication
 
   async attach(
     referrer: ManifestDocument,
-    subject: Descriptor,
+    { repository, subject }: AttachPlace,
     open: (blob: Descriptor) => Promise<Readable>,
     options?: CallOptions,
   ): Promise<void> {
+    this.#assertMine(repository)
     const { digest } = referrer.descriptor
     const { manifest } = referrer
     if (manifest.subject?.digest !== subject.digest) {
@@ -195,7 +197,12 @@ export class RegistryRepository implements ImageSource, ImageTarget, Publication
     return listTags(this.#api, options)
   }
 
-  referrers(subject: Descriptor, options?: CallOptions): AsyncIterable<Descriptor> {
+  referrers(
+    repository: string,
+    subject: Descriptor,
+    options?: CallOptions,
+  ): AsyncIterable<Descriptor> {
+    this.#assertMine(repository)
     return this.#referrers.list(subject, options)
   }
 

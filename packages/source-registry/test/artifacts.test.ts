@@ -42,7 +42,11 @@ it.each([
     await source.put(descriptor, opener(content))
   }
   await source.tag(IMAGE, REFERENCE)
-  await source.attach(REFERRER, IMAGE.descriptor, opener(LAYER.content))
+  await source.attach(
+    REFERRER,
+    { repository: 'app', subject: IMAGE.descriptor },
+    opener(LAYER.content),
+  )
   await source.tag(ROOT, { name: 'app', tag: 'root' })
   const store = new ImageStore(new MemoryBackend())
   for (const [tag, referrers] of [

@@ -45,7 +45,12 @@ async function startFull({ referrers = false, sbom = false } = {}): Promise<Memo
   }
   await repository.put(IMAGE.descriptor, opener(IMAGE.content))
   await repository.tag(INDEX, REFERENCE)
-  if (sbom) await repository.attach(SBOM, INDEX.descriptor, opener(EMPTY.content))
+  if (sbom)
+    await repository.attach(
+      SBOM,
+      { repository: 'app', subject: INDEX.descriptor },
+      opener(EMPTY.content),
+    )
   await repository.close()
   return registry
 }
@@ -234,7 +239,7 @@ describe('a look-up before writing', () => {
       }
       expect(await pushTo(registry)).toMatchObject({ digest: INDEX.descriptor.digest })
       const target = openRepository(registry.host, 'team/app')
-      const [found] = await listOf(target.referrers(INDEX.descriptor))
+      const [found] = await listOf(target.referrers('team/app', INDEX.descriptor))
       expect(found?.digest).toBe(SBOM.descriptor.digest)
       await target.close()
     },
@@ -252,8 +257,12 @@ describe('a look-up before writing', () => {
       return false
     }
     const repository = openRepository(registry.host, 'app')
-    await repository.attach(SBOM, INDEX.descriptor, opener(EMPTY.content))
-    const found = await listOf(repository.referrers(INDEX.descriptor))
+    await repository.attach(
+      SBOM,
+      { repository: 'app', subject: INDEX.descriptor },
+      opener(EMPTY.content),
+    )
+    const found = await listOf(repository.referrers('app', INDEX.descriptor))
     expect(found.map(({ digest }) => digest)).toEqual([SBOM.descriptor.digest])
     await repository.close()
   })
@@ -263,7 +272,11 @@ describe('a look-up before writing', () => {
     const tag = `sha256-${INDEX.descriptor.digest.slice(7)}`
     registry.addManifest('app', tag, IMAGE.content, MEDIA_TYPE.ociManifest)
     const repository = openRepository(registry.host, 'app')
-    const attached = repository.attach(SBOM, INDEX.descriptor, opener(EMPTY.content))
+    const attached = repository.attach(
+      SBOM,
+      { repository: 'app', subject: INDEX.descriptor },
+      opener(EMPTY.content),
+    )
     expect(await codeOf(attached)).toBe('CONFLICT')
     expect(registry.manifests.get(`app/${tag}`)?.content).toEqual(IMAGE.content)
     await repository.close()

@@ -35,8 +35,16 @@ async function startFull(referrers: boolean): Promise<MemoryRegistry> {
     await repository.put(descriptor, opener(content))
   }
   await repository.put(IMAGE.descriptor, opener(IMAGE.content))
-  await repository.attach(SBOM, IMAGE.descriptor, opener(EMPTY.content))
-  await repository.attach(SIGNATURE, SBOM.descriptor, opener(EMPTY.content))
+  await repository.attach(
+    SBOM,
+    { repository: 'app', subject: IMAGE.descriptor },
+    opener(EMPTY.content),
+  )
+  await repository.attach(
+    SIGNATURE,
+    { repository: 'app', subject: SBOM.descriptor },
+    opener(EMPTY.content),
+  )
   await repository.tag(COSIGNED, { name: '', tag: COSIGN_TAG })
   await repository.tag(INDEX, REFERENCE)
   await repository.close()
@@ -71,7 +79,7 @@ describe.each([
       [IMAGE, SBOM],
       [SBOM, SIGNATURE],
     ] as const) {
-      const found = await listOf(target.referrers(subject.descriptor))
+      const found = await listOf(target.referrers('team/app', subject.descriptor))
       expect(found.map((one) => one.digest)).toEqual([referrer.descriptor.digest])
       const tag = `team/app/sha256-${subject.descriptor.digest.slice(7)}`
       expect(to.manifests.has(tag)).toBe(!second)

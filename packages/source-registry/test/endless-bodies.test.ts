@@ -74,7 +74,9 @@ describe('lists', () => {
 
   it('of referrers that never end are refused', async () => {
     server.script = endless(200, { 'content-type': MEDIA_TYPE.ociIndex })
-    expect(await codeOf(listOf(repository.referrers(IMAGE.descriptor)))).toBe('INTEGRITY')
+    expect(await codeOf(listOf(repository.referrers(REPOSITORY, IMAGE.descriptor)))).toBe(
+      'INTEGRITY',
+    )
   })
 
   it('whose Link never ends are refused', async () => {

@@ -269,13 +269,19 @@ describe('referrers', () => {
   async function attachAll(): Promise<readonly Descriptor[]> {
     const referrers = types.map((type) => referrerOf(IMAGE.descriptor, type))
     for (const referrer of referrers) {
-      await repository.attach(referrer, IMAGE.descriptor, opener(empty.content))
+      await repository.attach(
+        referrer,
+        { repository: REPOSITORY, subject: IMAGE.descriptor },
+        opener(empty.content),
+      )
     }
     return referrers.map(({ descriptor }) => descriptor)
   }
 
   async function digests(): Promise<readonly string[]> {
-    return (await listOf(repository.referrers(IMAGE.descriptor))).map(({ digest }) => digest)
+    return (await listOf(repository.referrers(REPOSITORY, IMAGE.descriptor))).map(
+      ({ digest }) => digest,
+    )
   }
 
   it('are listed by the API where there is one', async () => {
@@ -290,7 +296,7 @@ describe('referrers', () => {
     await restart({ conditions })
     const attached = await attachAll()
     expect(await digests()).toEqual(attached.map(({ digest }) => digest))
-    const [first] = await listOf(repository.referrers(IMAGE.descriptor))
+    const [first] = await listOf(repository.referrers(REPOSITORY, IMAGE.descriptor))
     expect(first?.artifactType).toBe(types[0])
     expect(first?.annotations?.['note']).toBe(types[0])
   })
@@ -322,7 +328,11 @@ describe('referrers', () => {
     const several = Array.from({ length: 8 }, (_, i) => referrerOf(IMAGE.descriptor, `a/b${i}`))
     await Promise.all(
       several.map((referrer) =>
-        repository.attach(referrer, IMAGE.descriptor, opener(empty.content)),
+        repository.attach(
+          referrer,
+          { repository: REPOSITORY, subject: IMAGE.descriptor },
+          opener(empty.content),
+        ),
       ),
     )
     expect(await digests()).toHaveLength(8)
@@ -363,7 +373,11 @@ describe('referrers', () => {
 
   it('refuse a manifest that refers to something else', async () => {
     const referrer = referrerOf(LAYER.descriptor, 'a/b')
-    const attach = repository.attach(referrer, IMAGE.descriptor, opener(empty.content))
+    const attach = repository.attach(
+      referrer,
+      { repository: REPOSITORY, subject: IMAGE.descriptor },
+      opener(empty.content),
+    )
     expect(await codeOf(attach)).toBe('INTEGRITY')
   })
 

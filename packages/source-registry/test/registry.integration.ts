@@ -51,7 +51,11 @@ async function pushImage(target: RegistryRepository, image: Image, tag: string):
   }
   const { descriptor, content } = image.image
   await target.put(descriptor, opener(content))
-  await target.attach(image.referrer, descriptor, opener(EMPTY.content))
+  await target.attach(
+    image.referrer,
+    { repository: '', subject: descriptor },
+    opener(EMPTY.content),
+  )
   await target.tag(image.index, { name: '', tag })
 }
 
@@ -62,7 +66,7 @@ async function expectImage(source: RegistryRepository, image: Image, tag: string
     // Compared as a whole: a matcher would look at millions of bytes one by one.
     expect((await bytesOf(await source.fetch(descriptor))).equals(content)).toBe(true)
   }
-  const referrers = await listOf(source.referrers(image.image.descriptor))
+  const referrers = await listOf(source.referrers('', image.image.descriptor))
   expect(referrers.map(({ digest }) => digest)).toEqual([image.referrer.descriptor.digest])
 }
 

@@ -8,6 +8,11 @@ import type { ProgressOptions } from './progress.ts'
 
 export interface FetchOptions extends CallOptions {
   readonly range?: ByteRange | undefined
+  /**
+   * Whose manifest it is, where a source holds several repositories and keeps some manifests in one
+   * of them: a referrer is found with its repository alone.
+   */
+  readonly repository?: string | undefined
 }
 
 /** The uncompressed content of a layer, which its source holds apart from the blob. */
@@ -51,8 +56,15 @@ export interface ImageSource {
    * others) says nothing about the rest.
    */
   readonly hasReferrerRecords?: boolean | undefined
-  /** What refers to `subject` (OCI image spec v1.1, "subject"): signatures, SBOMs, attestations. */
-  referrers?(subject: Descriptor, options?: CallOptions): AsyncIterable<Descriptor>
+  /**
+   * What refers to `subject` within a repository (OCI image spec v1.1, "subject"): signatures, SBOMs,
+   * attestations. What refers to it in another repository is not among them.
+   */
+  referrers?(
+    repository: string,
+    subject: Descriptor,
+    options?: CallOptions,
+  ): AsyncIterable<Descriptor>
   close?(): Promise<void>
 }
 

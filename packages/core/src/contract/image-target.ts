@@ -32,6 +32,12 @@ export interface BeginOptions extends ProgressOptions {
   readonly purpose?: string | undefined
 }
 
+/** What a referrer is attached to: a manifest as one repository has it. */
+export interface AttachPlace {
+  readonly repository: string
+  readonly subject: Descriptor
+}
+
 export interface AttachOptions extends CallOptions {
   /** Of an index: all that is below it, children before parents. */
   readonly parts?: readonly Descriptor[] | undefined
@@ -70,10 +76,13 @@ export interface Publication {
     digests: readonly string[],
     options?: CallOptions,
   ): Promise<boolean>
-  /** Stores a manifest that refers to `subject`, and what it names, read by `open`. */
+  /**
+   * Stores a manifest that refers to the subject, and what it names, read by `open`. Throws
+   * `INTEGRITY` for one that refers to something else.
+   */
   attach?(
     referrer: ManifestDocument,
-    subject: Descriptor,
+    place: AttachPlace,
     open: (blob: Descriptor) => Promise<Readable>,
     options?: AttachOptions,
   ): Promise<void>

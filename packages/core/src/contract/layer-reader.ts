@@ -19,13 +19,19 @@ export interface LayerReader {
   probe?(options?: CallOptions): Promise<void>
 }
 
+/** Where content of one repository is read. */
+export interface LayerSource extends Pick<ImageSource, 'name' | 'fetch'> {
+  /** What refers to a manifest in the repository. */
+  referrers?(subject: Descriptor, options?: CallOptions): AsyncIterable<Descriptor>
+}
+
 /** What a layer reader works with. Bytes that are read through it are counted. */
 export interface LayerReaderContext extends CallOptions {
   /** What the tag or digest names: the manifest itself, or the index that lists it. */
   readonly root: ManifestDocument
   /** The manifest of the platform that is read. */
   readonly image: ManifestDocument
-  readonly source: Pick<ImageSource, 'name' | 'fetch' | 'referrers'>
+  readonly source: LayerSource
   /** One document for each layer, which lives as long as the layer; of this reader alone. */
   readonly indexes: {
     /** `undefined` when none is kept. */

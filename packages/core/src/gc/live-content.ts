@@ -13,9 +13,9 @@ import { isImageFault } from '../store/image-fault.ts'
 import { readVersion } from '../store/read-object.ts'
 import { listRecords, type RecordEntry } from '../store/records.ts'
 import { readTagEntries } from '../store/tags.ts'
-import { type Collectable, listReferrers } from './collectable.ts'
+import type { Collectable } from './collectable.ts'
 import { DigestSet } from './digest-set.ts'
-import { assertDigest, LiveGraph } from './live-graph.ts'
+import { LiveGraph } from './live-graph.ts'
 import { type ExpiredRecord, type ExpiryCheck, LiveRecords } from './live-records.ts'
 import { nameOf } from './name-set.ts'
 import { assertEnough, type Census } from './tag-census.ts'
@@ -84,12 +84,15 @@ export class LiveContent {
     return this.#records.expired
   }
 
-  /** True when a live manifest needs the name, or a referrer's subject is published. */
-  has({ name, subject, isRecord }: Pick<Collectable, 'name' | 'subject' | 'isRecord'>): boolean {
-    const isManifest = (of: string): boolean => this.#graph.needs(of) || this.#graph.hasManifest(of)
-    if (subject !== undefined) return isManifest(subject)
+  /** True when a live manifest needs the name. */
+  has({ name, isRecord }: Pick<Collectable, 'name' | 'isRecord'>): boolean {
     // A record may be about a referrer, which is no image's blob.
-    return this.#graph.needs(name) || (isRecord === true && isManifest(name))
+    return isRecord === true ? this.hasManifest(name) : this.#graph.needs(name)
+  }
+
+  /** True for a manifest that is live, of whatever kind. */
+  hasManifest(name: string): boolean {
+    return this.#graph.needs(name) || this.#graph.hasManifest(name)
   }
 
   /** True for what only untagged images need. */
@@ -107,8 +110,8 @@ export class LiveContent {
   }
 
   /**
-   * Lists every tag, then every record, and reads those that are new or have changed. Referrers of
-   * what `isPinned` selects count as well: a writer that publishes it brings them to life unseen.
+   * Lists every tag, then every record, and reads those that are new or have changed. A record of what
+   * `isPinned` selects, or of what refers to it, does not expire.
    */
   async scan({
     isPinned = () => false,
@@ -144,7 +147,6 @@ export class LiveContent {
     )
     assertEnough(this.#backend, this.#tags, this.#options.census)
     await this.#records.scan(expiry && { ...expiry, isPinned }, options)
-    await this.#scanReferrers({ isPinned, ...options })
   }
 
   /** Counted by a listing of its own: to keep what one lists would take memory for each tag. */
@@ -156,26 +158,6 @@ export class LiveContent {
       bytes += info.size
     }
     onProgress?.({ type: 'plan', blobs, bytes })
-  }
-
-  /** Referrers of referrers come in any order: until a pass over them finds no new one. */
-  async #scanReferrers({ isPinned, ...options }: ScanOptions): Promise<void> {
-    for (let before = -1; before !== this.#graph.size;) {
-      before = this.#graph.size
-      await forEachConcurrent(
-        listReferrers(this.#backend, options),
-        READS_AT_ONCE,
-        async ({ info, digest, subject, name }, signal) => {
-          if (!this.has({ name, subject }) && !isPinned?.(subject)) return
-          const add = (content: Uint8Array): Promise<void> => {
-            assertDigest(content, digest)
-            return this.#graph.addTag('', content, digest, signal)
-          }
-          await this.#readOnce(info.key, info, add, signal)
-        },
-        options.signal,
-      )
-    }
   }
 
   async #readOnce(

@@ -82,9 +82,7 @@ export async function runRound(
   return inRound(names, context, async (round) => {
     await live.scan({ signal, isPinned: round.isPinned })
     if (live.unreadable.length > 0) return { deleted: [], pinned: [], failed: [] }
-    // A referrer is pinned with its subject.
-    const isPinned = ({ name, subject }: Collectable): boolean =>
-      round.isPinned(name) || (subject !== undefined && round.isPinned(subject))
+    const isPinned = ({ name }: Collectable): boolean => round.isPinned(name)
     const pinned = candidates.filter((item) => isPinned(item) && !live.has(item))
     const doomed = candidates.filter((item) =>
       mayDelete({ isPinned: isPinned(item), isReferenced: live.has(item) }),

@@ -110,10 +110,10 @@ async function writeOne(
   }
   const { descriptor, manifest, subject } = referrer
   const { signal, onProgress } = options
-  const { target, publication } = to
+  const { target, publication, repository } = to
   if (manifest.kind === 'index') {
     if (target.takesIndexReferrers) {
-      await attachIndex(source, publication, referrer, { signal, onProgress })
+      await attachIndex(source, to, referrer, { signal, onProgress })
       return true
     }
     await copyGraph(source, publication, await planGraph(source, referrer, { signal }), { signal })
@@ -121,14 +121,14 @@ async function writeOne(
   const digests = [descriptor, ...successors(manifest)].map(({ digest }) => digest)
   await publication.protect?.(digests, { signal })
   const open = (blob: Descriptor): Promise<Readable> => source.fetch(blob, { signal })
-  await publication.attach?.(referrer, subject, open, { signal })
+  await publication.attach?.(referrer, { repository, subject }, open, { signal })
   return true
 }
 
 /** A store keeps all that is below a referrer with it, where no other program collects it. */
 async function attachIndex(
   source: ImageSource,
-  publication: Publication,
+  { publication, repository }: ReferrersTarget,
   referrer: Referrer,
   { signal, onProgress }: CopyReferrersOptions,
 ): Promise<void> {
@@ -140,7 +140,8 @@ async function attachIndex(
     const child = documents.get(part.digest)
     return child ? Readable.from([child.content]) : source.fetch(part, { signal })
   }
-  await publication.attach?.(referrer, referrer.subject, open, { parts, signal })
+  const place = { repository, subject: referrer.subject }
+  await publication.attach?.(referrer, place, open, { parts, signal })
 }
 
 /**

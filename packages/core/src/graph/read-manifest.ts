@@ -1,5 +1,5 @@
 import type { CallOptions } from '../contract/call-options.ts'
-import type { ImageSource } from '../contract/image-source.ts'
+import type { FetchOptions, ImageSource } from '../contract/image-source.ts'
 import { isS3loError, S3loError } from '../errors.ts'
 import { MAX_CONFIG_BYTES, parseImageConfig } from '../oci/config.ts'
 import type { Descriptor } from '../oci/descriptor.ts'
@@ -17,7 +17,7 @@ export type ContentReader = Pick<ImageSource, 'name' | 'fetch'>
 export async function readManifest(
   source: ContentReader,
   descriptor: Descriptor,
-  options?: CallOptions,
+  options?: Omit<FetchOptions, 'range'>,
 ): Promise<ManifestDocument> {
   const { digest, size } = descriptor
   if (size > MAX_MANIFEST_BYTES) {

@@ -95,7 +95,8 @@ export class ReferrerFinder {
   /** What the source lists; a list that is refused ends there. */
   async *#list(subject: Descriptor, call: CallOptions): AsyncGenerator<Descriptor> {
     try {
-      for await (const descriptor of this.#source.referrers?.(subject, call) ?? []) {
+      for await (const descriptor of this.#source.referrers?.(this.#repository, subject, call) ??
+        []) {
         if (this.#leftOut >= MAX_LEFT_OUT) return this.#assertLenient(endlessList(subject))
         yield descriptor
       }
@@ -110,7 +111,10 @@ export class ReferrerFinder {
     call: CallOptions,
   ): Promise<ManifestDocument | undefined> {
     try {
-      return await readManifest(this.#source, descriptor, call)
+      return await readManifest(this.#source, descriptor, {
+        ...call,
+        repository: this.#repository,
+      })
     } catch (error) {
       // Registries keep listing what was deleted.
       if (isS3loError(error, 'NOT_FOUND')) {

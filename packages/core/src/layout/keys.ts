@@ -34,7 +34,6 @@ export const CONTENT_PREFIXES = [
 ] as const
 /** Of the blobs of referrers. */
 export const REFERRER_BLOBS_PREFIX = `${OWN_PREFIX}${BLOBS_PREFIX}`
-export const REFERRERS_PREFIX = `${OWN_PREFIX}referrers/`
 /** Of what the layer reader of SOCI keeps beside layers. */
 export const LAYER_INDEXES_PREFIX = `${OWN_PREFIX}soci/layers/`
 export const MANIFEST_FILE = 'manifest.json'
@@ -119,16 +118,6 @@ export function legacyManifestKey(prefix: string): string {
 
 export function legacyBlobKey(prefix: string, digest: string): string {
   return `${prefix}${blobKey(digest)}`
-}
-
-export function referrersPrefix(subjectDigest: string): string {
-  const { algorithm, hex } = parseDigest(subjectDigest)
-  return `${REFERRERS_PREFIX}${algorithm}/${hex}/`
-}
-
-export function referrerKey(subjectDigest: string, digest: string): string {
-  const { algorithm, hex } = parseDigest(digest)
-  return `${referrersPrefix(subjectDigest)}${algorithm}-${hex}.json`
 }
 
 /** A referrer's blobs stay out of `blobs/`, where the Go program would collect them. */

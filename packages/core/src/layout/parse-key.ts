@@ -8,7 +8,6 @@ import {
   MANIFEST_FILE,
   MANIFESTS_PREFIX,
   REFERRER_BLOBS_PREFIX,
-  REFERRERS_PREFIX,
   SOCI_ARTIFACTS_PREFIX,
 } from './keys.ts'
 
@@ -27,10 +26,10 @@ export type TagKey = TagName &
   )
 
 /** Content of the store under its digest. */
-export type ContentKey =
-  | { readonly kind: 'blob' | 'referrer-blob' | 'layer-index' | 'record'; readonly digest: string }
-  /** `subject`: the digest of what it refers to. */
-  | { readonly kind: 'referrer'; readonly digest: string; readonly subject: string }
+export interface ContentKey {
+  readonly kind: 'blob' | 'referrer-blob' | 'layer-index' | 'record'
+  readonly digest: string
+}
 
 /**
  * What a key below `manifests/` is. An image may be called like a folder of another one
@@ -91,7 +90,6 @@ export function parseLegacyKey(key: string): LegacyKey | undefined {
 
 /** What a key of content is; `undefined` for one that s3lo does not write. */
 export function parseContentKey(key: string): ContentKey | undefined {
-  if (key.startsWith(REFERRERS_PREFIX)) return parseReferrerKey(key)
   for (const [prefix, kind] of BY_PATH) {
     if (!key.startsWith(prefix)) continue
     const digest = key.slice(prefix.length).replace('/', ':')
@@ -108,15 +106,6 @@ const BY_PATH = [
   [REFERRER_BLOBS_PREFIX, 'referrer-blob'],
   [LAYER_INDEXES_PREFIX, 'layer-index'],
 ] as const
-
-function parseReferrerKey(key: string): ContentKey | undefined {
-  const path = key.slice(REFERRERS_PREFIX.length).split('/')
-  const [algorithm, hex, file = ''] = path
-  const subject = `${algorithm}:${hex}`
-  const digest = toDigest(file)
-  const isReferrer = path.length === 3 && isDigest(subject) && digest !== undefined
-  return isReferrer ? { kind: 'referrer', digest, subject } : undefined
-}
 
 /** `<algorithm>-<hex>.json` as a digest. */
 function toDigest(file: string): string | undefined {

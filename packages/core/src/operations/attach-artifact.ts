@@ -1,5 +1,6 @@
 import { Readable } from 'node:stream'
 import type { CallOptions } from '../contract/call-options.ts'
+import type { AttachPlace } from '../contract/image-target.ts'
 import type { Descriptor } from '../oci/descriptor.ts'
 import { digestOf } from '../oci/digest.ts'
 import { toDocument } from '../oci/document.ts'
@@ -18,15 +19,16 @@ export interface Artifact {
 const EMPTY = new TextEncoder().encode('{}')
 
 /**
- * Attaches a document to a manifest as a referrer and gives the referrer's digest. The same document
+ * Attaches a document to a manifest of a repository as a referrer and gives the referrer's digest. The same document
  * attached again is the same referrer.
  */
 export async function attachArtifact(
   store: ImageStore,
-  subject: Descriptor,
+  place: AttachPlace,
   { mediaType, content }: Artifact,
   options?: CallOptions,
 ): Promise<string> {
+  const { subject } = place
   const config = describe(MEDIA_TYPE.ociEmpty, EMPTY)
   const layer = describe(mediaType, content)
   const manifest = {
@@ -46,7 +48,7 @@ export async function attachArtifact(
   const open = (blob: Descriptor): Promise<Readable> =>
     Promise.resolve(Readable.from([contents.get(blob.digest) ?? EMPTY]))
   await withPublication(store, { purpose: `attaching ${mediaType}` }, (publication) =>
-    publication.attach(document, subject, open, options),
+    publication.attach(document, place, open, options),
   )
   return document.descriptor.digest
 }

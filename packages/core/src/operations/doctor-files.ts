@@ -2,15 +2,16 @@ import { forEachConcurrent } from '../concurrency/for-each-concurrent.ts'
 import type { CallOptions } from '../contract/call-options.ts'
 import type { StorageBackend } from '../contract/storage-backend.ts'
 import { isS3loError, S3loError } from '../errors.ts'
-import { MANIFESTS_PREFIX, REFERRERS_PREFIX, SOCI_ARTIFACTS_PREFIX } from '../layout/keys.ts'
+import { MANIFESTS_PREFIX, SOCI_ARTIFACTS_PREFIX } from '../layout/keys.ts'
 import { parseContentKey, parseTagKey } from '../layout/parse-key.ts'
-import { digestOf, parseDigest } from '../oci/digest.ts'
-import { MAX_MANIFEST_BYTES, parseManifest } from '../oci/document.ts'
+import { parseRepositoryKey, REPOSITORIES_PREFIX } from '../layout/repository-keys.ts'
 import { asObject, parseJson } from '../oci/json.ts'
 import { readHistory } from '../store/history.ts'
 import { orImageFault } from '../store/image-fault.ts'
 import { listKeys } from '../store/list-keys.ts'
 import { readObject } from '../store/read-object.ts'
+import { readRecord as readManifestRecord } from '../store/records.ts'
+import { MAX_ENTRY_BYTES, parseReferrerEntry } from '../store/referrer-entry.ts'
 import { MAX_RECORD_BYTES, parseSignatureInfo } from '../store/signature-records.ts'
 
 /** A file beside images that cannot be used; field names are those of `--output json`. */
@@ -59,7 +60,7 @@ async function* listFiles(
   options: CallOptions,
 ): AsyncGenerator<CheckedFile, void> {
   const prefixes = [MANIFESTS_PREFIX + filter]
-  if (filter === '') prefixes.push(REFERRERS_PREFIX, SOCI_ARTIFACTS_PREFIX)
+  if (filter === '') prefixes.push(REPOSITORIES_PREFIX, SOCI_ARTIFACTS_PREFIX)
   for (const prefix of prefixes) {
     for await (const key of listKeys(backend, prefix, options)) {
       const file = toFile(key)
@@ -78,8 +79,10 @@ function toFile(key: string): CheckedFile | undefined {
   if (tagged?.kind === 'signature') return { key, hint, read: readSignature }
   const content = parseContentKey(key)
   if (content?.kind === 'record') return { key, hint, read: readRecord }
-  if (content?.kind !== 'referrer') return undefined
-  return { key, hint, read: (...call) => readReferrer(content.digest, ...call) }
+  const own = parseRepositoryKey(key)
+  if (own?.kind === 'record') return { key, hint, read: (...call) => readManifest(own, ...call) }
+  if (own?.kind !== 'referrer-entry') return undefined
+  return { key, hint, read: (...call) => readEntry(own.digest, ...call) }
 }
 
 const readSignature: Read = async (backend, key, options) => {
@@ -93,15 +96,21 @@ const readRecord: Read = async (backend, key, options) => {
   return content && asObject(parseJson(content, key), key)
 }
 
-async function readReferrer(
+function readManifest(
+  { repository, digest }: { readonly repository: string; readonly digest: string },
+  backend: StorageBackend,
+  _key: string,
+  options: CallOptions,
+): Promise<unknown> {
+  return readManifestRecord(backend, repository, digest, options)
+}
+
+async function readEntry(
   digest: string,
   backend: StorageBackend,
   key: string,
   options: CallOptions,
 ): Promise<void> {
-  const content = await readObject(backend, key, MAX_MANIFEST_BYTES, options)
-  if (!content) return
-  const actual = digestOf(content, parseDigest(digest).algorithm)
-  if (actual !== digest) throw new S3loError('INTEGRITY', `expected ${digest}, got ${actual}`)
-  parseManifest(content, digest)
+  const content = await readObject(backend, key, MAX_ENTRY_BYTES, options)
+  if (content) parseReferrerEntry(content, key, digest)
 }

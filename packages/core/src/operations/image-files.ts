@@ -1,10 +1,10 @@
 import { Readable } from 'node:stream'
 import type { CallOptions } from '../contract/call-options.ts'
-import type { ImageSource } from '../contract/image-source.ts'
 import type {
   LayerReader,
   LayerReaderContext,
   LayerReaderModule,
+  LayerSource,
 } from '../contract/layer-reader.ts'
 import { type ErrorCode, isS3loError, S3loError } from '../errors.ts'
 import { LayerTree } from '../filesystem/layer-tree.ts'
@@ -86,7 +86,14 @@ export async function openImageFiles(
   if (manifest.kind !== 'manifest') {
     throw new S3loError('UNSUPPORTED', `${image.descriptor.digest} is no container image`)
   }
-  const opener = new LayerOpener(store, { root, image }, reader, kept, keep, options)
+  const opener = new LayerOpener(
+    store,
+    { name: reference.name, root, image },
+    reader,
+    kept,
+    keep,
+    options,
+  )
   return new OpenedFiles(opener, manifest.layers)
 }
 
@@ -192,7 +199,7 @@ class LayerOpener {
 
   constructor(
     store: ImageStore,
-    documents: Pick<LayerReaderContext, 'root' | 'image'>,
+    { name, ...documents }: Pick<LayerReaderContext, 'root' | 'image'> & { readonly name: string },
     reader: NamedLayerReader | undefined,
     kept: KeptIndexes,
     keep: (entry: TocEntry) => boolean,
@@ -203,7 +210,7 @@ class LayerOpener {
     this.#keep = keep
     this.#options = options
     const { signal } = options
-    this.#context = { ...documents, signal, source: this.#counted(store), indexes: kept }
+    this.#context = { ...documents, signal, source: this.#counted(store, name), indexes: kept }
   }
 
   /** Bytes of layers and of their indexes so far. */
@@ -270,12 +277,14 @@ class LayerOpener {
     this.#fetched += bytes
   }
 
-  #counted(store: ImageStore): Pick<ImageSource, 'name' | 'fetch' | 'referrers'> {
+  #counted(store: ImageStore, repository: string): LayerSource {
     return {
       name: store.name,
       fetch: async (descriptor, options) =>
-        metered(await store.fetch(descriptor, options), (bytes) => this.#count(bytes)),
-      referrers: (subject, options) => store.referrers(subject, options),
+        metered(await store.fetch(descriptor, { repository, ...options }), (bytes) =>
+          this.#count(bytes),
+        ),
+      referrers: (subject, options) => store.referrers(repository, subject, options),
     }
   }
 }

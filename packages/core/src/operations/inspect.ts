@@ -97,7 +97,10 @@ export async function inspect(
       ? await inspectIndex(store, manifest, options)
       : await inspectImage(store, manifest, options)),
     ...filled('signatures', await readSignatures(store.backend, reference, options)),
-    ...filled('attachments', await readAttachments(store, root.descriptor, options)),
+    ...filled(
+      'attachments',
+      await readAttachments(store, reference.name, root.descriptor, options),
+    ),
   }
 }
 
@@ -230,13 +233,15 @@ async function inspectLayers(
 
 async function readAttachments(
   store: ImageStore,
+  repository: string,
   subject: Descriptor,
   options: CallOptions,
 ): Promise<readonly InspectedAttachment[]> {
   const attachments: InspectedAttachment[] = []
   // One that is damaged is left out; `doctor` names it.
   await orImageFault(async () => {
-    for await (const { digest, artifactType = '', size } of store.referrers(subject, options)) {
+    const referrers = store.referrers(repository, subject, options)
+    for await (const { digest, artifactType = '', size } of referrers) {
       attachments.push({ digest, artifact_type: artifactType, size })
     }
   })

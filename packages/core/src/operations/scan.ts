@@ -1,4 +1,5 @@
 import type { CallOptions } from '../contract/call-options.ts'
+import type { AttachPlace } from '../contract/image-target.ts'
 import type { Scanner, ScanTarget, Severity } from '../contract/scanner.ts'
 import { S3loError } from '../errors.ts'
 import { readPlatform } from '../graph/read-manifest.ts'
@@ -68,10 +69,10 @@ export async function scan(
   { format = 'table', severities, ...options }: ScanImageOptions = {},
 ): Promise<ScanResult> {
   if (options.attach) mediaTypeOf(format)
-  const { looked, manifest, outcome } = await look(store, reference, scanner, options, (target) =>
+  const { looked, place, outcome } = await look(store, reference, scanner, options, (target) =>
     scanner.scan(target, { ...options, severities, format }),
   )
-  const attached = await attachDocument(store, manifest, format, outcome.report, options)
+  const attached = await attachDocument(store, place, format, outcome.report, options)
   return {
     ...looked,
     findings: outcome.hasFindings,
@@ -89,14 +90,14 @@ export async function sbom(
   { format = 'cyclonedx', ...options }: SbomImageOptions = {},
 ): Promise<SbomResult> {
   if (options.attach) mediaTypeOf(format)
-  const { looked, manifest, outcome } = await look(store, reference, scanner, options, (target) =>
+  const { looked, place, outcome } = await look(store, reference, scanner, options, (target) =>
     scanner.sbom(target, { ...options, format }),
   )
   return {
     ...looked,
     format,
     sbom: outcome,
-    ...(await attachDocument(store, manifest, format, outcome, options)),
+    ...(await attachDocument(store, place, format, outcome, options)),
   }
 }
 
@@ -106,7 +107,7 @@ async function look<T>(
   scanner: Scanner,
   options: LookOptions,
   use: (target: ScanTarget) => Promise<T>,
-): Promise<{ readonly looked: Looked; readonly manifest: ManifestDocument; readonly outcome: T }> {
+): Promise<{ readonly looked: Looked; readonly place: AttachPlace; readonly outcome: T }> {
   const platform = options.platform === undefined ? undefined : parsePlatform(options.platform)
   const root = await store.read(reference, options)
   const manifest = await selectRoot(store, root, { kind: 'run', platform }, options)
@@ -118,7 +119,8 @@ async function look<T>(
     scanner: scanner.name,
   }
   const content = { name, manifest, source: store, backend: store.backend }
-  return { looked, manifest, outcome: await withImageLayout(content, use, options) }
+  const place = { repository: reference.name, subject: manifest.descriptor }
+  return { looked, place, outcome: await withImageLayout(content, use, options) }
 }
 
 async function platformOf(
@@ -133,7 +135,7 @@ async function platformOf(
 
 async function attachDocument(
   store: ImageStore,
-  { descriptor }: ManifestDocument,
+  place: AttachPlace,
   format: string,
   text: string,
   { attach = false, signal }: LookOptions,
@@ -141,7 +143,7 @@ async function attachDocument(
   if (!attach) return {}
   const mediaType = mediaTypeOf(format)
   const content = new TextEncoder().encode(text)
-  return { attached: await attachArtifact(store, descriptor, { mediaType, content }, { signal }) }
+  return { attached: await attachArtifact(store, place, { mediaType, content }, { signal }) }
 }
 
 function mediaTypeOf(format: string): string {

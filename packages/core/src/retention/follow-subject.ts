@@ -63,7 +63,7 @@ async function findLost(
     before = lost.size
     await live.scan({ signal })
     if (live.unreadable.length > 0) return undefined
-    for (const [key, subject] of lost) if (live.has({ name: '', subject })) lost.delete(key)
+    for (const [key, subject] of lost) if (live.hasManifest(subject)) lost.delete(key)
   }
   return new Set(lost.keys())
 }

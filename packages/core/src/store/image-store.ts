@@ -10,13 +10,15 @@ import type { ProtectionOptions } from '../gc/protection.ts'
 import { legacyPrefix, manifestKey } from '../layout/keys.ts'
 import type { Descriptor } from '../oci/descriptor.ts'
 import type { ManifestDocument } from '../oci/document.ts'
+import { isManifestMediaType } from '../oci/media-type.ts'
 import { formatImageName, type Reference } from '../oci/reference.ts'
 import { verified } from '../stream/verify-digest.ts'
 import { BlobStore } from './blobs.ts'
 import { CurrentConfig } from './current-config.ts'
 import { ManifestMemory } from './manifest-memory.ts'
 import { findManifest, readLegacyManifest, readTagManifest } from './manifests.ts'
-import { ReferrerStore } from './referrers.ts'
+import { readRecord } from './records.ts'
+import { readReferrers, type ReadReferrersOptions } from './referrers.ts'
 import { StorePublication } from './publication.ts'
 import type { WindowOptions } from './name-window.ts'
 import { readFallbackTags, readRepositories, readTags, type RepositoriesOptions } from './tags.ts'
@@ -41,7 +43,6 @@ export class ImageStore implements ImageSource, ImageTarget, StoreFacts {
   readonly hasReferrerRecords = true
   readonly backend: StorageBackend
   readonly blobs: BlobStore
-  readonly referrerStore: ReferrerStore
   readonly #options: ImageStoreOptions
   readonly #config: CurrentConfig
   readonly #manifests = new ManifestMemory()
@@ -49,7 +50,6 @@ export class ImageStore implements ImageSource, ImageTarget, StoreFacts {
   constructor(backend: StorageBackend, options: ImageStoreOptions = {}) {
     this.backend = backend
     this.blobs = new BlobStore(backend)
-    this.referrerStore = new ReferrerStore(backend)
     this.#config = new CurrentConfig(backend, options.clock)
     this.#options = options
   }
@@ -93,7 +93,9 @@ export class ImageStore implements ImageSource, ImageTarget, StoreFacts {
   }
 
   async fetch(descriptor: Descriptor, options: FetchOptions = {}): Promise<Readable> {
-    const root = await this.#manifests.content(descriptor.digest, options)
+    const root =
+      (await this.#manifests.content(descriptor.digest, options)) ??
+      (await this.#readReferrer(descriptor, options))
     if (!root) return this.blobs.open(descriptor, options)
     const { start, end } = options.range ?? { start: 0 }
     return options.range
@@ -120,13 +122,13 @@ export class ImageStore implements ImageSource, ImageTarget, StoreFacts {
     return readFallbackTags(this.backend, image, options)
   }
 
-  async *referrers(subject: Descriptor, options?: CallOptions): AsyncGenerator<Descriptor> {
-    for await (const { descriptor, content } of this.referrerStore.list(subject, options)) {
-      this.#manifests.add(descriptor.digest, content, ({ signal }) =>
-        this.referrerStore.find(subject, descriptor.digest, { signal }),
-      )
-      yield descriptor
-    }
+  /** See {@link readReferrers}. */
+  referrers(
+    repository: string,
+    { digest }: Descriptor,
+    options?: ReadReferrersOptions,
+  ): AsyncIterable<Descriptor> {
+    return readReferrers(this.backend, { repository, subject: digest }, options)
   }
 
   begin({ onProgress, purpose }: BeginOptions = {}): StorePublication {
@@ -141,6 +143,15 @@ export class ImageStore implements ImageSource, ImageTarget, StoreFacts {
 
   async close(): Promise<void> {
     await this.backend.close?.()
+  }
+
+  /** What a repository alone has: a manifest that was attached there. */
+  async #readReferrer(
+    { mediaType, digest }: Descriptor,
+    { repository, signal }: FetchOptions,
+  ): Promise<Uint8Array | undefined> {
+    if (repository === undefined || !isManifestMediaType(mediaType)) return undefined
+    return (await readRecord(this.backend, repository, digest, { signal }))?.content
   }
 
   async #readLegacy(

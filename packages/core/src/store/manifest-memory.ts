@@ -15,7 +15,7 @@ const MAX_MANIFESTS = 10_000
 export type ReadAgain = (options: CallOptions) => Promise<ManifestDocument | undefined>
 
 /**
- * Manifests that were found in another way than by their digest alone: those of tags and of referrers.
+ * Manifests that were found in another way than by their digest alone: those of tags.
  * A caller that has found one asks for its bytes by the digest. The bytes of the last ones are kept,
  * and of more of them how they are found again, so that a store that is open for days stays small.
  */

@@ -2,13 +2,19 @@ import type { Readable } from 'node:stream'
 import { forEachConcurrent } from '../concurrency/for-each-concurrent.ts'
 import type { CallOptions } from '../contract/call-options.ts'
 import type { ImageSource } from '../contract/image-source.ts'
-import type { AttachOptions, Publication, TagOptions } from '../contract/image-target.ts'
+import type {
+  AttachOptions,
+  AttachPlace,
+  Publication,
+  TagOptions,
+} from '../contract/image-target.ts'
 import type { StorageBackend } from '../contract/storage-backend.ts'
 import { isStore } from '../contract/store-facts.ts'
 import { S3loError } from '../errors.ts'
 import type { Look, Origin } from '../gc/protected-write.ts'
 import { Protection, type ProtectionOptions } from '../gc/protection.ts'
-import { manifestKey, referrerKey } from '../layout/keys.ts'
+import { manifestKey } from '../layout/keys.ts'
+import { referrerEntryKey } from '../layout/repository-keys.ts'
 import type { Descriptor } from '../oci/descriptor.ts'
 import { type ManifestDocument, successors } from '../oci/document.ts'
 import { formatImageName, type Reference } from '../oci/reference.ts'
@@ -20,6 +26,8 @@ import { type Displacing, readPresentTag } from './displace.ts'
 import { readTagManifest } from './manifests.ts'
 import { type PublishedTag, publishTag } from './publish-tag.ts'
 import { hasRecord, recordPlace, writeRecord } from './records.ts'
+import { formatReferrerEntry } from './referrer-entry.ts'
+import { assertRefersTo, describeReferrer, removeReferrer } from './referrers.ts'
 
 const LOOKUPS_AT_ONCE = 16
 const RECORDS_AT_ONCE = 8
@@ -148,16 +156,15 @@ export class StorePublication implements Publication {
     return true
   }
 
-  /** Stores a referrer, its blobs or parts first. Throws `INTEGRITY` unless the manifest names `subject`. */
+  /** See `Publication.attach`: blobs or parts first, then the record, and last what lists it. */
   async attach(
     referrer: ManifestDocument,
-    subject: Descriptor,
+    { repository, subject }: AttachPlace,
     open: (blob: Descriptor) => Promise<Readable>,
     { parts, signal }: AttachOptions = {},
   ): Promise<void> {
-    const { content, descriptor } = referrer
-    const { digest } = descriptor
-    const { mediaType, blobs } = readReferrer(referrer, subject, parts)
+    const { digest } = referrer.descriptor
+    const blobs = blobsOf(referrer, subject, parts)
     const digests = [subject.digest, digest, ...blobs.map((blob) => blob.digest)]
     await this.protect(digests, { signal })
     const place = 'referrer-blobs'
@@ -169,8 +176,20 @@ export class StorePublication implements Publication {
       }
       await this.#protection.put(blob, write, { signal }, place)
     }
-    const key = referrerKey(subject.digest, digest)
-    await this.#protection.publish({ key, content, mediaType, digests, signal })
+    await writeRecord(this.#protection, repository, referrer, { signal })
+    await this.#protection.publish({
+      key: referrerEntryKey(repository, subject.digest, digest),
+      content: formatReferrerEntry(describeReferrer(referrer)),
+      mediaType: 'application/json',
+      digests,
+      signal,
+    })
+  }
+
+  /** Takes a referrer off its subject. Its blobs are left to the collector. */
+  async detach(place: AttachPlace, digest: string, options?: CallOptions): Promise<void> {
+    await this.protect([place.subject.digest, digest], options)
+    await removeReferrer(this.#backend, place, digest, options)
   }
 
   /**
@@ -288,16 +307,18 @@ function collected({ digest }: Descriptor): S3loError {
   })
 }
 
-function readReferrer(
-  { descriptor: { digest }, manifest }: ManifestDocument,
+function blobsOf(
+  referrer: ManifestDocument,
   subject: Descriptor,
   parts: AttachOptions['parts'],
-): { readonly mediaType: string; readonly blobs: readonly Descriptor[] } {
-  if (manifest.subject?.digest !== subject.digest) {
-    throw new S3loError('INTEGRITY', `manifest ${digest} does not refer to ${subject.digest}`)
-  }
+): readonly Descriptor[] {
+  assertRefersTo(referrer, subject.digest)
+  const { descriptor, manifest } = referrer
   if (manifest.kind === 'index' && !parts) {
-    throw new S3loError('UNSUPPORTED', `referrer ${digest} is an index of unknown content`)
+    throw new S3loError(
+      'UNSUPPORTED',
+      `referrer ${descriptor.digest} is an index of unknown content`,
+    )
   }
-  return { mediaType: manifest.mediaType, blobs: parts ?? successors(manifest) }
+  return parts ?? successors(manifest)
 }

@@ -1,5 +1,5 @@
 import type { Readable } from 'node:stream'
-import type { AttachOptions, ImageTarget } from '../contract/image-target.ts'
+import type { AttachOptions, AttachPlace, ImageTarget } from '../contract/image-target.ts'
 import { withPublication } from '../graph/with-publication.ts'
 import type { Descriptor } from '../oci/descriptor.ts'
 import type { ManifestDocument } from '../oci/document.ts'
@@ -8,11 +8,11 @@ import type { ManifestDocument } from '../oci/document.ts'
 export function attachReferrer(
   target: ImageTarget,
   referrer: ManifestDocument,
-  subject: Descriptor,
+  place: AttachPlace,
   open: (blob: Descriptor) => Promise<Readable>,
   options?: AttachOptions,
 ): Promise<void> {
   return withPublication(target, {}, async (publication) =>
-    publication.attach?.(referrer, subject, open, options),
+    publication.attach?.(referrer, place, open, options),
   )
 }

@@ -10,7 +10,7 @@ import {
 import { deleteInTime } from '../../src/gc/delete-in-time.ts'
 import { writeControl } from '../../src/gc/control-object.ts'
 import { nameOf } from '../../src/gc/name-set.ts'
-import { blobKey, manifestKey, referrerBlobKey, referrerKey } from '../../src/layout/keys.ts'
+import { blobKey, manifestKey } from '../../src/layout/keys.ts'
 import { digestOf } from '../../src/oci/digest.ts'
 import { parseManifest, successors } from '../../src/oci/document.ts'
 import { MEDIA_TYPE } from '../../src/oci/media-type.ts'
@@ -181,35 +181,6 @@ describe('a collection', () => {
     store.advance(9000 * HOUR)
     await collect(store)
     for (const key of foreign) expect(await store.backend.head(key), key).toBeDefined()
-  })
-
-  it('lets referrers live and die with their subject', async () => {
-    const store = await withGarbage()
-    const layer = Buffer.from('signature')
-    const blob = { mediaType: 'text/plain', digest: digestOf(layer), size: layer.byteLength }
-    const attach = async (subject: string): Promise<string> => {
-      const manifest = {
-        schemaVersion: 2,
-        mediaType: MEDIA_TYPE.ociManifest,
-        config: blob,
-        layers: [],
-        subject: { mediaType: MEDIA_TYPE.ociManifest, digest: subject, size: 1 },
-      }
-      const content = Buffer.from(JSON.stringify(manifest))
-      await store.backend.put(referrerKey(subject, digestOf(content)), content)
-      return digestOf(content)
-    }
-    await store.backend.put(referrerBlobKey(blob.digest), layer)
-    await attach(await attach(live.root.descriptor.digest))
-    await attach(garbage.root.descriptor.digest)
-    expect((await collect(store)).deleted).toBe(3)
-    expect(await store.keys('.s3lo/referrers/')).toHaveLength(2)
-    await store.backend.delete([manifestKey({ name: 'live', tag: 'latest' })])
-    await collect(store)
-    // A referrer of a referrer goes when the one it refers to is gone.
-    await collect(store)
-    expect(await store.keys('.s3lo/')).toEqual([])
-    expect(await store.keys('blobs/')).toEqual([])
   })
 
   it('reports each key that could not be deleted, and ends its round when all were refused', async () => {

@@ -13,7 +13,7 @@ const POLL_MS = 1
 /** Requests whose place in time matters to no other participant: the collector's of no shared object. */
 function isFree({ method, key }: Request): boolean {
   if (method === 'delete') return key.includes('/clock/')
-  if (/^\.s3lo\/(gc\/(clock|condemned)|staging|referrers|blobs)\//.test(key)) return true
+  if (/^\.s3lo\/(gc\/(clock|condemned)|staging|repositories|blobs)\//.test(key)) return true
   // New to the store, so that no collector ever asks for it.
   if (key === `blobs/${config!.digest.replace(':', '/')}`) return true
   return false

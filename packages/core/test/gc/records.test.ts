@@ -205,6 +205,21 @@ describe('a digest record', () => {
     expect(await store.keys('.s3lo/')).toEqual([])
   })
 
+  it('goes as a referrer of what another repository has, and of a referrer that goes', async () => {
+    const store = await untagged()
+    const about = referrerFixture(other.root.descriptor, 'application/test', 'about')
+    const again = referrerFixture(about.root.descriptor, 'application/test', 'about that')
+    for (const repository of ['app', 'copied']) {
+      for (const each of [about, again]) await record(store, each, repository)
+    }
+    store.advance(15 * DAY)
+    await record(store, image)
+    expect(await collect(store)).toMatchObject({ recordsDeleted: 2 })
+    const kept = [about, again].map(({ root }) => recordKey('app', root.descriptor.digest))
+    const left = await store.keys('.s3lo/repositories/')
+    expect(left.toSorted()).toEqual([...kept, recordKey('app', digest)].toSorted())
+  })
+
   it('stays as a referrer of what a writer is about to publish', async () => {
     const store = await untagged()
     const subject = layered('to come').root.descriptor

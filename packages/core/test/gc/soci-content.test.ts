@@ -2,13 +2,8 @@ import { beforeEach, describe, expect, it } from 'vitest'
 import { collectGarbage, type CollectOptions, type CollectResult } from '../../src/gc/collector.ts'
 import { writeControl } from '../../src/gc/control-object.ts'
 import { nameOf } from '../../src/gc/name-set.ts'
-import {
-  blobKey,
-  layerIndexKey,
-  manifestKey,
-  referrerBlobKey,
-  referrerKey,
-} from '../../src/layout/keys.ts'
+import { blobKey, layerIndexKey, manifestKey, referrerBlobKey } from '../../src/layout/keys.ts'
+import { recordKey, referrerEntryKey } from '../../src/layout/repository-keys.ts'
 import type { Descriptor } from '../../src/oci/descriptor.ts'
 import { parseManifest, toDocument } from '../../src/oci/document.ts'
 import { MEDIA_TYPE } from '../../src/oci/media-type.ts'
@@ -96,11 +91,13 @@ describe('an index of version 1', () => {
       await store.backend.put(referrerBlobKey(digest), content)
     }
     const subject = image.root.descriptor.digest
-    const key = referrerKey(subject, index.root.descriptor.digest)
-    await store.backend.put(key, index.root.content)
+    const { digest } = index.root.descriptor
+    await store.backend.put(recordKey('app', digest), index.root.content)
+    await store.backend.put(referrerEntryKey('app', subject, digest), Buffer.from('{}'))
     expect(await collect()).toMatchObject({ deleted: 0 })
     await store.backend.delete([TAG])
-    await collect()
+    store.advance(24 * HOUR)
+    await collect({ keepUntagged: () => 0 })
     expect(await store.keys('.s3lo/')).toEqual([])
   })
 })

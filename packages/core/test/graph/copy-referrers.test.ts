@@ -43,14 +43,19 @@ beforeEach(async () => {
 
 async function attach(subject: Descriptor, type: string, payload = type): Promise<ImageFixture> {
   const fixture = referrerFixture(subject, type, payload)
-  await attachReferrer(source, fixture.root, subject, (blob) =>
+  await attachReferrer(source, fixture.root, { repository: 'app', subject }, (blob) =>
     Promise.resolve(Readable.from([fixture.content.get(blob.digest) ?? ''])),
   )
   return fixture
 }
 
-async function referrersIn(bucket: string, subject: Descriptor): Promise<readonly string[]> {
-  const found = await Array.fromAsync(new ImageStore(world.bucket(bucket)).referrers(subject))
+async function referrersIn(
+  bucket: string,
+  subject: Descriptor,
+  repository = 'app',
+): Promise<readonly string[]> {
+  const store = new ImageStore(world.bucket(bucket))
+  const found = await Array.fromAsync(store.referrers(repository, subject))
   return found.map(({ digest }) => digest).toSorted()
 }
 
@@ -215,7 +220,7 @@ function sourceWith(
     name: 'a registry',
     resolve: (reference) => images.resolve(reference),
     fetch: (descriptor, options) => images.fetch(descriptor, options),
-    referrers: async function* (subject) {
+    referrers: async function* (_repository, subject) {
       yield* referrers(subject)
     },
   }

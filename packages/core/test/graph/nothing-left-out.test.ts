@@ -5,6 +5,7 @@ import type { Descriptor } from '../../src/oci/descriptor.ts'
 import { digestOf } from '../../src/oci/digest.ts'
 import { parseManifest, toDocument } from '../../src/oci/document.ts'
 import { MEDIA_TYPE } from '../../src/oci/media-type.ts'
+import { clean } from '../../src/operations/clean.ts'
 import { ImageStore } from '../../src/store/image-store.ts'
 import { blobKey, manifestKey } from '../../src/layout/keys.ts'
 import {
@@ -42,7 +43,7 @@ const artifact = (members: object = {}): ImageFixture =>
   document(MEDIA_TYPE.ociArtifact, { artifactType: 'a/thing', blobs: [blob], ...members })
 
 async function referrersIn(bucket: string, of: Descriptor = subject): Promise<readonly string[]> {
-  const found = await Array.fromAsync(new ImageStore(world.bucket(bucket)).referrers(of))
+  const found = await Array.fromAsync(new ImageStore(world.bucket(bucket)).referrers('app', of))
   return found.map(({ digest }) => digest)
 }
 
@@ -70,7 +71,9 @@ describe('an artifact manifest', () => {
   it('travels with the image that it refers to', async () => {
     const { root } = artifact({ subject })
     const source = new ImageStore(world.bucket('b'))
-    await attachReferrer(source, root, subject, () => Promise.resolve(Readable.from([payload])))
+    await attachReferrer(source, root, { repository: 'app', subject }, () =>
+      Promise.resolve(Readable.from([payload])),
+    )
     const result = await world.host.copy('mem://b/app:v1', 'mem://c/app:v1', { onProgress })
     expect(result.referrers_copied).toBe(1)
     expect(await referrersIn('c')).toEqual([root.descriptor.digest])
@@ -98,7 +101,7 @@ describe('an index that refers to an image', () => {
     await attachReferrer(
       new ImageStore(world.bucket('b')),
       index.root,
-      subject,
+      { repository: 'app', subject },
       ({ digest: each }) =>
         Promise.resolve(Readable.from([child.content.get(each) ?? child.root.content])),
       { parts: [...parts, child.root.descriptor] },
@@ -120,8 +123,12 @@ describe('an index that refers to an image', () => {
   it('is kept by the collector while its image is there, and goes with it', async () => {
     await world.host.copy('mem://b/app:v1', 'mem://c/app:v1')
     const store = new ImageStore(world.bucket('c'))
-    const collect = (): Promise<unknown> =>
-      world.host.clean('mem://c/', { confirm: true, graceMs: 0, expectFewer: true })
+    await world
+      .bucket('c')
+      .put('s3lo.yaml', Buffer.from('default: {lifecycle: {keep_untagged: 0}}'))
+    const options = { confirm: true, graceMs: 0, expectFewer: true }
+    const protocol = { leastKeptMs: -1000, marginMs: 0 }
+    const collect = (): Promise<unknown> => clean(store, '', { ...options, protocol })
     await collect()
     for (const part of [...parts, child.root.descriptor]) {
       await expect(store.fetch(part)).resolves.toBeDefined()

@@ -240,7 +240,7 @@ describe('copy', () => {
     const store = new ImageStore(bucket)
     for (const subject of [both.root.descriptor, amd64.root.descriptor]) {
       const sbom = referrerFixture(subject, 'application/spdx+json', 'sbom')
-      await attachReferrer(store, sbom.root, subject, (blob) =>
+      await attachReferrer(store, sbom.root, { repository: 'multi', subject }, (blob) =>
         Promise.resolve(Readable.from([sbom.content.get(blob.digest)!])),
       )
     }

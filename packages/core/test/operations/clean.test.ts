@@ -230,9 +230,10 @@ describe('clean', () => {
 describe('what is about another image', () => {
   const subject = image('signed')
   const [signature = ''] = fallbackTagsOf(subject.root.descriptor.digest)
+  const place = { repository: 'app', subject: subject.root.descriptor }
 
   beforeEach(async () => {
-    await configure('default: {lifecycle: {max_age: 10d}}')
+    await configure('default: {lifecycle: {max_age: 10d, keep_untagged: 0}}')
     await plant('app', 'v1', subject)
     await plant('app', signature, image('signature'))
     const nested = fallbackTagsOf(image('signature').root.descriptor.digest)[0] ?? ''
@@ -275,7 +276,7 @@ describe('what is about another image', () => {
     const referrer = referrerFixture(subject.root.descriptor, 'application/soci', '{"a":1}')
     const open = ({ digest }: { digest: string }): Promise<Readable> =>
       Promise.resolve(Readable.from([referrer.content.get(digest)!]))
-    await attachReferrer(store, referrer.root, subject.root.descriptor, open)
+    await attachReferrer(store, referrer.root, place, open)
     await store.close()
     const { digest } = referrer.root.descriptor
     await backend.put(`.s3lo/soci/artifacts/${digest.replace(':', '-')}.json`, Buffer.from('{}'))
@@ -291,7 +292,7 @@ describe('what is about another image', () => {
     const referrer = referrerFixture(subject.root.descriptor, 'application/sbom', '{"a":1}')
     const open = ({ digest }: { digest: string }): Promise<Readable> =>
       Promise.resolve(Readable.from([referrer.content.get(digest)!]))
-    await attachReferrer(store, referrer.root, subject.root.descriptor, open)
+    await attachReferrer(store, referrer.root, place, open)
     await store.close()
     const reference = { name: 'app', tag: 'v1' }
     await backend.delete([manifestKey(reference)])
@@ -308,6 +309,6 @@ describe('what is about another image', () => {
     for (const blob of successors(parseManifest(referrer.root.content, 'referrer'))) {
       expect(await store.blobs.hasReferrerBlob(blob)).toBe(true)
     }
-    expect(await keys('.s3lo/referrers/')).toHaveLength(1)
+    expect(await keys('.s3lo/repositories/app/_referrers/')).toHaveLength(1)
   })
 })

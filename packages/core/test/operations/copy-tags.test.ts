@@ -59,7 +59,8 @@ describe('copying several tags', () => {
     await world.host.copyTags('mem://b/app', 'mem://c/app')
     const subject = images[0]!.root.descriptor
     const { root, content } = referrerFixture(subject, 'a/signature', 'late')
-    await attachReferrer(new ImageStore(world.bucket('b')), root, subject, ({ digest }) =>
+    const place = { repository: 'app', subject }
+    await attachReferrer(new ImageStore(world.bucket('b')), root, place, ({ digest }) =>
       Promise.resolve(Readable.from([content.get(digest)!])),
     )
     const again = await world.host.copyTags('mem://b/app', 'mem://c/app')

@@ -1,5 +1,6 @@
 import { beforeEach, describe, expect, it } from 'vitest'
 import { S3loError } from '../../src/errors.ts'
+import { recordKey } from '../../src/layout/repository-keys.ts'
 import { attachArtifact } from '../../src/operations/attach-artifact.ts'
 import { clean } from '../../src/operations/clean.ts'
 import { copyTags } from '../../src/operations/copy-tags.ts'
@@ -143,13 +144,14 @@ it('a manifest that may not be read stops no other tag of a copy of all', async 
 it('a damaged signature record or referrer is seen by doctor and stops nothing', async () => {
   const store = new ImageStore(backend)
   const sbom = { mediaType: 'application/sbom', content: Buffer.from('{}') }
-  await attachArtifact(store, images[1]!.root.descriptor, sbom)
+  const place = { repository: 'app', subject: images[1]!.root.descriptor }
+  const digest = await attachArtifact(store, place, sbom)
   await store.close()
-  const [referrer] = await Array.fromAsync(backend.list('.s3lo/referrers/'))
-  await backend.put(referrer!.key, Buffer.from('{}'))
+  const damaged = recordKey('app', digest)
+  await backend.put(damaged, Buffer.from('{}'))
   await backend.put(RECORD, Buffer.from('{ torn'))
   const report = await world.host.doctor('mem://b/', { probe: false })
-  expect(report.file_issues?.map(({ key }) => key)).toEqual([referrer!.key, RECORD])
+  expect(report.file_issues?.map(({ key }) => key)).toEqual([damaged, RECORD])
   expect(await world.host.inspect('mem://b/app:v2')).toMatchObject({ is_index: false })
   expect(await world.host.copyTags('mem://b/app', 'mem://c/app')).toMatchObject({ tags_copied: 3 })
 })

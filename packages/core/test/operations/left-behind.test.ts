@@ -31,7 +31,7 @@ function registryThatFails(error: S3loError): ImageSource {
     name: 'a registry',
     resolve: async () => both.root.descriptor,
     fetch: (descriptor, options) => images.fetch(descriptor, options),
-    referrers: async function* (subject) {
+    referrers: async function* (_repository, subject) {
       if (subject.digest === both.root.descriptor.digest) throw error
       yield* []
     },

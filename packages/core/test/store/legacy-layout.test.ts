@@ -139,12 +139,12 @@ describe('a tag of layout v1.0.0', () => {
   it('keeps what refers to it from a collection', async () => {
     const store = new ImageStore(bucket)
     const sbom = { mediaType: 'application/sbom', content: Buffer.from('{}') }
-    await attachArtifact(store, old.root.descriptor, sbom)
+    await attachArtifact(store, { repository: 'app', subject: old.root.descriptor }, sbom)
     await store.close()
-    const before = await keys('.s3lo/referrers/')
-    expect(before).toHaveLength(1)
+    const before = await keys('.s3lo/repositories/')
+    expect(before).toHaveLength(2)
     await clean(new ImageStore(bucket), '', { confirm: true, graceMs: 0 })
-    expect(await keys('.s3lo/referrers/')).toEqual(before)
+    expect(await keys('.s3lo/repositories/')).toEqual(before)
   })
 })
 

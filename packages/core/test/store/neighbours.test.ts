@@ -43,7 +43,7 @@ const NEIGHBOURS: readonly (readonly [string, string])[] = [
   ['chunks', 'v1'],
   ['.s3lo', 'gc'],
   ['.s3lo/gc/pins', 'v1'],
-  [`.s3lo/referrers/sha256/${HEX}`, `sha256-${HEX}.json`],
+  [`.s3lo/repositories/app/_referrers/sha256-${HEX}`, `sha256-${HEX}.json`],
   ['.s3lo/soci/artifacts', `sha256-${HEX}.json`],
   ['_manifests', 'v1'],
 ]
@@ -119,10 +119,14 @@ const OPERATIONS: Readonly<Record<string, () => Promise<unknown>>> = {
   'a copy of all tags': () => world.host.copyTags('mem://b/app/v1', 'mem://b/copied'),
   'attaching a document': async () => {
     const store = new ImageStore(bucket)
-    await attachArtifact(store, app.root.descriptor, {
-      mediaType: 'application/sbom',
-      content: Buffer.from('x'),
-    })
+    await attachArtifact(
+      store,
+      { repository: 'app', subject: app.root.descriptor },
+      {
+        mediaType: 'application/sbom',
+        content: Buffer.from('x'),
+      },
+    )
     await store.close()
   },
   'config set': () => world.host.setConfig('mem://b/app', ['lifecycle.keep_last=1']),

@@ -182,7 +182,11 @@ describe('a publication in a store', () => {
     const open = ({ digest }: { digest: string }): Promise<Readable> =>
       Promise.resolve(Readable.from([referrer.content.get(digest)!]))
     const publication = world.target.begin()
-    await publication.attach(referrer.root, small.root.descriptor, open)
+    await publication.attach(
+      referrer.root,
+      { repository: 'app', subject: small.root.descriptor },
+      open,
+    )
     expect(await world.pins()).toHaveLength(1)
     await publication.release()
     expect(await world.pins()).toEqual([])

@@ -1,4 +1,4 @@
-import { type Descriptor, type ImageStore, MEDIA_TYPE } from '@s3lo/core'
+import { type Descriptor, type ImageStore, isDigest, MEDIA_TYPE } from '@s3lo/core'
 import { type Answer, jsonAnswer } from '../answer/answer.ts'
 import type { Call } from '../call.ts'
 import { nextLink } from '../request/page.ts'
@@ -11,17 +11,17 @@ const MAX_PAGE_BYTES = 2 * 1024 * 1024
 /** GET of what refers to a manifest (end-12), in the order of digests; an unknown subject has nothing. */
 export async function listReferrers(
   store: ImageStore,
-  { digest }: Extract<Route, { kind: 'referrers' }>,
+  { repository, digest }: Extract<Route, { kind: 'referrers' }>,
   { path, query, signal }: Call,
 ): Promise<Answer> {
   const artifactType = query.get('artifactType') ?? undefined
-  const last = query.get('last') ?? ''
+  const last = query.get('last') ?? undefined
+  const after = last !== undefined && isDigest(last) ? last : undefined
   const subject = { mediaType: MEDIA_TYPE.octetStream, digest, size: 0 }
   const manifests: Descriptor[] = []
   let bytes = 0
   let next: string | undefined
-  for await (const descriptor of store.referrers(subject, { signal })) {
-    if (descriptor.digest <= last) continue
+  for await (const descriptor of store.referrers(repository, subject, { after, signal })) {
     if (artifactType !== undefined && descriptor.artifactType !== artifactType) continue
     bytes += JSON.stringify(descriptor).length
     const isFull = manifests.length === MAX_REFERRERS || bytes > MAX_PAGE_BYTES

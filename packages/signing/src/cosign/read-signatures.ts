@@ -9,7 +9,9 @@ import {
   type Reference,
 } from '@s3lo/core'
 import {
+  type AttachPlace,
   type CallOptions,
+  type FetchOptions,
   type ImageSource,
   isRefusedBeside,
   isS3loError,
@@ -38,6 +40,8 @@ export interface SigManifest {
   /** Of the object that it was read from. */
   readonly etag: string
 }
+
+type ReadOptions = Omit<FetchOptions, 'range'>
 
 /** Whose blobs signatures are. */
 type Contents = Pick<ImageSource, 'fetch'>
@@ -69,7 +73,7 @@ export async function findCosignSignatures(
       signatures.add('simple-signing', found)
     }
   }
-  for await (const { found } of readBundles(store, subject, key, options)) {
+  for await (const { found } of readBundles(store, { repository: image, subject }, key, options)) {
     signatures.add('bundle', found)
   }
   return signatures
@@ -209,16 +213,19 @@ async function readLayer(
  */
 export async function* readBundles(
   store: ImageStore,
-  subject: Descriptor,
+  { repository, subject }: AttachPlace,
   key: PublicKey,
   options: CallOptions,
 ): AsyncGenerator<{ readonly bundle?: Descriptor; readonly found: SimpleSigning | string }> {
   let looked = 0
   try {
-    for await (const bundle of store.referrers(subject, options)) {
+    for await (const bundle of store.referrers(repository, subject, options)) {
       if (bundle.artifactType !== BUNDLE_TYPE) continue
       if (++looked > MAX_SIGNATURES) return
-      yield { bundle, found: await readBundle(store, bundle, subject.digest, key, options) }
+      yield {
+        bundle,
+        found: await readBundle(store, bundle, subject.digest, key, { ...options, repository }),
+      }
     }
   } catch (error) {
     yield { found: problemOf(error) }
@@ -230,7 +237,7 @@ async function readBundle(
   referrer: Descriptor,
   digest: string,
   key: PublicKey,
-  options: CallOptions,
+  options: ReadOptions,
 ): Promise<SimpleSigning | string> {
   const content = await readBlob(source, referrer, options)
   if (typeof content === 'string') return content
@@ -247,7 +254,7 @@ async function readBundle(
 async function readBlob(
   source: Contents,
   descriptor: Descriptor,
-  options: CallOptions,
+  options: ReadOptions,
 ): Promise<Uint8Array | string> {
   if (descriptor.size > MAX_PAYLOAD) return `a signature of ${descriptor.size} bytes is too large`
   try {

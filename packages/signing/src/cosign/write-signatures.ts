@@ -82,11 +82,12 @@ export async function writeSimpleSigning(
 /** Attaches a sigstore bundle to the image as cosign 3 does; one of the same key says the same already. Returns its digest. */
 export async function writeBundle(
   store: ImageStore,
-  { descriptor, signedAt }: Subject,
+  { image, descriptor, signedAt }: Subject,
   signer: Signer,
   options: CallOptions,
 ): Promise<string> {
-  for await (const each of readBundles(store, descriptor, signer.publicKey, options)) {
+  const place = { repository: image, subject: descriptor }
+  for await (const each of readBundles(store, place, signer.publicKey, options)) {
     if (each.bundle && typeof each.found !== 'string') return each.bundle.digest
   }
   const statement = signStatement(descriptor.digest)
@@ -113,7 +114,7 @@ export async function writeBundle(
     Readable.from([digest === bundle.descriptor.digest ? bundle.bytes : empty.bytes])
   const purpose = `signing of ${descriptor.digest}`
   await withPublication(store, { purpose }, (publication) =>
-    publication.attach(document, descriptor, open, options),
+    publication.attach(document, place, open, options),
   )
   return document.descriptor.digest
 }

@@ -42,6 +42,8 @@ export interface ArtifactEntry {
   readonly imageDigest: string
   /** `os/arch[/variant]`, of an index only. */
   readonly platform: string
+  /** Whose image an index was made for; empty where it is not known, and for a zTOC. */
+  readonly repository: string
   readonly location: string
   readonly type: ArtifactEntryType
   readonly mediaType: string
@@ -309,6 +311,7 @@ function parseEntry(content: Uint8Array, key: string): ArtifactEntry {
     originalDigest: text('originalDigest'),
     imageDigest: text('imageDigest'),
     platform: text('platform'),
+    repository: text('repository'),
     location: text('location'),
     mediaType: text('mediaType'),
     buildToolIdentifier: text('buildToolIdentifier'),

@@ -32,6 +32,12 @@ export interface SyncOptions extends CallOptions {
   readonly onImage?: ((image: Descriptor) => void) | undefined
 }
 
+/** An image as one repository has it. */
+export interface RepositoryImage {
+  readonly repository: string
+  readonly image: Descriptor
+}
+
 /** What a synchronisation changed: the digests of the artifacts. */
 export interface SyncResult {
   readonly removed: readonly string[]
@@ -46,14 +52,14 @@ export interface SyncResult {
 export async function syncWithLocalStore(
   db: ArtifactsDb,
   store: ImageSource & SociBlobStore,
-  images: AsyncIterable<Descriptor> | Iterable<Descriptor>,
+  images: AsyncIterable<RepositoryImage> | Iterable<RepositoryImage>,
   { now = () => new Date(), onIndex, onImage, signal }: SyncOptions = {},
 ): Promise<SyncResult> {
   const exists = (artifact: Descriptor): Promise<boolean> => isThere(store, artifact, { signal })
   const removed = await removeGone(db, exists, { signal })
   const added: string[] = []
-  for await (const image of images) {
-    for await (const found of indexesOf(store, image, { signal })) {
+  for await (const { repository, image } of images) {
+    for await (const found of indexesOf(store, repository, image, { signal })) {
       const index = await readIndex(store, found, { signal })
       onIndex?.(index)
       for (const entry of entriesOf(index, found, now())) {
@@ -101,6 +107,7 @@ async function isThere(
 /** An index of an image in the store. */
 interface FoundIndex {
   readonly descriptor: Descriptor
+  readonly repository: string
   readonly manifestDigest: string
   readonly imageDigest: string
   readonly platform: string
@@ -108,6 +115,7 @@ interface FoundIndex {
 
 async function* indexesOf(
   store: ImageSource,
+  repository: string,
   image: Descriptor,
   options: CallOptions,
 ): AsyncGenerator<FoundIndex> {
@@ -115,7 +123,8 @@ async function* indexesOf(
   const manifest = document.manifest
   if (manifest.kind === 'manifest') {
     const platform = formatPlatform(await manifestPlatform(store, document, options))
-    yield* referringIndexes(store, image, image.digest, platform, options)
+    const place = { repository, image }
+    yield* referringIndexes(store, place, image, platform, options)
     return
   }
   if (manifest.kind !== 'index') return
@@ -123,35 +132,42 @@ async function* indexesOf(
     const platform = entry.platform ? formatPlatform(entry.platform) : ''
     const manifestDigest = entry.annotations?.[indexAnnotationImageManifestDigest]
     if (isSociIndexType(entry.artifactType) && manifestDigest) {
-      yield { descriptor: entry, manifestDigest, imageDigest: image.digest, platform }
+      yield {
+        descriptor: entry,
+        repository,
+        manifestDigest,
+        imageDigest: image.digest,
+        platform,
+      }
     }
   }
   for (const { descriptor, platform } of await indexImages(store, document, options)) {
     const name = formatPlatform(platform)
-    yield* referringIndexes(store, descriptor, image.digest, name, options)
+    yield* referringIndexes(store, { repository, image }, descriptor, name, options)
   }
 }
 
 async function* referringIndexes(
   store: ImageSource,
+  { repository, image }: RepositoryImage,
   manifest: Descriptor,
-  imageDigest: string,
   platform: string,
   options: CallOptions,
 ): AsyncGenerator<FoundIndex> {
   if (!store.referrers) return
-  for await (const descriptor of store.referrers(manifest, options)) {
+  for await (const descriptor of store.referrers(repository, manifest, options)) {
     if (descriptor.artifactType !== sociIndexArtifactType) continue
-    yield { descriptor, manifestDigest: manifest.digest, imageDigest, platform }
+    const found = { descriptor, repository, imageDigest: image.digest, platform }
+    yield { ...found, manifestDigest: manifest.digest }
   }
 }
 
 async function readIndex(
   store: ImageSource,
-  { descriptor: { mediaType, digest, size } }: FoundIndex,
+  { descriptor: { mediaType, digest, size }, repository }: FoundIndex,
   options: CallOptions,
 ): Promise<Index> {
-  const stream = await store.fetch({ mediaType, digest, size }, options)
+  const stream = await store.fetch({ mediaType, digest, size }, { ...options, repository })
   return unmarshalIndex(await readAll(stream, MAX_MANIFEST_BYTES, `SOCI index ${digest}`))
 }
 
@@ -168,6 +184,7 @@ function entriesOf(index: Index, found: FoundIndex, createdAt: Date): readonly A
     location: found.manifestDigest,
     imageDigest: found.imageDigest,
     platform: found.platform,
+    repository: found.repository,
     createdAt,
     spanSize: 0,
     buildToolIdentifier,
@@ -190,6 +207,7 @@ function blobEntries(index: Index, tool: string, createdAt: Date): readonly Arti
       location: isZtoc ? layer : '',
       imageDigest: '',
       platform: '',
+      repository: '',
       createdAt,
       spanSize: parseSpanSize(annotations[indexAnnotationSpanSize]),
       // A reused zTOC may be of another builder than its index; it is only built again then.

@@ -43,7 +43,7 @@ export default defineCommand({
         artifacts,
         artifacts,
         artifacts.db,
-        builderOptions(args, options),
+        builderOptions(args, options, to.name),
       )
       const platforms = chosenPlatforms(args)
       const { allPlatforms } = args

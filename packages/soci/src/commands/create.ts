@@ -32,7 +32,7 @@ export default defineCommand({
         artifacts,
         artifacts,
         artifacts.db,
-        builderOptions(args, options),
+        builderOptions(args, options, reference.name),
       )
       const single =
         manifest.kind === 'manifest'

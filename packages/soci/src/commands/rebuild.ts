@@ -1,7 +1,6 @@
-import type { Descriptor } from '@s3lo/core'
 import { argument, defineCommand } from '@s3lo/core/plugin'
 import { mendKept, NamedZtocs } from '../artifacts/mend-kept.ts'
-import { syncWithLocalStore } from '../artifacts/sync.ts'
+import { type RepositoryImage, syncWithLocalStore } from '../artifacts/sync.ts'
 import type { Index } from '../index/soci-index.ts'
 import { onStore } from './soci-command.ts'
 
@@ -21,10 +20,11 @@ export default defineCommand({
       const listed = await host.list(args.store, { signal })
       const blobs = listed.reduce((sum, { tags }) => sum + tags.length, 0)
       onProgress?.({ type: 'plan', blobs, bytes: 0 })
-      async function* images(): AsyncGenerator<Descriptor> {
+      async function* images(): AsyncGenerator<RepositoryImage> {
         for (const { name, tags } of listed) {
           for (const tag of tags) {
-            yield await artifacts.resolve({ name, tag }, { signal })
+            const image = await artifacts.resolve({ name, tag }, { signal })
+            yield { repository: name, image }
           }
         }
       }

@@ -35,8 +35,7 @@ async function removeIndex(
   const { mediaType, size, originalDigest } = entry
   if (entry.artifactType === sociIndexArtifactType) {
     const subject = { mediaType: '', size: 0, digest: originalDigest }
-    const [failure] = await store.referrerStore.detach(subject, digest, { signal })
-    if (failure) throw failure.error
+    await artifacts.detach({ repository: entry.repository, subject }, digest, { signal })
   } else if (await store.blobs.has({ mediaType, digest, size }, { signal })) {
     throw new S3loError('CONFLICT', `index ${digest} is a part of image ${entry.imageDigest}`, {
       hint: 'delete the tags of that image and run s3lo clean: the index goes with it',

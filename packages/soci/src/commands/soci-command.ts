@@ -65,8 +65,10 @@ type BuildArgs = ArgsOf<typeof BUILD_PARAMETERS>
 export function builderOptions(
   { spanSize, minLayerSize, optimizations, buildTool, force }: BuildArgs,
   { onProgress }: ProgressOptions,
+  repository: string,
 ): IndexBuilderOptions {
   return {
+    repository,
     onProgress,
     spanSize: parseBytes('--span-size', spanSize),
     minLayerSize: parseBytes('--min-layer-size', minLayerSize),
@@ -90,7 +92,7 @@ export async function onImage<T>(
   const reference = parseExplicitReference(located)
   const store = await host.openStore(located, { names: 'image', signal: options.signal })
   try {
-    return await use(new StoreArtifacts(store, version), reference)
+    return await use(new StoreArtifacts(store, version, reference.name), reference)
   } finally {
     await store.close()
   }

@@ -25,6 +25,8 @@ export interface SociBlobStore {
 
 /** How indexes are built. */
 export interface IndexBuilderOptions extends ProgressOptions {
+  /** Whose images are indexed: where an index of version 1 is attached in a store, and what records name. */
+  readonly repository?: string | undefined
   /** Uncompressed bytes of a span. Default: 4 MiB. */
   readonly spanSize?: number | undefined
   /** Compressed bytes a layer must have to be indexed. Default: 10 MiB. */

@@ -68,6 +68,7 @@ export class IndexBuilder {
   readonly #options: IndexBuilderOptions
   readonly #spanSize: number
   readonly #minLayerSize: number
+  readonly #repository: string | undefined
   readonly #tool: string
 
   /** Throws `USAGE` for sizes that are negative. */
@@ -86,6 +87,7 @@ export class IndexBuilder {
       options.minLayerSize ?? DEFAULT_MIN_LAYER_SIZE,
       'minimum layer size',
     )
+    this.#repository = options.repository
     this.#tool = options.buildToolIdentifier ?? DEFAULT_BUILD_TOOL_IDENTIFIER
   }
 
@@ -105,7 +107,10 @@ export class IndexBuilder {
     const platform = isSamePlatform(found, wanted) ? wanted : found
     const { manifest: parsed } = await readDocument(contentStore, manifest, { signal })
     const layers = parsed.kind === 'manifest' ? parsed.layers : []
-    const run = new LayerRun(sideOf(this.blobStore, version), formatPlatform(platform))
+    const run = new LayerRun(
+      sideOf(this.blobStore, version, this.#repository),
+      formatPlatform(platform),
+    )
     run.known = await this.#knownZtocs(signal)
     await this.#indexLayers(layers, run, signal)
     const blobs = layers.flatMap((layer) => run.ztocs.get(layer.digest) ?? [])
@@ -125,6 +130,7 @@ export class IndexBuilder {
         location: manifest.digest,
         imageDigest: image.digest,
         platform: formatPlatform(platform),
+        repository: this.#repository ?? '',
         createdAt,
         spanSize: 0,
         buildToolIdentifier: this.#tool,
@@ -291,6 +297,7 @@ export class IndexBuilder {
         location: layer.digest,
         imageDigest: '',
         platform: '',
+        repository: '',
         createdAt: this.#now(),
         spanSize: this.#spanSize,
         buildToolIdentifier: this.#tool,
@@ -358,8 +365,12 @@ interface ReportedRun {
 }
 
 /** Where what is made goes. */
-export function sideOf(store: SociBlobStore | ImageStore, version: IndexVersion): SociBlobStore {
-  return store instanceof ImageStore ? new StoreArtifacts(store, version) : store
+export function sideOf(
+  store: SociBlobStore | ImageStore,
+  version: IndexVersion,
+  repository?: string,
+): SociBlobStore {
+  return store instanceof ImageStore ? new StoreArtifacts(store, version, repository) : store
 }
 
 function checkSize(size: number, what: string): number {

@@ -33,6 +33,7 @@ function entry(name: string, change: Partial<ArtifactEntry> = {}): ArtifactEntry
     location: digest('manifest'),
     imageDigest: digest('image'),
     platform: 'linux/amd64',
+    repository: '',
     createdAt: new Date('2026-01-02T03:04:05.678Z'),
     spanSize: 0,
     buildToolIdentifier: 'tool',
@@ -145,7 +146,8 @@ test.each(['v1', 'v2'] as const)(
     const store = new ImageStore(backend)
     const image = await goldenImage(store)
     const now = (): Date => new Date(0)
-    const builder = new IndexBuilder(store, store, db, { minLayerSize: 0, now })
+    const options = { repository: 'app', minLayerSize: 0, now }
+    const builder = new IndexBuilder(store, store, db, options)
     let root = image
     if (version === 'v1') {
       await builder.build(image, { platform: amd64 })
@@ -154,20 +156,21 @@ test.each(['v1', 'v2'] as const)(
       root = document.descriptor
       await store.begin().put(root, async () => Readable.from([document.content]))
     }
+    const named = { repository: 'app', image: root }
     const before: ArtifactEntry[] = []
     await db.walk((found) => void before.push(found))
     const keys = before.map(
       (found) => `.s3lo/soci/artifacts/${found.digest.replace(':', '-')}.json`,
     )
     await backend.delete(keys)
-    const { added, removed } = await syncWithLocalStore(db, new StoreArtifacts(store), [root], {
+    const { added, removed } = await syncWithLocalStore(db, new StoreArtifacts(store), [named], {
       now,
     })
     expect([added.length, removed.length]).toEqual([2, 0])
     const after: ArtifactEntry[] = []
     await db.walk((found) => void after.push(found))
     expect(after).toEqual(before)
-    expect(await syncWithLocalStore(db, new StoreArtifacts(store), [root], { now })).toEqual({
+    expect(await syncWithLocalStore(db, new StoreArtifacts(store), [named], { now })).toEqual({
       added: [],
       removed: [],
     })
@@ -181,14 +184,14 @@ test('an index of the default version is attached to its image, and a collection
   const image = await goldenImage(store)
   const root = documentWith(image, await readAll(await store.fetch(image), 1e6, 'x'))
   await store.begin().tag(root, { name: 'app', tag: 'v1' })
-  const { document } = await new IndexBuilder(store, store, db, { minLayerSize: 0 }).build(image, {
-    platform: amd64,
-  })
+  const options = { repository: 'app', minLayerSize: 0 }
+  const builder = new IndexBuilder(store, store, db, options)
+  const { document } = await builder.build(image, { platform: amd64 })
   await store.close()
   const { objects = [] } = await clean(store, '', { graceMs: 0, explain: true })
   // The manifest itself lives under its tag.
   expect(objects.map(({ key }) => key)).toEqual([`blobs/${image.digest.replace(':', '/')}`])
-  const found = await Array.fromAsync(new ImageStore(backend).referrers(image))
+  const found = await Array.fromAsync(new ImageStore(backend).referrers('app', image))
   expect(found).toMatchObject([{ digest: document.descriptor.digest }])
   const fresh = new StoreArtifacts(new ImageStore(backend))
   for (const { digest, size, mediaType } of found) {

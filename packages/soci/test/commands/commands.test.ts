@@ -288,7 +288,11 @@ describe('cat', () => {
         const { root } = referrerFixture(subject, type, `foreign ${i}`)
         const name = `${root.descriptor.digest.replace(':', '-')}.json`
         if (name > others) continue
-        await backend.put(`.s3lo/referrers/${digest.replace(':', '/')}/${name}`, root.content)
+        const own = `.s3lo/repositories/app`
+        await backend.put(`${own}/_manifests/${name}`, root.content)
+        const entry = { v: 1, ...root.descriptor, artifactType: type }
+        const listed = `${own}/_referrers/${digest.replace(':', '-')}/${name}`
+        await backend.put(listed, Buffer.from(JSON.stringify(entry)))
         return
       }
     }
@@ -301,13 +305,13 @@ describe('cat', () => {
 
     it('reads the whole layer where its zTOC is missing', async () => {
       const stored = await createIndex()
-      await backend.delete(stored.filter((key) => !key.startsWith('.s3lo/referrers/')))
+      await backend.delete(stored.filter((key) => !key.startsWith('.s3lo/repositories/')))
       expect((await cat('/etc/last')).text).toBe('last\n')
     })
 
     it('continues with one that is', async () => {
       const stored = await createIndex()
-      const referrer = stored.find((key) => key.startsWith('.s3lo/referrers/')) ?? ''
+      const referrer = stored.find((key) => key.includes('/_referrers/')) ?? ''
       const { fetched } = await cat('/etc/motd')
       // The zTOC is larger than this layer.
       expect(fetched).toBeGreaterThan(LAYER.length)

@@ -229,6 +229,11 @@ async function attachWrong(): Promise<void> {
   const descriptor = put(content, MEDIA_TYPE.ociManifest)
   const open = (blob: Descriptor): Promise<Readable> =>
     Promise.resolve(Readable.from([blobs.get(blob.digest) ?? Buffer.of()]))
-  await attachReferrer(store, documentWith(descriptor, content), subject, open)
+  await attachReferrer(
+    store,
+    documentWith(descriptor, content),
+    { repository: 'app', subject },
+    open,
+  )
   await store.close()
 }

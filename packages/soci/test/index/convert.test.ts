@@ -38,6 +38,7 @@ beforeEach(() => {
 
 function builder(options: IndexBuilderOptions = {}): IndexBuilder {
   return new IndexBuilder(store, store, db, {
+    repository: 'app',
     minLayerSize: 0,
     buildToolIdentifier: 'AWS SOCI CLI v0.2',
     now: () => new Date('2026-01-01T00:00:00Z'),

@@ -58,7 +58,12 @@ export class LayoutSource implements ImageSource {
     }
   }
 
-  async *referrers(subject: Descriptor, options?: CallOptions): AsyncIterable<Descriptor> {
+  /** A layout has one list for all images. */
+  async *referrers(
+    _repository: string,
+    subject: Descriptor,
+    options?: CallOptions,
+  ): AsyncIterable<Descriptor> {
     this.#referrers ??= kept(this.#readReferrers(options), () => (this.#referrers = undefined))
     yield* (await this.#referrers).get(subject.digest) ?? []
   }

@@ -2,6 +2,7 @@ import { join } from 'node:path'
 import type { Readable } from 'node:stream'
 import {
   asObject,
+  type AttachPlace,
   type CallOptions,
   type Descriptor,
   Digester,
@@ -103,7 +104,7 @@ export class LayoutTarget extends LayoutSource implements ImageTarget, Publicati
 
   async attach(
     referrer: ManifestDocument,
-    _subject: Descriptor,
+    _place: AttachPlace,
     open: (blob: Descriptor) => Promise<Readable>,
     options?: CallOptions,
   ): Promise<void> {
