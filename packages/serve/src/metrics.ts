@@ -4,12 +4,12 @@ const SECONDS = [0.005, 0.025, 0.1, 0.5, 1, 5, 30, 120, 600]
 type Labels = Readonly<Record<string, string>>
 
 /** A number that only grows. */
-export interface Counter {
+interface Counter {
   add(labels?: Labels, amount?: number): void
 }
 
 /** How durations are distributed. */
-export interface Histogram {
+interface Histogram {
   observe(seconds: number, labels?: Labels): void
 }
 

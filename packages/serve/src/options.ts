@@ -40,6 +40,8 @@ export interface RegistryOptions {
   readonly guards?: readonly Guard[] | undefined
   /** By path. Guards hold for them too, authorization does not. */
   readonly pages?: Readonly<Record<string, Page>> | undefined
+  /** The client's address in what is observed. Default: that of the connection. */
+  readonly addressOf?: ((request: IncomingMessage) => string) | undefined
   /** Called with every request, once it is over. */
   readonly observe?: ((exchange: Exchange) => void) | undefined
   /** Default: clients are never sent to the store. */

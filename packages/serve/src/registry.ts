@@ -7,6 +7,7 @@ import { EVERYONE, type Principal } from './auth/principal.ts'
 import type { Call } from './call.ts'
 import type { RegistryOptions } from './options.ts'
 import { openParts, type Parts } from './parts.ts'
+import { discard } from './request/discard.ts'
 import { accessOf, parseRoute, type Route } from './request/route.ts'
 import { deleteBlob, getBlob } from './routes/blobs.ts'
 import { getManifest } from './routes/manifests.ts'
@@ -39,6 +40,8 @@ async function handle(
   response: ServerResponse,
 ): Promise<void> {
   const started = performance.now()
+  // A connection that has ended has no address any more.
+  const address = parts.options.addressOf?.(request) ?? request.socket.remoteAddress
   const leaving = new AbortController()
   response.once('close', () => leaving.abort())
   const trace: Trace = {}
@@ -46,10 +49,9 @@ async function handle(
     trace.error = error
     return errorAnswer(error)
   })
-  // What was not read of a refused body is read and dropped, so that the connection can be used again.
-  request.resume()
+  discard(request)
   const sent = await sendAnswer(response, answer, request.method === 'HEAD')
-  observe(parts.options, { request, trace, status: answer.status, sent, started })
+  observe(parts.options, { request, trace, status: answer.status, sent, started, address })
 }
 
 async function answerTo(
@@ -124,20 +126,21 @@ interface Outcome {
   readonly trace: Trace
   readonly status: number
   readonly sent: Sent
+  readonly address: string | undefined
   readonly started: number
 }
 
 function observe(
   options: RegistryOptions,
-  { request, trace, status, sent, started }: Outcome,
+  { request, trace, status, sent, started, address }: Outcome,
 ): void {
   if (!options.observe) return
   const { route, principal, error = sent.error } = trace
-  const { method = '', url = '', socket, headers } = request
+  const { method = '', url = '', headers } = request
   options.observe({
     method,
     url,
-    remoteAddress: socket.remoteAddress,
+    remoteAddress: address,
     userAgent: headers['user-agent'],
     kind: route?.kind,
     repository: route && 'repository' in route ? route.repository : undefined,

@@ -1,22 +1,17 @@
-import { type CallOptions, type Host, parseDuration } from '@s3lo/core'
-import { S3loError } from '@s3lo/core/plugin'
-import { assertRedirects, type RedirectMode } from './answer/redirect.ts'
+import { type CallOptions, type Host, isS3loError } from '@s3lo/core'
+import type { Writable } from 'node:stream'
+import { assertRedirects } from './answer/redirect.ts'
+import { createLog, type Log } from './audit.ts'
+import { makeSigningKey } from './auth/signing-key.ts'
 import { healthPages } from './health.ts'
-import { isLoopback, type ListenAddress, parseListenAddress } from './listen-address.ts'
+import { createMetrics, formatMetrics, METRICS_TYPE, type Metrics } from './metrics.ts'
 import { createRegistry } from './registry.ts'
-import { startServer, type TlsFiles } from './server.ts'
-
-/** What the command line says. */
-export interface ServeSettings {
-  readonly listen?: string | undefined
-  readonly tlsCert?: string | undefined
-  readonly tlsKey?: string | undefined
-  readonly readOnly: boolean
-  readonly redirect?: string | undefined
-  readonly presignTtl?: string | undefined
-  readonly allowAnonymous?: string | undefined
-  readonly drain?: string | undefined
-}
+import { clientAddress } from './request/client.ts'
+import { createRequestMetrics } from './request-metrics.ts'
+import { createSecurity, readSecurity } from './security.ts'
+import type { ServePlan, ServeSettings } from './serve-plan.ts'
+import { type RunningServer, startServer } from './server.ts'
+import { watchFiles } from './watch-files.ts'
 
 interface ServeResult {
   readonly store: string
@@ -28,21 +23,16 @@ interface ServeResult {
 export interface Serving extends ServeResult {
   /** What to tell people. */
   readonly lines: readonly string[]
+  /** Reads the configuration, the users and the key again. A failure is logged and changes nothing. */
+  readonly reload: () => Promise<void>
   /** Lets running requests end, and closes the store. */
   readonly stop: () => Promise<void>
 }
 
-const DEFAULT_ADDRESS = '127.0.0.1:5732'
-const DEFAULT_DRAIN = '30s'
-const DEFAULT_PRESIGN_TTL = '1h'
-/** What clouds sign at most. */
-const MAX_PRESIGN_SECONDS = 7 * 24 * 3600
-
-/** Milliseconds that running requests are given once the server is to end. Throws `USAGE`. */
-export function drainTime({ drain = DEFAULT_DRAIN }: Pick<ServeSettings, 'drain'>): number {
-  const time = parseDuration(drain)
-  if (time >= 0) return time
-  throw new S3loError('USAGE', `--drain ${drain} is less than nothing`)
+export interface ServeOptions extends CallOptions {
+  readonly env?: Readonly<Record<string, string | undefined>>
+  /** Takes the lines of the log. */
+  readonly log?: Pick<Writable, 'write'> | undefined
 }
 
 /** Opens the store and serves it. Throws `USAGE` before anything is opened. */
@@ -50,27 +40,61 @@ export async function startServing(
   host: Pick<Host, 'openStore'>,
   reference: string,
   settings: ServeSettings,
-  options: CallOptions,
+  { env = {}, log: sink, signal }: ServeOptions,
 ): Promise<Serving> {
-  const plan = planOf(settings)
-  const store = await host.openStore(reference, options)
+  const madeKey = makeSigningKey()
+  const read = () => readSecurity(settings, env, madeKey)
+  const files = await read()
+  const { plan } = files
+  const metrics = createMetrics()
+  const requests = createRequestMetrics(metrics)
+  const log = createLog({ write: (line) => sink?.write(line), isAccessLogged: plan.accessLog })
+  const security = createSecurity(files, read, {
+    onLogIn(logIn) {
+      requests.onLogIn(logIn)
+      log.onLogIn(logIn)
+    },
+  })
+  const store = await host.openStore(reference, { signal })
   let isEnding = false
+  let server: RunningServer | undefined
   try {
     assertRedirects(store.backend, plan.redirect.mode)
+    metrics.gauge(
+      's3lo_connections',
+      'Connections that are open.',
+      () => server?.connections() ?? 0,
+    )
     const registry = createRegistry(store, {
       readOnly: plan.readOnly,
       redirect: plan.redirect,
-      pages: healthPages(store.backend, () => isEnding),
+      authorize: security.control.authorize,
+      guards: [security.guard],
+      pages: {
+        ...healthPages(store.backend, () => isEnding),
+        '/metrics': metricsPage(metrics),
+        '/token': security.control.tokenPage,
+      },
+      addressOf: (request) => clientAddress(request, plan),
+      observe(exchange) {
+        requests.observe(exchange)
+        log.observe(exchange)
+      },
     })
-    const server = await startServer(registry.handle, plan)
+    const running = await startServer(registry.handle, plan)
+    server = running
+    const reload = () => reloadSecurity(security.reload, log)
+    const unwatch = watchFiles(files.watched, () => void reload())
     const name = `${store.name}/`
     return {
       store: name,
-      url: server.url,
-      lines: bannerOf(name, server.url, plan),
+      url: running.url,
+      lines: bannerOf(name, running.url, plan),
+      reload,
       stop: async () => {
         isEnding = true
-        await server.drain(plan.drain)
+        unwatch()
+        await running.drain(plan.drain)
         await store.close()
       },
     }
@@ -80,68 +104,55 @@ export async function startServing(
   }
 }
 
-interface Plan {
-  readonly address: ListenAddress
-  readonly tls: TlsFiles | undefined
-  readonly readOnly: boolean
-  readonly isOpen: boolean
-  readonly redirect: { readonly mode: RedirectMode; readonly expiresInSeconds: number }
-  readonly drain: number
-}
-
-function planOf(settings: ServeSettings): Plan {
-  const { listen = DEFAULT_ADDRESS, tlsCert, tlsKey, readOnly, allowAnonymous } = settings
-  const address = parseListenAddress(listen)
-  const isOpen = !isLoopback(address.host)
-  if (allowAnonymous !== undefined && allowAnonymous !== 'pull') {
-    throw new S3loError('USAGE', `--allow-anonymous ${allowAnonymous} does not exist`, {
-      hint: 'anonymous clients of other machines may pull, and never push',
-    })
-  }
-  if (isOpen && allowAnonymous === undefined) {
-    throw new S3loError('USAGE', `${listen} can be reached from other machines, by anyone`, {
-      hint: '--allow-anonymous pull lets them read every image of the store',
-    })
-  }
-  if ((tlsCert === undefined) !== (tlsKey === undefined)) {
-    throw new S3loError('USAGE', '--tls-cert and --tls-key are given together or not at all')
-  }
-  const tls =
-    tlsCert !== undefined && tlsKey !== undefined ? { cert: tlsCert, key: tlsKey } : undefined
-  return {
-    address,
-    tls,
-    isOpen,
-    readOnly: readOnly || isOpen,
-    redirect: { mode: redirectMode(settings), expiresInSeconds: presignSeconds(settings) },
-    drain: drainTime(settings),
+async function reloadSecurity(reload: () => Promise<unknown>, log: Log): Promise<void> {
+  try {
+    await reload()
+    log.report('reload')
+  } catch (error) {
+    const message = error instanceof Error ? error.message : String(error)
+    const hint = isS3loError(error) ? error.hint : undefined
+    log.report('reload-failure', { error: message, hint })
   }
 }
 
-function redirectMode({ redirect = 'auto' }: ServeSettings): RedirectMode {
-  if (redirect === 'auto' || redirect === 'always' || redirect === 'never') return redirect
-  throw new S3loError('USAGE', `--redirect ${redirect} is none of auto, always and never`)
+function metricsPage(metrics: Metrics): () => {
+  readonly status: number
+  readonly headers: Readonly<Record<string, string>>
+  readonly body: string
+} {
+  return () => ({
+    status: 200,
+    headers: { 'content-type': METRICS_TYPE },
+    body: formatMetrics(metrics.snapshot()),
+  })
 }
 
-function presignSeconds({ presignTtl = DEFAULT_PRESIGN_TTL }: ServeSettings): number {
-  const seconds = Math.floor(parseDuration(presignTtl) / 1000)
-  if (seconds > 0 && seconds <= MAX_PRESIGN_SECONDS) return seconds
-  throw new S3loError('USAGE', `--presign-ttl ${presignTtl} is not between 1s and 168h`)
-}
-
-function bannerOf(store: string, url: string, plan: Plan): readonly string[] {
-  const { redirect, readOnly, isOpen, tls } = plan
+function bannerOf(store: string, url: string, plan: ServePlan): readonly string[] {
+  const { redirect, readOnly, isFar, canLogIn, tls, externalUrl } = plan
+  const isEncrypted = tls !== undefined || externalUrl?.startsWith('https:') === true
+  const names = externalUrl === undefined ? plan.allowHosts : [externalUrl, ...plan.allowHosts]
   return [
     `Serving ${store} at ${url}`,
     redirect.mode === 'never'
       ? 'Blobs: sent by this server'
       : `Blobs: by redirects to the store where clients can reach it (${redirect.mode}), else sent by this server`,
     ...(readOnly ? ['Read-only: pushes and deletes are refused'] : []),
-    ...(isOpen
-      ? ['Warning: anyone who reaches this address can pull every image of the store']
+    ...(isFar && !canLogIn
+      ? [
+          'Warning: anyone who reaches this address can pull every image that the rules let anonymous clients pull',
+        ]
       : []),
-    ...(isOpen && !tls
-      ? ['Warning: without TLS, others on the way can read and change what is sent']
+    ...(isFar && !canLogIn && names.length === 0
+      ? [
+          'Warning: requests are answered by the names of this machine only: --allow-host NAME adds one',
+        ]
+      : []),
+    ...(isFar && !isEncrypted
+      ? [
+          canLogIn
+            ? 'Warning: without TLS, others on the way can read passwords, and change what is sent'
+            : 'Warning: without TLS, others on the way can read and change what is sent',
+        ]
       : []),
     'Press Ctrl+C to stop.',
   ]

@@ -1,9 +1,10 @@
-import { readFileSync, unwatchFile, watchFile } from 'node:fs'
+import { readFileSync } from 'node:fs'
 import { createServer as createPlainServer, type RequestListener, type Server } from 'node:http'
 import { createServer as createTlsServer, type Server as TlsServer } from 'node:https'
 import type { AddressInfo } from 'node:net'
 import { S3loError, toS3loError } from '@s3lo/core/plugin'
 import { formatAuthority, type ListenAddress } from './listen-address.ts'
+import { watchFiles } from './watch-files.ts'
 
 export interface TlsFiles {
   readonly cert: string
@@ -13,11 +14,15 @@ export interface TlsFiles {
 export interface ServerOptions {
   readonly address: ListenAddress
   readonly tls?: TlsFiles | undefined
+  /** Connections at once: more are closed as they come. */
+  readonly maxConnections?: number | undefined
 }
 
 export interface RunningServer {
   /** With the port that was chosen, where the address has port 0. */
   readonly url: string
+  /** How many are open. */
+  readonly connections: () => number
   /** No new connection is taken; requests that run may take `patience` more milliseconds. */
   drain(patience: number): Promise<void>
 }
@@ -27,13 +32,11 @@ const IDLE_MS = 120_000
 /** Longer than balancers keep their connections, which otherwise use one that was just closed. */
 const KEEP_ALIVE_MS = 75_000
 const HEADERS_MS = 15_000
-/** How often files of certificates are looked at. */
-const WATCH_MS = 10_000
 
 /** Listens. Throws `USAGE` for an address that cannot be had, `IO` for certificates that cannot be read. */
 export async function startServer(
   handle: RequestListener,
-  { address, tls }: ServerOptions,
+  { address, tls, maxConnections }: ServerOptions,
 ): Promise<RunningServer> {
   let isEnding = false
   const server: Server = tls ? createTlsServer(readTls(tls)) : createPlainServer()
@@ -42,6 +45,12 @@ export async function startServer(
     response.once('close', () => isEnding && server.closeIdleConnections())
     handle(request, response)
   })
+  let connections = 0
+  server.on('connection', (socket) => {
+    connections++
+    socket.once('close', () => connections--)
+  })
+  if (maxConnections !== undefined) server.maxConnections = maxConnections
   server.requestTimeout = 0
   server.headersTimeout = HEADERS_MS
   server.keepAliveTimeout = KEEP_ALIVE_MS
@@ -52,6 +61,7 @@ export async function startServer(
   const scheme = tls ? 'https' : 'http'
   return {
     url: `${scheme}://${formatAuthority({ host: address.host || '0.0.0.0', port })}`,
+    connections: () => connections,
     async drain(patience) {
       isEnding = true
       unwatch?.()
@@ -93,9 +103,5 @@ function reloadWhenChanged(server: TlsServer, files: TlsFiles): () => void {
       // Half of the pair is new: its other half follows, and until then the old pair is right.
     }
   }
-  const options = { interval: WATCH_MS, persistent: false }
-  for (const file of [files.cert, files.key]) watchFile(file, options, reload)
-  return () => {
-    for (const file of [files.cert, files.key]) unwatchFile(file, reload)
-  }
+  return watchFiles([files.cert, files.key], reload)
 }

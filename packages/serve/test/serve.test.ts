@@ -1,11 +1,12 @@
-import { connect, type Socket } from 'node:net'
 import { ImageStore } from '@s3lo/core'
 import { imageFixture, MemoryBackend, putImage, runCommand } from '@s3lo/core/testing'
 import { describe, expect, it } from 'vitest'
 import command from '../src/commands/serve.ts'
 import { isLoopback, parseListenAddress } from '../src/listen-address.ts'
 import { redirectTo } from '../src/answer/redirect.ts'
-import { type ServeSettings, startServing } from '../src/serve.ts'
+import { startServing } from '../src/serve.ts'
+import type { ServeSettings } from '../src/serve-plan.ts'
+import { openSocket, readAll } from './support/raw-request.ts'
 
 const image = imageFixture({ layers: ['layer'] })
 
@@ -154,18 +155,3 @@ describe('redirects', () => {
     expect(await redirectTo(new MemoryBackend(), 'k', options, {})).toBeUndefined()
   })
 })
-
-function openSocket(url: string): Promise<Socket> {
-  return new Promise((resolve, reject) => {
-    const socket = connect(Number(new URL(url).port), '127.0.0.1', () => resolve(socket))
-    socket.once('error', reject)
-  })
-}
-
-function readAll(socket: Socket): Promise<string> {
-  return new Promise((resolve) => {
-    let text = ''
-    socket.on('data', (chunk) => (text += chunk.toString()))
-    socket.once('close', () => resolve(text))
-  })
-}

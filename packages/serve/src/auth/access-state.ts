@@ -33,6 +33,8 @@ export interface AccessOptions extends WayToClients, OidcOptions {
 
 /** What one request is judged by: replaced as a whole. */
 export interface AccessState {
+  /** False where there are neither users nor issuers: then credentials mean nothing. */
+  readonly canLogIn: boolean
   readonly rules: AccessRules
   readonly users: Users
   readonly tokens: Tokens
@@ -48,7 +50,13 @@ export function createAccessState(
   const tokens = createTokens({ key: settings.signingKey, service, ...(now && { now }) })
   const oidc = createOidc(settings.issuers, options)
   const authenticator = createAuthenticator({ users, oidc, tokens, pace })
-  return { rules: createRules(settings.rules), users, tokens, authenticator }
+  return {
+    canLogIn: settings.users.size > 0 || settings.issuers.length > 0,
+    rules: createRules(settings.rules),
+    users,
+    tokens,
+    authenticator,
+  }
 }
 
 interface LastingParts {

@@ -55,6 +55,7 @@ interface Question {
   readonly identity: Identity
   readonly grants: readonly Grant[] | undefined
   readonly rules: AccessRules
+  /** The client is on this machine. */
   readonly isNear: boolean
 }
 
@@ -64,8 +65,8 @@ async function authorize(
   access: Access | undefined,
 ): Promise<Authorization> {
   const { options, service, current } = context
-  const { rules, authenticator } = current()
-  const credentials = parseCredentials(request.headers.authorization)
+  const { rules, authenticator, canLogIn } = current()
+  const credentials = parseCredentials(canLogIn ? request.headers.authorization : undefined)
   const address = clientAddress(request, options)
   const found = await authenticator.authenticate(credentials, address)
   reportLogIn(context, { credentials, address, found })
@@ -83,12 +84,16 @@ async function authorize(
   }
   const { identity, grants } = found
   const question = { identity, grants, rules, isNear: isLoopbackAddress(address) }
-  if (access === undefined ? credentials.kind !== 'none' : isAllowed(question, access)) {
+  // At /v2/, a client learns whether its credentials are right: without any it is asked for them.
+  const isKnown = !canLogIn || credentials.kind !== 'none'
+  if (access === undefined ? isKnown : isAllowed(question, access)) {
     return { kind: 'granted', principal: toPrincipal(question) }
   }
   // Other credentials, or a token of a wider scope, may do it.
   const isWorthAnother =
-    identity.kind === 'anonymous' || (access !== undefined && isAllowedByRules(question, access))
+    identity.kind === 'anonymous'
+      ? canLogIn
+      : access !== undefined && isAllowedByRules(question, access)
   const error = credentials.kind === 'none' ? undefined : 'insufficient_scope'
   const answer = isWorthAnother ? unauthorized('log in to do this', challenge(error)) : denied()
   return { kind: 'refused', answer }

@@ -30,6 +30,7 @@ interface TokenRequest {
  */
 export function createTokenService(context: RequestContext): Page {
   return async (request) => {
+    const address = clientAddress(request, context.options)
     const asked = await readRequest(request)
     if ('status' in asked) return asked
     if (asked.service !== undefined && asked.service !== context.service) {
@@ -37,7 +38,6 @@ export function createTokenService(context: RequestContext): Page {
     }
     const wanted = parseScopes(asked.scopes)
     if (!wanted) return invalid('there are too many scopes')
-    const address = clientAddress(request, context.options)
     const { credentials } = asked
     const found = await context.current().authenticator.authenticate(credentials, address)
     reportLogIn(context, { credentials, address, found })
@@ -144,7 +144,8 @@ function formCredentials(form: URLSearchParams): Credentials | undefined {
 async function readForm(request: IncomingMessage): Promise<URLSearchParams | undefined> {
   const chunks: Buffer[] = []
   let size = 0
-  for await (const chunk of request as AsyncIterable<Buffer>) {
+  // The connection stays: what is left of a form that is too large is not awaited.
+  for await (const chunk of request.iterator({ destroyOnReturn: false })) {
     size += chunk.length
     if (size > MAX_FORM_BYTES) return undefined
     chunks.push(chunk)

@@ -1,5 +1,6 @@
-import { argument, defineCommand, flag, option } from '@s3lo/core/plugin'
-import { drainTime, startServing } from '../serve.ts'
+import { argument, defineCommand, flag, option, repeatedOption } from '@s3lo/core/plugin'
+import { startServing } from '../serve.ts'
+import { drainTime } from '../serve-plan.ts'
 
 /** Connections are closed hard after the drain; then the store is closed (milliseconds). */
 const CLOSING = 5000
@@ -13,15 +14,18 @@ export default defineCommand({
       's3lo serve s3://my-bucket/ --read-only --listen 127.0.0.1:5000',
     ],
     [
-      'For every machine that can reach this one',
-      's3lo serve s3://my-bucket/ --listen 0.0.0.0:443 --tls-cert cert.pem --tls-key key.pem --allow-anonymous pull',
+      'For other machines, by users and rules',
+      's3lo serve s3://my-bucket/ --listen 0.0.0.0:443 --tls-cert cert.pem --tls-key key.pem --config serve.yaml',
     ],
   ],
   parameters: {
     store: argument('store'),
     listen: option('--listen', 'listen on `ADDRESS:PORT` (127.0.0.1:5732)'),
+    config: option('--config', 'read users, tokens and access rules from `FILE` (serve.yaml)'),
     tlsCert: option('--tls-cert', 'the certificates of the server in `FILE` (PEM)'),
     tlsKey: option('--tls-key', 'the key of the certificate in `FILE` (PEM)'),
+    externalUrl: option('--external-url', 'clients see the server as `URL`, behind a proxy'),
+    allowHost: repeatedOption('--allow-host', 'answer to `NAME` as well, without users'),
     readOnly: flag('--read-only', 'refuse everything that would change the store'),
     redirect: option(
       '--redirect',
@@ -32,16 +36,22 @@ export default defineCommand({
       '--allow-anonymous',
       'let clients of other machines do `WHAT` without a name: pull',
     ),
+    accessLog: flag('--access-log', 'log every request, not only changes and failures'),
+    maxConnections: option('--max-connections', 'keep at most `N` connections open (4096)'),
     drain: option('--drain', 'give running requests `DURATION` once the server is to end (30s)'),
   },
   stopsWithin: (args) => drainTime(args) + CLOSING,
-  async run({ args, host, options: { signal }, status }) {
-    const { store, url, lines, stop } = await startServing(host, args.store, args, { signal })
+  async run({ args, host, options: { signal }, status, env, stderr }) {
+    const options = { signal, env, log: stderr }
+    const { store, url, lines, reload, stop } = await startServing(host, args.store, args, options)
     for (const line of lines) status(line)
+    const hangUp = (): void => void reload()
+    process.on('SIGHUP', hangUp)
     await new Promise<void>((resolve) => {
       if (signal?.aborted) resolve()
       else signal?.addEventListener('abort', () => resolve(), { once: true })
     })
+    process.off('SIGHUP', hangUp)
     await stop()
     return { result: { store, url }, render: () => '' }
   },

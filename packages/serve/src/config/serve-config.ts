@@ -26,7 +26,7 @@ const KEYS = [
 ]
 
 /** Where a secret is: a file, or a variable of the environment. */
-export type SecretPlace =
+type SecretPlace =
   | { readonly from: 'file'; readonly path: string }
   | { readonly from: 'env'; readonly name: string }
 
@@ -46,11 +46,9 @@ export interface ServeConfig {
   readonly readOnly?: boolean
 }
 
-export interface LimitSettings {
+interface LimitSettings {
   /** Connections at once. */
   readonly connections?: number
-  /** Bytes of a blob. */
-  readonly blobBytes?: number
 }
 
 /** A server without a file. */
@@ -66,13 +64,12 @@ export async function parseServeConfig(content: Uint8Array, name: string): Promi
   const issuers = readIssuers(fields)
   const users = fields.mapping('users', ['htpasswd'])
   const tls = fields.mapping('tls', ['cert', 'key'])
-  const limits = fields.mapping('limits', ['connections', 'blob_bytes'])
+  const limits = fields.mapping('limits', ['connections'])
   return {
     allowHosts: fields.texts('allow_hosts').map(([text]) => text),
     issuers,
     limits: defined({
       connections: limits?.number('connections'),
-      blobBytes: limits?.number('blob_bytes'),
     }),
     ...defined({
       listen: fields.text('listen'),

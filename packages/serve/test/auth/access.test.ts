@@ -441,6 +441,30 @@ describe('wrong log-ins', () => {
   })
 })
 
+describe('a registry without users and issuers', () => {
+  const open = { users: new Map(), issuers: [], rules: OPEN_RULES }
+  const near = { address: '127.0.0.1' }
+
+  it('asks no client for credentials, and passes over those that it gets', async () => {
+    const setup = await setUp(open)
+    for (const credentials of [undefined, basic('alice', 'wrong'), 'Bearer x.y.z']) {
+      expect(refusal(await ask(setup, undefined, credentials, near))).toEqual({
+        granted: 'anonymous',
+      })
+      expect(refusal(await ask(setup, PUSH_TEAM, credentials, near))).toEqual({
+        granted: 'anonymous',
+      })
+    }
+    expect(setup.logIns).toEqual([])
+  })
+
+  it('denies without a challenge', async () => {
+    const setup = await setUp({ ...open, rules: RULES })
+    expect(refusal(await ask(setup, PULL_PUBLIC))).toEqual({ granted: 'anonymous' })
+    expect(refusal(await ask(setup, PUSH_TEAM))).toMatchObject({ status: 403, code: 'DENIED' })
+  })
+})
+
 describe('the realm of a challenge', () => {
   it.each<[string, FakeRequest, AccessOptions, string]>([
     ['the host', { headers: { host: 'r.example:5732' } }, {}, 'http://r.example:5732/token'],

@@ -57,7 +57,7 @@ tokens:
   - { issuer: https://a.example, audience: [a, b], jwks: https://a.example/keys }
   - { issuer: http://localhost:8080, audience: s3lo, jwks: ./keys.json }
 signing_key: { env: S3LO_SIGNING_KEY }
-limits: { connections: 100, blob_bytes: 1000000 }
+limits: { connections: 100 }
 access_log: true
 read_only: yes
 `)
@@ -71,7 +71,7 @@ read_only: yes
         { jwks: { from: 'file', at: './keys.json' } },
       ],
       signingKey: { from: 'env', name: 'S3LO_SIGNING_KEY' },
-      limits: { connections: 100, blobBytes: 1_000_000 },
+      limits: { connections: 100 },
       accessLog: true,
       readOnly: true,
     })

@@ -1,0 +1,169 @@
+import { parseDuration } from '@s3lo/core'
+import { S3loError } from '@s3lo/core/plugin'
+import type { BlockList } from 'node:net'
+import type { RedirectMode } from './answer/redirect.ts'
+import { type AccessRule, OPEN_RULES } from './auth/rules.ts'
+import type { ServeConfig } from './config/serve-config.ts'
+import { isLoopback, type ListenAddress, parseListenAddress } from './listen-address.ts'
+import { isLoopbackName } from './request/loopback.ts'
+import type { TlsFiles } from './server.ts'
+
+/** What the command line says. What it says comes before what `serve.yaml` says. */
+export interface ServeSettings {
+  readonly config?: string | undefined
+  readonly listen?: string | undefined
+  readonly tlsCert?: string | undefined
+  readonly tlsKey?: string | undefined
+  readonly externalUrl?: string | undefined
+  readonly allowHost?: readonly string[] | undefined
+  readonly readOnly: boolean
+  readonly redirect?: string | undefined
+  readonly presignTtl?: string | undefined
+  readonly allowAnonymous?: string | undefined
+  readonly accessLog?: boolean | undefined
+  readonly maxConnections?: string | undefined
+  readonly drain?: string | undefined
+}
+
+/** How a store is served: every default filled in, and nothing in it that must not be. */
+export interface ServePlan {
+  readonly address: ListenAddress
+  readonly tls: TlsFiles | undefined
+  readonly externalUrl: string | undefined
+  readonly allowHosts: readonly string[]
+  readonly trustedProxies: BlockList | undefined
+  readonly rules: readonly AccessRule[]
+  /** There are users or issuers. */
+  readonly canLogIn: boolean
+  /** Other machines can reach it: by its address, or by a name that it answers to. */
+  readonly isFar: boolean
+  readonly readOnly: boolean
+  readonly redirect: { readonly mode: RedirectMode; readonly expiresInSeconds: number }
+  readonly accessLog: boolean
+  readonly maxConnections: number
+  /** Milliseconds. */
+  readonly drain: number
+}
+
+const DEFAULT_ADDRESS = '127.0.0.1:5732'
+const DEFAULT_DRAIN = '30s'
+const DEFAULT_PRESIGN_TTL = '1h'
+const DEFAULT_CONNECTIONS = 4096
+/** What clouds sign at most. */
+const MAX_PRESIGN_SECONDS = 7 * 24 * 3600
+
+/** Milliseconds that running requests are given once the server is to end. Throws `USAGE`. */
+export function drainTime({ drain = DEFAULT_DRAIN }: Pick<ServeSettings, 'drain'>): number {
+  const time = parseDuration(drain)
+  if (time >= 0) return time
+  throw new S3loError('USAGE', `--drain ${drain} is less than nothing`)
+}
+
+/** Throws `USAGE` for what contradicts itself, or would let strangers in. */
+export function planServing(settings: ServeSettings, config: ServeConfig): ServePlan {
+  const address = parseListenAddress(settings.listen ?? config.listen ?? DEFAULT_ADDRESS)
+  const externalUrl = originOf(settings.externalUrl) ?? config.externalUrl
+  const allowHosts = [...(settings.allowHost ?? []), ...config.allowHosts]
+  const names = externalUrl === undefined ? allowHosts : [...allowHosts, hostOf(externalUrl)]
+  const isFar = !isLoopback(address.host) || !names.every(isLoopbackName)
+  const canLogIn = config.htpasswd !== undefined || config.issuers.length > 0
+  return {
+    address,
+    tls: tlsOf(settings) ?? config.tls,
+    externalUrl,
+    allowHosts,
+    trustedProxies: config.trustedProxies,
+    rules: rulesOf(settings, config, { canLogIn, isFar }),
+    canLogIn,
+    isFar,
+    readOnly: settings.readOnly || config.readOnly === true || (isFar && !canLogIn),
+    redirect: { mode: redirectMode(settings), expiresInSeconds: presignSeconds(settings) },
+    accessLog: settings.accessLog === true || config.accessLog === true,
+    maxConnections: connectionsOf(settings) ?? config.limits.connections ?? DEFAULT_CONNECTIONS,
+    drain: drainTime(settings),
+  }
+}
+
+interface Exposure {
+  readonly canLogIn: boolean
+  readonly isFar: boolean
+}
+
+const ANYONE_PULLS: AccessRule = {
+  repositories: ['**'],
+  who: [{ kind: 'anonymous' }],
+  may: ['pull', 'catalog'],
+}
+
+function rulesOf(
+  { allowAnonymous }: ServeSettings,
+  { rules }: ServeConfig,
+  { canLogIn, isFar }: Exposure,
+): readonly AccessRule[] {
+  if (allowAnonymous !== undefined && allowAnonymous !== 'pull') {
+    throw new S3loError('USAGE', `--allow-anonymous ${allowAnonymous} does not exist`, {
+      hint: 'anonymous clients of other machines may pull, and never push',
+    })
+  }
+  const anyone = allowAnonymous === undefined ? [] : [ANYONE_PULLS]
+  if (isFar && rules?.some(changesAnonymously)) {
+    throw new S3loError('USAGE', 'an access rule lets anonymous clients push or delete', {
+      hint: 'that is possible on a loopback address only, without other names',
+    })
+  }
+  if (rules) return [...rules, ...anyone]
+  if (canLogIn && !allowAnonymous) {
+    throw new S3loError(
+      'USAGE',
+      'there are users or tokens, and no rule that lets them do anything',
+      {
+        hint: 'write rules under access: in the configuration',
+      },
+    )
+  }
+  if (!isFar) return OPEN_RULES
+  if (allowAnonymous) return anyone
+  throw new S3loError('USAGE', 'other machines can reach this server, and anyone on them', {
+    hint: 'say who may do what with --config, or let everyone read with --allow-anonymous pull',
+  })
+}
+
+function changesAnonymously({ who, may }: AccessRule): boolean {
+  const isAnonymous = who.some(({ kind }) => kind === 'anonymous')
+  return isAnonymous && (may.includes('push') || may.includes('delete'))
+}
+
+function tlsOf({ tlsCert, tlsKey }: ServeSettings): TlsFiles | undefined {
+  if (tlsCert !== undefined && tlsKey !== undefined) return { cert: tlsCert, key: tlsKey }
+  if (tlsCert === tlsKey) return undefined
+  throw new S3loError('USAGE', '--tls-cert and --tls-key are given together or not at all')
+}
+
+function originOf(text: string | undefined): string | undefined {
+  if (text === undefined) return undefined
+  const url = URL.canParse(text) ? new URL(text) : undefined
+  if (url && /^https?:$/.test(url.protocol) && `${url.origin}/` === url.href) return url.origin
+  throw new S3loError('USAGE', `${text} is not like https://registry.example`)
+}
+
+function hostOf(origin: string): string {
+  return new URL(origin).hostname
+}
+
+function connectionsOf({ maxConnections }: ServeSettings): number | undefined {
+  if (maxConnections === undefined) return undefined
+  const count = /^\d{1,7}$/.test(maxConnections) ? Number(maxConnections) : 0
+  if (count > 0) return count
+  throw new S3loError('USAGE', `--max-connections ${maxConnections} is not a number of 1 or more`)
+}
+
+function redirectMode({ redirect = 'auto' }: ServeSettings): RedirectMode {
+  if (redirect === 'auto' || redirect === 'always' || redirect === 'never') return redirect
+  throw new S3loError('USAGE', `--redirect ${redirect} is none of auto, always and never`)
+}
+
+function presignSeconds({ presignTtl = DEFAULT_PRESIGN_TTL }: ServeSettings): number {
+  const seconds = Math.floor(parseDuration(presignTtl) / 1000)
+  if (seconds > 0 && seconds <= MAX_PRESIGN_SECONDS) return seconds
+  throw new S3loError('USAGE', `--presign-ttl ${presignTtl} is not between 1s and 168h`)
+}
