@@ -41,6 +41,7 @@ export {
 } from './oci/distribution-codes.ts'
 export {
   asDescriptor,
+  assertDepth,
   type ImageIndex,
   type ImageManifest,
   type Manifest,
@@ -69,7 +70,7 @@ export { withPublication } from './graph/with-publication.ts'
 export { type Compression, compressionOf, decompress } from './stream/decompress.ts'
 export { isStandardInput, isStandardOutput } from './files/standard-stream.ts'
 export { readAll } from './stream/read-all.ts'
-export { ambiguousDigest } from './store/expand-digest.ts'
+export { ambiguousDigest } from './graph/expand-digest.ts'
 export { verified, verifyDigest } from './stream/verify-digest.ts'
 export type { BlobForm, FoundBlob } from './store/blobs.ts'
 export type { HistoryEntry } from './store/history.ts'

@@ -1,13 +1,15 @@
 import { forEachConcurrent } from '../concurrency/for-each-concurrent.ts'
 import type { CallOptions } from '../contract/call-options.ts'
-import { isS3loError, S3loError } from '../errors.ts'
 import { ANNOTATION } from '../oci/annotations.ts'
 import type { Descriptor } from '../oci/descriptor.ts'
-import { assertDepth, type ManifestDocument } from '../oci/document.ts'
+import type { ManifestDocument } from '../oci/document.ts'
 import { asArray, asObject, type JsonObject, parseJson } from '../oci/json.ts'
 import { isImageConfigType, isIndexMediaType, isManifestMediaType } from '../oci/media-type.ts'
 import { formatPlatform, isAttestationPlatform, type Platform } from '../oci/platform.ts'
-import { type ContentReader, readManifest, readPlatform } from './read-manifest.ts'
+import { type ContentReader, readPlatform } from './read-manifest.ts'
+import { entriesBelow, readBelow, type ReadManifests } from './walk.ts'
+
+const READS_AT_ONCE = 10
 
 /** An image in an index, or in an index inside of it. */
 export interface IndexedImage {
@@ -35,10 +37,6 @@ export interface IndexContent {
   readonly attestations: readonly IndexedAttestation[]
 }
 
-/** Manifests that are read to learn the platforms of one image, together (bytes). */
-const MAX_READ_BYTES = 64 * 1024 * 1024
-const READS_AT_ONCE = 10
-
 /**
  * Finds the images of an index, however deep. The platform of an entry that does not say it is read
  * from its config. What is listed and not there, and what is no image, is passed over. Throws
@@ -49,8 +47,21 @@ export async function readIndexContent(
   index: ManifestDocument,
   options: CallOptions = {},
 ): Promise<IndexContent> {
-  const walk = new Walk(source, options.signal)
-  const parts = await walk.visit(index, 0)
+  const documents = await readBelow(source, index, {
+    ...options,
+    follow: saysTooLittle,
+    isSparse: true,
+  })
+  const platforms = await readPlatforms(source, documents, options)
+  const written = new RawEntries()
+  const parts: Part[] = []
+  for (const { entry, index: around, place, isRepeated } of entriesBelow(index, documents)) {
+    const isRead = saysTooLittle(entry)
+    if (isRead && isRepeated) continue
+    const platform = isRead ? platforms.get(entry.digest) : entry.platform
+    const part = partOf(entry, platform, written.get(around, place))
+    if (part) parts.push(part)
+  }
   return {
     entries: parts.map(({ raw }) => raw),
     images: parts.flatMap((part) => (part.kind === 'image' ? [part] : [])),
@@ -74,92 +85,61 @@ type Part =
   | (IndexedImage & { readonly kind: 'image' })
   | (IndexedAttestation & { readonly kind: 'attestation' })
 
-class Walk {
-  readonly #source: ContentReader
-  readonly #signal: AbortSignal | undefined
-  readonly #seen = new Set<string>()
-  #bytes = 0
+/** What an entry is; `undefined` for an index, for what is no image, and for what is not there. */
+function partOf(
+  entry: Descriptor,
+  platform: Platform | undefined,
+  raw: JsonObject,
+): Part | undefined {
+  const { artifactType, mediaType } = entry
+  const subject = attestationSubject(entry)
+  if (subject !== undefined) return { kind: 'attestation', subject, raw }
+  if (!isManifestMediaType(mediaType) || entry.platform?.os === 'unknown') return undefined
+  if (!platform?.os || !platform.architecture) return undefined
+  const isArtifact =
+    isComplete(entry) && artifactType !== undefined && !isImageConfigType(artifactType)
+  return { kind: 'image', descriptor: { ...entry, platform }, platform, raw, isArtifact }
+}
 
-  constructor(source: ContentReader, signal: AbortSignal | undefined) {
-    this.#source = source
-    this.#signal = signal
-  }
+/** True for an index, and for an image whose entry does not say what it runs on. */
+function saysTooLittle(entry: Descriptor): boolean {
+  if (attestationSubject(entry) !== undefined || entry.platform?.os === 'unknown') return false
+  return isIndexMediaType(entry.mediaType) || !isComplete(entry)
+}
 
-  async visit(
-    { content, descriptor, manifest }: ManifestDocument,
-    depth: number,
-  ): Promise<readonly Part[]> {
-    assertDepth(depth)
-    if (manifest.kind !== 'index') return []
-    const path = `index ${descriptor.digest}`
-    const raws = asArray(asObject(parseJson(content, path), path)['manifests'] ?? [], path)
-    const found: (Part | ManifestDocument | undefined)[] = []
-    await forEachConcurrent(
-      manifest.manifests.entries(),
-      READS_AT_ONCE,
-      async ([i, entry], signal) => {
-        found[i] = await this.#look(entry, asObject(raws[i], path), signal)
-      },
-      this.#signal,
-    )
-    const parts: Part[] = []
-    // One after the other: each reads several at once.
-    for (const part of found) {
-      if (!part) continue
-      if ('kind' in part) parts.push(part)
-      else parts.push(...(await this.visit(part, depth + 1)))
-    }
-    return parts
-  }
+function isComplete({ platform }: Descriptor): boolean {
+  return Boolean(platform?.os && platform.architecture)
+}
 
-  /** An image or attestation, or an index to look into; `undefined` for anything else. */
-  async #look(
-    entry: Descriptor,
-    raw: JsonObject,
-    signal: AbortSignal,
-  ): Promise<Part | ManifestDocument | undefined> {
-    const { platform, artifactType } = entry
-    const subject = attestationSubject(entry)
-    if (subject !== undefined) return { kind: 'attestation', subject, raw }
-    if (!isManifestMediaType(entry.mediaType) || platform?.os === 'unknown') return undefined
-    if (!isIndexMediaType(entry.mediaType) && platform?.os && platform.architecture) {
-      const isArtifact = artifactType !== undefined && !isImageConfigType(artifactType)
-      return { kind: 'image', descriptor: entry, platform, raw, isArtifact }
-    }
-    const read = await this.#read(entry, signal)
-    if (read?.manifest.kind === 'index') return read
-    return read && this.#readImage(entry, read, raw, signal)
-  }
+/** What the images among these manifests run on, by their digests. */
+async function readPlatforms(
+  source: ContentReader,
+  documents: ReadManifests,
+  options: CallOptions,
+): Promise<ReadonlyMap<string, Platform>> {
+  const platforms = new Map<string, Platform>()
+  await forEachConcurrent(
+    documents,
+    READS_AT_ONCE,
+    async ([digest, { manifest }], signal) => {
+      if (manifest.kind !== 'manifest' || !isImageConfigType(manifest.config.mediaType)) return
+      platforms.set(digest, await readPlatform(source, manifest.config, { signal }))
+    },
+    options.signal,
+  )
+  return platforms
+}
 
-  /** An image whose entry does not say what it runs on. */
-  async #readImage(
-    entry: Descriptor,
-    { manifest }: ManifestDocument,
-    raw: JsonObject,
-    signal: AbortSignal,
-  ): Promise<Part | undefined> {
-    if (manifest.kind !== 'manifest' || !isImageConfigType(manifest.config.mediaType)) {
-      return undefined
-    }
-    const platform = await readPlatform(this.#source, manifest.config, { signal })
-    if (!platform.os || !platform.architecture) return undefined
-    const descriptor = { ...entry, platform }
-    return { kind: 'image', descriptor, platform, raw, isArtifact: false }
-  }
+/** The entries of indexes as they are written. */
+class RawEntries {
+  readonly #lists = new Map<ManifestDocument, readonly unknown[]>()
 
-  /** `undefined` for what was read before, and for what is not there. */
-  async #read(entry: Descriptor, signal: AbortSignal): Promise<ManifestDocument | undefined> {
-    if (this.#seen.has(entry.digest)) return undefined
-    this.#seen.add(entry.digest)
-    this.#bytes += entry.size
-    if (this.#bytes > MAX_READ_BYTES) {
-      throw new S3loError('INTEGRITY', `the image's manifests exceed ${MAX_READ_BYTES} bytes`)
-    }
-    try {
-      return await readManifest(this.#source, entry, { signal })
-    } catch (error) {
-      if (isS3loError(error, 'NOT_FOUND')) return undefined
-      throw error
-    }
+  get(index: ManifestDocument, place: number): JsonObject {
+    const path = `index ${index.descriptor.digest}`
+    const list =
+      this.#lists.get(index) ??
+      asArray(asObject(parseJson(index.content, path), path)['manifests'] ?? [], path)
+    this.#lists.set(index, list)
+    return asObject(list[place], path)
   }
 }

@@ -1,12 +1,11 @@
-import { forEachConcurrent } from '../concurrency/for-each-concurrent.ts'
 import type { CallOptions } from '../contract/call-options.ts'
 import { S3loError } from '../errors.ts'
 import { type Descriptor, isForeignLayer, totalSize } from '../oci/descriptor.ts'
-import { assertDepth, type ManifestDocument, successors } from '../oci/document.ts'
-import { isManifestMediaType } from '../oci/media-type.ts'
-import { formatPlatform } from '../oci/platform.ts'
+import { type ManifestDocument, successors } from '../oci/document.ts'
+import { formatPlatform, type Platform } from '../oci/platform.ts'
 import { isAttestation } from './index-entries.ts'
-import { type ContentReader, readManifest } from './read-manifest.ts'
+import type { ContentReader } from './read-manifest.ts'
+import { entriesBelow, readBelow } from './walk.ts'
 
 /** A config or layer, and the first platform that names it: `os/arch[/variant]`, or `single`. */
 export interface PlannedBlob {
@@ -30,10 +29,6 @@ export interface GraphPlan {
   readonly logicalSize: number
 }
 
-/** Manifests of one image together may not exceed this (bytes): they are held while it is copied. */
-const MAX_DOCUMENT_BYTES = 64 * 1024 * 1024
-const READS_AT_ONCE = 10
-
 /**
  * Reads every manifest below `root` and lists what must be copied. Throws `INTEGRITY` for a graph
  * that is too deep, too large, or contradicts itself.
@@ -43,17 +38,24 @@ export async function planGraph(
   root: ManifestDocument,
   options: CallOptions = {},
 ): Promise<GraphPlan> {
-  const walk = new Walk(source, options.signal)
-  walk.reserve(root.content.byteLength)
-  await walk.visit(root, 'single', 0)
+  const below = await readBelow(source, root, options)
+  const documents: ManifestDocument[] = []
+  const found = new PlannedContent()
+  found.addManifest(root, undefined)
+  for (const { entry, document, platform, isRepeated } of entriesBelow(root, below)) {
+    if (document && !isRepeated) {
+      documents.push(document)
+      found.addManifest(document, platform)
+    } else if (!document) found.addBlob(entry, platform)
+  }
   return {
     root,
-    documents: walk.levels.slice(1).toReversed().flat(),
-    blobs: [...walk.blobs.values()],
-    foreign: [...walk.foreign.values()],
-    platforms: Math.max(1, walk.platforms),
-    attestations: walk.attestations,
-    logicalSize: walk.logicalSize,
+    documents,
+    blobs: [...found.blobs.values()],
+    foreign: [...found.foreign.values()],
+    platforms: Math.max(1, found.platforms),
+    attestations: found.attestations,
+    logicalSize: found.logicalSize,
   }
 }
 
@@ -62,70 +64,31 @@ export function contentSize({ blobs }: Pick<GraphPlan, 'blobs'>): number {
   return totalSize(blobs.map(({ descriptor }) => descriptor))
 }
 
-class Walk {
-  readonly levels: ManifestDocument[][] = []
+/** What the manifests of an image name. */
+class PlannedContent {
   readonly blobs = new Map<string, PlannedBlob>()
   readonly foreign = new Map<string, PlannedBlob>()
   platforms = 0
   attestations = 0
   logicalSize = 0
-  readonly #source: ContentReader
-  readonly #signal: AbortSignal | undefined
-  readonly #seen = new Set<string>()
-  #documentBytes = 0
 
-  constructor(source: ContentReader, signal: AbortSignal | undefined) {
-    this.#source = source
-    this.#signal = signal
+  /** The entries of an index are added one by one. */
+  addManifest({ descriptor, manifest }: ManifestDocument, platform: Platform | undefined): void {
+    if (manifest.kind === 'index') return
+    if (isAttestation(descriptor)) this.attestations++
+    else this.platforms++
+    const content = successors(manifest)
+    this.logicalSize += totalSize(content)
+    for (const blob of content) this.addBlob(blob, platform)
   }
 
-  /** Counts a manifest that is going to be held. Throws `INTEGRITY` when there are too many. */
-  reserve(bytes: number): void {
-    this.#documentBytes += bytes
-    if (this.#documentBytes > MAX_DOCUMENT_BYTES) {
-      throw new S3loError('INTEGRITY', `the image's manifests exceed ${MAX_DOCUMENT_BYTES} bytes`)
-    }
-  }
-
-  async visit(document: ManifestDocument, platform: string, depth: number): Promise<void> {
-    assertDepth(depth)
-    const { manifest } = document
-    ;(this.levels[depth] ??= []).push(document)
-    if (manifest.kind !== 'index') {
-      if (isAttestation(document.descriptor)) this.attestations++
-      else this.platforms++
-      const content = successors(manifest)
-      this.logicalSize += totalSize(content)
-      for (const descriptor of content) this.#addBlob(descriptor, platform)
-      return
-    }
-    const children = new Map<number, ManifestDocument>()
-    const entries = manifest.manifests.entries()
-    await forEachConcurrent(
-      entries,
-      READS_AT_ONCE,
-      async ([i, entry], signal) => {
-        if (!isManifestMediaType(entry.mediaType) || this.#seen.has(entry.digest)) return
-        this.#seen.add(entry.digest)
-        this.reserve(entry.size)
-        children.set(i, await readManifest(this.#source, entry, { signal }))
-      },
-      this.#signal,
-    )
-    // In the index's order, so that a blob's platform is the first that names it on every run.
-    for (const [i, entry] of manifest.manifests.entries()) {
-      const child = children.get(i)
-      const label = entry.platform ? formatPlatform(entry.platform) : platform
-      if (child) await this.visit(child, label, depth + 1)
-      else if (!isManifestMediaType(entry.mediaType)) this.#addBlob(entry, label)
-    }
-  }
-
-  #addBlob(descriptor: Descriptor, platform: string): void {
+  /** A blob is of the first platform that names it. */
+  addBlob(descriptor: Descriptor, platform: Platform | undefined): void {
     const blobs = isForeignLayer(descriptor) ? this.foreign : this.blobs
     const known = blobs.get(descriptor.digest)
     if (!known) {
-      blobs.set(descriptor.digest, { descriptor, platform })
+      const label = platform ? formatPlatform(platform) : 'single'
+      blobs.set(descriptor.digest, { descriptor, platform: label })
     } else if (known.descriptor.size !== descriptor.size) {
       throw new S3loError(
         'INTEGRITY',

@@ -106,7 +106,7 @@ export class Opener {
   async openImage(reference: StoreReference, options: OpenOptions = {}): Promise<OpenedImage> {
     const store = await this.openStore(reference, options)
     try {
-      const { expandDigest } = await import('../store/expand-digest.ts')
+      const { expandDigest } = await import('../graph/expand-digest.ts')
       return { store, reference: await expandDigest(store, reference, options) }
     } catch (error) {
       await store.close()
@@ -121,7 +121,7 @@ export class Opener {
     use: (store: ImageStore, reference: StoreReference) => Promise<T>,
   ): Promise<T> {
     return this.withStore(reference, options, async (store) => {
-      const { expandDigest } = await import('../store/expand-digest.ts')
+      const { expandDigest } = await import('../graph/expand-digest.ts')
       return use(store, await expandDigest(store, reference, options))
     })
   }

@@ -20,7 +20,7 @@ import type { Platform } from './platform.ts'
 export const MAX_MANIFEST_BYTES = 4 * 1024 * 1024
 
 /** Nested indexes deeper than this are refused. */
-export const MAX_INDEX_DEPTH = 8
+const MAX_INDEX_DEPTH = 8
 
 /** Throws `INTEGRITY` for a manifest that lies deeper below a root than indexes may nest; the root has depth 0. */
 export function assertDepth(depth: number): void {

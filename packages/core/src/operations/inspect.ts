@@ -1,19 +1,14 @@
 import type { CallOptions } from '../contract/call-options.ts'
 import { attestationSubject } from '../graph/index-entries.ts'
-import { readManifest, readPlatform } from '../graph/read-manifest.ts'
+import { readPlatform } from '../graph/read-manifest.ts'
+import { entriesBelow, readBelow } from '../graph/walk.ts'
 import { forEachConcurrent } from '../concurrency/for-each-concurrent.ts'
 import { isS3loError } from '../errors.ts'
 import { formatReference, type StoreReference } from '../layout/store-reference.ts'
 import { type DescribedConfig, describeConfig } from '../oci/config-summary.ts'
 import { type Descriptor, totalSize } from '../oci/descriptor.ts'
-import {
-  assertDepth,
-  type ArtifactManifest,
-  type ImageIndex,
-  type ImageManifest,
-  type Manifest,
-} from '../oci/document.ts'
-import { isImageConfigType, isManifestMediaType, MEDIA_TYPE } from '../oci/media-type.ts'
+import type { Manifest, ManifestDocument } from '../oci/document.ts'
+import { isImageConfigType, MEDIA_TYPE } from '../oci/media-type.ts'
 import { formatExactPlatform, formatPlatform } from '../oci/platform.ts'
 import { orImageFault } from '../store/image-fault.ts'
 import type { ImageStore } from '../store/image-store.ts'
@@ -94,7 +89,7 @@ export async function inspect(
     media_type: manifest.mediaType,
     is_index: manifest.kind === 'index',
     ...(manifest.kind === 'index'
-      ? await inspectIndex(store, manifest, options)
+      ? await inspectIndex(store, root, options)
       : await inspectImage(store, manifest, options)),
     ...filled('signatures', await readSignatures(store.backend, reference, options)),
     ...filled(
@@ -104,65 +99,57 @@ export async function inspect(
   }
 }
 
+/** What an index lists, and in its place what each index inside of it does. */
 async function inspectIndex(
   store: ImageStore,
-  { manifests }: ImageIndex,
+  root: ManifestDocument,
   options: CallOptions,
 ): Promise<Pick<InspectResult, 'platforms' | 'artifacts'>> {
-  const found = await inspectChildren(store, manifests, options)
+  const follow = (entry: Descriptor): boolean => artifactTypeOf(entry) === undefined
+  const documents = await readBelow(store, root, { ...options, follow })
+  const entries = [...entriesBelow(root, documents)].filter(
+    ({ document }) => document?.manifest.kind !== 'index',
+  )
+  const found: (InspectedPlatform | InspectedArtifact)[] = []
+  await forEachConcurrent(
+    entries.entries(),
+    READS_AT_ONCE,
+    async ([i, { entry, document }], signal) => {
+      found[i] = await inspectEntry(store, entry, document?.manifest, { signal })
+    },
+    options.signal,
+  )
   const platforms = found.flatMap((child) => ('artifact_type' in child ? [] : [child]))
   const artifacts = found.flatMap((child) => ('artifact_type' in child ? [child] : []))
   return { ...filled('platforms', platforms), ...filled('artifacts', artifacts) }
 }
 
-/** What an index lists, and in its place what each index inside of it does. */
-async function inspectChildren(
-  store: ImageStore,
-  entries: readonly Descriptor[],
-  options: CallOptions,
-  depth = 0,
-): Promise<readonly (InspectedPlatform | InspectedArtifact)[]> {
-  assertDepth(depth)
-  const found: (InspectedPlatform | InspectedArtifact | ImageIndex)[] = []
-  await forEachConcurrent(
-    entries.entries(),
-    READS_AT_ONCE,
-    async ([i, entry], signal) => {
-      found[i] = await inspectChild(store, entry, { signal })
-    },
-    options.signal,
-  )
-  const children: (InspectedPlatform | InspectedArtifact)[] = []
-  for (const child of found) {
-    if ('kind' in child) {
-      children.push(...(await inspectChildren(store, child.manifests, options, depth + 1)))
-    } else children.push(child)
-  }
-  return children
+/** Of an entry that is neither an image nor an attestation. */
+function artifactTypeOf(entry: Descriptor): string | undefined {
+  const { artifactType } = entry
+  if (artifactType === undefined || isImageConfigType(artifactType)) return undefined
+  return attestationSubject(entry) === undefined ? artifactType : undefined
 }
 
-async function inspectChild(
+async function inspectEntry(
   store: ImageStore,
   entry: Descriptor,
+  manifest: Manifest | undefined,
   options: CallOptions,
-): Promise<InspectedPlatform | InspectedArtifact | ImageIndex> {
-  const { artifactType, size } = entry
-  const subject = attestationSubject(entry)
-  if (subject === undefined && artifactType !== undefined && !isImageConfigType(artifactType)) {
+): Promise<InspectedPlatform | InspectedArtifact> {
+  const { digest, size } = entry
+  const artifactType = artifactTypeOf(entry)
+  if (artifactType !== undefined) {
     const platform = entry.platform ? { platform: nameOf(entry) } : {}
-    return { digest: entry.digest, artifact_type: artifactType, size, ...platform }
+    return { digest, artifact_type: artifactType, size, ...platform }
   }
-  const common = { platform: nameOf(entry), digest: entry.digest }
+  const subject = attestationSubject(entry)
   const about = subject === undefined ? {} : { attestation_for: subject }
-  if (!isManifestMediaType(entry.mediaType)) {
-    return { ...common, total_size: entry.size, ...about }
-  }
-  const { manifest } = await readManifest(store, entry, options)
-  if (manifest.kind === 'index') return manifest
-  const named = entry.platform
-    ? common
-    : { ...common, platform: await ownPlatform(store, manifest, options) }
-  return { ...named, total_size: 0, ...(await inspectImage(store, manifest, options)), ...about }
+  const platform =
+    entry.platform || !manifest ? nameOf(entry) : await ownPlatform(store, manifest, options)
+  if (!manifest) return { platform, digest, total_size: size, ...about }
+  const image = await inspectImage(store, manifest, options)
+  return { platform, digest, total_size: 0, ...image, ...about }
 }
 
 function nameOf({ platform }: Descriptor): string {
@@ -172,19 +159,15 @@ function nameOf({ platform }: Descriptor): string {
 /** Of an image whose entry does not say it. */
 async function ownPlatform(
   store: ImageStore,
-  manifest: ImageManifest | ArtifactManifest,
+  manifest: Manifest,
   options: CallOptions,
 ): Promise<string> {
-  if (manifest.kind === 'artifact' || !isImageConfigType(manifest.config.mediaType)) {
+  if (manifest.kind !== 'manifest' || !isImageConfigType(manifest.config.mediaType)) {
     return formatPlatform(undefined)
   }
   const { config } = manifest
-  try {
-    return formatExactPlatform(await readPlatform(store, config, options))
-  } catch (error) {
-    if (!isS3loError(error, 'NOT_FOUND') && !isS3loError(error, 'INTEGRITY')) throw error
-    return formatPlatform(undefined)
-  }
+  const platform = await orImageFault(() => readPlatform(store, config, options))
+  return isS3loError(platform) ? formatPlatform(undefined) : formatExactPlatform(platform)
 }
 
 type InspectedImage = Pick<InspectResult, 'layers' | 'total_size' | 'created' | 'config'>
@@ -207,12 +190,10 @@ async function readDescription(
 ): Promise<DescribedConfig> {
   const { digest, size, mediaType } = config
   if (!isImageConfigType(mediaType) || size > MAX_DESCRIBED) return {}
-  try {
-    return describeConfig(await readAll(await store.fetch(config, options), size, digest), digest)
-  } catch (error) {
-    if (isS3loError(error, 'NOT_FOUND') || isS3loError(error, 'INTEGRITY')) return {}
-    throw error
-  }
+  const described = await orImageFault(async () =>
+    describeConfig(await readAll(await store.fetch(config, options), size, digest), digest),
+  )
+  return isS3loError(described) ? {} : described
 }
 
 async function inspectLayers(

@@ -2,11 +2,11 @@ import { forEachConcurrent } from '../concurrency/for-each-concurrent.ts'
 import type { CallOptions } from '../contract/call-options.ts'
 import type { ProgressOptions } from '../contract/progress.ts'
 import { isS3loError, type S3loError } from '../errors.ts'
-import { readManifest } from '../graph/read-manifest.ts'
+import { childManifests, type MetManifest, walkManifests } from '../graph/walk.ts'
 import { legacyPrefix } from '../layout/keys.ts'
 import type { Descriptor } from '../oci/descriptor.ts'
-import { assertDepth, type Manifest } from '../oci/document.ts'
-import { isManifestMediaType, MEDIA_TYPE } from '../oci/media-type.ts'
+import type { Manifest } from '../oci/document.ts'
+import { MEDIA_TYPE } from '../oci/media-type.ts'
 import { formatPlatform } from '../oci/platform.ts'
 import { BlobReport } from '../progress/blob-report.ts'
 import { orImageFault } from '../store/image-fault.ts'
@@ -107,9 +107,8 @@ class GraphReader<T> {
   readonly #store: ImageStore
   readonly #summarise: Summarise<T>
   readonly #options: StoreGraphOptions
-  /** Children that were named and not read yet. */
-  #pending = new Map<string, Descriptor>()
-  #reading: ReadonlyMap<string, Descriptor> = new Map()
+  /** The manifests that roots name. */
+  readonly #start = new Map<string, Descriptor>()
 
   constructor(store: ImageStore, summarise: Summarise<T>, options: StoreGraphOptions) {
     this.#store = store
@@ -132,21 +131,18 @@ class GraphReader<T> {
     )
   }
 
-  /** Level by level, so that no more than {@link READS_AT_ONCE} are read at once in the whole store. */
   async readChildren(): Promise<void> {
-    for (let depth = 1; this.#pending.size > 0; depth++) {
-      this.#reading = this.#pending
-      this.#pending = new Map()
-      this.#plan([...this.#reading.values()].map(({ size }) => size))
-      await forEachConcurrent(
-        this.#reading.values(),
-        READS_AT_ONCE,
-        async (descriptor, signal) => {
-          this.manifests.set(descriptor.digest, await this.#readChild(descriptor, depth, signal))
-        },
-        this.#options.signal,
-      )
+    const visit = ({ descriptor, found }: MetManifest): readonly Descriptor[] => {
+      const isFault = isS3loError(found)
+      this.#report(descriptor, isFault ? 'skip' : 'done')
+      this.manifests.set(descriptor.digest, isFault ? found : this.#toNode(found.manifest))
+      return isFault ? [] : this.#childrenOf(found.manifest)
     }
+    await walkManifests(this.#store, this.#start.values(), visit, {
+      readsAtOnce: READS_AT_ONCE,
+      onLevel: (level) => this.#plan(level.map(({ size }) => size)),
+      signal: this.#options.signal,
+    })
   }
 
   async #readTag(entry: TagEntry, signal: AbortSignal): Promise<void> {
@@ -161,26 +157,13 @@ class GraphReader<T> {
       const prefix = layout === '1.0.0' ? legacyPrefix({ name: image, tag }) : undefined
       // Only children are read through the store.
       if (prefix && manifest.kind === 'index') this.#store.blobs.addLegacyPrefix(prefix)
+      for (const child of this.#childrenOf(manifest)) this.#start.set(child.digest, child)
       return this.#toNode(manifest)
     })
     if (read) this.#report(read, 'done')
     else this.#report({ digest: '', size: info.size, mediaType: MEDIA_TYPE.octetStream }, 'skip')
     // Deleted while it was being listed: it is not there, and nothing is wrong with it.
     if (root) this.tags.push({ image, tag, layout, etag: info.etag, root })
-  }
-
-  async #readChild(
-    descriptor: Descriptor,
-    depth: number,
-    signal: AbortSignal,
-  ): Promise<GraphNode<T> | S3loError> {
-    const node = await orImageFault(async () => {
-      assertDepth(depth)
-      const { manifest } = await readManifest(this.#store, descriptor, { signal })
-      return this.#toNode(manifest)
-    })
-    this.#report(descriptor, isS3loError(node) ? 'skip' : 'done')
-    return node
   }
 
   #plan(sizes: readonly number[]): void {
@@ -200,30 +183,19 @@ class GraphReader<T> {
   }
 
   #toNode(manifest: Manifest): GraphNode<T> {
-    const children = childrenOf(manifest, this.#options.follow)
-    for (const child of children) {
-      const { digest } = child
-      const known = this.manifests.has(digest) || this.#reading.has(digest)
-      if (!known && !this.#pending.has(digest)) this.#pending.set(digest, child)
-    }
     return {
       summary: this.#summarise(manifest),
-      children: children.map(({ digest, platform }) => ({
+      children: this.#childrenOf(manifest).map(({ digest, platform }) => ({
         digest,
         ...(platform ? { platform: formatPlatform(platform) } : {}),
       })),
     }
   }
-}
 
-function childrenOf(
-  manifest: Manifest,
-  follow: StoreGraphOptions['follow'],
-): readonly Descriptor[] {
-  if (manifest.kind !== 'index') return []
-  return manifest.manifests.filter(
-    (entry) => isManifestMediaType(entry.mediaType) && (follow?.(entry) ?? true),
-  )
+  #childrenOf(manifest: Manifest): readonly Descriptor[] {
+    const { follow } = this.#options
+    return follow ? childManifests(manifest).filter(follow) : childManifests(manifest)
+  }
 }
 
 function compare(a: string, b: string): number {

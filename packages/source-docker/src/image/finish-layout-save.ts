@@ -1,5 +1,6 @@
 import { Readable } from 'node:stream'
 import {
+  assertDepth,
   parseDocument,
   documentWith,
   type BlobSink,
@@ -24,9 +25,6 @@ import {
 import { blobPath } from '../layout/layout-files.ts'
 import { slice } from '../stream/slice.ts'
 import type { SavedImage } from './read-save.ts'
-
-/** Deeper than any index of indexes is. */
-const MAX_DEPTH = 8
 
 /**
  * Publishes from a save that is an OCI layout what `root` names: the manifest or index
@@ -105,7 +103,7 @@ class Publication {
   }
 
   async publish({ descriptor, manifest }: ManifestDocument, depth: number): Promise<void> {
-    if (depth > MAX_DEPTH) throw tooDeep(descriptor)
+    assertDepth(depth)
     for (const next of uniqueByDigest(successors(manifest))) {
       if (this.#done.has(next.digest)) continue
       this.#done.add(next.digest)
@@ -169,8 +167,4 @@ function missing(save: SavedImage, { digest, platform }: Descriptor): S3loError 
   return new S3loError('NOT_FOUND', `${save.archive} does not hold ${digest}${owner}`, {
     hint: 'pull that platform first, or leave out --all-platforms',
   })
-}
-
-function tooDeep({ digest }: Descriptor): S3loError {
-  return new S3loError('INTEGRITY', `${digest} holds indexes more than ${MAX_DEPTH} deep`)
 }

@@ -9,7 +9,7 @@ import {
   putImage,
   type StorageCall,
 } from '../../src/testing/index.ts'
-import { expandDigest } from '../../src/store/expand-digest.ts'
+import { expandDigest } from '../../src/graph/expand-digest.ts'
 import { ImageStore } from '../../src/store/image-store.ts'
 import { MemoryWorld } from '../support/memory-host.ts'
 

@@ -1,15 +1,16 @@
 import { forEachConcurrent } from '../concurrency/for-each-concurrent.ts'
 import type { CallOptions } from '../contract/call-options.ts'
-import type { StorageBackend } from '../contract/storage-backend.ts'
 import { isS3loError, S3loError } from '../errors.ts'
-import { blobKey } from '../layout/keys.ts'
-import { algorithmOf, digestOf, isDigest, isShortDigest } from '../oci/digest.ts'
-import { MAX_INDEX_DEPTH, type Manifest, parseManifest } from '../oci/document.ts'
+import type { Descriptor } from '../oci/descriptor.ts'
+import { algorithmOf, digestOf, isShortDigest } from '../oci/digest.ts'
+import { type Manifest, parseManifest } from '../oci/document.ts'
 import { isIndexMediaType } from '../oci/media-type.ts'
 import { formatImageName, type Reference } from '../oci/reference.ts'
-import type { ImageStore } from './image-store.ts'
-import { readCandidate } from './manifests.ts'
-import { readImageTags, type TagEntry } from './tags.ts'
+import { isImageFault } from '../store/image-fault.ts'
+import type { ImageStore } from '../store/image-store.ts'
+import { readCandidate } from '../store/manifests.ts'
+import { readImageTags, type TagEntry } from '../store/tags.ts'
+import { type MetManifest, walkManifests } from './walk.ts'
 
 const READS_AT_ONCE = 10
 
@@ -25,13 +26,13 @@ const MAX_SHOWN = 10
  * `NOT_FOUND` where there is none, and `INVALID_REFERENCE` where there are several.
  */
 export async function expandDigest<R extends Reference>(
-  store: Pick<ImageStore, 'name' | 'backend'>,
+  store: ImageStore,
   reference: R,
   options: CallOptions = {},
 ): Promise<R> {
   const { digest } = reference
   if (digest === undefined || !isShortDigest(digest)) return reference
-  const candidates = await new Search(store.backend, reference, digest).run(options)
+  const candidates = await new Search(store, reference, digest).run(options)
   const [found] = candidates
   const name = formatImageName(reference)
   if (found === undefined) {
@@ -54,15 +55,15 @@ export function ambiguousDigest(name: string, candidates: ReadonlySet<string>): 
 
 /** One look for the digests that begin with a text. */
 class Search {
-  readonly #backend: StorageBackend
+  readonly #store: ImageStore
   readonly #reference: Reference
   readonly #start: string
   readonly #candidates = new Set<string>()
-  /** Indexes below indexes that were read, or are about to be. */
-  readonly #seen = new Set<string>()
+  /** What the tags name. */
+  readonly #roots: Descriptor[] = []
 
-  constructor(backend: StorageBackend, reference: Reference, start: string) {
-    this.#backend = backend
+  constructor(store: ImageStore, reference: Reference, start: string) {
+    this.#store = store
     this.#reference = reference
     this.#start = start
   }
@@ -70,13 +71,15 @@ class Search {
   /** At most one more than an error lists. */
   async run({ signal }: CallOptions): Promise<ReadonlySet<string>> {
     const readTag = async (entry: TagEntry, inner: AbortSignal): Promise<void> => {
-      const content = await readCandidate(this.#backend, entry.info, { signal: inner })
+      const content = await readCandidate(this.#store.backend, entry.info, { signal: inner })
       if (!content) return
-      const digest = digestOf(content, algorithmOf(this.#start))
-      this.#consider(digest)
-      await this.#readChildren(content, digest, 1, { signal: inner })
+      this.#consider(digestOf(content, algorithmOf(this.#start)))
+      this.#roots.push(...this.#below(tryParse(content, entry.tag)))
     }
     await forEachConcurrent(this.#tags({ signal }), READS_AT_ONCE, readTag, signal)
+    const visit = ({ found }: MetManifest): readonly Descriptor[] =>
+      isS3loError(found) ? [] : this.#below(found.manifest)
+    await walkManifests(this.#store, this.#roots, visit, { signal })
     return this.#candidates
   }
 
@@ -91,31 +94,18 @@ class Search {
   async *#tags(options: CallOptions): AsyncGenerator<TagEntry> {
     const { name } = this.#reference
     let count = 0
-    for await (const entry of readImageTags(this.#backend, name, options)) {
+    for await (const entry of readImageTags(this.#store.backend, name, options)) {
       if (this.#isFull) return
       if (++count > MAX_TAGS) throw tooManyTags(this.#reference)
       yield entry
     }
   }
 
-  async #readChildren(
-    content: Uint8Array,
-    name: string,
-    depth: number,
-    options: CallOptions,
-  ): Promise<void> {
-    const manifest = tryParse(content, name)
-    if (manifest?.kind !== 'index') return
-    for (const { digest, mediaType } of manifest.manifests) {
-      if (this.#isFull) return
-      this.#consider(digest)
-      if (!isIndexMediaType(mediaType) || depth >= MAX_INDEX_DEPTH || !isDigest(digest)) continue
-      if (this.#seen.has(digest)) continue
-      this.#seen.add(digest)
-      const info = await this.#backend.head(blobKey(digest), options)
-      const child = await readCandidate(this.#backend, info, options)
-      if (child) await this.#readChildren(child, digest, depth + 1, options)
-    }
+  /** Considers what an index lists. Returns the indexes inside of it. */
+  #below(manifest: Manifest | undefined): readonly Descriptor[] {
+    if (manifest?.kind !== 'index' || this.#isFull) return []
+    for (const { digest } of manifest.manifests) this.#consider(digest)
+    return manifest.manifests.filter(({ mediaType }) => isIndexMediaType(mediaType))
   }
 }
 
@@ -124,7 +114,7 @@ function tryParse(content: Uint8Array, name: string): Manifest | undefined {
   try {
     return parseManifest(content, name)
   } catch (error) {
-    if (isS3loError(error) && error.contentFault) return undefined
+    if (isImageFault(error)) return undefined
     throw error
   }
 }
