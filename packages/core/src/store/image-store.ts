@@ -21,7 +21,7 @@ import { readRecord } from './records.ts'
 import { readReferrers, type ReadReferrersOptions } from './referrers.ts'
 import { StorePublication } from './publication.ts'
 import type { WindowOptions } from './name-window.ts'
-import { readFallbackTags, readRepositories, readTags, type RepositoriesOptions } from './tags.ts'
+import { readReferrerTags, readRepositories, readTags, type RepositoriesOptions } from './tags.ts'
 import { formatStore } from '../layout/format-store.ts'
 
 export interface ImageStoreOptions {
@@ -119,7 +119,7 @@ export class ImageStore implements ImageSource, ImageTarget, StoreFacts {
 
   /** The tags of what refers to the image's manifests without naming them: cosign's. */
   referrerTags(image: string, options?: CallOptions): AsyncIterable<string> {
-    return readFallbackTags(this.backend, image, options)
+    return readReferrerTags(this.backend, image, options)
   }
 
   /** See {@link readReferrers}. */
