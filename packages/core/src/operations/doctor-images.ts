@@ -57,7 +57,7 @@ export interface ImagesReport {
   readonly verified?: { readonly count: number; readonly bytes: number }
   /** What untagged images hold, and until when; absent where there is none. */
   readonly untagged?: UntaggedFigures
-  /** Digest records and entries of referrers that cannot be used. */
+  /** Entries of referrers that have no record. */
   readonly recordIssues: readonly FileIssue[]
   /** Manifests of any image that cannot be read: what they name counts among the orphans. */
   readonly unreadable: number
@@ -105,7 +105,7 @@ export async function checkImages(
   const legacy = selected.filter(({ layout }) => layout === '1.0.0')
   const tags = selected.filter(({ layout }) => layout !== '1.0.0')
   addChildren(contents, graph)
-  const records = await surveyRecords(store, graph, { filter: '', all: true, signal })
+  const records = await surveyRecords(store, graph, { filter: '', signal })
   const stored = await readStored(store, contents, records, { signal })
   const untagged = records.figures(stored.heldBytes)
   const wanted = collectWanted(graph, tags, contents)

@@ -12,7 +12,6 @@ import {
   REPOSITORIES_PREFIX,
   type RepositoryKey,
 } from '../layout/repository-keys.ts'
-import { formatStore } from '../layout/format-store.ts'
 import { matchesFilter } from '../layout/store-reference.ts'
 import { successors } from '../oci/document.ts'
 import { isManifestMediaType } from '../oci/media-type.ts'
@@ -26,8 +25,6 @@ import { type UntaggedFigures, UntaggedTally } from './untagged.ts'
 export interface SurveyOptions extends CallOptions {
   /** Empty, or ending in `/`: narrows the repositories. */
   readonly filter: string
-  /** Reads the records of tagged images as well, to see whether they are damaged. */
-  readonly all?: boolean | undefined
 }
 
 /** What digest records keep beside tags. */
@@ -36,7 +33,7 @@ export interface RecordSurvey {
   holds(digest: string): boolean
   /** `bytes`: of what they hold. `undefined` where no image is untagged. */
   figures(bytes: number): UntaggedFigures | undefined
-  /** Records that cannot be read, and entries of referrers that have no record. */
+  /** Entries of referrers that have no record. */
   readonly issues: readonly FileIssue[]
 }
 
@@ -49,14 +46,14 @@ const READS_AT_ONCE = 20
 export async function surveyRecords(
   store: ImageStore,
   graph: StoreGraph<unknown>,
-  { filter, all = false, signal }: SurveyOptions,
+  { filter, signal }: SurveyOptions,
 ): Promise<RecordSurvey> {
   const survey = new Survey(store, reachedIn(graph))
   const list = listOwn(store, filter, { signal })
   await forEachConcurrent(
     list,
     READS_AT_ONCE,
-    async (object, taskSignal) => survey.visit(object, { filter, all, signal: taskSignal }),
+    async (object, taskSignal) => survey.visit(object, { signal: taskSignal }),
     signal,
   )
   return survey
@@ -117,12 +114,11 @@ class Survey {
     return tally.figures(bytes)
   }
 
-  async visit({ key, info }: OwnObject, options: SurveyOptions): Promise<void> {
+  async visit({ key, info }: OwnObject, options: CallOptions): Promise<void> {
     if (key.kind === 'record') {
       const name = within(key.repository, nameOf(key.digest))
       this.#records.add(name)
-      const isTagged = this.#reached.has(name)
-      if (options.all || !isTagged) await this.#read({ ...key, info }, isTagged, options)
+      if (!this.#reached.has(name)) await this.#read({ ...key, info }, options)
     } else if (key.kind === 'referrer-entry') {
       // Entries come after the records of their repository.
       if (this.#records.has(within(key.repository, nameOf(key.digest)))) return
@@ -131,19 +127,11 @@ class Survey {
     }
   }
 
-  async #read(
-    { repository, digest, info }: RecordEntry,
-    isTagged: boolean,
-    { signal }: CallOptions,
-  ): Promise<void> {
+  /** One that cannot be read is for the check of files to tell. */
+  async #read({ repository, digest, info }: RecordEntry, { signal }: CallOptions): Promise<void> {
     const { backend } = this.#store
     const document = await orImageFault(() => readRecord(backend, repository, digest, { signal }))
-    if (isS3loError(document)) {
-      const hint = `push the image again, or remove the record: s3lo delete ${formatStore(backend, `${repository}@${digest}`)}`
-      this.issues.push({ key: info.key, message: `${info.key}: ${document.message}`, hint })
-      return
-    }
-    if (!document || isTagged) return
+    if (!document || isS3loError(document)) return
     const { manifest } = document
     if (manifest.subject) return
     const name = within(repository, nameOf(digest))

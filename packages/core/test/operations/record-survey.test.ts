@@ -89,7 +89,7 @@ describe('what stats and doctor say of untagged images', () => {
     await store.backend.put(entry, Buffer.from('{}'))
     const report = await doctor(store, '', { probe: false })
     expect(report.ok).toBe(false)
-    expect(report.file_issues?.map(({ key }) => key).toSorted()).toEqual([record, entry])
+    expect(new Set(report.file_issues?.map(({ key }) => key))).toEqual(new Set([record, entry]))
   })
 
   it('leaves garbage that no record needs to be garbage', async () => {
