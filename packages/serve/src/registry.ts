@@ -3,7 +3,7 @@ import type { ImageStore } from '@s3lo/core'
 import { type Answer, jsonAnswer } from './answer/answer.ts'
 import { errorAnswer, Refusal } from './answer/error.ts'
 import { sendAnswer, type Sent } from './answer/send.ts'
-import { EVERYONE, type Principal } from './auth/principal.ts'
+import { EVERYONE } from './auth/principal.ts'
 import type { Call } from './call.ts'
 import type { RegistryOptions } from './options.ts'
 import { openParts, type Parts } from './parts.ts'
@@ -24,7 +24,8 @@ export interface Registry {
 /** What is known of a request by and by, for the one who observes. */
 interface Trace {
   route?: Route
-  principal?: Principal
+  /** Who asks. */
+  name?: string | undefined
   error?: unknown
 }
 
@@ -74,9 +75,12 @@ async function answerTo(
   if (!route) throw new Refusal('UNSUPPORTED', 'there is no such endpoint', { status: 404 })
   trace.route = route
   const authorization = await authorize?.(request, accessOf(method, route))
-  if (authorization?.kind === 'refused') return authorization.answer
+  if (authorization?.kind === 'refused') {
+    trace.name = authorization.name
+    return authorization.answer
+  }
   const principal = authorization?.principal ?? EVERYONE
-  trace.principal = principal
+  trace.name = principal.name
   const query = new URLSearchParams(question < 0 ? '' : url.slice(question + 1))
   return dispatch(parts, route, { request, method, path, query, principal, signal })
 }
@@ -135,7 +139,7 @@ function observe(
   { request, trace, status, sent, started, address }: Outcome,
 ): void {
   if (!options.observe) return
-  const { route, principal, error = sent.error } = trace
+  const { route, name, error = sent.error } = trace
   const { method = '', url = '', headers } = request
   options.observe({
     method,
@@ -145,7 +149,7 @@ function observe(
     kind: route?.kind,
     repository: route && 'repository' in route ? route.repository : undefined,
     reference: route && referenceOf(route),
-    principal: principal?.name,
+    principal: name,
     status,
     bytesReceived: Number(headers['content-length'] ?? 0),
     bytesSent: sent.bytes,
