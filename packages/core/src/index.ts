@@ -175,6 +175,13 @@ export type {
   InspectResult,
 } from './operations/inspect.ts'
 export type { ListedImage, ListImagesOptions } from './operations/list.ts'
+export {
+  type ManifestPut,
+  type ManifestPutResult,
+  putManifest,
+  type PutManifestOptions,
+  type TagExpectation,
+} from './operations/put-manifest.ts'
 export type { PullOptions, PullResult } from './operations/pull.ts'
 export type { PushOptions, PushResult } from './operations/push.ts'
 export {

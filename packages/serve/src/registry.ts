@@ -10,7 +10,9 @@ import { openParts, type Parts } from './parts.ts'
 import { discard } from './request/discard.ts'
 import { accessOf, parseRoute, type Route } from './request/route.ts'
 import { deleteBlob, getBlob } from './routes/blobs.ts'
+import { deleteManifest } from './routes/delete-manifest.ts'
 import { getManifest } from './routes/manifests.ts'
+import { putManifest } from './routes/put-manifest.ts'
 import { listReferrers } from './routes/referrers.ts'
 import { listRepositories, listTags } from './routes/tags.ts'
 import { beginUpload, continueUpload } from './routes/uploads.ts'
@@ -47,7 +49,8 @@ async function handle(
   response.once('close', () => leaving.abort())
   const trace: Trace = {}
   const answer = await answerTo(parts, request, trace, leaving.signal).catch((error: unknown) => {
-    trace.error = error
+    // What fails because the client has left is no failure.
+    if (!leaving.signal.aborted) trace.error = error
     return errorAnswer(error)
   })
   discard(request)
@@ -97,6 +100,10 @@ function dispatch(parts: Parts, route: Route, call: Call): Answer | Promise<Answ
       break
     case 'upload':
       return continueUpload(parts, route, call)
+    case 'manifest':
+      if (method === 'PUT') return putManifest(parts, route, call)
+      if (method === 'DELETE') return deleteManifest(parts, route, call)
+      break
     case 'blob':
       if (method === 'DELETE') return deleteBlob(parts, route, call)
       break

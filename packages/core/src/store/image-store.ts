@@ -6,6 +6,7 @@ import type { StorageBackend } from '../contract/storage-backend.ts'
 import type { StoreFacts } from '../contract/store-facts.ts'
 import type { BucketConfig } from '../config/bucket-config.ts'
 import { S3loError } from '../errors.ts'
+import { boundedDelay, defaultDelay } from '../gc/participant.ts'
 import type { ProtectionOptions } from '../gc/protection.ts'
 import { legacyPrefix, manifestKey } from '../layout/keys.ts'
 import type { Descriptor } from '../oci/descriptor.ts'
@@ -131,11 +132,13 @@ export class ImageStore implements ImageSource, ImageTarget, StoreFacts {
     return readReferrers(this.backend, { repository, subject: digest }, options)
   }
 
-  begin({ onProgress, purpose }: BeginOptions = {}): StorePublication {
+  begin({ onProgress, purpose, maxWaitMs = Infinity }: BeginOptions = {}): StorePublication {
     const { now, protection } = this.#options
+    const { delay = defaultDelay } = protection ?? {}
     return new StorePublication(this.backend, this.blobs, {
       who: purpose,
       ...protection,
+      delay: boundedDelay(delay, maxWaitMs, 'what is pushed'),
       onProgress,
       now,
     })

@@ -3,7 +3,7 @@ import type { StorageBackend } from '../contract/storage-backend.ts'
 import { S3loError } from '../errors.ts'
 import { nameOf } from '../gc/name-set.ts'
 import { Others } from '../gc/others.ts'
-import { defaultDelay, type Delay, type ParticipantOptions } from '../gc/participant.ts'
+import { boundedDelay, defaultDelay, type ParticipantOptions } from '../gc/participant.ts'
 import { RoundWatch } from '../gc/rounds-in-progress.ts'
 import { StoreClock } from '../gc/store-clock.ts'
 import {
@@ -164,6 +164,7 @@ export class Links {
 
   async #waitForRounds(digest: string, now: number, { signal }: CallOptions): Promise<void> {
     const backend = this.#backend
+    const { delay = defaultDelay, maxWaitMs = Infinity } = this.#options
     const { onProgress, pollMs = 2000 } = this.#options
     const clock = new StoreClock(backend, { onProgress })
     const others = new Others(backend, this.#options)
@@ -171,7 +172,7 @@ export class Links {
       clock,
       others,
       onProgress,
-      delay: this.#boundedDelay(digest),
+      delay: boundedDelay(delay, maxWaitMs, digest),
       pollMs,
     })
     try {
@@ -180,18 +181,6 @@ export class Links {
     } finally {
       const keys = clock.keys()
       if (keys.length > 0) await backend.delete(keys)
-    }
-  }
-
-  #boundedDelay(digest: string): Delay {
-    const { delay = defaultDelay, maxWaitMs = Infinity } = this.#options
-    let waited = 0
-    return (ms, ...rest) => {
-      waited += ms
-      if (waited <= maxWaitMs) return delay(ms, ...rest)
-      throw new S3loError('UNAVAILABLE', `a clean that is running may delete ${digest}`, {
-        hint: 'try again later: it ends by itself',
-      })
     }
   }
 }
