@@ -17,6 +17,9 @@ beforeEach(async () => {
   for (const tag of ['v1', 'v2']) {
     await putImage(bucket, { name: 'app', tag }, imageFixture({ layers: [tag, 'shared'] }))
   }
+  for (const digit of ['a', 'b']) {
+    await bucket.put(`blobs/sha256/${digit.repeat(64)}`, Buffer.from('garbage'))
+  }
   await bucket.put('s3lo.yaml', Buffer.from('default: {lifecycle: {keep_last: 1}}'))
 })
 afterEach(() => rm(folder, { recursive: true }))
@@ -73,7 +76,7 @@ describe('clean', () => {
       tags_evaluated: 2,
       tags_deleted: 1,
       images_immutable: 0,
-      scanned: 5,
+      scanned: 7,
       deleted: 0,
       blobs_deleted: 0,
       freed_bytes: 0,

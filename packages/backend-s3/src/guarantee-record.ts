@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto'
+import { GetObjectCommand, type GetObjectCommandOutput } from '@aws-sdk/client-s3'
 import {
   asObject,
   type BackendGuarantees,
@@ -8,14 +9,8 @@ import {
   type JsonObject,
   parseJson,
 } from '@s3lo/core/plugin'
-import {
-  type Attempt,
-  isRefused,
-  readAnswer,
-  RequestError,
-  type UnguardedStore,
-} from '@s3lo/core/transfer'
-import { dateOf, factsIn } from './object-info.ts'
+import { isRefused, RequestError, type UnguardedStore } from '@s3lo/core/transfer'
+import { dateOf } from './request-middleware.ts'
 import type { S3Service } from './s3-service.ts'
 
 /** How long a record holds: services are upgraded. */
@@ -74,11 +69,16 @@ export class GuaranteeRecord {
   }
 
   async #read(signal: AbortSignal | undefined): Promise<FoundRecord | undefined> {
+    const { bucket } = this.#service
+    const command = { Bucket: bucket, Key: this.#key }
     try {
-      return await this.#service.tryCall(
+      return await this.#service.trySend(
         { what: this.#service.nameOf(this.#key), signal },
         // The body belongs to the attempt, which is given up when it stands still.
-        (attempt) => this.#found(attempt),
+        async (client, attempt) =>
+          this.#found(
+            await client.send(new GetObjectCommand(command), { abortSignal: attempt.signal }),
+          ),
       )
     } catch (error) {
       // Without a record the service is asked itself, and fails there if it has to.
@@ -87,18 +87,17 @@ export class GuaranteeRecord {
     }
   }
 
-  async #found(attempt: Attempt): Promise<FoundRecord | undefined> {
-    const request = { command: 'GetObjectCommand', key: this.#key } as const
-    const { headers, stream } = await this.#service.read(request, attempt)
-    const { size = Infinity, lastModified: writtenAt } = factsIn(headers)
-    const now = dateOf(headers['date'])?.getTime() ?? Date.now()
-    if (!stream || !writtenAt || size > MAX_BYTES || now - writtenAt.getTime() >= MAX_AGE_MS) {
-      stream?.destroy()
+  async #found(output: GetObjectCommandOutput): Promise<FoundRecord | undefined> {
+    if (!output.Body || !output.LastModified) return undefined
+    const age = (dateOf(output)?.getTime() ?? Date.now()) - output.LastModified.getTime()
+    const isLong = (output.ContentLength ?? Infinity) > MAX_BYTES
+    if (isLong || age >= MAX_AGE_MS) {
+      await output.Body.transformToWebStream().cancel()
       return undefined
     }
-    const content = await readAnswer(stream, MAX_BYTES, attempt.progress)
+    const content = await output.Body.transformToByteArray()
     const guarantees = parseRecord(content, this.#service.serverName)
-    return guarantees && { guarantees, content, writtenAt }
+    return guarantees && { guarantees, content, writtenAt: output.LastModified }
   }
 }
 

@@ -18,16 +18,15 @@ export interface Parts {
 }
 
 /** A request waits so long for a collector that may delete what it names (milliseconds). */
-export const MAX_WAIT_MS = 20_000
+const MAX_WAIT_MS = 20_000
 
 export function openParts(store: ImageStore, options: RegistryOptions): Parts {
   const waiting = { who: 'serve', maxWaitMs: MAX_WAIT_MS }
-  const membership = openMembership(store.backend, waiting)
   return {
     store,
-    manifests: new ManifestReader(store, membership),
+    manifests: new ManifestReader(store),
     uploads: openUploads(store.backend, waiting),
-    membership,
+    membership: openMembership(store.backend, waiting),
     options,
   }
 }

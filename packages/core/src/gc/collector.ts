@@ -1,5 +1,4 @@
 import type { DeleteFailure, ObjectInfo, StorageBackend } from '../contract/storage-backend.ts'
-import type { TagName } from '../layout/parse-key.ts'
 import { MEDIA_TYPE } from '../oci/media-type.ts'
 import { BlobReport, type ReportedBlob, reportPlan } from '../progress/blob-report.ts'
 import { provenGuarantees } from '../store/guarantees.ts'
@@ -44,8 +43,6 @@ export interface CollectOptions extends ParticipantOptions, ExpiryOptions {
   readonly ignore?: Iterable<string> | undefined
   /** What was seen before: a listing with far fewer tags ends the collection with `INTEGRITY`. */
   readonly census?: Census | undefined
-  /** Tags taken as deleted in a dry run. */
-  readonly without?: ((tag: TagName) => boolean) | undefined
   /** Called for every object that no manifest needs, one by one: they may be a million. */
   readonly onObject?: ((object: CollectedObject) => void) | undefined
   /** Called for every untagged image, one by one. */
@@ -130,8 +127,6 @@ class Collector {
     this.#live = new LiveContent(backend, {
       ignore: new Set(options.ignore),
       census: options.census,
-      // Content that is not deleted counts as live, even against a plan.
-      without: this.#isDryRun ? options.without : undefined,
     })
     this.#condemned = new CondemnedNames(backend, {
       now,

@@ -4,6 +4,11 @@ import { provenGuarantees } from '../store/guarantees.ts'
 import { DEFAULT_TTL_SECONDS } from './participant.ts'
 import { readTime } from './store-clock.ts'
 
+export interface DeleteInTimeOptions extends CallOptions {
+  /** By the store's clock, milliseconds since 1970 (default: in ten minutes). */
+  readonly until?: number | undefined
+}
+
 /**
  * Deletes the objects that make a tag, under a deadline where the store enforces one: a process
  * that was stopped in between cannot remove a tag that was pushed long after (H25 of
@@ -12,16 +17,10 @@ import { readTime } from './store-clock.ts'
 export async function deleteInTime(
   backend: StorageBackend,
   keys: readonly string[],
-  {
-    ttlSeconds = DEFAULT_TTL_SECONDS,
-    signal,
-  }: CallOptions & {
-    /** How long the request is good for (default 600). */
-    readonly ttlSeconds?: number | undefined
-  } = {},
+  { until, signal }: DeleteInTimeOptions = {},
 ): Promise<readonly DeleteFailure[]> {
   const { deadlines } = await provenGuarantees(backend, { signal })
   if (!deadlines) return backend.delete(keys, { signal })
-  const notAfter = new Date((await readTime(backend, { signal })) + ttlSeconds * 1000)
-  return backend.delete(keys, { notAfter, signal })
+  const last = until ?? (await readTime(backend, { signal })) + DEFAULT_TTL_SECONDS * 1000
+  return backend.delete(keys, { notAfter: new Date(last), signal })
 }

@@ -15,7 +15,7 @@ import type { UntaggedImage } from '../gc/record-collector.ts'
 import { peekTime, readTime } from '../gc/store-clock.ts'
 import { recordCensus, takeCensus } from '../gc/tag-census.ts'
 import { formatStore } from '../layout/format-store.ts'
-import { isReferrerTag } from '../oci/referrer-tag.ts'
+import { isFallbackTag } from '../oci/fallback-tag.ts'
 import { deleteDropped } from '../retention/delete-dropped.ts'
 import { followSubjects } from '../retention/follow-subject.ts'
 import { droppedTags, isJudged, planRetention, type RetentionPlan } from '../retention/plan.ts'
@@ -153,14 +153,13 @@ export async function clean(
   const rules = options.config ?? (await store.config({ signal }))
   const plan = only === 'blobs' ? NO_PLAN : await planTags(store, filter, rules, options)
   const dropped = [...droppedTags(plan)].map(({ tag }) => tag)
-  const gone = confirm ? await deleteDropped(store.backend, dropped, options) : undefined
+  const gone = confirm ? await deleteDropped(store, dropped, options) : undefined
   failures.push(...(gone?.failures ?? []))
   for (const { image, tag } of gone?.rewritten ?? []) {
     notify(options, 'tag-rewritten', `${image}:${tag} was pushed meanwhile and stays`)
   }
   const census = { tags: before.tags - (gone?.deleted.length ?? 0) }
   const undated = undatedTags(plan)
-  const doomed = new Set(dropped.map(({ image, tag }) => `${image}:${tag}`))
   const collected =
     only === 'tags'
       ? undefined
@@ -168,7 +167,6 @@ export async function clean(
           // The word of the operator holds for tags that are deleted meanwhile, too.
           census: expectFewer ? undefined : census,
           keepUntagged: (repository) => keepUntaggedMs(rules, repository),
-          without: ({ image, tag }) => doomed.has(`${image}:${tag}`),
           onObject: ({ key, size, outcome }) => {
             if (outcome.kind === 'failed') failures.push(outcome.failure)
             if (explain) objects.push({ key, size, outcome: outcome.kind })
@@ -229,7 +227,7 @@ async function planTags(
   const now = clock?.() ?? (await readNow(store.backend, { signal, onProgress }))
   const tags = await readDatedTags(store.backend, filter, {
     now,
-    isWanted: ({ image, tag }) => isJudged(rules, image) && !isReferrerTag(tag),
+    isWanted: ({ image, tag }) => isJudged(rules, image) && !isFallbackTag(tag),
     signal,
   })
   const plan = planRetention(tags, rules, now)
@@ -239,7 +237,7 @@ async function planTags(
 async function collect(
   backend: StorageBackend,
   options: CleanOptions,
-  hooks: Pick<CollectOptions, 'census' | 'without' | 'keepUntagged' | 'onObject' | 'onUntagged'>,
+  hooks: Pick<CollectOptions, 'census' | 'keepUntagged' | 'onObject' | 'onUntagged'>,
 ): Promise<CollectResult> {
   const { confirm, graceMs, ignore, now, protocol, signal, onProgress } = options
   const result = await collectGarbage(backend, {

@@ -6,7 +6,6 @@ import type { StorageBackend } from '../contract/storage-backend.ts'
 import type { StoreFacts } from '../contract/store-facts.ts'
 import type { BucketConfig } from '../config/bucket-config.ts'
 import { S3loError } from '../errors.ts'
-import { boundedDelay, defaultDelay } from '../gc/participant.ts'
 import type { ProtectionOptions } from '../gc/protection.ts'
 import { legacyPrefix, manifestKey } from '../layout/keys.ts'
 import type { Descriptor } from '../oci/descriptor.ts'
@@ -17,12 +16,13 @@ import { verified } from '../stream/verify-digest.ts'
 import { BlobStore } from './blobs.ts'
 import { CurrentConfig } from './current-config.ts'
 import { ManifestMemory } from './manifest-memory.ts'
-import { findManifest, readLegacyManifest, readTagManifest } from './manifests.ts'
+import { findManifest, readLegacyManifest, readTagVersion } from './manifests.ts'
 import { readRecord } from './records.ts'
 import { readReferrers, type ReadReferrersOptions } from './referrers.ts'
+import { SeenTags } from './seen-tags.ts'
 import { StorePublication } from './publication.ts'
 import type { WindowOptions } from './name-window.ts'
-import { readReferrerTags, readRepositories, readTags, type RepositoriesOptions } from './tags.ts'
+import { readFallbackTags, readRepositories, readTags, type RepositoriesOptions } from './tags.ts'
 import { formatStore } from '../layout/format-store.ts'
 
 export interface ImageStoreOptions {
@@ -47,6 +47,7 @@ export class ImageStore implements ImageSource, ImageTarget, StoreFacts {
   readonly #options: ImageStoreOptions
   readonly #config: CurrentConfig
   readonly #manifests = new ManifestMemory()
+  readonly #seen = new SeenTags()
 
   constructor(backend: StorageBackend, options: ImageStoreOptions = {}) {
     this.backend = backend
@@ -82,7 +83,7 @@ export class ImageStore implements ImageSource, ImageTarget, StoreFacts {
   async find(reference: Reference, options?: CallOptions): Promise<ManifestDocument | undefined> {
     const document =
       reference.digest === undefined
-        ? ((await readTagManifest(this.backend, reference, options)) ??
+        ? ((await this.#readTag(reference, options)) ??
           (await this.#readLegacy(reference, options)))
         : await findManifest(this.backend, reference.name, reference.digest, options)
     if (document) this.#remember(reference.name, document)
@@ -120,7 +121,7 @@ export class ImageStore implements ImageSource, ImageTarget, StoreFacts {
 
   /** The tags of what refers to the image's manifests without naming them: cosign's. */
   referrerTags(image: string, options?: CallOptions): AsyncIterable<string> {
-    return readReferrerTags(this.backend, image, options)
+    return readFallbackTags(this.backend, image, options)
   }
 
   /** See {@link readReferrers}. */
@@ -132,15 +133,14 @@ export class ImageStore implements ImageSource, ImageTarget, StoreFacts {
     return readReferrers(this.backend, { repository, subject: digest }, options)
   }
 
-  begin({ onProgress, purpose, maxWaitMs = Infinity }: BeginOptions = {}): StorePublication {
+  begin({ onProgress, purpose }: BeginOptions = {}): StorePublication {
     const { now, protection } = this.#options
-    const { delay = defaultDelay } = protection ?? {}
     return new StorePublication(this.backend, this.blobs, {
       who: purpose,
       ...protection,
-      delay: boundedDelay(delay, maxWaitMs, 'what is pushed'),
       onProgress,
       now,
+      seen: this.#seen,
     })
   }
 
@@ -155,6 +155,15 @@ export class ImageStore implements ImageSource, ImageTarget, StoreFacts {
   ): Promise<Uint8Array | undefined> {
     if (repository === undefined || !isManifestMediaType(mediaType)) return undefined
     return (await readRecord(this.backend, repository, digest, { signal }))?.content
+  }
+
+  async #readTag(
+    reference: Reference,
+    options?: CallOptions,
+  ): Promise<ManifestDocument | undefined> {
+    const version = await readTagVersion(this.backend, reference, options)
+    this.#seen.note(reference, version && { reference, ...version })
+    return version?.document
   }
 
   async #readLegacy(

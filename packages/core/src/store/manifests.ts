@@ -7,7 +7,7 @@ import { type ManifestDocument, MAX_MANIFEST_BYTES, parseDocument } from '../oci
 import { formatImageName, type Reference } from '../oci/reference.ts'
 import { readAll } from '../stream/read-all.ts'
 import { orImageFault } from './image-fault.ts'
-import { readObject } from './read-object.ts'
+import { readObject, readVersion } from './read-object.ts'
 import { readRecord } from './records.ts'
 import { readImageTags, type TagEntry } from './tags.ts'
 
@@ -17,7 +17,20 @@ export async function readTagManifest(
   reference: Reference,
   options?: CallOptions,
 ): Promise<ManifestDocument | undefined> {
-  return readDocument(backend, manifestKey(reference), formatImageName(reference), options)
+  return (await readTagVersion(backend, reference, options))?.document
+}
+
+/** As {@link readTagManifest}, with the facts of its object. */
+export async function readTagVersion(
+  backend: StorageBackend,
+  reference: Reference,
+  options?: CallOptions,
+): Promise<{ readonly document: ManifestDocument; readonly info: ObjectInfo } | undefined> {
+  const key = manifestKey(reference)
+  const version = await readVersion(backend, key, MAX_MANIFEST_BYTES, options)
+  if (!version) return undefined
+  const { content, info } = version
+  return { document: parseDocument(content, formatImageName(reference)), info }
 }
 
 /** Reads the manifest of a tag of either layout; `undefined` when it is gone. Throws `INTEGRITY`. */

@@ -14,6 +14,7 @@ import { S3loError } from '../errors.ts'
 import type { Look, Origin } from '../gc/protected-write.ts'
 import { Protection, type ProtectionOptions } from '../gc/protection.ts'
 import { manifestKey } from '../layout/keys.ts'
+import { referrerEntryKey } from '../layout/repository-keys.ts'
 import type { Descriptor } from '../oci/descriptor.ts'
 import { type ManifestDocument, successors } from '../oci/document.ts'
 import { formatImageName, type Reference } from '../oci/reference.ts'
@@ -21,11 +22,14 @@ import type { BlobStore } from './blobs.ts'
 import { GoNeighbour } from './go-neighbour.ts'
 import { recordWrite } from './history.ts'
 import { readClosure } from './closure.ts'
-import { type Displacing, readPresentTag } from './displace.ts'
+import { type Displacing, type PresentTag, readPresentTag } from './displace.ts'
+import { provenGuarantees } from './guarantees.ts'
 import { readTagManifest } from './manifests.ts'
 import { type PublishedTag, publishTag } from './publish-tag.ts'
+import type { SeenTags } from './seen-tags.ts'
 import { hasRecord, recordPlace, writeRecord } from './records.ts'
-import { assertRefersTo, removeReferrer, writeReferrerEntry } from './referrers.ts'
+import { formatReferrerEntry } from './referrer-entry.ts'
+import { assertRefersTo, describeReferrer, removeReferrer } from './referrers.ts'
 
 const LOOKUPS_AT_ONCE = 16
 const RECORDS_AT_ONCE = 8
@@ -33,6 +37,8 @@ const RECORDS_AT_ONCE = 8
 export interface StorePublicationOptions extends ProtectionOptions {
   /** The clock that history entries are dated by; default: the store's, by the date of the tag. */
   readonly now?: (() => Date) | undefined
+  /** What tags were when they were last read. */
+  readonly seen?: SeenTags | undefined
 }
 
 /** How the records of an image are written. */
@@ -57,6 +63,7 @@ export class StorePublication implements Publication {
   readonly #backend: StorageBackend
   readonly #blobs: BlobStore
   readonly #now: (() => Date) | undefined
+  readonly #seen: SeenTags | undefined
   readonly #protection: Protection
   readonly #neighbour: GoNeighbour
   /** Content that was seen or written without a pin, which proves nothing yet. */
@@ -69,11 +76,12 @@ export class StorePublication implements Publication {
   constructor(
     backend: StorageBackend,
     blobs: BlobStore,
-    { now, ...options }: StorePublicationOptions = {},
+    { now, seen, ...options }: StorePublicationOptions = {},
   ) {
     this.#backend = backend
     this.#blobs = blobs
     this.#now = now
+    this.#seen = seen
     this.#neighbour = new GoNeighbour(backend)
     const look: Look = async (descriptor, call, place) => {
       if (place === 'referrer-blobs') return blobs.hasReferrerBlob(descriptor, call)
@@ -175,7 +183,13 @@ export class StorePublication implements Publication {
       await this.#protection.put(blob, write, { signal }, place)
     }
     await writeRecord(this.#protection, repository, referrer, { signal })
-    await writeReferrerEntry(this.#protection, repository, referrer, { signal })
+    await this.#protection.publish({
+      key: referrerEntryKey(repository, subject.digest, digest),
+      content: formatReferrerEntry(describeReferrer(referrer)),
+      mediaType: 'application/json',
+      digests,
+      signal,
+    })
   }
 
   /** Takes a referrer off its subject. Its blobs are left to the collector. */
@@ -201,19 +215,6 @@ export class StorePublication implements Publication {
     } finally {
       await released
     }
-  }
-
-  /** Publishes a manifest under its digest alone, as {@link tag} does under a tag. Throws `UNAVAILABLE`. */
-  async record(
-    root: ManifestDocument,
-    repository: string,
-    { signal }: CallOptions = {},
-  ): Promise<void> {
-    const named = successors(root.manifest).map(({ digest }) => digest)
-    await this.protect([root.descriptor.digest, ...named, ...this.#unproven.keys()], { signal })
-    await this.#proveAll({ signal })
-    await this.#record(root, repository, { origin: undefined, isUnchanged: false, signal })
-    await this.release()
   }
 
   /** See `Publication.lost`. */
@@ -258,9 +259,7 @@ export class StorePublication implements Publication {
   ): Promise<PublishedTag | undefined> {
     const { createOnly = false, signal } = options
     const { descriptor, manifest } = root
-    const present = createOnly
-      ? undefined
-      : await readPresentTag(this.#backend, reference, { signal })
+    const present = createOnly ? undefined : await this.#present(reference, { signal })
     const displaced = present?.document?.descriptor.digest
     const named = successors(manifest).map(({ digest }) => digest)
     const digests = [descriptor.digest, ...named, ...this.#unproven.keys()]
@@ -270,6 +269,13 @@ export class StorePublication implements Publication {
     const isUnchanged = displaced === descriptor.digest
     await this.#record(root, reference.name, { ...options, origin, isUnchanged })
     return publishTag(this.#place, root, reference, { ...options, origin, present })
+  }
+
+  /** What the tag names, or named a while ago where the store holds the move against that. */
+  async #present(reference: Reference, options: CallOptions): Promise<PresentTag | undefined> {
+    const { createOnly, compareAndSwap } = await provenGuarantees(this.#backend, options)
+    const seen = createOnly && compareAndSwap ? this.#seen?.get(reference) : undefined
+    return seen ? seen.present : readPresentTag(this.#backend, reference, options)
   }
 
   /** Lets every manifest of the image be found by its digest, whatever becomes of the tag. */
@@ -291,7 +297,6 @@ export class StorePublication implements Publication {
       signal,
     )
     await writeRecord(this.#protection, repository, root, { origin, signal })
-    await writeReferrerEntry(this.#protection, repository, root, { signal })
   }
 
   async #proveAll(options: CallOptions): Promise<void> {

@@ -57,15 +57,6 @@ describe('a collection', () => {
     expect(writes).toEqual([])
   })
 
-  it('takes tags for deleted in a dry run only', async () => {
-    const store = await withGarbage()
-    const without = (): boolean => true
-    const dry = await collect(store, { confirm: false, without, now: () => store.time })
-    expect(dry.deleted).toBe(5)
-    expect((await collect(store, { without })).deleted).toBe(2)
-    expect(await store.broken()).toEqual([])
-  })
-
   it('keeps what a pin names, and a wildcard keeps everything', async () => {
     for (const name of [nameOf(only.digest), nameOf(only.digest).slice(0, 8), '']) {
       const store = await withGarbage()

@@ -426,18 +426,20 @@ describe('delete', () => {
     expect(await world.host.delete('mem://b/team:app')).toEqual({
       ref: 'mem://b/team:app',
       deleted: true,
+      digest: amd64.root.descriptor.digest,
+      kept_until: expect.stringMatching(/^\d{4}-.*Z$/),
     })
     expect(await keys(bucket, 'manifests/')).toEqual(['manifests/team/app/v1/manifest.json'])
     expect(await keys(bucket, 'blobs/')).toHaveLength(5)
   })
 
-  it('refuses what is not there, what is immutable, and digests', async () => {
+  it('refuses what is not there and what is immutable, by its digest too', async () => {
     await expect(world.host.delete('mem://b/app:v1')).rejects.toMatchObject({ code: 'NOT_FOUND' })
     await putImage(bucket, { name: 'app', tag: 'v1' }, amd64)
     await immutable()
     await expect(world.host.delete('mem://b/app:v1')).rejects.toMatchObject({ code: 'CONFLICT' })
     const digest = `mem://b/app@${amd64.root.descriptor.digest}`
-    await expect(world.host.delete(digest)).rejects.toMatchObject({ code: 'USAGE' })
+    await expect(world.host.delete(digest)).rejects.toMatchObject({ code: 'CONFLICT' })
     await world.host.delete('mem://b/app:v1', { force: true })
   })
 

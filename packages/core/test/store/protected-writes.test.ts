@@ -232,9 +232,9 @@ describe('the deletion of a tag', () => {
     const world = new World(new MemoryBackend({ now: () => new Date(time) }))
     await copy(sourceOf(small), { target: world.target, reference: V1 })
     world.backend.faults = {
-      // Held up for long after the clock was read.
-      after: ({ method, key }) => {
-        if (method === 'put' && key.includes('/clock/')) time += 3_600_000
+      // Held up for long after the last look at the tag.
+      before: ({ method, key }) => {
+        if (method === 'delete' && key.startsWith('manifests/')) time += 3_600_000
       },
     }
     const reference = { ...V1, scheme: 'memory', bucket: 'memory', image: 'app' }

@@ -1,0 +1,159 @@
+import { forEachConcurrent } from '../concurrency/for-each-concurrent.ts'
+import type { CallOptions } from '../contract/call-options.ts'
+import { isS3loError, type S3loError } from '../errors.ts'
+import { deleteInTime } from '../gc/delete-in-time.ts'
+import { recordKey } from '../layout/repository-keys.ts'
+import { type ManifestDocument, successors } from '../oci/document.ts'
+import { isIndexMediaType } from '../oci/media-type.ts'
+import { readClosure } from '../store/closure.ts'
+import { orImageFault } from '../store/image-fault.ts'
+import type { ImageStore } from '../store/image-store.ts'
+import { readEntryManifest } from '../store/manifests.ts'
+import { listRecords, readRecord } from '../store/records.ts'
+import { listTagEvents, readTagEvent } from '../store/tag-events.ts'
+import { readImageTags } from '../store/tags.ts'
+
+/** What names a manifest within its repository. */
+export interface Uses {
+  /** Tags whose image it is. */
+  readonly tags: readonly string[]
+  /** What has it in an index, or cannot be read: `app:v1`, `app@sha256:…`. */
+  readonly holders: readonly string[]
+  /** Manifests below it that other images need as well. */
+  readonly shared: ReadonlySet<string>
+}
+
+/** An image of a repository, with what is below it. */
+export interface WholeImage {
+  readonly repository: string
+  readonly digest: string
+  /** Digests of the manifests below it. */
+  readonly children: ReadonlySet<string>
+}
+
+const READS_AT_ONCE = 16
+const KEYS_PER_REQUEST = 1000
+
+/** An image with the manifests below it, as far as they can be read. */
+export async function wholeImage(
+  store: ImageStore,
+  repository: string,
+  root: ManifestDocument,
+  options: CallOptions,
+): Promise<WholeImage> {
+  const closure = await orImageFault(() => readClosure(store.blobs, root, options))
+  const children = isS3loError(closure) ? successors(root.manifest) : closure.children
+  const digests = children.map((child) =>
+    'descriptor' in child ? child.descriptor.digest : child.digest,
+  )
+  return { repository, digest: root.descriptor.digest, children: new Set(digests) }
+}
+
+/** Reads every tag and record of the repository: what names the image, and what is below it. */
+export async function findUses(
+  store: ImageStore,
+  { repository, digest, children }: WholeImage,
+  { signal }: CallOptions,
+): Promise<Uses> {
+  const { backend } = store
+  const tags: string[] = []
+  /** By digest: a tag says more than the record of what it names. */
+  const holders = new Map<string, string>()
+  const shared = new Set<string>()
+  const note = async (
+    name: string,
+    read: ManifestDocument | S3loError | undefined,
+    call: CallOptions,
+  ): Promise<void> => {
+    if (!read) return
+    const below = isS3loError(read) ? read : await orImageFault(() => namedBy(store, read, call))
+    // What cannot be read may name anything.
+    const names = isS3loError(below) ? new Set([digest, ...children]) : below
+    const root = isS3loError(read) ? name : read.descriptor.digest
+    if (names.has(digest) && !holders.has(root)) holders.set(root, name)
+    for (const child of children) if (names.has(child)) shared.add(child)
+  }
+  const visitTag = async (entry: TagOf, taskSignal: AbortSignal): Promise<void> => {
+    const call = { signal: taskSignal }
+    const read = await orImageFault(() => readEntryManifest(backend, entry, call))
+    const isIt = read && !isS3loError(read) && read.descriptor.digest === digest
+    if (isIt) tags.push(entry.tag)
+    else await note(`${repository}:${entry.tag}`, read, call)
+  }
+  await forEachConcurrent(
+    readImageTags(backend, repository, { signal }),
+    READS_AT_ONCE,
+    visitTag,
+    signal,
+  )
+  await forEachConcurrent(
+    listRecords(backend, repository, { signal }),
+    READS_AT_ONCE,
+    async (record, taskSignal) => {
+      if (record.digest === digest || children.has(record.digest)) return
+      const call = { signal: taskSignal }
+      const read = await orImageFault(() => readRecord(backend, repository, record.digest, call))
+      await note(`${repository}@${record.digest}`, read, call)
+    },
+    signal,
+  )
+  return { tags: tags.toSorted(), holders: [...holders.values()].toSorted(), shared }
+}
+
+type TagOf = Parameters<typeof readEntryManifest>[1]
+
+/** What an image names below itself, itself included. */
+async function namedBy(
+  store: ImageStore,
+  { descriptor, manifest, ...rest }: ManifestDocument,
+  options: CallOptions,
+): Promise<ReadonlySet<string>> {
+  const below = successors(manifest)
+  const isNested = below.some(({ mediaType }) => isIndexMediaType(mediaType))
+  const names = isNested
+    ? (await readClosure(store.blobs, { descriptor, manifest, ...rest }, options)).digests
+    : below.map(({ digest }) => digest)
+  return new Set([descriptor.digest, ...names])
+}
+
+/** Records and events that were removed. */
+export interface Purged {
+  readonly records: number
+  readonly events: number
+}
+
+/**
+ * Removes the record of an image, those of what is below it and of no other image, and the events
+ * that would bring it back. Its content is left to the collector.
+ */
+export async function purge(
+  store: ImageStore,
+  { repository, digest, children }: WholeImage,
+  { shared }: Uses,
+  { signal }: CallOptions,
+): Promise<Purged> {
+  const { backend } = store
+  const events: string[] = []
+  await forEachConcurrent(
+    listTagEvents(backend, { repository }, { signal }),
+    READS_AT_ONCE,
+    async (name, taskSignal) => {
+      const event = await orImageFault(() => readTagEvent(backend, name, { signal: taskSignal }))
+      if (!event || isS3loError(event)) return
+      if ((event.was ?? event.became) === digest) events.push(name.key)
+    },
+    signal,
+  )
+  const known = new Set<string>()
+  for await (const record of listRecords(backend, repository, { signal })) {
+    const isBelow = children.has(record.digest) && !shared.has(record.digest)
+    if (record.digest === digest || isBelow) known.add(recordKey(repository, record.digest))
+  }
+  const keys = [...known, ...events]
+  for (let start = 0; start < keys.length; start += KEYS_PER_REQUEST) {
+    const batch = keys.slice(start, start + KEYS_PER_REQUEST)
+    const [failure] = await deleteInTime(backend, batch, { signal })
+    if (failure) throw failure.error
+  }
+  return { records: known.size, events: events.length }
+}
