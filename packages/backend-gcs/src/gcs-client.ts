@@ -7,11 +7,17 @@ import {
   parseJson,
   S3loError,
 } from '@s3lo/core/plugin'
-import { type Attempt, ForeignAnswerError, type Requests } from '@s3lo/core/transfer'
+import {
+  type Attempt,
+  ForeignAnswerError,
+  HttpClient,
+  type HttpRequest,
+  readAnswer,
+  type Requests,
+} from '@s3lo/core/transfer'
 import type { Access } from './access.ts'
 import type { Endpoint } from './endpoint.ts'
 import { AnswerError } from './errors.ts'
-import { HttpClient, type HttpRequest, readAnswer } from './http-client.ts'
 import { encodeStrictly, signRequest } from './signed-request.ts'
 import type { Signer } from './signer.ts'
 
@@ -46,6 +52,7 @@ export class GcsClient {
   readonly access: Access
   readonly requests: Requests
   readonly #http: HttpClient
+  readonly #origin: URL
 
   constructor(
     bucket: string,
@@ -58,7 +65,8 @@ export class GcsClient {
     this.endpoint = endpoint
     this.access = access
     this.requests = requests
-    this.#http = new HttpClient(endpoint.origin, env)
+    this.#origin = new URL(endpoint.origin)
+    this.#http = new HttpClient(env)
   }
 
   /** The answer of the JSON API. Throws {@link AnswerError} unless it says yes. */
@@ -86,7 +94,7 @@ export class GcsClient {
 
   /** Sends a request as it is: nothing is added that authorises it. */
   async raw(request: HttpRequest, attempt: Attempt): Promise<IncomingMessage> {
-    const response = await this.#http.send(request, attempt)
+    const response = await this.#http.send(this.#origin, request, attempt)
     const { statusCode = 0, headers } = response
     if ((statusCode >= 200 && statusCode < 300) || statusCode === 308) return response
     const content = await readAnswer(response, MAX_REFUSAL_BYTES, attempt.progress)

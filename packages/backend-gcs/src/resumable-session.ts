@@ -8,11 +8,11 @@ import {
   type ObjectWrite,
   type PartsEnd,
   type PartsUpload,
+  readAnswer,
   type WriteAnswer,
 } from '@s3lo/core/transfer'
 import { AnswerError } from './errors.ts'
 import { type GcsClient, objectPath, parseAnswer } from './gcs-client.ts'
-import { readAnswer } from './http-client.ts'
 import { OBJECT_FIELDS, toObjectInfo } from './object-info.ts'
 import { conditionOf, mediaTypeOf, resourceOf } from './upload.ts'
 

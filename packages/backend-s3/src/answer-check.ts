@@ -1,4 +1,3 @@
-import type { S3Client } from '@aws-sdk/client-s3'
 import { assertXmlRoot, ForeignAnswerError, isWebPage, MAX_ANSWER_BYTES } from '@s3lo/core/transfer'
 
 /** The root element of each answer that is a document. */
@@ -48,31 +47,25 @@ const STATUS_OF_UNKNOWN_REQUEST = 501
 const NO_CONTENT = 204
 const BYTE_ORDER_MARK = Buffer.from('\uFEFF')
 
-/** As the SDK's transport gives it. */
-interface Response {
+/** An answer before its body is read; the check changes it. */
+export interface AnswerToCheck {
   statusCode: number
   readonly headers: Readonly<Record<string, string>>
+  /** A stream, and once it was read its bytes. */
   body: unknown
 }
 
 /**
- * Lets a client throw `ForeignAnswerError` for an answer that only its status says to be one. The SDK
- * reads a document with any root element, and none at all, as an answer without content: an empty
- * listing, a deletion without failures.
+ * Throws `ForeignAnswerError` for an answer to `command`, as the SDK calls it, that only its status
+ * says to be one. The SDK reads a document with any root element, and none at all, as an answer
+ * without content: an empty listing, a deletion without failures. A document is read: its bytes
+ * are left as the body. `received` is called with the bytes that come.
  */
-export function addAnswerCheck(client: S3Client): void {
-  client.middlewareStack.add(
-    (next, context) => async (args) => {
-      const result = await next(args)
-      await checkAnswer(context['commandName'] ?? '', result.response as Response)
-      return result
-    },
-    // Before the SDK's own parser.
-    { step: 'deserialize', priority: 'low', name: 's3loAnswer' },
-  )
-}
-
-async function checkAnswer(command: string, response: Response): Promise<void> {
+export async function checkAnswer(
+  command: string,
+  response: AnswerToCheck,
+  received: (bytes: number) => void = () => {},
+): Promise<void> {
   const { statusCode, headers } = response
   const isRefusal = statusCode >= 300
   const isHead = command.startsWith('Head')
@@ -84,13 +77,13 @@ async function checkAnswer(command: string, response: Response): Promise<void> {
   }
   if (statusCode === 302 || statusCode === 303) throw foreign(response, 'a redirection')
   if (isRefusal) {
-    const text = await readBody(response, MAX_ERROR_BYTES)
+    const text = await readBody(response, MAX_ERROR_BYTES, received)
     if (statusCode === 404 && !isHead) assertError(response, text)
     return
   }
   if (WITHOUT_DOCUMENT.has(command)) return assertHeaders(command, response)
   const roots = ROOTS[command]
-  const text = await readBody(response, roots ? MAX_ANSWER_BYTES : MAX_ERROR_BYTES)
+  const text = await readBody(response, roots ? MAX_ANSWER_BYTES : MAX_ERROR_BYTES, received)
   if (isError(text)) {
     response.statusCode = STATUS_OF_LATE_ERROR
     return
@@ -104,14 +97,14 @@ async function checkAnswer(command: string, response: Response): Promise<void> {
   assertHeaders(command, response)
 }
 
-function assertHeaders(command: string, response: Response): void {
+function assertHeaders(command: string, response: AnswerToCheck): void {
   const missing = HEADERS[command]?.find((name) => !response.headers[name])
   if (missing === undefined) return
   throw foreign(response, `no ${missing}`)
 }
 
 /** What is not there is known only from an error of the service itself. */
-function assertError(response: Response, text: string): void {
+function assertError(response: AnswerToCheck, text: string): void {
   if (!isError(text)) throw foreign(response, 'no error of the service')
 }
 
@@ -133,8 +126,12 @@ function hasRoot(text: string, roots: readonly string[]): boolean {
   }
 }
 
-/** Reads the body and leaves it for the SDK. */
-async function readBody(response: Response, limit: number): Promise<string> {
+/** Reads the body and leaves its bytes in its place. */
+async function readBody(
+  response: AnswerToCheck,
+  limit: number,
+  received: (bytes: number) => void,
+): Promise<string> {
   const { body } = response
   const chunks: Uint8Array[] = []
   let length = 0
@@ -142,6 +139,7 @@ async function readBody(response: Response, limit: number): Promise<string> {
   else if (typeof body === 'object' && body !== null && Symbol.asyncIterator in body) {
     for await (const chunk of body as AsyncIterable<Uint8Array>) {
       length += chunk.byteLength
+      received(chunk.byteLength)
       if (length > limit) throw foreign(response, `more than ${limit} bytes`)
       chunks.push(chunk)
     }
@@ -157,11 +155,11 @@ function withoutMark(bytes: Buffer): Buffer {
 }
 
 /** Every service has headers of S3's, or of Google's, in its answers; a proxy's page has none. */
-function hasOwnHeader(headers: Response['headers']): boolean {
+function hasOwnHeader(headers: AnswerToCheck['headers']): boolean {
   return Object.keys(headers).some((name) => /^x-(amz|goog|guploader)-/i.test(name))
 }
 
-function foreign(response: Response, got: string): ForeignAnswerError {
+function foreign(response: AnswerToCheck, got: string): ForeignAnswerError {
   // A body that is not read would keep its connection, which the next attempt may wait for.
   const { body, statusCode } = response
   if (typeof body === 'object' && body && 'destroy' in body && typeof body.destroy === 'function') {

@@ -215,7 +215,7 @@ class Copy {
         const last = Math.min(start + PART_BYTES, this.#source.size) - 1
         const range = `bytes=${start}-${last}`
         await this.#ofSource((version) =>
-          this.#to.service.trySend({ ...this.#settings(), signal }, (_client, attempt) => {
+          this.#to.service.tryCall({ ...this.#settings(), signal }, (attempt) => {
             // The service may take the parts one after the other.
             attempt.expectSilence((PARTS_AT_ONCE * PART_BYTES) / SLOWEST_BYTES_PER_MS)
             return upload.copyPart(index, { ...version, CopySourceRange: range }, attempt)

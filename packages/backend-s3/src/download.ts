@@ -1,16 +1,27 @@
-import { Readable } from 'node:stream'
-import { GetObjectCommand } from '@aws-sdk/client-s3'
 import { S3loError } from '@s3lo/core/plugin'
 import {
   type Attempt,
+  type FoundObject,
   type ObjectPiece,
   type PieceRequest,
   placeOf,
   rangeOf,
 } from '@s3lo/core/transfer'
 import { listedDate } from './list.ts'
-import { quoted, toObjectInfo } from './object-info.ts'
+import { factsIn, type ObjectFacts, quoted, toObjectInfo, WRITE_ID } from './object-info.ts'
+import type { ReadAnswer } from './read-requests.ts'
 import type { S3Service } from './s3-service.ts'
+
+/** The facts of an object. */
+export async function findObject(
+  service: S3Service,
+  key: string,
+  attempt: Attempt,
+): Promise<FoundObject> {
+  const answer = await service.read({ command: 'HeadObjectCommand', key }, attempt)
+  const info = toObjectInfo(key, await factsOf(service, key, answer, attempt))
+  return { info, mark: answer.headers[`x-amz-meta-${WRITE_ID}`] }
+}
 
 /** Opens a piece of an object, of the version that is asked for. */
 export async function openPiece(
@@ -21,26 +32,32 @@ export async function openPiece(
 ): Promise<ObjectPiece> {
   const { etag } = piece
   const range = rangeOf(piece)
-  const command = new GetObjectCommand({
-    Bucket: service.bucket,
-    Key: key,
-    ...(range !== undefined && { Range: range }),
-    ...(etag !== undefined && { IfMatch: quoted(etag) }),
-  })
-  const output = await service.client.send(command, { abortSignal: attempt.signal })
-  const { Body: stream, ETag, StorageClass: storageClass, ContentRange, ContentLength } = output
-  const what = service.nameOf(key)
-  if (!(stream instanceof Readable)) {
-    throw new S3loError('UNAVAILABLE', `${what}: the answer has no body`)
+  const headers = {
+    ...(range !== undefined && { range }),
+    ...(etag !== undefined && { 'if-match': quoted(etag) }),
   }
+  const answer = await service.read({ command: 'GetObjectCommand', key, headers }, attempt)
+  const { stream } = answer
+  const what = service.nameOf(key)
+  if (!stream) throw new S3loError('UNAVAILABLE', `${what}: the answer has no body`)
   try {
-    let { LastModified: lastModified } = output
-    if (ETag) lastModified ??= await listedDate(service, key, attempt)
-    const { size, end } = placeOf(what, piece, ContentRange, ContentLength)
-    const info = toObjectInfo(key, { size, etag: ETag, lastModified, storageClass })
-    return { info, end, stream }
+    const facts = await factsOf(service, key, answer, attempt)
+    const { size, end } = placeOf(what, piece, answer.headers['content-range'], facts.size)
+    return { info: toObjectInfo(key, { ...facts, size }), end, stream }
   } catch (error) {
     stream.destroy()
     throw error
   }
+}
+
+/** With the date of the listing where a proxy has taken that of the answer. */
+async function factsOf(
+  service: S3Service,
+  key: string,
+  { headers }: ReadAnswer,
+  attempt: Attempt,
+): Promise<ObjectFacts> {
+  const facts = factsIn(headers)
+  if (!facts.etag || facts.lastModified) return facts
+  return { ...facts, lastModified: await listedDate(service, key, attempt) }
 }

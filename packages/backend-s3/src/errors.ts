@@ -17,6 +17,30 @@ export interface S3Failure extends Failure {
   readonly region?: string
 }
 
+/** What the service has refused, by an answer to a request that the SDK did not send. */
+export class RefusalError extends Error {
+  override readonly name = 'RefusalError'
+  readonly status: number
+  readonly headers: Headers
+  /** The service's own error code and the bucket's region, where the answer names them. */
+  readonly code: string | undefined
+  readonly region: string | undefined
+
+  constructor(
+    status: number,
+    headers: Headers,
+    { code, region }: Pick<RefusalError, 'code' | 'region'>,
+  ) {
+    super(`HTTP ${status}`)
+    this.status = status
+    this.headers = headers
+    this.code = code
+    this.region = region
+  }
+}
+
+type Headers = Readonly<Record<string, string | undefined>>
+
 const BAD_KEY: Meaning = {
   code: 'UNAUTHORIZED',
   text: 'the service does not know the access key',
@@ -152,12 +176,12 @@ const CONNECTION_ERRORS: ReadonlySet<string> = new Set(['TimeoutError', 'Network
 
 const SERVICE = 'an S3 service'
 
-/** Says what an error of the SDK means; `what` names the object. Judges by codes and status only. */
+/** Says what an error means; `what` names the object. Judges by codes and status only. */
 export function toFailure(error: unknown, what: string): S3Failure {
   if (isS3loError(error) || !(error instanceof Error)) return { error, retryable: false }
   if (error instanceof ForeignAnswerError) return foreignAnswer(what, SERVICE, error)
   const answer = answerOf(error)
-  if (answer !== undefined) return ofAnswer(error, answer, what)
+  if (answer !== undefined) return ofAnswer(answer, what)
   if (CREDENTIAL_ERRORS.has(error.name)) {
     return failureOf(NO_CREDENTIALS, what, new Error(`${error.name}: ${error.message}`))
   }
@@ -179,13 +203,20 @@ export function toKeyFailure(reason: string | undefined, what: string): S3Failur
   return failureOf(meaning, what, new Error(reason ?? 'no code'))
 }
 
+/** A refusal of a request that the SDK sent, or the backend itself. */
 interface Answer {
   readonly status: number
-  readonly headers: Readonly<Record<string, string>>
+  readonly headers: Headers
+  readonly code: string | undefined
+  readonly region: string | undefined
   readonly requestId: string | undefined
 }
 
 function answerOf(error: Error): Answer | undefined {
+  if (error instanceof RefusalError) {
+    const { status, headers, code, region } = error
+    return { status, headers, code, region, requestId: headers['x-amz-request-id'] }
+  }
   if (!('$metadata' in error) || typeof error.$metadata !== 'object' || !error.$metadata) {
     return undefined
   }
@@ -193,29 +224,31 @@ function answerOf(error: Error): Answer | undefined {
   const response = '$response' in error ? error.$response : undefined
   const headers =
     typeof response === 'object' && response !== null && 'headers' in response
-      ? (response.headers as Readonly<Record<string, string>>)
+      ? (response.headers as Headers)
       : {}
   const status = metadata['httpStatusCode']
   if (typeof status !== 'number' || status < 300) return undefined
   const requestId = metadata['requestId']
-  return { status, headers, requestId: typeof requestId === 'string' ? requestId : undefined }
+  const code = 'Code' in error && typeof error.Code === 'string' ? error.Code : error.name
+  return {
+    status,
+    headers,
+    // What the SDK calls an answer without a body says nothing.
+    code: /^(Unknown|UnknownError|Error|S3ServiceException|\d+)$/.test(code) ? undefined : code,
+    region: 'Region' in error && typeof error.Region === 'string' ? error.Region : undefined,
+    requestId: typeof requestId === 'string' ? requestId : undefined,
+  }
 }
 
-function ofAnswer(error: Error, { status, headers, requestId }: Answer, what: string): S3Failure {
-  const code = 'Code' in error && typeof error.Code === 'string' ? error.Code : error.name
-  // What the SDK calls an answer without a body says nothing.
-  const reason = /^(Unknown|UnknownError|Error|S3ServiceException|\d+)$/.test(code)
-    ? undefined
-    : code
+function ofAnswer(answer: Answer, what: string): S3Failure {
+  const { status, headers, code: reason, requestId } = answer
   const known = reason === undefined ? undefined : REASONS[reason]
   const meaning = known ?? meaningOfStatus(status, STATUSES)
   const about = [`HTTP ${status}`, reason].filter(Boolean).join(' ')
   // Not the SDK's error itself: it holds the request, whose headers and URL hold credentials.
   const cause = new Error(requestId === undefined ? about : `${about}, request ${requestId}`)
   const { date, 'retry-after': retryAfter } = headers
-  const region =
-    headers['x-amz-bucket-region'] ??
-    ('Region' in error && typeof error.Region === 'string' ? error.Region : undefined)
+  const region = headers['x-amz-bucket-region'] ?? answer.region
   // Requests are signed with their time, which the service accepts when it is at most 15 minutes off.
   const isByClock = meaning === WRONG_CLOCK || meaning === NOT_ALLOWED || meaning === BAD_SECRET
   const judged = isByClock ? withClock(meaning, date, WRONG_CLOCK) : meaning

@@ -1,5 +1,4 @@
 import { createHash } from 'node:crypto'
-import { GetObjectCommand, type GetObjectCommandOutput } from '@aws-sdk/client-s3'
 import {
   asObject,
   type BackendGuarantees,
@@ -9,8 +8,14 @@ import {
   type JsonObject,
   parseJson,
 } from '@s3lo/core/plugin'
-import { isRefused, RequestError, type UnguardedStore } from '@s3lo/core/transfer'
-import { dateOf } from './request-middleware.ts'
+import {
+  type Attempt,
+  isRefused,
+  readAnswer,
+  RequestError,
+  type UnguardedStore,
+} from '@s3lo/core/transfer'
+import { dateOf, factsIn } from './object-info.ts'
 import type { S3Service } from './s3-service.ts'
 
 /** How long a record holds: services are upgraded. */
@@ -69,16 +74,11 @@ export class GuaranteeRecord {
   }
 
   async #read(signal: AbortSignal | undefined): Promise<FoundRecord | undefined> {
-    const { bucket } = this.#service
-    const command = { Bucket: bucket, Key: this.#key }
     try {
-      return await this.#service.trySend(
+      return await this.#service.tryCall(
         { what: this.#service.nameOf(this.#key), signal },
         // The body belongs to the attempt, which is given up when it stands still.
-        async (client, attempt) =>
-          this.#found(
-            await client.send(new GetObjectCommand(command), { abortSignal: attempt.signal }),
-          ),
+        (attempt) => this.#found(attempt),
       )
     } catch (error) {
       // Without a record the service is asked itself, and fails there if it has to.
@@ -87,17 +87,18 @@ export class GuaranteeRecord {
     }
   }
 
-  async #found(output: GetObjectCommandOutput): Promise<FoundRecord | undefined> {
-    if (!output.Body || !output.LastModified) return undefined
-    const age = (dateOf(output)?.getTime() ?? Date.now()) - output.LastModified.getTime()
-    const isLong = (output.ContentLength ?? Infinity) > MAX_BYTES
-    if (isLong || age >= MAX_AGE_MS) {
-      await output.Body.transformToWebStream().cancel()
+  async #found(attempt: Attempt): Promise<FoundRecord | undefined> {
+    const request = { command: 'GetObjectCommand', key: this.#key } as const
+    const { headers, stream } = await this.#service.read(request, attempt)
+    const { size = Infinity, lastModified: writtenAt } = factsIn(headers)
+    const now = dateOf(headers['date'])?.getTime() ?? Date.now()
+    if (!stream || !writtenAt || size > MAX_BYTES || now - writtenAt.getTime() >= MAX_AGE_MS) {
+      stream?.destroy()
       return undefined
     }
-    const content = await output.Body.transformToByteArray()
+    const content = await readAnswer(stream, MAX_BYTES, attempt.progress)
     const guarantees = parseRecord(content, this.#service.serverName)
-    return guarantees && { guarantees, content, writtenAt: output.LastModified }
+    return guarantees && { guarantees, content, writtenAt }
   }
 }
 

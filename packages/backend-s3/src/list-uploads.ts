@@ -1,6 +1,11 @@
-import { ListMultipartUploadsCommand } from '@aws-sdk/client-s3'
+import { AbortMultipartUploadCommand, ListMultipartUploadsCommand } from '@aws-sdk/client-s3'
 import type { AbandonedUpload } from '@s3lo/core/plugin'
-import { type CallSettings, followPages, ForeignAnswerError } from '@s3lo/core/transfer'
+import {
+  type CallSettings,
+  followPages,
+  ForeignAnswerError,
+  RequestError,
+} from '@s3lo/core/transfer'
 import type { S3Service } from './s3-service.ts'
 
 /** Where a page of uploads begins: two members, which the service gives and takes together. */
@@ -43,4 +48,22 @@ async function readPage(
     }
     return { items, next: JSON.stringify(next) }
   })
+}
+
+/** Ends an upload; one that has ended already is no failure. */
+export async function abortUpload(
+  service: S3Service,
+  { key, id }: AbandonedUpload,
+  settings: CallSettings,
+): Promise<void> {
+  const input = { Bucket: service.bucket, Key: key, UploadId: id }
+  try {
+    await service.trySend(settings, (client, attempt) =>
+      client.send(new AbortMultipartUploadCommand(input), { abortSignal: attempt.signal }),
+    )
+  } catch (error) {
+    // Another client has ended it meanwhile.
+    if (error instanceof RequestError && error.failure.reason === 'NoSuchUpload') return
+    throw error
+  }
 }

@@ -1,4 +1,3 @@
-import { ListObjectsV2Command, type ListObjectsV2CommandOutput } from '@aws-sdk/client-s3'
 import { S3loError } from '@s3lo/core/plugin'
 import {
   type Attempt,
@@ -6,33 +5,44 @@ import {
   type ListPage,
   type ListQuery,
 } from '@s3lo/core/transfer'
-import { toObjectInfo } from './object-info.ts'
+import { dateOf, sizeOf, toObjectInfo } from './object-info.ts'
 import type { S3Service } from './s3-service.ts'
+import { textOf, type XmlElement } from './xml.ts'
 
 /** A page of a listing; the service's order is by UTF-8 bytes. */
 export async function listPage(
   service: S3Service,
   { prefix, isShallow, startAfter, token }: ListQuery,
-  { signal }: Attempt,
+  attempt: Attempt,
 ): Promise<ListPage> {
-  const command = new ListObjectsV2Command({
-    Bucket: service.bucket,
+  const query = {
+    'list-type': '2',
     // Keys may hold what XML cannot.
-    EncodingType: 'url',
-    Prefix: prefix,
-    ...(startAfter !== undefined && { StartAfter: startAfter }),
-    ...(isShallow && { Delimiter: '/' }),
-    ...(token !== undefined && { ContinuationToken: token }),
-  })
-  const page = await service.client.send(command, { abortSignal: signal })
-  assertComplete(page)
+    'encoding-type': 'url',
+    prefix,
+    ...(startAfter !== undefined && { 'start-after': startAfter }),
+    ...(isShallow && { delimiter: '/' }),
+    ...(token !== undefined && { 'continuation-token': token }),
+  }
+  const { document } = await service.read({ command: 'ListObjectsV2Command', query }, attempt)
+  if (!document) throw new ForeignAnswerError('expected a listing, got no document')
+  const entries = (name: string): readonly XmlElement[] =>
+    document.children.filter((child) => child.name === name)
+  const [contents, folders] = [entries('Contents'), entries('CommonPrefixes')]
+  const next = textOf(document, 'NextContinuationToken') || undefined
+  assertComplete(document, contents.length + folders.length, next)
+  const isEncoded = textOf(document, 'EncodingType')?.trim() === 'url'
   return {
-    objects: (page.Contents ?? []).map(
-      ({ Key, Size: size, ETag: etag, LastModified: lastModified, StorageClass: storageClass }) =>
-        toObjectInfo(decode(Key, page), { size, etag, lastModified, storageClass }),
+    objects: contents.map((entry) =>
+      toObjectInfo(decode(textOf(entry, 'Key'), isEncoded), {
+        size: sizeOf(textOf(entry, 'Size')),
+        etag: textOf(entry, 'ETag'),
+        lastModified: dateOf(textOf(entry, 'LastModified')),
+        storageClass: textOf(entry, 'StorageClass') || undefined,
+      }),
     ),
-    folders: (page.CommonPrefixes ?? []).map(({ Prefix }) => decode(Prefix, page)),
-    next: page.NextContinuationToken,
+    folders: folders.map((entry) => decode(textOf(entry, 'Prefix'), isEncoded)),
+    next,
   }
 }
 
@@ -49,19 +59,17 @@ export async function listedDate(
 }
 
 /** What is missing from a listing counts as deleted, so a page has to be all that it says. */
-function assertComplete(page: ListObjectsV2CommandOutput): void {
-  const { IsTruncated, NextContinuationToken, KeyCount = 0, Contents, CommonPrefixes } = page
-  if (IsTruncated && !NextContinuationToken) {
+function assertComplete(page: XmlElement, found: number, next: string | undefined): void {
+  if (textOf(page, 'IsTruncated')?.trim() === 'true' && next === undefined) {
     throw new ForeignAnswerError('expected the token of the next page, got none')
   }
-  if (KeyCount > 0 && !Contents?.length && !CommonPrefixes?.length) {
-    throw new ForeignAnswerError(`expected ${KeyCount} keys, got none`)
-  }
+  const count = Number(textOf(page, 'KeyCount') ?? 0)
+  if (count > 0 && found === 0) throw new ForeignAnswerError(`expected ${count} keys, got none`)
 }
 
-function decode(text: string | undefined, { EncodingType }: ListObjectsV2CommandOutput): string {
+function decode(text: string | undefined, isEncoded: boolean): string {
   if (text === undefined) throw new S3loError('UNAVAILABLE', 'a listing has an entry without a key')
-  if (EncodingType !== 'url') return text
+  if (!isEncoded) return text
   try {
     return decodeURIComponent(text.replaceAll('+', ' '))
   } catch (error) {

@@ -1,6 +1,9 @@
 import { type ObjectInfo, S3loError } from '@s3lo/core/plugin'
 import { bareEtag } from '@s3lo/core/transfer'
 
+/** The name in an object's metadata of the write that made it, for the one case that its answer is lost. */
+export const WRITE_ID = 's3lo-write'
+
 /** The facts that the service's answers have in common. */
 export interface ObjectFacts {
   readonly size: number | undefined
@@ -31,4 +34,26 @@ export function toObjectInfo(key: string, facts: ObjectFacts): ObjectInfo {
 /** The etag as a header wants it. */
 export function quoted(etag: string): string {
   return `"${etag}"`
+}
+
+/** The facts of an object in the headers of an answer about it. */
+export function factsIn(headers: Readonly<Record<string, string | undefined>>): ObjectFacts {
+  const { etag, 'content-length': length, 'x-amz-storage-class': storageClass } = headers
+  return {
+    size: sizeOf(length),
+    etag,
+    lastModified: dateOf(headers['last-modified']),
+    storageClass,
+  }
+}
+
+/** `undefined` for what is no number of bytes. */
+export function sizeOf(text: string | undefined): number | undefined {
+  return text !== undefined && /^\d{1,15}$/.test(text.trim()) ? Number(text) : undefined
+}
+
+/** `undefined` for what is no date of RFC 3339 or RFC 9110. */
+export function dateOf(text: string | undefined): Date | undefined {
+  const time = Date.parse(text ?? '')
+  return Number.isNaN(time) ? undefined : new Date(time)
 }

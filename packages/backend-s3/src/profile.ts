@@ -1,5 +1,6 @@
 import { CONFIG_PREFIX_SEPARATOR, loadSharedConfigFiles } from '@smithy/core/config'
 import { type BackendOptions, S3loError } from '@s3lo/core/plugin'
+import type { Credentials } from './credentials.ts'
 
 type Environment = BackendOptions['env']
 
@@ -7,6 +8,10 @@ type Environment = BackendOptions['env']
 export interface Profile {
   readonly endpoint?: string | undefined
   readonly region?: string | undefined
+  /** A key that stands in it, where it does not say to use another one with it. */
+  readonly credentials?: Credentials
+  /** The special addresses of AWS that are to be used: `use_fips_endpoint`, `use_dualstack_endpoint`. */
+  readonly hasSpecialAddresses: boolean
   /** Endpoints of the environment and of profiles do not count. */
   readonly ignoresEndpoints: boolean
 }
@@ -58,8 +63,22 @@ export async function readProfile(env: Environment): Promise<Profile> {
   return {
     endpoint: serviceEndpoint(profile, sections, name) ?? profile['endpoint_url'],
     region: profile['region'],
+    ...keyOf({ ...found[1], ...found[0] }),
+    hasSpecialAddresses: ['fips', 'dualstack'].some((kind) => {
+      const wanted =
+        env[`AWS_USE_${kind.toUpperCase()}_ENDPOINT`] ?? profile[`use_${kind}_endpoint`]
+      return wanted?.toLowerCase() === 'true'
+    }),
     ignoresEndpoints: ignores?.toLowerCase() === 'true',
   }
+}
+
+/** A profile that assumes a role uses its key for that alone. */
+function keyOf(section: Section): Pick<Profile, 'credentials'> {
+  const { aws_access_key_id: accessKeyId, aws_secret_access_key: secretAccessKey } = section
+  const { aws_session_token: sessionToken, role_arn: role } = section
+  if (role !== undefined || !accessKeyId || !secretAccessKey) return {}
+  return { credentials: { accessKeyId, secretAccessKey, ...(sessionToken && { sessionToken }) } }
 }
 
 /** The endpoint for S3 in the section that says where the services of a profile are. */

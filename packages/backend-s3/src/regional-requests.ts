@@ -11,6 +11,6 @@ export class RegionalRequests extends Requests {
   }
 
   override trySend<T>(settings: CallSettings, call: (attempt: Attempt) => Promise<T>): Promise<T> {
-    return this.#service.trySend(settings, (_client, attempt) => call(attempt))
+    return this.#service.tryCall(settings, call)
   }
 }

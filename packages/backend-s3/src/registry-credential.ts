@@ -5,8 +5,9 @@ import {
   S3loError,
 } from '@s3lo/core/plugin'
 import { type Attempt, DEFAULT_RETRY_POLICY, Requests } from '@s3lo/core/transfer'
-import { httpHandler, identityConfig } from './client-config.ts'
+import { identityConfig } from './client-config.ts'
 import { areCredentialsAbsent, toFailure } from './errors.ts'
+import { httpHandler } from './http-handler.ts'
 import { readProfile } from './profile.ts'
 
 type Environment = RegistryCredentialOptions['env']

@@ -1,11 +1,4 @@
 import {
-  AbortMultipartUploadCommand,
-  DeleteObjectCommand,
-  GetObjectCommand,
-  HeadObjectCommand,
-} from '@aws-sdk/client-s3'
-import { getSignedUrl } from '@aws-sdk/s3-request-presigner'
-import {
   type AbandonedUpload,
   type BackendGuarantees,
   type BackendOptions,
@@ -30,7 +23,6 @@ import {
   type PartsUpload,
   type PieceRequest,
   probe,
-  RequestError,
   type Requests,
   ServiceCalls,
   type ServiceLimits,
@@ -38,20 +30,15 @@ import {
   type WriteAnswer,
 } from '@s3lo/core/transfer'
 import { CapabilityMemory } from './capability-memory.ts'
-import { copyObject, type ObjectPlace, touchObject } from './copy.ts'
-import { batchDeletes } from './delete.ts'
-import { diagnose } from './diagnose.ts'
-import { openPiece } from './download.ts'
-import { GuaranteeRecord } from './guarantee-record.ts'
-import { listedDate, listPage } from './list.ts'
-import { listUploads } from './list-uploads.ts'
-import { toObjectInfo } from './object-info.ts'
+import type * as Changes from './changes.ts'
+import type { ObjectPlace } from './copy.ts'
+import { findObject, openPiece } from './download.ts'
+import { listPage } from './list.ts'
 import { RegionalRequests } from './regional-requests.ts'
 import { LONGEST_SIGNATURE_S, type S3Service } from './s3-service.ts'
-import { MultipartUpload, putObject, WRITE_ID } from './upload.ts'
 
-/** How a service answers that it has deleted an object. Any other answer may be a proxy's. */
-const NO_CONTENT = 204
+/** The most keys that one request deletes. */
+const BATCH_KEYS = 1000
 const ALL: BackendGuarantees = { createOnly: true, compareAndSwap: true, deadlines: true }
 const NONE: BackendGuarantees = { createOnly: false, compareAndSwap: false, deadlines: false }
 
@@ -65,7 +52,7 @@ const LIMITS: ServiceLimits = {
   presignSeconds: LONGEST_SIGNATURE_S,
 }
 
-/** A bucket of S3: its requests and what its answers are. */
+/** A bucket of S3: its requests and what its answers are. What changes one is loaded when it is needed. */
 export class S3Bucket implements NetworkService {
   readonly scheme = 's3'
   readonly bucket: string
@@ -88,7 +75,11 @@ export class S3Bucket implements NetworkService {
     this.requests = new RegionalRequests(service)
     this.guarantees = isAws || isTrusted(options) ? ALL : NONE
     this.marksEveryWrite = !isAws
-    this.batches = batchDeletes(service)
+    this.batches = {
+      most: BATCH_KEYS,
+      takes: canBeInXml,
+      delete: async (...deletion) => (await changes()).deleteBatch(service, ...deletion),
+    }
     this.#service = service
     this.#calls = new ServiceCalls(this)
     this.#memory = new CapabilityMemory(options.env)
@@ -109,18 +100,12 @@ export class S3Bucket implements NetworkService {
     return reason === 'NoSuchKey' ? 'object' : 'object or bucket'
   }
 
-  async findBucket({ signal }: Attempt): Promise<void> {
-    await this.#service.findBucket(this.#service.client, signal)
+  findBucket(attempt: Attempt): Promise<void> {
+    return this.#service.findBucket(attempt)
   }
 
-  async find(key: string, attempt: Attempt): Promise<FoundObject> {
-    const command = new HeadObjectCommand({ Bucket: this.bucket, Key: key })
-    const output = await this.#service.client.send(command, { abortSignal: attempt.signal })
-    const { ContentLength: size, ETag: etag, StorageClass: storageClass, Metadata } = output
-    let { LastModified: lastModified } = output
-    if (etag) lastModified ??= await listedDate(this.#service, key, attempt)
-    const info = toObjectInfo(key, { size, etag, lastModified, storageClass })
-    return { info, mark: Metadata?.[WRITE_ID] }
+  find(key: string, attempt: Attempt): Promise<FoundObject> {
+    return findObject(this.#service, key, attempt)
   }
 
   openPiece(key: string, piece: PieceRequest, attempt: Attempt): Promise<ObjectPiece> {
@@ -131,25 +116,20 @@ export class S3Bucket implements NetworkService {
     return listPage(this.#service, query, attempt)
   }
 
-  putWhole(write: ObjectWrite, bytes: Uint8Array, attempt: Attempt): Promise<WriteAnswer> {
-    return putObject(this.#service, write, bytes, attempt)
+  async putWhole(write: ObjectWrite, bytes: Uint8Array, attempt: Attempt): Promise<WriteAnswer> {
+    return (await changes()).putObject(this.#service, write, bytes, attempt)
   }
 
-  beginParts(write: ObjectWrite, attempt: Attempt): Promise<PartsUpload> {
-    return MultipartUpload.begin(this.#service, write, attempt)
+  async beginParts(write: ObjectWrite, attempt: Attempt): Promise<PartsUpload> {
+    return (await changes()).MultipartUpload.begin(this.#service, write, attempt)
   }
 
   async deleteOne(
     key: string,
-    { notAfter }: { readonly notAfter?: Date | undefined },
-    { signal }: Attempt,
+    options: { readonly notAfter?: Date | undefined },
+    attempt: Attempt,
   ): Promise<boolean> {
-    const command = new DeleteObjectCommand({ Bucket: this.bucket, Key: key })
-    const { $metadata: answer } = await this.#service.client.send(
-      this.#service.until(command, notAfter),
-      { abortSignal: signal },
-    )
-    return answer.httpStatusCode === NO_CONTENT
+    return (await changes()).deleteObject(this.#service, key, options, attempt)
   }
 
   /** Copies between buckets of one service that one access key opens. */
@@ -162,38 +142,28 @@ export class S3Bucket implements NetworkService {
     if (!(source instanceof S3Bucket)) return undefined
     const [from, to] = [source.#service, this.#service]
     if (from !== to && !(await to.isSameAccount(from, { signal }))) return undefined
+    const { copyObject } = await changes()
     return copyObject(source.#place(sourceKey), this.#place(key), { sourceEtag, signal })
   }
 
-  touch(key: string, { signal }: CallSettings): Promise<ObjectInfo> {
-    return touchObject(this.#place(key), { signal })
+  async touch(key: string, { signal }: CallSettings): Promise<ObjectInfo> {
+    return (await changes()).touchObject(this.#place(key), { signal })
   }
 
-  presignGet(key: string, expiresInSeconds: number, settings: CallSettings): Promise<string> {
-    const command = new GetObjectCommand({ Bucket: this.bucket, Key: key })
-    const expiresIn = Math.floor(expiresInSeconds)
-    return this.#service.sign(settings, (client) => getSignedUrl(client, command, { expiresIn }))
+  async presignGet(key: string, seconds: number, settings: CallSettings): Promise<string> {
+    return (await changes()).presignGet(this.#service, key, seconds, settings)
   }
 
-  abandonedUploads(settings: CallSettings): AsyncIterable<AbandonedUpload> {
-    return listUploads(this.#service, settings)
+  async *abandonedUploads(settings: CallSettings): AsyncGenerator<AbandonedUpload, void> {
+    yield* (await changes()).listUploads(this.#service, settings)
   }
 
-  async abortUpload({ key, id }: AbandonedUpload, settings: CallSettings): Promise<void> {
-    const input = { Bucket: this.bucket, Key: key, UploadId: id }
-    try {
-      await this.#service.trySend(settings, (client, attempt) =>
-        client.send(new AbortMultipartUploadCommand(input), { abortSignal: attempt.signal }),
-      )
-    } catch (error) {
-      // Another client has ended it meanwhile.
-      if (error instanceof RequestError && error.failure.reason === 'NoSuchUpload') return
-      throw error
-    }
+  async abortUpload(upload: AbandonedUpload, settings: CallSettings): Promise<void> {
+    await (await changes()).abortUpload(this.#service, upload, settings)
   }
 
-  diagnose({ signal }: CallSettings): AsyncIterable<Finding> {
-    return diagnose(this.#service, { signal })
+  async *diagnose({ signal }: CallSettings): AsyncGenerator<Finding, void> {
+    yield* (await changes()).diagnose(this.#service, { signal })
   }
 
   /**
@@ -209,6 +179,7 @@ export class S3Bucket implements NetworkService {
     const place = `${name}/${this.bucket}`
     const remembered = await this.#memory.recall(place)
     if (remembered) return remembered
+    const { GuaranteeRecord } = await changes()
     const record = new GuaranteeRecord(this.#service, store.put)
     const recorded = await record.recall({ signal })
     if (!recorded) {
@@ -231,4 +202,15 @@ export class S3Bucket implements NetworkService {
   #place(key: string): ObjectPlace {
     return { service: this.#service, calls: this.#calls, key }
   }
+}
+
+/** XML 1.0 has no way to write most control characters. */
+function canBeInXml(key: string): boolean {
+  // oxlint-disable-next-line no-control-regex -- they are what is looked for
+  return !/[\u0000-\u001f\ufffe\uffff]/.test(key)
+}
+
+/** Loaded with the first request that does more than read. */
+function changes(): Promise<typeof Changes> {
+  return import('./changes.ts')
 }

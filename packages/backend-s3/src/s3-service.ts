@@ -1,59 +1,76 @@
-import {
-  GetBucketLocationCommand,
-  HeadBucketCommand,
-  S3Client,
-  type S3ClientConfig,
-} from '@aws-sdk/client-s3'
-import { S3RequestPresigner } from '@aws-sdk/s3-request-presigner'
+import type { S3Client } from '@aws-sdk/client-s3'
 import { type BackendOptions, S3loError } from '@s3lo/core/plugin'
 import {
   type Attempt,
   type CallSettings,
   type Failure,
+  type HttpClient,
   RequestError,
   type Requests,
   toThrown,
   untilAborted,
 } from '@s3lo/core/transfer'
-import { addAnswerCheck } from './answer-check.ts'
-import { clientConfig, DEFAULT_REGION } from './client-config.ts'
+import { addressOf } from './address.ts'
+import { httpClient } from './connections.ts'
+import {
+  type CredentialProvider,
+  findCredentials,
+  type GivenCredentials,
+  parseCredentials,
+} from './credentials.ts'
 import { resolveEndpoint, type S3Endpoint } from './endpoint.ts'
-import { addDate, signUntil } from './request-middleware.ts'
+import { type Profile, readProfile } from './profile.ts'
+import {
+  type ReadAnswer,
+  type ReadRequest,
+  sendRead,
+  type SignedRequest,
+  signRead,
+} from './read-requests.ts'
+import type { Sdk } from './sdk.ts'
 
 /** The longest that a signature in the query can hold. */
 export const LONGEST_SIGNATURE_S = 7 * 24 * 3600
+/** The region of a request where no setting names one. */
+const DEFAULT_REGION = 'us-east-1'
+/** Services accept requests that are 15 minutes off; the SDK follows their clock from here on. */
+const CLOCK_TOLERANCE_MS = 300_000
 
-/** How a command is sent. */
-export interface SendSettings extends CallSettings {
-  /** The service refuses it after this moment. */
-  readonly notAfter?: Date | undefined
+/** What is found out before the first request. */
+interface Settings {
+  readonly credentials: CredentialProvider
+  readonly hasSpecialAddresses: boolean
 }
 
 /**
- * One bucket's service: the SDK's client, in the bucket's own region, and every way of sending a
- * command to it. The SDK itself tries once; `Requests` has to know which attempts there were.
+ * One bucket's service, in the bucket's own region, and every way of sending a request to it. What
+ * only reads is sent as it is; the SDK is loaded for the rest (`sdk`).
  */
 export class S3Service {
   readonly bucket: string
   readonly endpoint: S3Endpoint
   readonly requests: Requests
-  readonly #config: S3ClientConfig
-  #client: S3Client
+  readonly #env: BackendOptions['env']
+  readonly #given: GivenCredentials | undefined
+  readonly #http: HttpClient
+  #region: string
+  #settings: Promise<Settings> | undefined
+  #sdk: { readonly region: string; readonly loaded: Promise<Sdk> } | undefined
+  #clockOffsetMs = 0
   #serverName = ''
-  #isPrepared = false
   #isBucketSeen = false
 
+  /** Throws `USAGE`. */
   constructor(bucket: string, options: BackendOptions, requests: Requests) {
+    const { env, region, credentials } = options
     this.bucket = bucket
     this.requests = requests
     this.endpoint = resolveEndpoint(options)
-    this.#config = clientConfig(options, this.endpoint)
-    this.#client = this.#newClient(this.#config)
-  }
-
-  /** The present one: a bucket in another region gets another client. */
-  get client(): S3Client {
-    return this.#client
+    this.#env = env
+    this.#given = parseCredentials(credentials)
+    this.#http = httpClient(env)
+    const wanted = region || env['AWS_REGION'] || env['AWS_DEFAULT_REGION']
+    this.#region = wanted || (this.endpoint.isAws ? '' : DEFAULT_REGION)
   }
 
   /** What the service has called itself in its last answer: its name and perhaps its version. */
@@ -66,9 +83,24 @@ export class S3Service {
     return `s3://${this.bucket}/${key}`
   }
 
-  /** The answer to a command. Throws an s3lo error, or the signal's reason. */
+  /** The answer to a request that reads, in one attempt. Throws what `requests` understands. */
+  async read(request: ReadRequest, attempt: Attempt): Promise<ReadAnswer> {
+    const signed = await untilAborted(this.#sign(request), attempt.signal)
+    return sendRead(this.#http, request, signed, attempt, (headers) => this.#learn(headers))
+  }
+
+  /** The SDK's client in the bucket's region. A bucket that moves to another region gets another one. */
+  async sdk(): Promise<Sdk> {
+    const { credentials } = await this.#prepared()
+    if (this.#sdk?.region !== this.#region) {
+      this.#sdk = { region: this.#region, loaded: this.#load(this.#region, credentials) }
+    }
+    return this.#sdk.loaded
+  }
+
+  /** The answer to a call. Throws an s3lo error, or the signal's reason. */
   async send<T>(
-    settings: SendSettings,
+    settings: CallSettings,
     call: (client: S3Client, attempt: Attempt) => Promise<T>,
   ): Promise<T> {
     try {
@@ -80,37 +112,43 @@ export class S3Service {
 
   /** As {@link send}, but throws a `RequestError`, for a caller that has to tell failures apart. */
   async trySend<T>(
-    settings: SendSettings,
+    settings: CallSettings,
     call: (client: S3Client, attempt: Attempt) => Promise<T>,
   ): Promise<T> {
-    await this.#prepareClient()
-    const sender = this.#client
-    try {
-      return await this.#sendBy(sender, settings, call)
-    } catch (error) {
-      if (!(await this.#moveToRegion(sender, error, settings))) throw error
-      return this.#sendBy(this.#client, settings, call)
-    }
+    return this.tryCall(settings, async (attempt) => call((await this.sdk()).client, attempt))
   }
 
-  /** Adds to a command that the service refuses it after `notAfter`, by its own clock. */
-  until<C extends object>(command: C, notAfter: Date | undefined): C {
-    if (notAfter !== undefined) signUntil(command, (request) => this.#presign(request, notAfter))
-    return command
+  /** As {@link trySend}, for requests of any kind: where the bucket is elsewhere, they go there. */
+  async tryCall<T>(settings: CallSettings, call: (attempt: Attempt) => Promise<T>): Promise<T> {
+    let asked = ''
+    const callHere = (attempt: Attempt): Promise<T> => {
+      asked = this.#region
+      return call(attempt)
+    }
+    try {
+      return await this.#callNow(settings, callHere)
+    } catch (error) {
+      if (!(await this.#moveToRegion(asked, error, settings))) throw error
+      return this.#callNow(settings, callHere)
+    }
   }
 
   /** Throws `NOT_FOUND` unless the bucket exists: a HEAD without an answer's body cannot tell. */
   async assertBucket({ signal }: Pick<CallSettings, 'signal'>): Promise<void> {
     if (this.#isBucketSeen) return
     const settings = { what: `s3://${this.bucket}`, signal }
-    await this.send(settings, (client, attempt) => this.findBucket(client, attempt.signal))
+    try {
+      await this.tryCall(settings, (attempt) => this.findBucket(attempt))
+    } catch (error) {
+      throw toThrown(error)
+    }
     this.#isBucketSeen = true
   }
 
-  /** Sends one request; throws what the client throws, and `NOT_FOUND` of the bucket. */
-  async findBucket(client: S3Client, abortSignal: AbortSignal): Promise<void> {
+  /** Sends one request; throws what {@link read} throws, and `NOT_FOUND` of the bucket. */
+  async findBucket(attempt: Attempt): Promise<void> {
     try {
-      await client.send(new HeadBucketCommand({ Bucket: this.bucket }), { abortSignal })
+      await this.read({ command: 'HeadBucketCommand' }, attempt)
     } catch (error) {
       const { status } = this.requests.toFailure(error, this.bucket)
       if (status === 404) throw missingBucket(this.bucket)
@@ -131,34 +169,32 @@ export class S3Service {
 
   /** What `sign` makes, in the bucket's own region. Throws as {@link send} does. */
   async sign<T>(settings: CallSettings, sign: (client: S3Client) => Promise<T>): Promise<T> {
-    await this.#prepareClient()
     // A signature cannot move to another region later, so AWS has to be asked where the bucket is.
     if (this.endpoint.isAws) await this.assertBucket(settings)
-    return this.#withoutRequest(settings, () => sign(this.#client))
+    return this.#withoutRequest(settings, async () => sign((await this.sdk()).client))
   }
 
   close(): void {
-    this.#client.destroy()
+    this.#http.close()
   }
 
-  async #sendBy<T>(
-    client: S3Client,
-    settings: SendSettings,
-    call: (client: S3Client, attempt: Attempt) => Promise<T>,
-  ): Promise<T> {
+  async #callNow<T>(settings: CallSettings, call: (attempt: Attempt) => Promise<T>): Promise<T> {
     const answer = await this.requests.trySend(settings, async (attempt) => {
-      // The SDK remembers what it finds, but its search hears no signal.
-      await untilAborted(client.config.credentials(), attempt.signal)
-      return call(client, attempt)
+      // What was found is remembered, but the search hears no signal.
+      await untilAborted(this.#credentials(), attempt.signal)
+      return call(attempt)
     })
     this.#isBucketSeen = true
     return answer
   }
 
+  async #credentials(): ReturnType<CredentialProvider> {
+    return (await this.#prepared()).credentials()
+  }
+
   async #accessKey(signal: AbortSignal | undefined): Promise<string> {
-    const { config } = this.#client
     const settings = { what: `s3://${this.bucket}`, signal }
-    const { accessKeyId } = await this.#withoutRequest(settings, () => config.credentials())
+    const { accessKeyId } = await this.#withoutRequest(settings, () => this.#credentials())
     return accessKeyId
   }
 
@@ -172,100 +208,95 @@ export class S3Service {
     }
   }
 
-  /** Without a region in the settings or the profile, AWS names the right one when it is asked in a wrong one. */
-  async #prepareClient(): Promise<void> {
-    if (this.#isPrepared) return
-    try {
-      await this.#client.config.region()
-    } catch {
-      // The SDK knows none: that is no failure.
-      this.#useRegion(DEFAULT_REGION)
-    }
-    this.#isPrepared = true
+  #prepared(): Promise<Settings> {
+    this.#settings ??= this.#prepare()
+    return this.#settings
   }
 
-  /** True when the bucket is elsewhere and the client has moved there, so that the command can be sent again. */
-  async #moveToRegion(
-    sender: S3Client,
-    error: unknown,
-    { signal }: CallSettings,
-  ): Promise<boolean> {
+  /** Without a region in the settings or the profile, AWS names the right one when it is asked in a wrong one. */
+  async #prepare(): Promise<Settings> {
+    const profile = await this.#profile()
+    this.#region ||= profile?.region || DEFAULT_REGION
+    const credentials = await findCredentials(this.#given, this.#env, this.#region, profile)
+    return { credentials, hasSpecialAddresses: profile?.hasSpecialAddresses ?? false }
+  }
+
+  /** Read where something can depend on it. */
+  async #profile(): Promise<Profile | undefined> {
+    const hasKey = this.#given !== undefined || this.#env['AWS_ACCESS_KEY_ID']
+    return this.endpoint.isAws || !hasKey ? readProfile(this.#env) : undefined
+  }
+
+  async #sign(request: ReadRequest): Promise<SignedRequest> {
+    const { credentials, hasSpecialAddresses } = await this.#prepared()
+    const address = addressOf(this.endpoint, this.bucket, this.#region)
+    const isSpecial = hasSpecialAddresses && this.endpoint.url === undefined
+    if (!address || isSpecial) return (await this.sdk()).signRead(request)
+    const date = new Date(Date.now() + this.#clockOffsetMs)
+    const scope = { credentials: await credentials(), region: this.#region, date }
+    return signRead(request, address, scope)
+  }
+
+  #learn({ server, date }: ReadAnswer['headers']): void {
+    this.#serverName = server ?? ''
+    const offset = Date.parse(date ?? '') - Date.now()
+    // The clock that a signature is judged by is the service's.
+    if (Math.abs(offset - this.#clockOffsetMs) >= CLOCK_TOLERANCE_MS) this.#clockOffsetMs = offset
+  }
+
+  async #load(region: string, credentials: CredentialProvider): Promise<Sdk> {
+    const { loadSdk } = await import('./changes.ts')
+    return loadSdk({
+      bucket: this.bucket,
+      endpoint: this.endpoint,
+      env: this.#env,
+      region,
+      credentials,
+      http: this.#http,
+      clockOffsetMs: this.#clockOffsetMs,
+      onServer: (name) => {
+        this.#serverName = name
+      },
+    })
+  }
+
+  /** True when the bucket is elsewhere and requests now go there, so that the call can be repeated. */
+  async #moveToRegion(asked: string, error: unknown, { signal }: CallSettings): Promise<boolean> {
     if (!this.endpoint.isAws || !(error instanceof RequestError)) return false
     const { failure } = error
     if (!isWrongRegion(failure)) return false
     // Another request has found the way meanwhile.
-    if (sender !== this.#client) return true
+    if (asked !== this.#region) return true
     const region = regionOf(failure) ?? (await this.#askForRegion(signal))
-    if (region === undefined) return false
-    if (region !== (await this.#client.config.region())) this.#useRegion(region)
-    return sender !== this.#client
+    if (region !== undefined) this.#region = region
+    return asked !== this.#region
   }
 
   /** By headers first, which need no permission. */
   async #askForRegion(signal: AbortSignal | undefined): Promise<string | undefined> {
     const settings = { what: `s3://${this.bucket}`, signal }
-    const Bucket = this.bucket
     try {
-      const { BucketRegion } = await this.requests.trySend(settings, (attempt) =>
-        this.#client.send(new HeadBucketCommand({ Bucket }), { abortSignal: attempt.signal }),
+      const { headers } = await this.requests.trySend(settings, (attempt) =>
+        this.read({ command: 'HeadBucketCommand' }, attempt),
       )
-      return BucketRegion
+      return regionName(headers['x-amz-bucket-region'])
     } catch (error) {
       if (!(error instanceof RequestError)) throw error
       const region = regionOf(error.failure)
       if (region !== undefined) return region
     }
     try {
-      const { LocationConstraint: place } = await this.requests.trySend(settings, (attempt) =>
-        this.#client.send(new GetBucketLocationCommand({ Bucket }), {
-          abortSignal: attempt.signal,
-        }),
+      const { document } = await this.requests.trySend(settings, (attempt) =>
+        this.read({ command: 'GetBucketLocationCommand', query: { location: '' } }, attempt),
       )
-      return (place as string | undefined) === 'EU' ? 'eu-west-1' : place || DEFAULT_REGION
+      const place = document?.text.trim()
+      return place === 'EU' ? 'eu-west-1' : regionName(place || DEFAULT_REGION)
     } catch (error) {
       // Where the place may not be asked for, the request that failed first says more.
       if (error instanceof RequestError) return undefined
       throw error
     }
   }
-
-  /** The connections are shared, so requests that are under way continue. */
-  #useRegion(region: string): void {
-    this.#client = this.#newClient({ ...this.#config, region })
-  }
-
-  #newClient(config: S3ClientConfig): S3Client {
-    const client = new S3Client(config)
-    addDate(client, (name) => {
-      this.#serverName = name
-    })
-    addAnswerCheck(client)
-    return client
-  }
-
-  async #presign(
-    request: Parameters<S3RequestPresigner['presign']>[0],
-    notAfter: Date,
-  ): ReturnType<S3RequestPresigner['presign']> {
-    const presigner = new S3RequestPresigner({ ...this.#client.config })
-    const end = Math.floor(notAfter.getTime() / 1000)
-    const now = Math.floor((Date.now() + this.#client.config.systemClockOffset) / 1000)
-    // Only the end counts, and it is the store's time: a wrong clock of ours moves the start alone.
-    const start = Math.min(now, end - 1)
-    return presigner.presign(request, {
-      signingDate: new Date(start * 1000),
-      expiresIn: Math.min(end - start, LONGEST_SIGNATURE_S),
-      signingRegion: await this.#client.config.region(),
-      unhoistableHeaders: new Set(Object.keys(request.headers).filter(isAboutObject)),
-      // Some services refuse a content type that the signature does not cover.
-      signableHeaders: new Set(['content-type', 'content-md5', 'if-match', 'if-none-match']),
-    })
-  }
-}
-
-/** What describes an object: not every service looks for that in the query, where signatures are. */
-function isAboutObject(header: string): boolean {
-  return /^x-amz-(meta-|storage-class$|checksum-|sdk-checksum-)/i.test(header)
 }
 
 function isWrongRegion({ status, reason = '' }: Failure): boolean {
@@ -276,7 +307,12 @@ function isWrongRegion({ status, reason = '' }: Failure): boolean {
 }
 
 function regionOf({ region }: Failure & { readonly region?: string }): string | undefined {
-  return region !== undefined && /^[a-z0-9-]+$/.test(region) ? region : undefined
+  return regionName(region)
+}
+
+/** The region becomes a part of the host's name. */
+function regionName(text: string | undefined): string | undefined {
+  return text !== undefined && /^[a-z0-9-]+$/.test(text) ? text : undefined
 }
 
 function missingBucket(bucket: string): S3loError {

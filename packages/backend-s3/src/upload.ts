@@ -19,12 +19,10 @@ import {
   type PartsUpload,
   type WriteAnswer,
 } from '@s3lo/core/transfer'
-import { quoted } from './object-info.ts'
+import { quoted, WRITE_ID } from './object-info.ts'
 import { dateOf, holdBody } from './request-middleware.ts'
 import type { S3Service } from './s3-service.ts'
 
-/** The name in an object's metadata of the write that made it, for the one case that its answer is lost. */
-export const WRITE_ID = 's3lo-write'
 /** A line slower than this is one that stands still. */
 const SLOWEST_BYTES_PER_MS = 32
 /** What a service may take for each part when it makes an object of them. */
@@ -51,10 +49,11 @@ export async function putObject(
     ContentLength: bytes.byteLength,
     ...md5(service, bytes),
   }
-  const command = service.until(new PutObjectCommand(input), write.notAfter)
+  const sdk = await service.sdk()
+  const command = sdk.until(new PutObjectCommand(input), write.notAfter)
   if (write.hold) holdBody(command, write.hold)
   attempt.expectSilence(sendingMs(bytes))
-  return answerOf(await service.client.send(command, { abortSignal: attempt.signal }))
+  return answerOf(await sdk.client.send(command, { abortSignal: attempt.signal }))
 }
 
 /** What an upload that copies an object is begun with. */
@@ -95,7 +94,8 @@ export class MultipartUpload implements PartsUpload {
       Metadata: { ...basis?.description.Metadata, ...own.Metadata },
       ...(hasChecksums && { ChecksumAlgorithm: 'CRC32' }),
     })
-    const { UploadId: id } = await service.client.send(command, { abortSignal: signal })
+    const { client } = await service.sdk()
+    const { UploadId: id } = await client.send(command, { abortSignal: signal })
     if (id) return new MultipartUpload(service, write, id, basis?.joiningMs)
     throw new S3loError('UNAVAILABLE', `${write.what}: the answer names no upload`)
   }
@@ -108,11 +108,11 @@ export class MultipartUpload implements PartsUpload {
       ContentLength: bytes.byteLength,
       ...md5(this.#service, bytes),
     }
+    const { client } = await this.#service.sdk()
     attempt.expectSilence(sendingMs(bytes))
-    const { ETag: etag, ChecksumCRC32: crc32 } = await this.#service.client.send(
-      new UploadPartCommand(input),
-      { abortSignal: attempt.signal },
-    )
+    const { ETag: etag, ChecksumCRC32: crc32 } = await client.send(new UploadPartCommand(input), {
+      abortSignal: attempt.signal,
+    })
     this.#keep(index, etag, crc32)
   }
 
@@ -124,9 +124,8 @@ export class MultipartUpload implements PartsUpload {
   ): Promise<void> {
     const input = { ...this.#target(), ...source, PartNumber: index + 1 }
     const command = new UploadPartCopyCommand(input)
-    const { CopyPartResult: part } = await this.#service.client.send(command, {
-      abortSignal: signal,
-    })
+    const { client } = await this.#service.sdk()
+    const { CopyPartResult: part } = await client.send(command, { abortSignal: signal })
     this.#keep(index, part?.ETag, undefined)
   }
 
@@ -142,13 +141,15 @@ export class MultipartUpload implements PartsUpload {
       MultipartUpload: { Parts: parts },
     })
     attempt.expectSilence(this.#joiningMs ?? count * JOINING_MS)
-    const timed = this.#service.until(command, this.#write.notAfter)
-    return answerOf(await this.#service.client.send(timed, { abortSignal: attempt.signal }))
+    const sdk = await this.#service.sdk()
+    const timed = sdk.until(command, this.#write.notAfter)
+    return answerOf(await sdk.client.send(timed, { abortSignal: attempt.signal }))
   }
 
   async abort({ signal }: Attempt): Promise<void> {
     const command = new AbortMultipartUploadCommand(this.#target())
-    await this.#service.client.send(command, { abortSignal: signal })
+    const { client } = await this.#service.sdk()
+    await client.send(command, { abortSignal: signal })
   }
 
   #keep(index: number, etag: string | undefined, crc32: string | undefined): void {

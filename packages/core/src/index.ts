@@ -23,7 +23,7 @@ export {
 } from './layout/store-reference.ts'
 export { ANNOTATION } from './oci/annotations.ts'
 export type { ConfigSummary } from './oci/config-summary.ts'
-export { isFallbackTag } from './oci/fallback-tag.ts'
+export { isReferrerTag } from './oci/referrer-tag.ts'
 export { type ImageConfig, MAX_CONFIG_BYTES, parseImageConfig } from './oci/config.ts'
 export { type Descriptor, totalSize, uniqueByDigest } from './oci/descriptor.ts'
 export {
@@ -175,6 +175,13 @@ export type {
   InspectResult,
 } from './operations/inspect.ts'
 export type { ListedImage, ListImagesOptions } from './operations/list.ts'
+export {
+  type ManifestPut,
+  type ManifestPutResult,
+  putManifest,
+  type PutManifestOptions,
+  type TagExpectation,
+} from './operations/put-manifest.ts'
 export type { PullOptions, PullResult } from './operations/pull.ts'
 export type { PushOptions, PushResult } from './operations/push.ts'
 export {

@@ -46,7 +46,8 @@ export function createLog({ write, isAccessLogged, now = Date.now }: LogOptions)
 /** `change` is what an audit looks for: who changed what. */
 function eventOf({ method, kind, status, error, isCut }: Exchange): string {
   if (error !== undefined || status >= 500) return 'failure'
-  if (status === 401 || status === 403 || status === 421 || status === 429) return 'refusal'
+  // Status 401 is how clients are asked for credentials; wrong ones have a line of their own.
+  if (status === 403 || status === 421 || status === 429) return 'refusal'
   const isChange = method !== 'GET' && method !== 'HEAD' && kind !== undefined
   return isChange && status < 400 ? 'change' : isCut ? 'cut' : 'access'
 }

@@ -1,6 +1,7 @@
 import {
   type CallOptions,
   type ImageStore,
+  type Membership,
   parseDocument,
   readTagContent,
   type Reference,
@@ -28,18 +29,22 @@ const MAX_REMEMBERED = 32 * 1024 * 1024
  */
 export class ManifestReader {
   readonly #store: ImageStore
+  readonly #membership: Membership
   /** By name and tag, the least recently used first. */
   readonly #remembered = new Map<string, Remembered>()
   #bytes = 0
 
-  constructor(store: ImageStore) {
+  constructor(store: ImageStore, membership: Membership) {
     this.#store = store
+    this.#membership = membership
   }
 
   /** `undefined` where there is none. Throws `INTEGRITY` for what is no manifest. */
   async read(reference: Reference, options: CallOptions): Promise<ServedManifest | undefined> {
-    if (reference.digest === undefined) return this.#readTag(reference, options)
-    return this.#find(reference, options)
+    const { digest, name } = reference
+    if (digest === undefined) return this.#readTag(reference, options)
+    const found = await this.#membership.findManifest(name, digest, options)
+    return found && { content: found.content, ...found.descriptor }
   }
 
   async #readTag(reference: Reference, options: CallOptions): Promise<ServedManifest | undefined> {
@@ -55,13 +60,16 @@ export class ManifestReader {
       this.#forget(name)
     }
     const published = await readTagContent(backend, reference, options)
-    if (!published) return this.#find(reference, options)
+    if (!published) return this.#findLegacy(reference, options)
     const manifest = served(published.content, name)
     this.#remember(name, { etag: published.etag, manifest })
     return manifest
   }
 
-  async #find(reference: Reference, options: CallOptions): Promise<ServedManifest | undefined> {
+  async #findLegacy(
+    reference: Reference,
+    options: CallOptions,
+  ): Promise<ServedManifest | undefined> {
     const found = await this.#store.find(reference, options)
     return found && { content: found.content, ...found.descriptor }
   }

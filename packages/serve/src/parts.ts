@@ -18,15 +18,16 @@ export interface Parts {
 }
 
 /** A request waits so long for a collector that may delete what it names (milliseconds). */
-const MAX_WAIT_MS = 20_000
+export const MAX_WAIT_MS = 20_000
 
 export function openParts(store: ImageStore, options: RegistryOptions): Parts {
   const waiting = { who: 'serve', maxWaitMs: MAX_WAIT_MS }
+  const membership = openMembership(store.backend, waiting)
   return {
     store,
-    manifests: new ManifestReader(store),
+    manifests: new ManifestReader(store, membership),
     uploads: openUploads(store.backend, waiting),
-    membership: openMembership(store.backend, waiting),
+    membership,
     options,
   }
 }

@@ -3,14 +3,16 @@ import type { ImageStore } from '@s3lo/core'
 import { type Answer, jsonAnswer } from './answer/answer.ts'
 import { errorAnswer, Refusal } from './answer/error.ts'
 import { sendAnswer, type Sent } from './answer/send.ts'
-import { EVERYONE, type Principal } from './auth/principal.ts'
+import { EVERYONE } from './auth/principal.ts'
 import type { Call } from './call.ts'
 import type { RegistryOptions } from './options.ts'
 import { openParts, type Parts } from './parts.ts'
 import { discard } from './request/discard.ts'
 import { accessOf, parseRoute, type Route } from './request/route.ts'
 import { deleteBlob, getBlob } from './routes/blobs.ts'
+import { deleteManifest } from './routes/delete-manifest.ts'
 import { getManifest } from './routes/manifests.ts'
+import { putManifest } from './routes/put-manifest.ts'
 import { listReferrers } from './routes/referrers.ts'
 import { listRepositories, listTags } from './routes/tags.ts'
 import { beginUpload, continueUpload } from './routes/uploads.ts'
@@ -24,7 +26,8 @@ export interface Registry {
 /** What is known of a request by and by, for the one who observes. */
 interface Trace {
   route?: Route
-  principal?: Principal
+  /** Who asks. */
+  name?: string | undefined
   error?: unknown
 }
 
@@ -46,7 +49,8 @@ async function handle(
   response.once('close', () => leaving.abort())
   const trace: Trace = {}
   const answer = await answerTo(parts, request, trace, leaving.signal).catch((error: unknown) => {
-    trace.error = error
+    // What fails because the client has left is no failure.
+    if (!leaving.signal.aborted) trace.error = error
     return errorAnswer(error)
   })
   discard(request)
@@ -74,9 +78,12 @@ async function answerTo(
   if (!route) throw new Refusal('UNSUPPORTED', 'there is no such endpoint', { status: 404 })
   trace.route = route
   const authorization = await authorize?.(request, accessOf(method, route))
-  if (authorization?.kind === 'refused') return authorization.answer
+  if (authorization?.kind === 'refused') {
+    trace.name = authorization.name
+    return authorization.answer
+  }
   const principal = authorization?.principal ?? EVERYONE
-  trace.principal = principal
+  trace.name = principal.name
   const query = new URLSearchParams(question < 0 ? '' : url.slice(question + 1))
   return dispatch(parts, route, { request, method, path, query, principal, signal })
 }
@@ -93,6 +100,10 @@ function dispatch(parts: Parts, route: Route, call: Call): Answer | Promise<Answ
       break
     case 'upload':
       return continueUpload(parts, route, call)
+    case 'manifest':
+      if (method === 'PUT') return putManifest(parts, route, call)
+      if (method === 'DELETE') return deleteManifest(parts, route, call)
+      break
     case 'blob':
       if (method === 'DELETE') return deleteBlob(parts, route, call)
       break
@@ -135,7 +146,7 @@ function observe(
   { request, trace, status, sent, started, address }: Outcome,
 ): void {
   if (!options.observe) return
-  const { route, principal, error = sent.error } = trace
+  const { route, name, error = sent.error } = trace
   const { method = '', url = '', headers } = request
   options.observe({
     method,
@@ -145,7 +156,7 @@ function observe(
     kind: route?.kind,
     repository: route && 'repository' in route ? route.repository : undefined,
     reference: route && referenceOf(route),
-    principal: principal?.name,
+    principal: name,
     status,
     bytesReceived: Number(headers['content-length'] ?? 0),
     bytesSent: sent.bytes,

@@ -4,6 +4,7 @@ import { createServer as createTlsServer, type Server as TlsServer } from 'node:
 import type { AddressInfo } from 'node:net'
 import { S3loError, toS3loError } from '@s3lo/core/plugin'
 import { formatAuthority, type ListenAddress } from './listen-address.ts'
+import { watchSlowClients } from './slow-clients.ts'
 import { watchFiles } from './watch-files.ts'
 
 export interface TlsFiles {
@@ -40,7 +41,9 @@ export async function startServer(
 ): Promise<RunningServer> {
   let isEnding = false
   const server: Server = tls ? createTlsServer(readTls(tls)) : createPlainServer()
+  const slowClients = watchSlowClients()
   server.on('request', (request, response) => {
+    slowClients.watch(request, response)
     if (isEnding) response.shouldKeepAlive = false
     response.once('close', () => isEnding && server.closeIdleConnections())
     handle(request, response)
@@ -70,6 +73,7 @@ export async function startServer(
         server.close(() => resolve())
       })
       clearTimeout(timer)
+      slowClients.stop()
     },
   }
 }

@@ -50,7 +50,6 @@ describe('the log', () => {
   it.each<[string, Partial<Exchange>]>([
     ['change', { method: 'PUT', status: 201 }],
     ['change', { method: 'DELETE', status: 202 }],
-    ['refusal', { status: 401 }],
     ['refusal', { status: 403 }],
     ['refusal', { status: 421, kind: undefined }],
     ['refusal', { status: 429 }],
@@ -60,6 +59,7 @@ describe('the log', () => {
   ])('keeps a %s without an access log as well', (event, exchange) => {
     const { log, lines } = logWith({ isAccessLogged: false })
     log.observe(PULL)
+    log.observe({ ...PULL, status: 401 })
     log.observe({ ...PULL, method: 'POST', kind: undefined, url: '/token' })
     log.observe({ ...PULL, ...exchange })
     expect(lines.map((line) => JSON.parse(line).event)).toEqual([event])

@@ -2,7 +2,7 @@ import { Agent, type ClientRequest, type IncomingMessage, request as httpRequest
 import type { Agent as SecureAgent } from 'node:https'
 import { isIP } from 'node:net'
 import { pipeline, Readable } from 'node:stream'
-import { withReadBuffers } from '@s3lo/core/transfer'
+import { limitConnect, withReadBuffers } from '@s3lo/core/transfer'
 import {
   CONNECT_MS,
   type ConnectionOptions,
@@ -39,7 +39,7 @@ export class DirectConnections implements HttpConnections {
           body: answer,
         })
       })
-      limitConnect(request)
+      limitConnect(request, CONNECT_MS)
       if (!(body instanceof Readable)) request.end(body)
       // A body that fails ends the request with its error, so that the registry keeps nothing of it.
       else pipeline(body, request, (error) => error && reject(error))
@@ -89,17 +89,4 @@ export class DirectConnections implements HttpConnections {
     // An answer before the end of the body leaves a connection that no other request can use.
     answer.once('end', () => request.writableEnded || request.destroy())
   }
-}
-
-/** Ends a request whose connection does not come about: what is silent later is the caller's to judge. */
-function limitConnect(request: ClientRequest): void {
-  request.once('socket', (socket) => {
-    if (!socket.connecting) return
-    const timer = setTimeout(() => {
-      const late = new Error(`no connection within ${CONNECT_MS / 1000} s`)
-      request.destroy(Object.assign(late, { code: 'ETIMEDOUT' }))
-    }, CONNECT_MS)
-    const stop = (): void => clearTimeout(timer)
-    socket.once('encrypted' in socket ? 'secureConnect' : 'connect', stop).once('close', stop)
-  })
 }

@@ -60,7 +60,7 @@ export class Referrers {
   ): Promise<void> {
     const subject = referrer.manifest.subject?.digest
     if (subject === undefined || headers.get('oci-subject') === subject) return
-    const tag = fallbackTag(subject)
+    const tag = referrersTagOf(subject)
     const before = this.#lastWrites.get(tag) ?? Promise.resolve()
     const write = before.then(() => this.#register(subject, entryOf(referrer), options))
     const settled = write.catch(() => {}) // The caller of that write has the error.
@@ -120,7 +120,7 @@ export class Referrers {
     subject: Descriptor,
     options: CallOptions,
   ): Promise<readonly Descriptor[]> {
-    const tag = fallbackTag(subject.digest)
+    const tag = referrersTagOf(subject.digest)
     const found = await this.#findIndex(tag, subject.digest, options)
     if (found?.kind !== 'index') return []
     return found.entries.map(({ descriptor }) => descriptor)
@@ -150,7 +150,7 @@ export class Referrers {
 
   /** Reads, adds, writes and looks again, until the entry is there to stay. */
   async #register(subject: string, entry: Entry, options: CallOptions): Promise<void> {
-    const tag = fallbackTag(subject)
+    const tag = referrersTagOf(subject)
     for (let writes = 0; writes <= MAX_WRITES; writes += 1) {
       const found = await this.#findBeforeWrite(tag, subject, entry, options)
       const { entries = [], condition = ABSENT } = found ?? {}
@@ -215,7 +215,7 @@ interface Entry extends JsonObject {
 }
 
 /** The tag of the fallback index of a digest. */
-export function fallbackTag(digest: string): string {
+export function referrersTagOf(digest: string): string {
   const { algorithm, hex } = parseDigest(digest)
   return `${algorithm}-${hex.slice(0, 64)}`
 }

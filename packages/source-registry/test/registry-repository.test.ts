@@ -1,7 +1,7 @@
 import { Readable } from 'node:stream'
 import { type Descriptor, isIndexMediaType, MEDIA_TYPE } from '@s3lo/core'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { fallbackTag } from '../src/referrers.ts'
+import { referrersTagOf } from '../src/referrers.ts'
 import type { RegistryRepository } from '../src/index.ts'
 import { codeOf } from './code-of.ts'
 import {
@@ -288,7 +288,7 @@ describe('referrers', () => {
     await restart({ referrers: true })
     const attached = await attachAll()
     expect((await digests()).toSorted()).toEqual(attached.map(({ digest }) => digest).toSorted())
-    const tag = fallbackTag(IMAGE.descriptor.digest)
+    const tag = referrersTagOf(IMAGE.descriptor.digest)
     expect(server.manifests.has(`${REPOSITORY}/${tag}`)).toBe(false)
   })
 
@@ -309,7 +309,7 @@ describe('referrers', () => {
 
   it('survive that another client writes the index at the same time', async () => {
     await restart({ conditions: true })
-    const tag = fallbackTag(IMAGE.descriptor.digest)
+    const tag = referrersTagOf(IMAGE.descriptor.digest)
     const other = referrerOf(IMAGE.descriptor, 'application/vnd.example.other').descriptor
     const theirs = documentOf({ manifests: [other] }, MEDIA_TYPE.ociIndex)
     let isFirst = true
@@ -352,7 +352,7 @@ describe('referrers', () => {
   })
 
   it('keep unknown members of the index', async () => {
-    const tag = fallbackTag(IMAGE.descriptor.digest)
+    const tag = referrersTagOf(IMAGE.descriptor.digest)
     const entry = { ...LAYER.descriptor, mediaType: MEDIA_TYPE.ociManifest, 'x-own': 1 }
     const index = documentOf({ manifests: [entry] }, MEDIA_TYPE.ociIndex)
     server.addManifest(REPOSITORY, tag, index.content, MEDIA_TYPE.ociIndex)
@@ -382,7 +382,7 @@ describe('referrers', () => {
   })
 
   it('never list their subject, so that no walk goes in circles', async () => {
-    const tag = fallbackTag(IMAGE.descriptor.digest)
+    const tag = referrersTagOf(IMAGE.descriptor.digest)
     const index = documentOf(
       { manifests: [IMAGE.descriptor, IMAGE.descriptor] },
       MEDIA_TYPE.ociIndex,

@@ -1,5 +1,6 @@
 import type { LayerSharingResult, SharedLayer, StatsResult } from '@s3lo/core'
 import { escapeText, formatSize } from './text.ts'
+import { untaggedNote } from './untagged.ts'
 import { padEnd } from './width.ts'
 
 /** What a store holds and costs, as text. */
@@ -11,6 +12,7 @@ export function renderStats(store: string, stats: StatsResult): string {
       `Tags:         ${stats.tags}${renderLegacy(stats)}`,
       `Storage:      ${renderStorage(stats)}`,
       ...renderSavings(stats),
+      ...(stats.untagged ? [`Untagged:     ${untaggedNote(stats.untagged)}`] : []),
     ],
     renderClasses(stats),
     renderCost(stats),

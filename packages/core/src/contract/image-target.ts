@@ -30,6 +30,8 @@ export interface TagOptions extends CallOptions, ProgressOptions {
 export interface BeginOptions extends ProgressOptions {
   /** What is done, for others who have to wait for it: `push or copy of app:v1`. */
   readonly purpose?: string | undefined
+  /** How long collectors are waited for (milliseconds, default without end); then `UNAVAILABLE`. */
+  readonly maxWaitMs?: number | undefined
 }
 
 /** What a referrer is attached to: a manifest as one repository has it. */

@@ -27,8 +27,8 @@ export class Others {
     return this.#ended.has(object.id) || isDead(this.#lifetime(object), now, this.#marginMs)
   }
 
-  /** True when a link, which expires as its name says, protects nothing any more. */
-  isLinkDead({ expires }: { readonly expires: number }, now: number): boolean {
+  /** True when what expires at a moment protects nothing any more at another one, for links. */
+  isDeadAt(expires: number, now: number): boolean {
     return isDead({ expires }, now, this.#marginMs)
   }
 

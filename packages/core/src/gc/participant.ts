@@ -1,7 +1,7 @@
 import { setTimeout } from 'node:timers/promises'
 import type { CallOptions } from '../contract/call-options.ts'
 import type { ProgressOptions } from '../contract/progress.ts'
-import { type ErrorCode, isS3loError } from '../errors.ts'
+import { type ErrorCode, isS3loError, S3loError } from '../errors.ts'
 import type { Answer } from './steps.ts'
 
 /** What writers and collectors can be told. */
@@ -30,6 +30,18 @@ export const DEFAULT_MARGIN_MS = 300_000
 /** Waits by the clock of this machine. */
 export const defaultDelay: Delay = (ms, signal, isBackground = false) =>
   setTimeout(ms, undefined, { ref: !isBackground, ...(signal && { signal }) })
+
+/** Waits as `delay` does, so long in all (milliseconds); then throws `UNAVAILABLE` about `what`. */
+export function boundedDelay(delay: Delay, maxWaitMs: number, what: string): Delay {
+  let waited = 0
+  return (ms, signal, isBackground) => {
+    if (!isBackground) waited += ms
+    if (waited <= maxWaitMs) return delay(ms, signal, isBackground)
+    throw new S3loError('UNAVAILABLE', `a clean that is running may delete ${what}`, {
+      hint: 'try again later: it ends by itself',
+    })
+  }
+}
 
 /** Refusals that a store only gives for what it did not do. */
 const REFUSALS: ReadonlySet<ErrorCode> = new Set([

@@ -9,6 +9,7 @@ import {
 } from '../layout/repository-keys.ts'
 import { parseUploadKey, sessionKey, uploadPrefix, UPLOADS_PREFIX } from '../layout/upload-keys.ts'
 import { isDigest } from '../oci/digest.ts'
+import { endOfLink } from '../store/links.ts'
 import { listKeys } from '../store/list-keys.ts'
 import { DigestSet } from './digest-set.ts'
 import { nameOf } from './name-set.ts'
@@ -29,9 +30,11 @@ export async function readLinkedNames(
   { now, others, signal }: Omit<LeftoverOptions, 'abandonedAfterMs'>,
 ): Promise<DigestSet> {
   const names = new DigestSet()
-  for await (const key of listKeys(backend, LINKS_PREFIX, { signal })) {
-    const link = parseLinkKey(key)
-    if (link && !others.isLinkDead(link, now)) names.add(nameOf(link.digest))
+  for await (const info of backend.list(LINKS_PREFIX, { signal })) {
+    const link = parseLinkKey(info.key)
+    if (link && !others.isDeadAt(endOfLink(link, info.lastModified), now)) {
+      names.add(nameOf(link.digest))
+    }
   }
   return names
 }
@@ -50,9 +53,9 @@ async function* deadLinks(
   backend: StorageBackend,
   { now, others, signal }: LeftoverOptions,
 ): AsyncGenerator<string, void> {
-  for await (const key of listKeys(backend, LINKS_PREFIX, { signal })) {
+  for await (const { key, lastModified } of backend.list(LINKS_PREFIX, { signal })) {
     const link = parseLinkKey(key)
-    if (link && others.isLinkDead(link, now)) yield key
+    if (link && others.isDeadAt(endOfLink(link, lastModified), now)) yield key
   }
 }
 

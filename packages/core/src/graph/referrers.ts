@@ -4,7 +4,7 @@ import type { ProgressOptions } from '../contract/progress.ts'
 import { isS3loError, S3loError } from '../errors.ts'
 import type { Descriptor } from '../oci/descriptor.ts'
 import type { ManifestDocument } from '../oci/document.ts'
-import { fallbackTagsOf } from '../oci/fallback-tag.ts'
+import { cosignTagsOf } from '../oci/referrer-tag.ts'
 import { readManifest } from './read-manifest.ts'
 import { isRefusedBeside } from './refusal.ts'
 
@@ -76,7 +76,7 @@ export class ReferrerFinder {
   /** What cosign's tags of a manifest mean, if anything. */
   #tagged(subject: Descriptor, call: CallOptions) {
     // What has no tags, such as an archive of one image, may take any for that image's.
-    const tags = this.#source.tags ? fallbackTagsOf(subject.digest) : []
+    const tags = this.#source.tags ? cosignTagsOf(subject.digest) : []
     return Promise.all(
       tags.map(async (tag) => ({ tag, descriptor: await this.#resolve(tag, subject, call) })),
     )

@@ -58,7 +58,7 @@ export interface ImageIndex {
 }
 
 /** An artifact manifest (OCI v1.1, release candidates): blobs without a config. */
-export interface ArtifactManifest {
+interface ArtifactManifest {
   readonly kind: 'artifact'
   readonly mediaType: string
   readonly blobs: readonly Descriptor[]

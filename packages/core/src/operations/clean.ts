@@ -15,7 +15,7 @@ import type { UntaggedImage } from '../gc/record-collector.ts'
 import { peekTime, readTime } from '../gc/store-clock.ts'
 import { recordCensus, takeCensus } from '../gc/tag-census.ts'
 import { formatStore } from '../layout/format-store.ts'
-import { isFallbackTag } from '../oci/fallback-tag.ts'
+import { isReferrerTag } from '../oci/referrer-tag.ts'
 import { deleteDropped } from '../retention/delete-dropped.ts'
 import { followSubjects } from '../retention/follow-subject.ts'
 import { droppedTags, isJudged, planRetention, type RetentionPlan } from '../retention/plan.ts'
@@ -227,7 +227,7 @@ async function planTags(
   const now = clock?.() ?? (await readNow(store.backend, { signal, onProgress }))
   const tags = await readDatedTags(store.backend, filter, {
     now,
-    isWanted: ({ image, tag }) => isJudged(rules, image) && !isFallbackTag(tag),
+    isWanted: ({ image, tag }) => isJudged(rules, image) && !isReferrerTag(tag),
     signal,
   })
   const plan = planRetention(tags, rules, now)

@@ -5,7 +5,7 @@ import { type ErrorCode, isS3loError, S3loError } from '../errors.ts'
 import { resolveIn } from '../graph/present.ts'
 import type { SourceEnd, TargetEnd } from '../graph/transfer-request.ts'
 import type { Descriptor } from '../oci/descriptor.ts'
-import { isFallbackTag } from '../oci/fallback-tag.ts'
+import { isReferrerTag } from '../oci/referrer-tag.ts'
 import { isImageFault } from '../store/image-fault.ts'
 import { copy, type CopyOptions, type CopyResult, syncReferrers } from './copy.ts'
 
@@ -112,7 +112,7 @@ async function matchingTags(
   }
   const names = new Set<string>()
   for await (const tag of source.tags?.(repository, { signal }) ?? []) {
-    if (!isFallbackTag(tag) && matchesGlob(pattern, tag)) names.add(tag)
+    if (!isReferrerTag(tag) && matchesGlob(pattern, tag)) names.add(tag)
   }
   if (names.size > 0) return [...names].toSorted()
   throw new S3loError('NOT_FOUND', `${source.name} has no tag of ${repository} like ${pattern}`)

@@ -12,10 +12,13 @@ import type { ImageStore } from '../store/image-store.ts'
 import { recycle } from '../stream/recycle.ts'
 import { BlobUses, Contents } from './blob-uses.ts'
 import { checkChunks } from './doctor-chunks.ts'
+import type { FileIssue } from './doctor-files.ts'
 import { checkLegacyTags } from './doctor-legacy.ts'
 import { formatTag } from '../layout/format-store.ts'
 import { type GraphTag, reachable, readStoreGraph, type StoreGraph } from './store-graph.ts'
+import { type RecordSurvey, surveyRecords } from './record-survey.ts'
 import { listStored } from './stored-content.ts'
+import type { UntaggedFigures } from './untagged.ts'
 
 /** Content of an image that is not there or not what it should be. */
 export interface BlobProblem {
@@ -44,7 +47,7 @@ export interface ImagesReport {
   readonly issues: readonly ManifestIssue[]
   /** Every blob of the bucket. */
   readonly blobs: number
-  /** Blobs and recipes that no readable manifest names. */
+  /** Blobs and recipes that no readable manifest of a tag or record names. */
   readonly orphans: { readonly count: number; readonly bytes: number }
   /** Whole tags (`image:tag`) with a layer in pieces whose stored stream is not the blob. */
   readonly recodedTags: readonly string[]
@@ -52,6 +55,10 @@ export interface ImagesReport {
   readonly legacyTags: readonly string[]
   /** What was hashed again, when asked for. */
   readonly verified?: { readonly count: number; readonly bytes: number }
+  /** What untagged images hold, and until when; absent where there is none. */
+  readonly untagged?: UntaggedFigures
+  /** Entries of referrers that have no record. */
+  readonly recordIssues: readonly FileIssue[]
   /** Manifests of any image that cannot be read: what they name counts among the orphans. */
   readonly unreadable: number
   /** When asked for content to be hashed: the layers that are what their digests say. */
@@ -98,7 +105,9 @@ export async function checkImages(
   const legacy = selected.filter(({ layout }) => layout === '1.0.0')
   const tags = selected.filter(({ layout }) => layout !== '1.0.0')
   addChildren(contents, graph)
-  const stored = await readStored(store, contents, { signal })
+  const records = await surveyRecords(store, graph, { filter: '', signal })
+  const stored = await readStored(store, contents, records, { signal })
+  const untagged = records.figures(stored.heldBytes)
   const wanted = collectWanted(graph, tags, contents)
   await findMissing(store, wanted, contents, signal)
   const inPieces = wanted.filter((content) => isInPieces(contents, content))
@@ -121,6 +130,8 @@ export async function checkImages(
     legacyTags: legacy.map(nameOf),
     blobs: stored.blobs,
     orphans: stored.orphans,
+    ...(untagged ? { untagged } : {}),
+    recordIssues: records.issues,
     unreadable: countUnreadable(graph),
     ...(verified ? { verified, layers: wholeLayers(graph, tags, contents) } : {}),
   }
@@ -163,27 +174,32 @@ function countUnreadable({ tags, manifests }: Graph): number {
 interface Stored {
   readonly blobs: number
   readonly orphans: { readonly count: number; readonly bytes: number }
+  /** Of what untagged images alone need. */
+  readonly heldBytes: number
 }
 
 async function readStored(
   store: ImageStore,
   contents: Contents,
+  records: RecordSurvey,
   options: CallOptions,
 ): Promise<Stored> {
+  let heldBytes = 0
   const orphans = { count: 0, bytes: 0 }
   let blobs = 0
   for (const kind of ['blobs', 'recipes'] as const) {
     for await (const { digest, info } of listStored(store.backend, kind, options)) {
       if (kind === 'blobs') blobs++
       const content = contents.table.find(digest)
-      if (content === undefined) {
+      if (content === undefined && records.holds(digest)) heldBytes += info.size
+      else if (content === undefined) {
         orphans.count++
         orphans.bytes += info.size
       } else if (kind === 'blobs') contents.setSize(content, info.size)
       else contents.chunked.add(content)
     }
   }
-  return { blobs, orphans }
+  return { blobs, orphans, heldBytes }
 }
 
 /** The sizes of what the tags name, by the number of the content: 8 bytes for each, where a `Map` takes 40. */

@@ -28,6 +28,7 @@ import type { NamedLayerReader } from './image-files.ts'
 import { formatStore, formatTag } from '../layout/format-store.ts'
 import { findParticipants } from './doctor-participants.ts'
 import { diagnose, findInterruptedUploads, type InterruptedUploads } from './provider-findings.ts'
+import type { UntaggedFigures } from './untagged.ts'
 
 export interface DoctorOptions extends CheckOptions, ProbeOptions {
   /** False leaves the endpoint untested: nothing is written then. */
@@ -56,9 +57,11 @@ export interface DoctorResult {
   readonly recoded_tags?: readonly string[]
   /** Tags (`image:tag`) of layout v1.0.0. */
   readonly legacy_tags?: readonly string[]
-  /** Blobs that no tag needs, of the whole bucket. */
+  /** Blobs that no tag and no untagged image needs, of the whole bucket. */
   readonly orphaned_blobs: number
   readonly orphaned_bytes: number
+  /** What untagged images hold, and until when; absent where there is none. */
+  readonly untagged?: UntaggedFigures
   /** Absent where the store has no such thing or does not tell. */
   readonly interrupted_uploads?: InterruptedUploads
   /** Of S3, where it may be looked at. */
@@ -102,7 +105,7 @@ export async function doctor(
   const indexes =
     layers && (await checkLayerIndexes(backend, layers, reader, { signal, onProgress }))
   const wrong = indexes?.wrong ?? []
-  const files = await checkFiles(backend, filter, { signal })
+  const files = [...(await checkFiles(backend, filter, { signal })), ...images.recordIssues]
   const { recodedTags, legacyTags } = images
   const uploads = await findInterruptedUploads(backend, { now, signal })
   const participants = await findParticipants(backend, { now, signal })
@@ -123,6 +126,7 @@ export async function doctor(
     ...(legacyTags.length > 0 ? { legacy_tags: legacyTags } : {}),
     orphaned_blobs: images.orphans.count,
     orphaned_bytes: images.orphans.bytes,
+    ...(images.untagged ? { untagged: images.untagged } : {}),
     ...(uploads.found ? { interrupted_uploads: uploads.found } : {}),
     ...(tiering ? { intelligent_tiering: tiering } : {}),
     ...(endpoint.clockSkewMs === undefined ? {} : { clock_skew_ms: endpoint.clockSkewMs }),
@@ -261,10 +265,11 @@ function judgeImages(backend: StorageBackend, report: ImagesReport): readonly Fi
     const doubt = unreadable > 0 ? ' (what unreadable manifests name among them)' : ''
     findings.push({
       severity: 'notice',
-      message: `${orphans.count} blobs of ${orphans.bytes} bytes belong to no tag${doubt}`,
+      message: `${orphans.count} blobs of ${orphans.bytes} bytes belong to no image${doubt}`,
       hint: `s3lo clean ${formatStore(backend)} --blobs shows them, with --confirm removes those that no push still needs`,
     })
   }
+  if (report.untagged) findings.push({ severity: 'ok', message: describeUntagged(report.untagged) })
   for (const image of recodedTags.slice(0, MAX_NAMED)) {
     const message = `${image} can be pulled into an engine, and not be copied: another encoder stored chunks of its layers`
     const hint = 'push it again with s3lo'
@@ -283,4 +288,15 @@ function judgeImages(backend: StorageBackend, report: ImagesReport): readonly Fi
     findings.push({ severity: 'notice', message, hint })
   }
   return findings
+}
+
+function describeUntagged({
+  images,
+  bytes,
+  last_expires_at: last,
+  kept_forever: forever = 0,
+}: UntaggedFigures): string {
+  const what = `${images} untagged images, which alone need ${bytes} bytes, stay pullable by digest`
+  const until = last === undefined ? '' : ` until ${last} at the latest`
+  return `${what}${until}${forever > 0 ? `, ${forever} of them for ever` : ''}`
 }

@@ -2,16 +2,20 @@ import type { CallOptions } from '../contract/call-options.ts'
 import type { ProgressOptions } from '../contract/progress.ts'
 import type { StorageBackend } from '../contract/storage-backend.ts'
 import { isS3loError, type S3loError } from '../errors.ts'
+import { DigestSet } from '../gc/digest-set.ts'
+import { nameOf } from '../gc/name-set.ts'
 import { parseLegacyKey, type TagName } from '../layout/parse-key.ts'
-import type { Manifest } from '../oci/document.ts'
+import { type Manifest, successors } from '../oci/document.ts'
 import { totalSize } from '../oci/descriptor.ts'
 import { isManifestMediaType } from '../oci/media-type.ts'
 import type { ImageStore } from '../store/image-store.ts'
 import { readLegacyEntries } from '../store/legacy-tags.ts'
 import { readLegacyFiles } from '../store/tag-files.ts'
 import { LIST_PRICES, type Prices } from './prices.ts'
+import { surveyRecords } from './record-survey.ts'
 import { type GraphTag, reachable, readStoreGraph, type StoreGraph } from './store-graph.ts'
 import { listStored, type StoredContent } from './stored-content.ts'
+import type { UntaggedFigures } from './untagged.ts'
 
 export interface StatsOptions extends CallOptions, ProgressOptions {
   /** Default: {@link LIST_PRICES}. */
@@ -47,6 +51,8 @@ export interface StatsResult {
   readonly prices: Prices
   /** Tags of layout v1.0.0, whose blobs are copies of their own; absent where there is none. */
   readonly legacy_tags?: number
+  /** What untagged images hold, and until when: below the filter; absent where there is none. */
+  readonly untagged?: UntaggedFigures
   /** Tags that count with nothing because a manifest of theirs cannot be read. */
   readonly unreadable_tags: number
 }
@@ -60,12 +66,24 @@ export async function stats(
   filter = '',
   { prices = LIST_PRICES, signal, onProgress }: StatsOptions = {},
 ): Promise<StatsResult> {
-  const graph = await readStoreGraph(store, filter, measure, { signal, onProgress })
+  const tagged = new DigestSet()
+  const graph = await readStoreGraph(
+    store,
+    filter,
+    (manifest) => {
+      for (const { digest } of successors(manifest)) tagged.add(nameOf(digest))
+      return measure(manifest)
+    },
+    { signal, onProgress },
+  )
   const logical = sumTags(graph, onProgress)
   const legacy = graph.tags.filter(({ layout }) => layout === '1.0.0')
   // The graph has them all unless it was narrowed.
   const all = filter === '' ? legacy : readLegacyEntries(store.backend, '', { signal })
-  const stored = await measureStored(store.backend, all, { signal })
+  const records = await surveyRecords(store, graph, { filter, signal })
+  const isHeld = (digest: string): boolean => records.holds(digest) && !tagged.has(nameOf(digest))
+  const stored = await measureStored(store.backend, all, isHeld, { signal })
+  const untagged = records.figures(stored.heldBytes)
   const savings = Math.max(0, logical.bytes - stored.bytes)
   return {
     images: new Set(graph.tags.map(({ image }) => image)).size,
@@ -81,6 +99,7 @@ export async function stats(
     cost: estimate(logical, stored.byClass, prices),
     prices,
     ...(legacy.length > 0 ? { legacy_tags: legacy.length } : {}),
+    ...(untagged ? { untagged } : {}),
     unreadable_tags: logical.unreadable,
   }
 }
@@ -140,6 +159,8 @@ interface Stored {
   readonly blobs: number
   readonly chunks: number
   readonly chunkBytes: number
+  /** Of what untagged images alone need. */
+  readonly heldBytes: number
   /** Of both. */
   readonly bytes: number
   readonly byClass: ReadonlyMap<string, number>
@@ -148,15 +169,18 @@ interface Stored {
 async function measureStored(
   backend: StorageBackend,
   legacy: Iterable<TagName> | AsyncIterable<TagName>,
+  isHeld: (digest: string) => boolean,
   options: CallOptions,
 ): Promise<Stored> {
   const byClass = new Map<string, number>()
+  let heldBytes = 0
   async function sum(
-    objects: AsyncIterable<Pick<StoredContent, 'info'>>,
+    objects: AsyncIterable<Partial<StoredContent> & Pick<StoredContent, 'info'>>,
   ): Promise<readonly [number, number]> {
     let count = 0
     let bytes = 0
-    for await (const { info } of objects) {
+    for await (const { digest, info } of objects) {
+      if (digest !== undefined && isHeld(digest)) heldBytes += info.size
       const { size, storageClass = 'STANDARD' } = info
       count++
       bytes += size
@@ -169,7 +193,7 @@ async function measureStored(
   const [copies, copyBytes] = await sum(listLegacyBlobs(backend, legacy, options))
   const [chunks, chunkBytes] = await sum(listStored(backend, 'chunks', options))
   const bytes = blobBytes + copyBytes + chunkBytes
-  return { blobs: blobs + copies, chunks, chunkBytes, bytes, byClass }
+  return { blobs: blobs + copies, chunks, chunkBytes, heldBytes, bytes, byClass }
 }
 
 /** The blobs of tags of layout v1.0.0, each tag's own. */

@@ -36,6 +36,8 @@ export interface GraphTag<T> {
   readonly layout: TagEntry['layout']
   /** Of the object that publishes it. */
   readonly etag: string
+  /** Of its root; absent where that cannot be read. */
+  readonly digest?: string
   readonly root: GraphNode<T> | S3loError
 }
 
@@ -163,7 +165,10 @@ class GraphReader<T> {
     if (read) this.#report(read, 'done')
     else this.#report({ digest: '', size: info.size, mediaType: MEDIA_TYPE.octetStream }, 'skip')
     // Deleted while it was being listed: it is not there, and nothing is wrong with it.
-    if (root) this.tags.push({ image, tag, layout, etag: info.etag, root })
+    if (root) {
+      const known = read ? { digest: read.digest } : {}
+      this.tags.push({ image, tag, layout, etag: info.etag, ...known, root })
+    }
   }
 
   #plan(sizes: readonly number[]): void {

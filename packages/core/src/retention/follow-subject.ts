@@ -2,7 +2,7 @@ import type { CallOptions } from '../contract/call-options.ts'
 import type { StorageBackend } from '../contract/storage-backend.ts'
 import { LiveContent } from '../gc/live-content.ts'
 import type { TagName } from '../layout/parse-key.ts'
-import { isFallbackTag, subjectOf } from '../oci/fallback-tag.ts'
+import { isReferrerTag, subjectOf } from '../oci/referrer-tag.ts'
 import { droppedTags, type RetentionPlan, type TagVerdict } from './plan.ts'
 
 export interface FollowOptions extends CallOptions {
@@ -25,14 +25,14 @@ export async function followSubjects(
   const tags = plan.images
     .filter(({ kind }) => kind !== 'immutable')
     .flatMap(({ verdicts }) => verdicts.map(({ tag }) => tag))
-    .filter(({ tag }) => isFallbackTag(tag))
+    .filter(({ tag }) => isReferrerTag(tag))
   if (tags.length === 0) return plan
   const dropped = new Set([...droppedTags(plan)].map(({ tag }) => keyOf(tag)))
   const lost = await findLost(backend, tags, dropped, { signal })
   if (!lost) return plan
   const judge = (verdict: TagVerdict): TagVerdict => {
     const { tag } = verdict
-    if (!isFallbackTag(tag.tag)) return verdict
+    if (!isReferrerTag(tag.tag)) return verdict
     if (!lost.has(keyOf(tag))) {
       return { ...verdict, rule: 'subject', keep: true, reason: 'its image stays' }
     }

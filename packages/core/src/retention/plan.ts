@@ -1,7 +1,7 @@
 import type { BucketConfig, LifecycleMode } from '../config/bucket-config.ts'
 import { parseDuration } from '../config/duration.ts'
 import { type EffectiveConfig, effectiveConfig } from '../config/effective-config.ts'
-import { isFallbackTag } from '../oci/fallback-tag.ts'
+import { isReferrerTag } from '../oci/referrer-tag.ts'
 import { keepLast } from './keep-last.ts'
 import { keepTags } from './keep-tags.ts'
 import { maxAge } from './max-age.ts'
@@ -83,7 +83,7 @@ function planImage(
   const verdicts: TagVerdict[] = []
   let newerKept = 0
   for (const tag of sorted) {
-    if (isFallbackTag(tag.tag)) {
+    if (isReferrerTag(tag.tag)) {
       verdicts.push({ tag, rule: 'none', keep: true, reason: 'it is about another image' })
       continue
     }

@@ -6,6 +6,7 @@ import type { StorageBackend } from '../contract/storage-backend.ts'
 import type { StoreFacts } from '../contract/store-facts.ts'
 import type { BucketConfig } from '../config/bucket-config.ts'
 import { S3loError } from '../errors.ts'
+import { boundedDelay, defaultDelay } from '../gc/participant.ts'
 import type { ProtectionOptions } from '../gc/protection.ts'
 import { legacyPrefix, manifestKey } from '../layout/keys.ts'
 import type { Descriptor } from '../oci/descriptor.ts'
@@ -22,7 +23,7 @@ import { readReferrers, type ReadReferrersOptions } from './referrers.ts'
 import { SeenTags } from './seen-tags.ts'
 import { StorePublication } from './publication.ts'
 import type { WindowOptions } from './name-window.ts'
-import { readFallbackTags, readRepositories, readTags, type RepositoriesOptions } from './tags.ts'
+import { readReferrerTags, readRepositories, readTags, type RepositoriesOptions } from './tags.ts'
 import { formatStore } from '../layout/format-store.ts'
 
 export interface ImageStoreOptions {
@@ -121,7 +122,7 @@ export class ImageStore implements ImageSource, ImageTarget, StoreFacts {
 
   /** The tags of what refers to the image's manifests without naming them: cosign's. */
   referrerTags(image: string, options?: CallOptions): AsyncIterable<string> {
-    return readFallbackTags(this.backend, image, options)
+    return readReferrerTags(this.backend, image, options)
   }
 
   /** See {@link readReferrers}. */
@@ -133,11 +134,13 @@ export class ImageStore implements ImageSource, ImageTarget, StoreFacts {
     return readReferrers(this.backend, { repository, subject: digest }, options)
   }
 
-  begin({ onProgress, purpose }: BeginOptions = {}): StorePublication {
+  begin({ onProgress, purpose, maxWaitMs = Infinity }: BeginOptions = {}): StorePublication {
     const { now, protection } = this.#options
+    const { delay = defaultDelay } = protection ?? {}
     return new StorePublication(this.backend, this.blobs, {
       who: purpose,
       ...protection,
+      delay: boundedDelay(delay, maxWaitMs, 'what is pushed'),
       onProgress,
       now,
       seen: this.#seen,

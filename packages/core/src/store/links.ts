@@ -3,7 +3,7 @@ import type { StorageBackend } from '../contract/storage-backend.ts'
 import { S3loError } from '../errors.ts'
 import { nameOf } from '../gc/name-set.ts'
 import { Others } from '../gc/others.ts'
-import { defaultDelay, type Delay, type ParticipantOptions } from '../gc/participant.ts'
+import { boundedDelay, defaultDelay, type ParticipantOptions } from '../gc/participant.ts'
 import { RoundWatch } from '../gc/rounds-in-progress.ts'
 import { StoreClock } from '../gc/store-clock.ts'
 import {
@@ -20,7 +20,7 @@ const LINK_LIFE_MS = 24 * 3_600_000
 /** A link that has this long to live (milliseconds) needs no successor. */
 const FRESH_MS = LINK_LIFE_MS / 2
 
-/** The clock of this machine may be off by this (milliseconds) in the name of a link. */
+/** A link's life may be shorter by this (milliseconds), for a clock of this machine that is behind. */
 const TOLERANCE_MS = 60_000
 
 /** What operations of a repository can be told. */
@@ -33,11 +33,20 @@ export interface RepositoryOptions extends Omit<ParticipantOptions, 'signal' | '
   readonly now?: (() => number) | undefined
 }
 
+/**
+ * When a link stops to protect (milliseconds since 1970, by the store's clock): as its name says, but
+ * never later than a day after it was written.
+ */
+export function endOfLink({ expires }: LinkName, written: Date): number {
+  return Math.min(expires, written.getTime() + LINK_LIFE_MS)
+}
+
 /** A link as its key and size tell it. */
-export interface Link extends LinkName {
+export interface Link {
   readonly key: string
-  /** By the store's clock, milliseconds since 1970. */
+  /** By the store's clock, milliseconds since 1970, as `end`. */
   readonly created: number
+  readonly end: number
   /**
    * True once the client has shown that it may have the blob: it sent the bytes, or the blob was
    * its repository's, or that of one that it may read. Other links keep the blob and give nothing.
@@ -66,12 +75,17 @@ export class Links {
   }
 
   /**
-   * Writes a link that gives nothing yet, and resolves once no collector can delete the blob any
-   * more: only what is looked for or written after that counts. Throws `UNAVAILABLE` where a
-   * collector takes longer than `maxWaitMs`.
+   * Writes a link that gives nothing yet, unless the client has proven that it may have the blob, and
+   * resolves once no collector can delete the blob any more: only what is looked for or written
+   * after that counts. Throws `UNAVAILABLE` where a collector takes longer than `maxWaitMs`.
    */
-  async hold(repository: string, digest: string, options: CallOptions = {}): Promise<void> {
-    const created = await this.#write(repository, digest, new Uint8Array(), options)
+  async hold(
+    repository: string,
+    digest: string,
+    { isProven = false, ...options }: CallOptions & { readonly isProven?: boolean } = {},
+  ): Promise<void> {
+    const content = isProven ? PROVEN : new Uint8Array()
+    const created = await this.#write(repository, digest, content, options)
     await this.#waitForRounds(digest, created, options)
   }
 
@@ -86,18 +100,17 @@ export class Links {
    */
   async renew(repository: string, digest: string, options: CallOptions = {}): Promise<void> {
     const enough = this.#time() + FRESH_MS
-    for await (const { isProven, expires, created } of this.list(repository, digest, options)) {
+    for await (const { isProven, end, created } of this.list(repository, digest, options)) {
       // Its author may still be waiting for a round that was open before it.
-      if (isProven && expires >= enough) return this.#waitForRounds(digest, created, options)
+      if (isProven && end >= enough) return this.#waitForRounds(digest, created, options)
     }
-    const created = await this.#write(repository, digest, PROVEN, options)
-    await this.#waitForRounds(digest, created, options)
+    await this.hold(repository, digest, { ...options, isProven: true })
   }
 
   /** True where a proven link is alive. One listing. */
   async has(repository: string, digest: string, options: CallOptions = {}): Promise<boolean> {
-    for await (const { isProven, expires } of this.list(repository, digest, options)) {
-      if (isProven && expires > this.#time()) return true
+    for await (const { isProven, end } of this.list(repository, digest, options)) {
+      if (isProven && end > this.#time()) return true
     }
     return false
   }
@@ -112,8 +125,9 @@ export class Links {
     for await (const { key, size, lastModified } of this.#backend.list(prefix, options)) {
       const name = parseLinkKey(key)
       if (name?.repository !== repository || name.digest !== digest) continue
+      const created = lastModified.getTime()
       const isProven = size === PROVEN.byteLength
-      yield { ...name, key, created: lastModified.getTime(), isProven }
+      yield { key, created, end: endOfLink(name, lastModified), isProven }
     }
   }
 
@@ -122,7 +136,7 @@ export class Links {
     return this.#now() + this.#ahead
   }
 
-  /** Returns the store's time of the link. A name that a wrong clock gave is written anew. */
+  /** Returns the store's time of the link. Where a wrong clock gave it too short a life, it gets a successor. */
   async #write(
     repository: string,
     digest: string,
@@ -130,28 +144,27 @@ export class Links {
     { signal }: CallOptions,
   ): Promise<number> {
     assertRepository(repository)
-    for (let attempt = 1; ; attempt++) {
+    for (let attempt = 1; attempt <= 2; attempt++) {
       const asked = this.#now()
       const expires = asked + this.#ahead + LINK_LIFE_MS
       const id = process.getBuiltinModule('node:crypto').randomUUID().replaceAll('-', '')
-      const key = linkKey({ repository, digest, expires, id })
-      const { lastModified } = await this.#backend.put(key, content, {
-        signal,
-        size: content.byteLength,
-        mediaType: 'text/plain',
-      })
+      const { lastModified } = await this.#backend.put(
+        linkKey({ repository, digest, expires, id }),
+        content,
+        { signal, size: content.byteLength, mediaType: 'text/plain' },
+      )
       const created = lastModified.getTime()
-      if (Math.abs(created + LINK_LIFE_MS - expires) <= TOLERANCE_MS) return created
       this.#ahead = created - asked
-      await this.#backend.delete([key])
-      if (attempt === 2) {
-        throw new S3loError('UNAVAILABLE', 'the clocks of this machine and the store drift apart')
-      }
+      if (expires >= created + LINK_LIFE_MS - TOLERANCE_MS) return created
     }
+    throw new S3loError('UNAVAILABLE', 'the clock of this machine or of the store is being set', {
+      hint: 'try again',
+    })
   }
 
   async #waitForRounds(digest: string, now: number, { signal }: CallOptions): Promise<void> {
     const backend = this.#backend
+    const { delay = defaultDelay, maxWaitMs = Infinity } = this.#options
     const { onProgress, pollMs = 2000 } = this.#options
     const clock = new StoreClock(backend, { onProgress })
     const others = new Others(backend, this.#options)
@@ -159,7 +172,7 @@ export class Links {
       clock,
       others,
       onProgress,
-      delay: this.#boundedDelay(digest),
+      delay: boundedDelay(delay, maxWaitMs, digest),
       pollMs,
     })
     try {
@@ -168,18 +181,6 @@ export class Links {
     } finally {
       const keys = clock.keys()
       if (keys.length > 0) await backend.delete(keys)
-    }
-  }
-
-  #boundedDelay(digest: string): Delay {
-    const { delay = defaultDelay, maxWaitMs = Infinity } = this.#options
-    let waited = 0
-    return (ms, ...rest) => {
-      waited += ms
-      if (waited <= maxWaitMs) return delay(ms, ...rest)
-      throw new S3loError('UNAVAILABLE', `a clean that is running may delete ${digest}`, {
-        hint: 'try again later: it ends by itself',
-      })
     }
   }
 }

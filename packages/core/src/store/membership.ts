@@ -1,9 +1,15 @@
 import type { CallOptions } from '../contract/call-options.ts'
 import type { StorageBackend } from '../contract/storage-backend.ts'
 import { isS3loError, S3loError } from '../errors.ts'
+import { blobKey } from '../layout/keys.ts'
 import { assertRepository, memberKey } from '../layout/repository-keys.ts'
+import { algorithmOf, digestOf } from '../oci/digest.ts'
+import { type ManifestDocument, MAX_MANIFEST_BYTES, parseDocument } from '../oci/document.ts'
 import { BlobStore, type FoundBlob } from './blobs.ts'
+import { orImageFault } from './image-fault.ts'
 import { Links, type RepositoryOptions } from './links.ts'
+import { readObject } from './read-object.ts'
+import { readRecord } from './records.ts'
 import { RepositoryReach, type Root } from './repository-reach.ts'
 
 /** A blob that is to be another repository's as well. */
@@ -27,6 +33,15 @@ export interface Membership {
    * collector deletes it for a day (12 hours at least).
    */
   claim(repository: string, digest: string, options?: CallOptions): Promise<FoundBlob | undefined>
+  /**
+   * The manifest of a digest, where it is the repository's own: by its record, or because one of its
+   * roots reaches it. Throws `INTEGRITY` where all that should have the content is damaged.
+   */
+  findManifest(
+    repository: string,
+    digest: string,
+    options?: CallOptions,
+  ): Promise<ManifestDocument | undefined>
   /** Makes a blob of one repository another's own as well; `undefined` where it is not the first one's. */
   mount(blob: MountName, options?: CallOptions): Promise<FoundBlob | undefined>
   /**
@@ -79,6 +94,31 @@ class StoreMembership implements Membership {
   ): Promise<FoundBlob | undefined> {
     const blob = await this.find(repository, digest, { signal })
     return blob && this.#keep(repository, digest, { signal })
+  }
+
+  async findManifest(
+    repository: string,
+    digest: string,
+    { signal }: CallOptions = {},
+  ): Promise<ManifestDocument | undefined> {
+    assertRepository(repository)
+    const record = await orImageFault(() =>
+      readRecord(this.#backend, repository, digest, { signal }),
+    )
+    if (record && !isS3loError(record)) return record
+    const root = await this.#reach.find(repository, digest, { signal })
+    const isRoot = root?.digest === digest
+    const key = isRoot ? root.key : blobKey(digest)
+    const content = root && (await readObject(this.#backend, key, MAX_MANIFEST_BYTES, { signal }))
+    if (content && digestOf(content, algorithmOf(digest)) === digest) {
+      return parseDocument(content, `${repository}@${digest}`, { digest })
+    }
+    // A tag that has been moved since names another manifest.
+    if (content && !isRoot) {
+      throw new S3loError('INTEGRITY', `the object ${key} does not have the digest ${digest}`)
+    }
+    if (record) throw record
+    return undefined
   }
 
   async mount(

@@ -14,7 +14,6 @@ import { S3loError } from '../errors.ts'
 import type { Look, Origin } from '../gc/protected-write.ts'
 import { Protection, type ProtectionOptions } from '../gc/protection.ts'
 import { manifestKey } from '../layout/keys.ts'
-import { referrerEntryKey } from '../layout/repository-keys.ts'
 import type { Descriptor } from '../oci/descriptor.ts'
 import { type ManifestDocument, successors } from '../oci/document.ts'
 import { formatImageName, type Reference } from '../oci/reference.ts'
@@ -28,8 +27,7 @@ import { readTagManifest } from './manifests.ts'
 import { type PublishedTag, publishTag } from './publish-tag.ts'
 import type { SeenTags } from './seen-tags.ts'
 import { hasRecord, recordPlace, writeRecord } from './records.ts'
-import { formatReferrerEntry } from './referrer-entry.ts'
-import { assertRefersTo, describeReferrer, removeReferrer } from './referrers.ts'
+import { assertRefersTo, removeReferrer, writeReferrerEntry } from './referrers.ts'
 
 const LOOKUPS_AT_ONCE = 16
 const RECORDS_AT_ONCE = 8
@@ -183,13 +181,7 @@ export class StorePublication implements Publication {
       await this.#protection.put(blob, write, { signal }, place)
     }
     await writeRecord(this.#protection, repository, referrer, { signal })
-    await this.#protection.publish({
-      key: referrerEntryKey(repository, subject.digest, digest),
-      content: formatReferrerEntry(describeReferrer(referrer)),
-      mediaType: 'application/json',
-      digests,
-      signal,
-    })
+    await writeReferrerEntry(this.#protection, repository, referrer, { signal })
   }
 
   /** Takes a referrer off its subject. Its blobs are left to the collector. */
@@ -215,6 +207,19 @@ export class StorePublication implements Publication {
     } finally {
       await released
     }
+  }
+
+  /** Publishes a manifest under its digest alone, as {@link tag} does under a tag. Throws `UNAVAILABLE`. */
+  async record(
+    root: ManifestDocument,
+    repository: string,
+    { signal }: CallOptions = {},
+  ): Promise<void> {
+    const named = successors(root.manifest).map(({ digest }) => digest)
+    await this.protect([root.descriptor.digest, ...named, ...this.#unproven.keys()], { signal })
+    await this.#proveAll({ signal })
+    await this.#record(root, repository, { origin: undefined, isUnchanged: false, signal })
+    await this.release()
   }
 
   /** See `Publication.lost`. */
@@ -297,6 +302,7 @@ export class StorePublication implements Publication {
       signal,
     )
     await writeRecord(this.#protection, repository, root, { origin, signal })
+    await writeReferrerEntry(this.#protection, repository, root, { signal })
   }
 
   async #proveAll(options: CallOptions): Promise<void> {

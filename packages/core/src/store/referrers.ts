@@ -3,6 +3,7 @@ import type { CallOptions } from '../contract/call-options.ts'
 import type { AttachPlace } from '../contract/image-target.ts'
 import type { ListOptions, ObjectInfo, StorageBackend } from '../contract/storage-backend.ts'
 import { isS3loError, S3loError } from '../errors.ts'
+import type { Protection } from '../gc/protection.ts'
 import {
   parseRepositoryKey,
   recordKey,
@@ -15,7 +16,7 @@ import type { ManifestDocument } from '../oci/document.ts'
 import { isImageFault, orImageFault } from './image-fault.ts'
 import { readObject } from './read-object.ts'
 import { readRecord } from './records.ts'
-import { MAX_ENTRY_BYTES, parseReferrerEntry } from './referrer-entry.ts'
+import { formatReferrerEntry, MAX_ENTRY_BYTES, parseReferrerEntry } from './referrer-entry.ts'
 
 export interface ReadReferrersOptions extends CallOptions {
   /** Only those behind this digest. */
@@ -61,7 +62,7 @@ export async function* readReferrers(
 }
 
 /** The descriptor that a referrer is listed by (OCI distribution spec v1.1.1, "listing referrers"). */
-export function describeReferrer({ descriptor, manifest }: ManifestDocument): Descriptor {
+function describeReferrer({ descriptor, manifest }: ManifestDocument): Descriptor {
   const { digest, size } = descriptor
   const { mediaType, annotations } = manifest
   const configType = manifest.kind === 'manifest' ? manifest.config.mediaType : undefined
@@ -73,6 +74,28 @@ export function describeReferrer({ descriptor, manifest }: ManifestDocument): De
     ...(artifactType === undefined ? {} : { artifactType }),
     ...(annotations === undefined ? {} : { annotations }),
   }
+}
+
+/**
+ * Lists a manifest among the referrers of its subject, where it names one: to be written after its
+ * record. Throws as `Protection.publish` does.
+ */
+export async function writeReferrerEntry(
+  protection: Protection,
+  repository: string,
+  referrer: ManifestDocument,
+  { signal }: CallOptions = {},
+): Promise<void> {
+  const { descriptor, manifest } = referrer
+  const subject = manifest.subject?.digest
+  if (subject === undefined) return
+  await protection.publish({
+    key: referrerEntryKey(repository, subject, descriptor.digest),
+    content: formatReferrerEntry(describeReferrer(referrer)),
+    mediaType: 'application/json',
+    digests: [subject, descriptor.digest],
+    signal,
+  })
 }
 
 /** Throws `INTEGRITY` for a manifest that refers to something else. */

@@ -3,7 +3,7 @@ import type { ObjectInfo, StorageBackend } from '../contract/storage-backend.ts'
 import { byUtf8 } from '../layout/key-order.ts'
 import { manifestKey, MANIFESTS_PREFIX } from '../layout/keys.ts'
 import { parseManifestKey, type TagName } from '../layout/parse-key.ts'
-import { FALLBACK_TAG_START, isFallbackTag } from '../oci/fallback-tag.ts'
+import { REFERRER_TAG_START, isReferrerTag } from '../oci/referrer-tag.ts'
 import { readLegacyEntries, readLegacyNames } from './legacy-tags.ts'
 import { listKeys } from './list-keys.ts'
 import { NameWindow, type WindowOptions } from './name-window.ts'
@@ -192,14 +192,14 @@ export async function readIntoWindow<V>(
 }
 
 /** The tags of one image that name no image but what refers to one: cosign's, and fallback indexes. */
-export async function* readFallbackTags(
+export async function* readReferrerTags(
   backend: StorageBackend,
   image: string,
   options?: CallOptions,
 ): AsyncGenerator<string> {
-  const prefix = `${MANIFESTS_PREFIX}${image}/${FALLBACK_TAG_START}`
+  const prefix = `${MANIFESTS_PREFIX}${image}/${REFERRER_TAG_START}`
   for await (const { key } of backend.list(prefix, options)) {
     const name = parseManifestKey(key)
-    if (name?.image === image && isFallbackTag(name.tag)) yield name.tag
+    if (name?.image === image && isReferrerTag(name.tag)) yield name.tag
   }
 }

@@ -45,8 +45,7 @@ export interface UploadEnd {
   readonly offset: number
   /** Pieces so far. */
   readonly count: number
-  /** The offset of the last piece. */
-  readonly last: number | undefined
+  readonly last: Piece | undefined
 }
 
 export const EMPTY_UPLOAD: UploadEnd = { offset: 0, count: 0, last: undefined }
@@ -58,7 +57,7 @@ export async function readEnd(
   known: UploadEnd,
   options: CallOptions,
 ): Promise<UploadEnd> {
-  const startAfter = known.last === undefined ? undefined : offsetKey(id, known.last)
+  const startAfter = known.last && offsetKey(id, known.last.offset)
   let last: number | undefined
   for await (const key of listKeys(backend, offsetsPrefix(id), { ...options, startAfter })) {
     const parsed = parseUploadKey(key)
@@ -70,16 +69,18 @@ export async function readEnd(
   return piece ? endOf(piece) : EMPTY_UPLOAD
 }
 
-function endOf({ offset, size, index }: Piece): UploadEnd {
-  return { offset: offset + size, count: index + 1, last: offset }
+function endOf(piece: Piece): UploadEnd {
+  return { offset: piece.offset + piece.size, count: piece.index + 1, last: piece }
 }
 
 /** Every piece of an upload, in order. Throws `INTEGRITY` where one is missing between others. */
 export async function readPieces(
   backend: StorageBackend,
   id: string,
+  { count, last }: UploadEnd,
   { signal }: CallOptions,
 ): Promise<readonly Piece[]> {
+  if (count === 1 && last?.offset === 0) return [last]
   const offsets: number[] = []
   for await (const key of listKeys(backend, offsetsPrefix(id), { signal })) {
     const parsed = parseUploadKey(key)

@@ -1,7 +1,7 @@
 import type { CallOptions } from '../contract/call-options.ts'
 import type { StorageBackend } from '../contract/storage-backend.ts'
 import { S3loError } from '../errors.ts'
-import { isUploadId, sessionKey } from '../layout/upload-keys.ts'
+import { sessionKey } from '../layout/upload-keys.ts'
 import type { DigestAlgorithm } from '../oci/digest.ts'
 import { asArray, asObject, asString, optional, parseJson } from '../oci/json.ts'
 import { readObject } from './read-object.ts'
@@ -28,7 +28,6 @@ export async function readSession(
   { repository, id }: UploadName,
   options: CallOptions,
 ): Promise<Session | undefined> {
-  if (!isUploadId(id)) return undefined
   const key = sessionKey(id)
   const content = await readObject(backend, key, MAX_SESSION_BYTES, options)
   const session = content && parseSession(content, key)

@@ -4,7 +4,13 @@ import type { PutOptions, StorageBackend } from '../contract/storage-backend.ts'
 import { isS3loError, S3loError } from '../errors.ts'
 import { blobKey } from '../layout/keys.ts'
 import { assertRepository } from '../layout/repository-keys.ts'
-import { parseUploadKey, pieceKey, sessionKey, uploadPrefix } from '../layout/upload-keys.ts'
+import {
+  isUploadId,
+  parseUploadKey,
+  pieceKey,
+  sessionKey,
+  uploadPrefix,
+} from '../layout/upload-keys.ts'
 import { parseDigest } from '../oci/digest.ts'
 import { MEDIA_TYPE } from '../oci/media-type.ts'
 import { verified } from '../stream/verify-digest.ts'
@@ -41,6 +47,11 @@ export function openUploads(backend: StorageBackend, options: RepositoryOptions 
 /** What is kept of an upload that this process has seen: a hint that saves listing it from its start. */
 const MAX_REMEMBERED = 10_000
 const KEYS_PER_REQUEST = 1000
+
+interface OpenUpload {
+  readonly session: Session
+  readonly end: UploadEnd
+}
 
 class StoreUploads implements Uploads {
   readonly #backend: StorageBackend
@@ -83,8 +94,9 @@ class StoreUploads implements Uploads {
     { size, signal }: UploadBodyOptions = {},
   ): Promise<AppendResult> {
     handleErrors(body)
-    const session = await this.#require(upload, { signal })
-    const end = await this.#end(upload.id, { signal })
+    const found = await this.#find(upload, { signal })
+    if (!found) throw unknownUpload(upload)
+    const { session, end } = found
     if (offset !== undefined && offset !== end.offset) return outOfOrder(end)
     const added = await this.#append(upload.id, session, end, body, { size, signal })
     if (!added) return outOfOrder(await this.#end(upload.id, { signal }))
@@ -95,9 +107,9 @@ class StoreUploads implements Uploads {
     upload: UploadName,
     { signal }: CallOptions = {},
   ): Promise<UploadStatus | undefined> {
-    if (!(await this.#find(upload, { signal }))) return undefined
+    const found = await this.#find(upload, { signal })
     const { repository, id } = upload
-    return { repository, id, offset: (await this.#end(id, { signal })).offset }
+    return found && { repository, id, offset: found.end.offset }
   }
 
   async finish(
@@ -107,9 +119,9 @@ class StoreUploads implements Uploads {
   ): Promise<FinishResult> {
     parseDigest(digest)
     if (body) handleErrors(body)
-    const session = await this.#find(upload, { signal })
-    if (!session) return this.#finished(upload, digest, { signal })
-    const end = await this.#end(upload.id, { signal })
+    const found = await this.#find(upload, { signal })
+    if (!found) return this.#finished(upload, digest, { signal })
+    const { session, end } = found
     if (offset !== undefined && offset !== end.offset) return outOfOrder(end)
     if (end.count === 0) {
       const { repository, id } = upload
@@ -117,10 +129,10 @@ class StoreUploads implements Uploads {
         this.putBlob(repository, digest, body ?? Readable.from([]), { size, signal })
       return this.#store(upload, digest, store, { signal }, [sessionKey(id)])
     }
-    if (body && !(await this.#append(upload.id, session, end, body, { size, signal }))) {
-      return outOfOrder(await this.#end(upload.id, { signal }))
-    }
-    return this.#store(upload, digest, () => this.#assemble(upload, digest, { signal }), { signal })
+    const whole = body ? await this.#append(upload.id, session, end, body, { size, signal }) : end
+    if (!whole) return outOfOrder(await this.#end(upload.id, { signal }))
+    const store = (): Promise<void> => this.#assemble(upload, digest, whole, { signal })
+    return this.#store(upload, digest, store, { signal })
   }
 
   async cancel(upload: UploadName, { signal }: CallOptions = {}): Promise<boolean> {
@@ -156,9 +168,12 @@ class StoreUploads implements Uploads {
     try {
       await store()
     } catch (error) {
-      // Another request has ended the session.
-      if (isS3loError(error, 'NOT_FOUND')) return this.#finished(upload, digest, { signal })
-      if (isS3loError(error, 'INTEGRITY')) await this.#tidy(upload.id, known)
+      const isWrong = isS3loError(error, 'INTEGRITY')
+      if (!isWrong && !isS3loError(error, 'NOT_FOUND')) throw error
+      // Where another request has ended the session meanwhile, pieces were missing.
+      const isOver = !(await readSession(this.#backend, upload, { signal }))
+      if (isOver || !isWrong) return this.#finished(upload, digest, { signal })
+      await this.#tidy(upload.id, known)
       throw error
     }
     await this.#tidy(upload.id, known)
@@ -169,18 +184,18 @@ class StoreUploads implements Uploads {
   async #assemble(
     { repository, id }: UploadName,
     digest: string,
+    end: UploadEnd,
     { signal }: CallOptions,
   ): Promise<void> {
-    const pieces = await readPieces(this.#backend, id, { signal })
+    const pieces = await readPieces(this.#backend, id, end, { signal })
     const [only] = pieces
-    const isKnown = pieces.length === 1 && only !== undefined && isSame(only, digest)
-    await this.#links.hold(repository, digest, { signal })
-    if (!isKnown || !(await this.#copy(id, only, digest, { signal }))) {
-      const size = pieces.reduce((sum, piece) => sum + piece.size, 0)
-      const content = openPieces(this.#backend, id, pieces, { signal })
-      await this.#put(digest, verified(content, { digest, size }), { size, signal })
-    }
-    await this.#links.prove(repository, digest, { signal })
+    const isProven = pieces.length === 1 && only !== undefined && isSame(only, digest)
+    await this.#links.hold(repository, digest, { isProven, signal })
+    if (isProven && (await this.#copy(id, only, digest, { signal }))) return
+    const size = end.offset
+    const content = openPieces(this.#backend, id, pieces, { signal })
+    await this.#put(digest, verified(content, { digest, size }), { size, signal })
+    if (!isProven) await this.#links.prove(repository, digest, { signal })
   }
 
   /** False where the store cannot copy the piece as it was when it was hashed. */
@@ -277,21 +292,22 @@ class StoreUploads implements Uploads {
 
   #remember(id: string, end: UploadEnd): void {
     this.#ends.delete(id)
-    this.#ends.set(id, end)
+    if (end.count > 0) this.#ends.set(id, end)
     const [oldest = ''] = this.#ends.keys()
     if (this.#ends.size > MAX_REMEMBERED) this.#ends.delete(oldest)
   }
 
-  async #require(upload: UploadName, options: CallOptions): Promise<Session> {
-    const session = await this.#find(upload, options)
-    if (session) return session
-    throw unknownUpload(upload)
-  }
-
-  /** `undefined` for a session that is not there, or of another repository. */
-  async #find(upload: UploadName, options: CallOptions): Promise<Session | undefined> {
+  /**
+   * `undefined` for a session that is not there, or of another repository. Of an upload that ends its
+   * session goes first: while it is there, the end that was read before is the true one.
+   */
+  async #find(upload: UploadName, options: CallOptions): Promise<OpenUpload | undefined> {
+    if (!isUploadId(upload.id)) return undefined
+    const end = await this.#end(upload.id, options)
     const session = await readSession(this.#backend, upload, options)
-    if (!session || session.holder === undefined || session.holder === this.#holder) return session
+    if (!session) return undefined
+    const { holder = this.#holder } = session
+    if (holder === this.#holder) return { session, end }
     throw new S3loError('UNSUPPORTED', `upload ${upload.id} is held by another process`, {
       hint: 'the store has no create-only writes, so one process takes all pieces of an upload',
     })

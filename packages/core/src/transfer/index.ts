@@ -33,7 +33,7 @@ export {
   type OpenObjectOptions,
   type PieceRequest,
 } from './open-object.ts'
-export { httpsAgent } from './proxy-agent.ts'
+export { HttpClient, type HttpRequest, limitConnect, readAnswer } from './http-client.ts'
 export { followPages, type Page } from './pages.ts'
 export { withReadBuffers } from './read-buffers.ts'
 export { PartReader, type PartReaderOptions } from './part-reader.ts'

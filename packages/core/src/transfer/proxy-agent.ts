@@ -1,23 +1,24 @@
 import { once } from 'node:events'
 import { type IncomingMessage, request } from 'node:http'
-import { Agent, type AgentOptions } from 'node:https'
+import type { Agent, AgentOptions } from 'node:https'
 import { BlockList, isIP, type Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
-import { connect as connectTls, type ConnectionOptions } from 'node:tls'
+import type { ConnectionOptions } from 'node:tls'
 
 type Environment = Readonly<Record<string, string | undefined>>
 
 /**
  * Connections to https that go through the proxy of HTTPS_PROXY, except to the hosts of NO_PROXY;
  * both in either case, of `env` and not of the process. A proxy that makes no connection fails a
- * request with `ERR_PROXY_TUNNEL`.
+ * request with `ERR_PROXY_TUNNEL`. TLS is loaded by the first call.
  */
 export function httpsAgent(env: Environment, options: AgentOptions): Agent {
+  const https = process.getBuiltinModule('node:https')
   // The oldest Node has no such option, so its types have none either.
   const proxied = { ...options, proxyEnv: { ...env } }
-  if (knowsProxies(process.versions.node)) return new Agent(proxied)
+  if (knowsProxies(process.versions.node)) return new https.Agent(proxied)
   const proxy = proxyOf(env)
-  return proxy === undefined ? new Agent(options) : new TunnelAgent(proxy, env, options)
+  return proxy === undefined ? new https.Agent(options) : tunnelAgent(proxy, env, options)
 }
 
 /** Node's own agents know proxies since 22.21 and 24.5. */
@@ -35,72 +36,64 @@ function proxyOf(env: Environment): URL | undefined {
 type Connected = (error: Error | null, stream: Duplex) => void
 
 /** The same for a Node that does not know proxies: a tunnel (RFC 9110, 9.3.6) for each connection. */
-export class TunnelAgent extends Agent {
-  readonly #proxy: URL
-  readonly #env: Environment
-
-  constructor(proxy: URL, env: Environment, options: AgentOptions) {
-    super(options)
-    this.#proxy = proxy
-    this.#env = env
-  }
-
-  override createConnection(options: ConnectionOptions, done?: Connected): Duplex | undefined {
-    const { host = 'localhost', port = 443 } = options
-    if (done === undefined || isExcluded(this.#env, host, port)) {
-      return super.createConnection(options, done) ?? undefined
-    }
-    void this.#connect(options, { host, port, done })
+export function tunnelAgent(proxy: URL, env: Environment, options: AgentOptions): Agent {
+  const https = process.getBuiltinModule('node:https')
+  const agent = new https.Agent(options)
+  const direct = agent.createConnection.bind(agent)
+  agent.createConnection = (wanted: ConnectionOptions, done?: Connected) => {
+    const { host = 'localhost', port = 443 } = wanted
+    if (done === undefined || isExcluded(env, host, port)) return direct(wanted, done)
+    void connectThrough(proxy, wanted, `${host.includes(':') ? `[${host}]` : host}:${port}`, done)
     return undefined
   }
+  return agent
+}
 
-  async #connect(
-    options: ConnectionOptions,
-    {
-      host,
-      port,
-      done,
-    }: { readonly host: string; readonly port: number; readonly done: Connected },
-  ): Promise<void> {
-    let stream: Duplex
-    try {
-      stream = connectTls({ ...options, socket: await this.#tunnel(host, port) })
-    } catch (error) {
-      // Node looks at the stream only where there is no error.
-      return done(error as Error, undefined as unknown as Duplex)
-    }
-    done(null, stream)
+async function connectThrough(
+  proxy: URL,
+  options: ConnectionOptions,
+  target: string,
+  done: Connected,
+): Promise<void> {
+  let stream: Duplex
+  try {
+    const socket = await tunnelTo(proxy, target)
+    stream = process.getBuiltinModule('node:tls').connect({ ...options, socket })
+  } catch (error) {
+    // Node looks at the stream only where there is no error.
+    return done(error as Error, undefined as unknown as Duplex)
   }
+  done(null, stream)
+}
 
-  async #tunnel(host: string, port: number): Promise<Socket> {
-    const target = `${host.includes(':') ? `[${host}]` : host}:${port}`
-    const { hostname, port: proxyPort, username, password, protocol } = this.#proxy
-    const credentials = `${decodeURIComponent(username)}:${decodeURIComponent(password)}`
-    const isTls = protocol === 'https:'
-    const asking = request({
-      method: 'CONNECT',
-      host: hostname.replace(/^\[|\]$/g, ''),
-      port: proxyPort || (isTls ? 443 : 80),
-      path: target,
-      agent: false,
-      headers: {
-        host: target,
-        ...(username && {
-          'proxy-authorization': `Basic ${Buffer.from(credentials).toString('base64')}`,
-        }),
-      },
-      ...(isTls && {
-        createConnection: (own: object) =>
-          connectTls({ ...(own as ConnectionOptions), servername: isIP(hostname) ? '' : hostname }),
+async function tunnelTo(proxy: URL, target: string): Promise<Socket> {
+  const { hostname, port, username, password, protocol } = proxy
+  const credentials = `${decodeURIComponent(username)}:${decodeURIComponent(password)}`
+  const isTls = protocol === 'https:'
+  const { connect } = process.getBuiltinModule('node:tls')
+  const asking = request({
+    method: 'CONNECT',
+    host: hostname.replace(/^\[|\]$/g, ''),
+    port: port || (isTls ? 443 : 80),
+    path: target,
+    agent: false,
+    headers: {
+      host: target,
+      ...(username && {
+        'proxy-authorization': `Basic ${Buffer.from(credentials).toString('base64')}`,
       }),
-    })
-    asking.end()
-    const [answer, socket] = (await once(asking, 'connect')) as [IncomingMessage, Socket]
-    if (answer.statusCode === 200) return socket
-    socket.destroy()
-    const error = new Error(`the proxy answers HTTP ${answer.statusCode} for ${target}`)
-    throw Object.assign(error, { code: 'ERR_PROXY_TUNNEL' })
-  }
+    },
+    ...(isTls && {
+      createConnection: (own: object) =>
+        connect({ ...(own as ConnectionOptions), servername: isIP(hostname) ? '' : hostname }),
+    }),
+  })
+  asking.end()
+  const [answer, socket] = (await once(asking, 'connect')) as [IncomingMessage, Socket]
+  if (answer.statusCode === 200) return socket
+  socket.destroy()
+  const error = new Error(`the proxy answers HTTP ${answer.statusCode} for ${target}`)
+  throw Object.assign(error, { code: 'ERR_PROXY_TUNNEL' })
 }
 
 /** As Node reads NO_PROXY: `*`, hosts and their subdomains, a port, addresses and ranges of them. */

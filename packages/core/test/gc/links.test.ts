@@ -41,6 +41,14 @@ describe('a link', () => {
     expect(await store.keys(linksPrefix(APP, DIGEST))).toEqual([])
   })
 
+  it('protects for a day only, though a machine with a wrong clock named it for a year', async () => {
+    const store = new TimedStore()
+    await store.backend.put(KEY, CONTENT)
+    await new Links(store.backend, { now: () => store.time + 365 * 24 * HOUR }).hold(APP, DIGEST)
+    store.pause(24 * HOUR + 301_000)
+    expect(await collect(store.backend)).toMatchObject({ deleted: 1, leftoversRemoved: 1 })
+  })
+
   it('is listed after the round was opened', async () => {
     const backend = new FaultyBackend(new MemoryBackend())
     await backend.put(KEY, CONTENT)
@@ -148,16 +156,14 @@ describe('housekeeping of repositories', () => {
     for (const [digest, bytes] of image.content) await backend.put(blobKey(digest), bytes)
     await backend.put(manifestKey({ name: APP, tag: 'v1' }), image.root.content)
     const kept = digestOf(Buffer.from('kept'))
-    const id = 'a'.repeat(32)
-    const link = { repository: APP, digest: kept, id }
-    const day = 24 * HOUR
-    const dead = linkKey({ ...link, expires: store.time })
-    const alive = linkKey({ ...link, expires: store.time + 2 * day })
-    for (const key of [memberKey(APP, kept), memberKey(APP, DIGEST), dead, alive]) {
-      await backend.put(key, new Uint8Array())
+    const write = async (...keys: readonly (string | undefined)[]): Promise<void> => {
+      for (const key of keys) await backend.put(key ?? '', new Uint8Array())
     }
-    store.pause(day + HOUR)
-    await backend.put(memberKey('team/young', DIGEST), new Uint8Array())
+    const name = { repository: APP, digest: kept, expires: store.time + 48 * HOUR }
+    const [dead, alive] = ['a', 'b'].map((id) => linkKey({ ...name, id: id.repeat(32) }))
+    await write(memberKey(APP, kept), memberKey(APP, DIGEST), dead)
+    store.pause(25 * HOUR)
+    await write(memberKey('team/young', DIGEST), alive)
     expect(await collect(backend)).toMatchObject({ leftoversRemoved: 2 })
     const left = [
       ...(await store.keys('.s3lo/repositories/')),

@@ -4,7 +4,7 @@ import type { ImageSource } from '../../src/contract/image-source.ts'
 import type { ProgressEvent } from '../../src/contract/progress.ts'
 import type { Descriptor } from '../../src/oci/descriptor.ts'
 import { toDocument } from '../../src/oci/document.ts'
-import { fallbackTagsOf, isFallbackTag } from '../../src/oci/fallback-tag.ts'
+import { cosignTagsOf, isReferrerTag } from '../../src/oci/referrer-tag.ts'
 import { MEDIA_TYPE } from '../../src/oci/media-type.ts'
 import { copy } from '../../src/operations/copy.ts'
 import { ImageStore } from '../../src/store/image-store.ts'
@@ -101,7 +101,7 @@ describe('what refers to an image', () => {
     const result = await world.host.copy('mem://b/app:v1', 'mem://c/team/app:v2')
     expect(result.referrers_copied).toBe(3)
     const [{ tags } = { tags: [] }] = await world.host.list('mem://c')
-    expect(tags.filter(isFallbackTag)).toHaveLength(3)
+    expect(tags.filter(isReferrerTag)).toHaveLength(3)
     for (const { root } of signatures) {
       const found = await Promise.all(
         tags.map((tag) => world.host.inspect(`mem://c/team/app:${tag}`)),
@@ -114,7 +114,7 @@ describe('what refers to an image', () => {
     await sign(both, 'sig')
     await world.host.copy('mem://b/app:v1', 'mem://c/app:v1', { onProgress })
     expect(notices).toEqual([])
-    const tag = fallbackTagsOf(both.root.descriptor.digest)[0] ?? ''
+    const tag = cosignTagsOf(both.root.descriptor.digest)[0] ?? ''
     const next = imageFixture({ layers: ['two signatures'] })
     await putImage(world.bucket('b'), { name: 'app', tag }, next)
     await world.host.copy('mem://b/app:v1', 'mem://c/app:v2', { onProgress })
@@ -127,7 +127,7 @@ describe('what refers to an image', () => {
     await sign(both, 'sig')
     await world.host.copy('mem://b/app:v1', 'mem://c/app:v1')
     await world.bucket('c').put('s3lo.yaml', Buffer.from('default: {immutable: true}\n'))
-    const tag = fallbackTagsOf(both.root.descriptor.digest)[0] ?? ''
+    const tag = cosignTagsOf(both.root.descriptor.digest)[0] ?? ''
     const digestOfTag = async (): Promise<string> =>
       (await world.host.inspect(`mem://c/app:${tag}`)).digest
     const before = await digestOfTag()

@@ -88,7 +88,7 @@ function below(source: Source, document: ManifestDocument): ReadonlySet<string> 
 }
 
 describe('a walk over manifests', () => {
-  it('reads each once, whatever names it, and children come before what names them', async () => {
+  it('reads each once, however many name it, and children come before what names them', async () => {
     await fc.assert(
       fc.asyncProperty(graphs, async (graph) => {
         const { source, root } = build(graph)

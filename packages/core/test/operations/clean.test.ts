@@ -8,7 +8,7 @@ import {
 } from '../../src/operations/clean.ts'
 import { copy } from '../../src/operations/copy.ts'
 import { blobKey, manifestKey } from '../../src/layout/keys.ts'
-import { fallbackTagsOf } from '../../src/oci/fallback-tag.ts'
+import { cosignTagsOf } from '../../src/oci/referrer-tag.ts'
 import { parseManifest, successors } from '../../src/oci/document.ts'
 import { ImageStore } from '../../src/store/image-store.ts'
 import {
@@ -239,14 +239,14 @@ describe('clean', () => {
 
 describe('what is about another image', () => {
   const subject = image('signed')
-  const [signature = ''] = fallbackTagsOf(subject.root.descriptor.digest)
+  const [signature = ''] = cosignTagsOf(subject.root.descriptor.digest)
   const place = { repository: 'app', subject: subject.root.descriptor }
 
   beforeEach(async () => {
     await configure('default: {lifecycle: {max_age: 10d, keep_untagged: 0}}')
     await plant('app', 'v1', subject)
     await plant('app', signature, image('signature'))
-    const nested = fallbackTagsOf(image('signature').root.descriptor.digest)[0] ?? ''
+    const nested = cosignTagsOf(image('signature').root.descriptor.digest)[0] ?? ''
     await plant('app', nested, image('signature of a signature'))
   })
 

@@ -185,7 +185,7 @@ describe('doctor', () => {
     expect(result).toMatchObject({ orphaned_blobs: 1, orphaned_bytes: 9, ok: true })
     expect(result.findings).toContainEqual({
       severity: 'notice',
-      message: '1 blobs of 9 bytes belong to no tag',
+      message: '1 blobs of 9 bytes belong to no image',
       hint: expect.stringContaining('s3lo clean memory://memory/ --blobs'),
     })
   })

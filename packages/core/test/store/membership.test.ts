@@ -159,8 +159,9 @@ describe('a client that looks for a blob and may push', () => {
     await publish(store.backend, image, manifestKey({ name: APP, tag: 'v1' }))
     const membership = openMembership(store.backend, { now: () => store.time - 100 * HOUR })
     await membership.claim(APP, LAYER)
-    const [key = ''] = await store.keys(linksPrefix(APP, LAYER))
-    expect(key).toContain(`/${String(store.time + 24 * HOUR).padStart(15, '0')}-`)
+    const keys = await store.keys(linksPrefix(APP, LAYER))
+    const right = `/${String(store.time + 24 * HOUR).padStart(15, '0')}-`
+    expect(keys.filter((key) => key.includes(right))).toHaveLength(1)
     store.pause(23 * HOUR)
     await store.backend.delete([manifestKey({ name: APP, tag: 'v1' }), memberKey(APP, LAYER)])
     expect(await membership.find(APP, LAYER)).toBeDefined()
@@ -216,5 +217,39 @@ describe('taking a blob from a repository', () => {
     expect(await membership.unlink(APP, LAYER)).toBe(false)
     expect(await membership.find(OTHER, LAYER)).toBeDefined()
     expect(await keysOf(backend, '.s3lo/links/')).toEqual([])
+  })
+})
+
+describe('a manifest belongs to a repository', () => {
+  it.each([
+    ['its record', recordKey(APP, image.root.descriptor.digest), image],
+    ['a tag of it', manifestKey({ name: APP, tag: 'v1' }), image],
+    ['a tag of an index of it', manifestKey({ name: APP, tag: 'v1' }), index],
+    ['the record of an index of it', recordKey(APP, index.root.descriptor.digest), index],
+  ])('by %s', async (_what, key, published) => {
+    const backend = new MemoryBackend()
+    await publish(backend, published, key)
+    const membership = openMembership(backend)
+    const { digest } = image.root.descriptor
+    const found = await membership.findManifest(APP, digest)
+    expect(found?.descriptor).toMatchObject(image.root.descriptor)
+    expect(await membership.findManifest(OTHER, digest)).toBeUndefined()
+  })
+
+  it('not by being a blob of the store', async () => {
+    const backend = new MemoryBackend()
+    const { content, descriptor } = image.root
+    await backend.put(blobKey(descriptor.digest), content)
+    const membership = openMembership(backend)
+    expect(await membership.findManifest(APP, descriptor.digest)).toBeUndefined()
+  })
+
+  it('and damage is no absence', async () => {
+    const backend = new MemoryBackend()
+    const { digest } = image.root.descriptor
+    await backend.put(recordKey(APP, digest), newer.root.content)
+    await expect(openMembership(backend).findManifest(APP, digest)).rejects.toMatchObject({
+      code: 'INTEGRITY',
+    })
   })
 })

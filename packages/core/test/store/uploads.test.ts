@@ -141,6 +141,39 @@ describe('an upload', () => {
   })
 })
 
+describe('the requests of an upload', () => {
+  const begin = ['put']
+  const append = ['list', 'get', 'put', 'put']
+  const end = ['delete', 'list', 'delete']
+  const link = ['put', 'list']
+  it.each([
+    [
+      'one piece',
+      CONTENT.length,
+      [...begin, ...append, 'list', 'get', ...link, 'copyFrom', ...end],
+    ],
+    [
+      'two pieces',
+      30,
+      // To finish: the state, the pieces' places, then their bytes, and a link that they were right.
+      [...begin, ...append, ...append, 'list', 'get', 'list', 'get', 'get', ...link]
+        .concat(['put', 'get', 'get', 'put'])
+        .concat(end),
+    ],
+  ])('in %s are these', async (_what, size, expected) => {
+    const backend = new FaultyBackend(new MemoryBackend())
+    const uploads = openUploads(backend)
+    await uploads.finish(await sent(uploads, size), DIGEST)
+    expect(backend.calls.map(({ method }) => method)).toEqual(expected)
+  })
+
+  it('directly are a link, a look at the rounds, the blob and another link', async () => {
+    const backend = new FaultyBackend(new MemoryBackend())
+    await openUploads(backend).putBlob(APP, DIGEST, body(CONTENT))
+    expect(backend.calls.map(({ method }) => method)).toEqual(['put', 'list', 'put', 'put'])
+  })
+})
+
 describe('bytes of another digest', () => {
   const other = digestOf(Buffer.from('something else'))
 

@@ -3,7 +3,7 @@ import { createServer, type Server } from 'node:http'
 import { request } from 'node:https'
 import type { AddressInfo } from 'node:net'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { knowsProxies, TunnelAgent } from '../../src/transfer/proxy-agent.ts'
+import { knowsProxies, tunnelAgent } from '../../src/transfer/proxy-agent.ts'
 
 let proxy: Server
 let url: URL
@@ -22,7 +22,7 @@ beforeAll(async () => {
 afterAll(() => void proxy.close())
 
 async function errorOf(target: string, noProxy = ''): Promise<string | undefined> {
-  const agent = new TunnelAgent(url, { NO_PROXY: noProxy }, {})
+  const agent = tunnelAgent(url, { NO_PROXY: noProxy }, {})
   const asking = request(target, { agent })
   asking.end()
   const [error] = (await once(asking, 'error').catch((reason: unknown) => [reason])) as [

@@ -33,6 +33,16 @@ export class Refusal extends Error {
   }
 }
 
+/** Refuses with one error of the same code for each detail: every blob that a manifest lacks. */
+export class RefusalOfEach extends Refusal {
+  readonly details: readonly unknown[]
+
+  constructor(code: DistributionCode, message: string, details: readonly unknown[]) {
+    super(code, message)
+    this.details = details
+  }
+}
+
 /** How long a client waits where nothing tells it better (seconds). */
 const RETRY_SECONDS = 5
 
@@ -52,9 +62,12 @@ export function errorAnswer(error: unknown): Answer {
   ])
 }
 
-export function refusalAnswer({ code, message, options }: Refusal): Answer {
+export function refusalAnswer(refusal: Refusal): Answer {
+  const { code, message, options } = refusal
   const status = options.status ?? distributionError(code)?.status ?? 400
-  return errorsAnswer(status, [report(code, message, options.detail)], options.headers)
+  const details = refusal instanceof RefusalOfEach ? refusal.details : [options.detail]
+  const errors = details.map((detail) => report(code, message, detail))
+  return errorsAnswer(status, errors, options.headers)
 }
 
 function report(code: ReportedError['code'], message: string, detail?: unknown): ReportedError {

@@ -96,7 +96,7 @@ async function authorize(
       : access !== undefined && isAllowedByRules(question, access)
   const error = credentials.kind === 'none' ? undefined : 'insufficient_scope'
   const answer = isWorthAnother ? unauthorized('log in to do this', challenge(error)) : denied()
-  return { kind: 'refused', answer }
+  return { kind: 'refused', answer, name: nameOf(identity) }
 }
 
 function toPrincipal(question: Question): Principal {

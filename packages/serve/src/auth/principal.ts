@@ -3,7 +3,7 @@ import type { Answer } from '../answer/answer.ts'
 
 export type Action = 'pull' | 'push' | 'delete' | 'catalog'
 
-/** What a request is about to do; `catalog` names no repository. */
+/** What a request is about to do; the request of a catalog names no repository. */
 export interface Access {
   readonly action: Action
   readonly repository?: string | undefined
@@ -25,7 +25,12 @@ export interface Principal {
 export type Authorization =
   | { readonly kind: 'granted'; readonly principal: Principal }
   /** A challenge, or a refusal that tells nothing about what there is. */
-  | { readonly kind: 'refused'; readonly answer: Answer }
+  | {
+      readonly kind: 'refused'
+      readonly answer: Answer
+      /** Whose the credentials are, where they are right. */
+      readonly name?: string
+    }
 
 /** Decides whether a request may do `access`; `undefined` is `GET /v2/`, which any known client may. */
 export type Authorize = (

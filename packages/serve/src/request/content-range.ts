@@ -4,8 +4,8 @@ export interface ChunkRange {
   readonly last: number
 }
 
-/** The distribution specification's form, and that of HTTP (RFC 9110, 14.4), which some clients send. */
-const CHUNK = /^(?:bytes )?(\d{1,15})-(\d{1,15})(?:\/(?:\d{1,15}|\*))?$/
+/** Not the form of HTTP (RFC 9110, 14.4): no unit, no length of the whole. */
+const CHUNK = /^(\d{1,15})-(\d{1,15})$/
 
 /** Reads the Content-Range of a chunk (distribution spec v1.1.1, "pushing a blob in chunks"); `undefined` for none. */
 export function parseContentRange(header: string): ChunkRange | undefined {

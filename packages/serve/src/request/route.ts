@@ -27,7 +27,7 @@ export function isRepositoryName(text: string): boolean {
   return text.length <= MAX_NAME && NAME.test(text)
 }
 
-function isTag(text: string): boolean {
+export function isTag(text: string): boolean {
   return TAG.test(text)
 }
 

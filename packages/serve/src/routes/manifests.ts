@@ -40,7 +40,7 @@ function referenceOf({ repository, reference }: ManifestRoute): Reference {
     : { name: repository, tag: reference }
 }
 
-function unknownManifest({ repository, reference }: ManifestRoute): Refusal {
+export function unknownManifest({ repository, reference }: ManifestRoute): Refusal {
   return new Refusal('MANIFEST_UNKNOWN', `${repository} has no manifest ${reference}`, {
     detail: { name: repository, reference },
   })

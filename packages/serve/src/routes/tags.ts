@@ -48,7 +48,7 @@ async function* visibleRepositories(
   for (;;) {
     const names = await Array.fromAsync(store.repositories({ after: last, limit, signal }))
     for (const repository of names) {
-      if (!principal.may({ action: 'pull', repository })) continue
+      if (!principal.may({ action: 'catalog', repository })) continue
       yield repository
       given += 1
       if (given === limit) return

@@ -4,7 +4,7 @@ import {
   asDescriptor,
   asObject,
   type Descriptor,
-  isFallbackTag,
+  isReferrerTag,
   type JsonObject,
   MEDIA_TYPE,
   parseStrictJson,
@@ -109,7 +109,7 @@ function addFirst(places: Map<string, number>, key: string, place: number): void
 
 /** Entries without a name beside one that has one are referrers, and so are those with a tag of cosign. */
 function onlyEntry(entries: readonly LayoutEntry[], name: string, hint: string): Descriptor {
-  const own = entries.filter(({ refName }) => !isFallbackTag(refName ?? ''))
+  const own = entries.filter(({ refName }) => !isReferrerTag(refName ?? ''))
   const named = own.filter(({ refName, imageName }) => (refName ?? imageName) !== undefined)
   const images = named.length > 0 ? named : own
   const [first] = images

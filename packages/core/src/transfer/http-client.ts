@@ -4,12 +4,14 @@ import {
   type IncomingMessage,
   request as httpRequest,
 } from 'node:http'
-import { request as httpsRequest } from 'node:https'
-import { type Attempt, ForeignAnswerError, httpsAgent } from '@s3lo/core/transfer'
+import type { AgentOptions } from 'node:https'
+import { ForeignAnswerError } from './answer.ts'
+import { httpsAgent } from './proxy-agent.ts'
+import type { Attempt } from './requests.ts'
 
 /** One request to a host that is known already. */
 export interface HttpRequest {
-  readonly method: 'GET' | 'PUT' | 'POST' | 'PATCH' | 'DELETE'
+  readonly method: 'GET' | 'HEAD' | 'PUT' | 'POST' | 'PATCH' | 'DELETE'
   /** With its query; encoded already. */
   readonly path: string
   readonly headers?: Readonly<Record<string, string>> | undefined
@@ -21,46 +23,59 @@ type Environment = Readonly<Record<string, string | undefined>>
 
 /** Pieces in which a body goes out, so that a slow line differs from a silent one. */
 const SLICE_BYTES = 256 * 1024
+/** What a connection may take to come about, TLS included (milliseconds). */
+const CONNECT_MS = 10_000
 const USER_AGENT = 's3lo'
 
 /**
- * Sends requests to one origin over connections that are kept. Google's SDK sends no request that
- * can be aborted, and repeats some on its own; so this speaks HTTP itself.
+ * Sends requests over connections that are kept, each of which an abort ends. It repeats none and
+ * follows no redirection. TLS is loaded with the first request that needs it.
  */
 export class HttpClient {
-  readonly #origin: URL
-  readonly #agent: HttpAgent
+  readonly #env: Environment
+  readonly #options: AgentOptions
+  readonly #agents = new Map<string, HttpAgent>()
 
-  constructor(origin: string, env: Environment) {
-    this.#origin = new URL(origin)
-    const options = { keepAlive: true, scheduling: 'lifo' } as const
-    this.#agent =
-      this.#origin.protocol === 'https:' ? httpsAgent(env, options) : new HttpAgent(options)
+  /** `env` names the proxies; `options` are those of every connection. */
+  constructor(env: Environment, options: AgentOptions = {}) {
+    this.#env = env
+    this.#options = { keepAlive: true, scheduling: 'lifo', ...options }
+  }
+
+  /** The connections of a URL's protocol, for a library that sends requests over them itself. */
+  agentOf(protocol: string): HttpAgent {
+    const known = this.#agents.get(protocol)
+    if (known) return known
+    const isSecure = protocol === 'https:'
+    const agent = isSecure ? httpsAgent(this.#env, this.#options) : new HttpAgent(this.#options)
+    this.#agents.set(protocol, agent)
+    return agent
   }
 
   /** The answer's head, of any status; its body is on its way. Aborting closes the connection. */
   async send(
+    { protocol, hostname, port }: URL,
     { method, path, headers, body = [] }: HttpRequest,
     { signal, progress }: Attempt,
   ): Promise<IncomingMessage> {
     signal.throwIfAborted()
     const length = body.reduce((sum, { byteLength }) => sum + byteLength, 0)
-    const { protocol, hostname, port } = this.#origin
-    const start = protocol === 'https:' ? httpsRequest : httpRequest
-    const outgoing = start({
+    const hasBody = method !== 'GET' && method !== 'HEAD'
+    const outgoing = starterOf(protocol)({
       protocol,
       // An IPv6 address has no brackets outside a URL.
       hostname: hostname.replace(/^\[|\]$/g, ''),
       port,
       method,
       path,
-      agent: this.#agent,
+      agent: this.agentOf(protocol),
       headers: {
         ...headers,
         'user-agent': USER_AGENT,
-        ...(method !== 'GET' && { 'content-length': String(length) }),
+        ...(hasBody && { 'content-length': String(length) }),
       },
     })
+    limitConnect(outgoing, CONNECT_MS)
     return new Promise((resolve, reject) => {
       const stop = (): void => void outgoing.destroy(new Error('the request was aborted'))
       signal.addEventListener('abort', stop, { once: true })
@@ -82,8 +97,25 @@ export class HttpClient {
 
   /** Closes the connections that are kept. */
   close(): void {
-    this.#agent.destroy()
+    for (const agent of this.#agents.values()) agent.destroy()
   }
+}
+
+function starterOf(protocol: string): typeof httpRequest {
+  return protocol === 'https:' ? process.getBuiltinModule('node:https').request : httpRequest
+}
+
+/** Ends a request whose connection does not come about: what is silent later is the caller's to judge. */
+export function limitConnect(request: ClientRequest, ms: number): void {
+  request.once('socket', (socket) => {
+    if (!socket.connecting) return
+    const timer = setTimeout(() => {
+      const late = new Error(`no connection within ${ms / 1000} s`)
+      request.destroy(Object.assign(late, { code: 'ETIMEDOUT' }))
+    }, ms)
+    const stop = (): void => clearTimeout(timer)
+    socket.once('encrypted' in socket ? 'secureConnect' : 'connect', stop).once('close', stop)
+  })
 }
 
 /** Never rejects: what goes wrong is an event of the request. */

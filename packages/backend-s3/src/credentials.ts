@@ -1,0 +1,81 @@
+import { type BackendOptions, S3loError } from '@s3lo/core/plugin'
+import type { NodeHttpHandler } from '@smithy/node-http-handler'
+import type { Profile } from './profile.ts'
+
+/** An access key, in the SDK's names. */
+export interface Credentials {
+  readonly accessKeyId: string
+  readonly secretAccessKey: string
+  readonly sessionToken?: string
+  /** When the key ends. */
+  readonly expiration?: Date
+}
+
+/** Finds an access key, and another one before that ends. */
+export type CredentialProvider = () => Promise<Credentials>
+
+/** What a provider of the SDK asks the services of logins and roles with. */
+export interface ProviderContext {
+  readonly callerClientConfig: {
+    readonly region: () => Promise<string>
+    readonly requestHandler: NodeHttpHandler
+    readonly profile?: string
+  }
+}
+
+/** What was given as an option: a key, or a provider of the SDK. */
+export type GivenCredentials = Credentials | ((context: ProviderContext) => Promise<Credentials>)
+
+/** Throws `USAGE` for what is neither a key nor a provider. */
+export function parseCredentials(given: unknown): GivenCredentials | undefined {
+  if (given === undefined) return undefined
+  if (typeof given === 'function') return given as Extract<GivenCredentials, () => unknown>
+  if (
+    typeof given === 'object' &&
+    given !== null &&
+    'accessKeyId' in given &&
+    typeof given.accessKeyId === 'string' &&
+    'secretAccessKey' in given &&
+    typeof given.secretAccessKey === 'string'
+  ) {
+    const { accessKeyId, secretAccessKey } = given
+    const token = 'sessionToken' in given ? given.sessionToken : undefined
+    return {
+      accessKeyId,
+      secretAccessKey,
+      ...(typeof token === 'string' && { sessionToken: token }),
+    }
+  }
+  throw new S3loError('USAGE', 'the credentials given for S3 are of an unknown kind', {
+    hint: 'give { accessKeyId, secretAccessKey, sessionToken? } or a provider of the AWS SDK',
+  })
+}
+
+/** The key that `env` names; the SDK would look at the process's own variables. */
+export function environmentCredentials(env: BackendOptions['env']): Credentials | undefined {
+  const accessKeyId = env['AWS_ACCESS_KEY_ID']
+  const secretAccessKey = env['AWS_SECRET_ACCESS_KEY']
+  const sessionToken = env['AWS_SESSION_TOKEN']
+  if (!accessKeyId || !secretAccessKey) return undefined
+  return { accessKeyId, secretAccessKey, ...(sessionToken && { sessionToken }) }
+}
+
+/**
+ * The key that was given, that of `env`, or the one that stands in the profile itself; else what the
+ * SDK's chain finds, which is loaded then: logins, roles, processes, and the services of a machine or
+ * container.
+ */
+export async function findCredentials(
+  given: GivenCredentials | undefined,
+  env: BackendOptions['env'],
+  region: string,
+  profile: Profile | undefined,
+): Promise<CredentialProvider> {
+  const known =
+    typeof given === 'object' ? given : (environmentCredentials(env) ?? profile?.credentials)
+  if (typeof given !== 'function' && known) return async () => known
+  const { askProvider, credentialChain } = await import('./credential-chain.ts')
+  return typeof given === 'function'
+    ? askProvider(given, env, region)
+    : credentialChain(env, region)
+}

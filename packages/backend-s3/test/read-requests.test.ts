@@ -1,0 +1,116 @@
+import { execFile } from 'node:child_process'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
+import { s3Backend } from '../src/index.ts'
+import {
+  ACCESS_KEY,
+  answer,
+  content,
+  facts,
+  failureOf,
+  keysOf,
+  page,
+  refuse,
+  resolveToLoopback,
+  SECRET_KEY,
+  textOf,
+  useFakeS3,
+  xml,
+} from './fake-s3.ts'
+
+const service = await useFakeS3()
+beforeEach(() => resolveToLoopback())
+afterEach(() => void vi.restoreAllMocks())
+
+/** What a program loads that does `work` with the backend. */
+async function loadedBy(work: string): Promise<string> {
+  const program = `
+    import { registerHooks } from 'node:module'
+    const loaded = []
+    const { getBuiltinModule } = process
+    process.getBuiltinModule = (name) => (loaded.push(name), getBuiltinModule(name))
+    registerHooks({ load: (url, context, next) => (loaded.push(url), next(url, context)) })
+    const { openBackend } = await import('@s3lo/backend-s3')
+    const env = {
+      AWS_ACCESS_KEY_ID: '${ACCESS_KEY}', AWS_SECRET_ACCESS_KEY: '${SECRET_KEY}',
+      AWS_ENDPOINT_URL_S3: '${service.url}',
+    }
+    const backend = await openBackend({ scheme: 's3', bucket: 'bucket' }, { env })
+    ${work}
+    await backend.close()
+    const sdk = loaded.some((url) => /[/](client-s3|credential-provider-node)[/]/.test(url))
+    const tls = loaded.some((name) => /^node:(https|tls)$/.test(name))
+    console.log(sdk ? 'SDK' : 'no SDK', tls ? 'TLS' : 'no TLS')`
+  const flags = ['--conditions=s3lo-source', '--input-type=module', '--eval', program]
+  const cwd = join(import.meta.dirname, '..')
+  const { stdout } = await promisify(execFile)(process.execPath, flags, { cwd })
+  return stdout.trim()
+}
+
+describe('a request that reads', () => {
+  it('loads neither the SDK nor, for a service without TLS, what speaks it', async () => {
+    service.script(page(['a']), facts())
+    const work = "for await (const _ of backend.list('')); await backend.head('a')"
+    expect(await loadedBy(work)).toBe('no SDK no TLS')
+  })
+
+  it('about a directory bucket is addressed and signed by the SDK', async () => {
+    const session = xml(
+      '<CreateSessionResult><Credentials><SessionToken>T</SessionToken><SecretAccessKey>S</SecretAccessKey>' +
+        '<AccessKeyId>OFTHESESSION</AccessKeyId><Expiration>2040-01-01T00:00:00Z</Expiration>' +
+        '</Credentials></CreateSessionResult>',
+    )
+    service.script(session, facts({ 'content-length': '7' }), content('0123456789'))
+    const backend = s3Backend('images--use1-az4--x-s3', {
+      endpoint: `http://s3.amazonaws.com:${service.port}`,
+      region: 'us-east-1',
+      env: { AWS_ACCESS_KEY_ID: ACCESS_KEY, AWS_SECRET_ACCESS_KEY: SECRET_KEY },
+    })
+    expect(await backend.head('a b')).toMatchObject({ key: 'a b', size: 7 })
+    expect(await textOf(backend.get('a b'))).toBe('0123456789')
+    await backend.close()
+    const [, head, get] = service.requests.map(({ url, headers }) => ({
+      url: new URL(url, 'http://s3'),
+      headers,
+    }))
+    expect(head?.url.searchParams.get('X-Amz-Credential')).toMatch(/^OFTHESESSION.*s3express/)
+    expect([get?.url.pathname, get?.headers.range]).toEqual(['/a%20b', 'bytes=0-8388607'])
+  })
+})
+
+describe('a clock that is wrong', () => {
+  it("gives way to the service's with the next request", async () => {
+    const date = new Date(Date.now() - 3_600_000)
+    const headers = { date: date.toUTCString() }
+    service.script(refuse(403, 'RequestTimeTooSkewed', { headers }), page(['a']))
+    const backend = service.backend()
+    expect((await failureOf(keysOf(backend.list('')))).hint).toContain('60 minutes off')
+    expect(await keysOf(backend.list(''))).toEqual(['a'])
+    const signed = service.requests.map(({ headers: sent }) => String(sent['x-amz-date']))
+    const hour = date.toISOString().slice(0, 13).replaceAll('-', '')
+    expect(signed[1]?.slice(0, 11)).toBe(hour)
+    expect(signed[0]?.slice(0, 11)).not.toBe(hour)
+  })
+})
+
+describe('an answer', () => {
+  it('to a HEAD frees its connection', async () => {
+    service.always(
+      answer(200, {
+        etag: '"e"',
+        'content-length': '9',
+        'last-modified': 'Sat, 21 Nov 2026 06:00:00 GMT',
+      }),
+    )
+    const backend = service.backend()
+    for (let i = 0; i < 70; i += 1) await backend.head('a')
+    expect(service.requests).toHaveLength(70)
+  })
+
+  it('names the request that support is asked about', async () => {
+    service.script(refuse(403, 'AccessDenied', { headers: { 'x-amz-request-id': 'R7' } }))
+    const error = await failureOf(service.backend().head('a'))
+    expect((error.cause as Error).message).toBe('HTTP 403, request R7')
+  })
+})

@@ -1,0 +1,153 @@
+import { forEachConcurrent } from '../concurrency/for-each-concurrent.ts'
+import { keepUntaggedMs } from '../config/keep-untagged.ts'
+import type { CallOptions } from '../contract/call-options.ts'
+import type { ObjectInfo } from '../contract/storage-backend.ts'
+import { isS3loError } from '../errors.ts'
+import { DigestSet } from '../gc/digest-set.ts'
+import { within } from '../gc/live-graph.ts'
+import { nameOf } from '../gc/name-set.ts'
+import { RecordExpiry } from '../gc/record-expiry.ts'
+import {
+  parseRepositoryKey,
+  REPOSITORIES_PREFIX,
+  type RepositoryKey,
+} from '../layout/repository-keys.ts'
+import { matchesFilter } from '../layout/store-reference.ts'
+import { successors } from '../oci/document.ts'
+import { isManifestMediaType } from '../oci/media-type.ts'
+import { orImageFault } from '../store/image-fault.ts'
+import type { ImageStore } from '../store/image-store.ts'
+import { readRecord, type RecordEntry } from '../store/records.ts'
+import type { FileIssue } from './doctor-files.ts'
+import { reachable, type StoreGraph } from './store-graph.ts'
+import { type UntaggedFigures, UntaggedTally } from './untagged.ts'
+
+export interface SurveyOptions extends CallOptions {
+  /** Empty, or ending in `/`: narrows the repositories. */
+  readonly filter: string
+}
+
+/** What digest records keep beside tags. */
+export interface RecordSurvey {
+  /** True for content that an untagged image needs; a tag may need it too. */
+  holds(digest: string): boolean
+  /** `bytes`: of what they hold. `undefined` where no image is untagged. */
+  figures(bytes: number): UntaggedFigures | undefined
+  /** Entries of referrers that have no record. */
+  readonly issues: readonly FileIssue[]
+}
+
+const READS_AT_ONCE = 20
+
+/**
+ * Lists what repositories have beside tags and reads the records that no tag of the graph reaches.
+ * A record takes 32 to 64 bytes, and each thing that an untagged image needs.
+ */
+export async function surveyRecords(
+  store: ImageStore,
+  graph: StoreGraph<unknown>,
+  { filter, signal }: SurveyOptions,
+): Promise<RecordSurvey> {
+  const survey = new Survey(store, reachedIn(graph))
+  const list = listOwn(store, filter, { signal })
+  await forEachConcurrent(
+    list,
+    READS_AT_ONCE,
+    async (object, taskSignal) => survey.visit(object, { signal: taskSignal }),
+    signal,
+  )
+  return survey
+}
+
+interface OwnObject {
+  readonly key: RepositoryKey
+  readonly info: ObjectInfo
+}
+
+async function* listOwn(
+  { backend }: ImageStore,
+  filter: string,
+  options: CallOptions,
+): AsyncGenerator<OwnObject, void> {
+  for await (const info of backend.list(REPOSITORIES_PREFIX + filter, options)) {
+    const key = parseRepositoryKey(info.key)
+    if (key && matchesFilter(key.repository, filter)) yield { key, info }
+  }
+}
+
+/** The manifests that the tags of each repository reach. */
+function reachedIn(graph: StoreGraph<unknown>): DigestSet {
+  const reached = new DigestSet()
+  for (const tag of graph.tags) {
+    if (tag.digest !== undefined) reached.add(within(tag.image, nameOf(tag.digest)))
+    for (const { digest } of reachable(graph, tag)) {
+      if (digest !== undefined) reached.add(within(tag.image, nameOf(digest)))
+    }
+  }
+  return reached
+}
+
+class Survey {
+  readonly issues: FileIssue[] = []
+  readonly #store: ImageStore
+  readonly #reached: DigestSet
+  #expiry: Promise<RecordExpiry> | undefined
+  /** By repository, as {@link #reached}. */
+  readonly #records = new DigestSet()
+  readonly #held = new DigestSet()
+  /** What an untagged index names is no image of its own. */
+  readonly #below = new DigestSet()
+  readonly #images: { readonly name: string; readonly expiresAt: number }[] = []
+
+  constructor(store: ImageStore, reached: DigestSet) {
+    this.#store = store
+    this.#reached = reached
+  }
+
+  holds(digest: string): boolean {
+    return this.#held.has(nameOf(digest))
+  }
+
+  figures(bytes: number): UntaggedFigures | undefined {
+    const tally = new UntaggedTally()
+    for (const { name, expiresAt } of this.#images) if (!this.#below.has(name)) tally.add(expiresAt)
+    return tally.figures(bytes)
+  }
+
+  async visit({ key, info }: OwnObject, options: CallOptions): Promise<void> {
+    if (key.kind === 'record') {
+      const name = within(key.repository, nameOf(key.digest))
+      this.#records.add(name)
+      if (!this.#reached.has(name)) await this.#read({ ...key, info }, options)
+    } else if (key.kind === 'referrer-entry') {
+      // Entries come after the records of their repository.
+      if (this.#records.has(within(key.repository, nameOf(key.digest)))) return
+      const message = `${info.key}: the referrer has no record, and is not listed`
+      this.issues.push({ key: info.key, message, hint: `remove the object ${info.key}` })
+    }
+  }
+
+  /** One that cannot be read is for the check of files to tell. */
+  async #read({ repository, digest, info }: RecordEntry, { signal }: CallOptions): Promise<void> {
+    const { backend } = this.#store
+    const document = await orImageFault(() => readRecord(backend, repository, digest, { signal }))
+    if (!document || isS3loError(document)) return
+    const { manifest } = document
+    if (manifest.subject) return
+    const name = within(repository, nameOf(digest))
+    const expiry = await (this.#expiry ??= this.#readExpiry({ signal }))
+    this.#images.push({ name, expiresAt: expiry.expiresAt({ repository, info }) })
+    this.#held.add(nameOf(digest))
+    for (const { digest: needed, mediaType } of successors(manifest)) {
+      this.#held.add(nameOf(needed))
+      if (isManifestMediaType(mediaType)) this.#below.add(within(repository, nameOf(needed)))
+    }
+  }
+
+  /** Nothing is known to expire while the settings cannot be read. */
+  async #readExpiry(options: CallOptions): Promise<RecordExpiry> {
+    const config = await orImageFault(() => this.#store.config(options))
+    if (isS3loError(config)) return new RecordExpiry({})
+    return new RecordExpiry({ keepUntagged: (repository) => keepUntaggedMs(config, repository) })
+  }
+}

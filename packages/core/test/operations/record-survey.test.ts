@@ -1,0 +1,103 @@
+import { describe, expect, it } from 'vitest'
+import { copy } from '../../src/operations/copy.ts'
+import { doctor } from '../../src/operations/doctor.ts'
+import { stats } from '../../src/operations/stats.ts'
+import { blobKey } from '../../src/layout/keys.ts'
+import { recordKey, referrerEntryKey } from '../../src/layout/repository-keys.ts'
+import { ImageStore } from '../../src/store/image-store.ts'
+import {
+  FixtureSource,
+  imageFixture,
+  type ImageFixture,
+  indexFixture,
+} from '../../src/testing/fixtures.ts'
+import { MemoryBackend } from '../../src/testing/index.ts'
+
+const TIME = Date.UTC(2026, 0, 1)
+const one = imageFixture({ layers: ['base', 'one'] })
+const two = imageFixture({ layers: ['base', 'two'] })
+const { digest } = one.root.descriptor
+
+function emptyStore(): ImageStore {
+  return new ImageStore(new MemoryBackend({ now: () => new Date(TIME) }))
+}
+
+async function push(store: ImageStore, image: ImageFixture, name = 'app'): Promise<void> {
+  const source = new FixtureSource({ [`${name}:v1`]: image })
+  const reference = { name, tag: 'v1' }
+  await copy({ source, reference }, { target: store, reference })
+}
+
+/** Bytes of what only the first image has. */
+const HELD = [...one.content]
+  .filter(([name]) => !two.content.has(name))
+  .reduce((bytes, [, { byteLength }]) => bytes + byteLength, 0)
+
+describe('what stats and doctor say of untagged images', () => {
+  it('is nothing while every image has its tag', async () => {
+    const store = emptyStore()
+    await push(store, one)
+    expect(await stats(store)).not.toHaveProperty('untagged')
+    const report = await doctor(store, '', { probe: false })
+    expect(report).not.toHaveProperty('untagged')
+    expect(report).toMatchObject({ ok: true, orphaned_blobs: 0 })
+  })
+
+  it('is how many there are, what they alone need, and until when they stay', async () => {
+    const store = emptyStore()
+    await push(store, one)
+    await push(store, two)
+    const untagged = {
+      images: 1,
+      bytes: HELD,
+      first_expires_at: '2026-01-15T00:00:00Z',
+      last_expires_at: '2026-01-15T00:00:00Z',
+    }
+    expect(await stats(store)).toMatchObject({ untagged })
+    expect(await doctor(store, '', { probe: false })).toMatchObject({
+      ok: true,
+      orphaned_blobs: 0,
+      untagged,
+    })
+    expect(await stats(store, 'other/')).not.toHaveProperty('untagged')
+  })
+
+  it('goes by the setting of their repository', async () => {
+    const store = emptyStore()
+    const config = 'images: { app: { lifecycle: { keep_untagged: forever } } }'
+    await store.backend.put('s3lo.yaml', Buffer.from(config))
+    await push(store, one)
+    await push(store, two)
+    const { untagged } = await stats(store)
+    expect(untagged).toEqual({ images: 1, bytes: HELD, kept_forever: 1 })
+  })
+
+  it('counts an untagged index once, and no manifest of a tagged one', async () => {
+    const store = emptyStore()
+    await push(store, indexFixture({ 'linux/amd64': one, 'linux/arm64': two }))
+    expect(await stats(store)).not.toHaveProperty('untagged')
+    await push(store, two)
+    expect((await stats(store)).untagged?.images).toBe(1)
+  })
+
+  it('names damaged records and entries that have none', async () => {
+    const store = emptyStore()
+    await push(store, one)
+    const record = recordKey('app', digest)
+    const entry = referrerEntryKey('app', digest, two.root.descriptor.digest)
+    await store.backend.put(record, Buffer.from('{}'))
+    await store.backend.put(entry, Buffer.from('{}'))
+    const report = await doctor(store, '', { probe: false })
+    expect(report.ok).toBe(false)
+    expect(new Set(report.file_issues?.map(({ key }) => key))).toEqual(new Set([record, entry]))
+  })
+
+  it('leaves garbage that no record needs to be garbage', async () => {
+    const store = emptyStore()
+    await push(store, one)
+    const { digest: name } = imageFixture({ layers: ['garbage'] }).root.descriptor
+    await store.backend.put(blobKey(name), Buffer.from('garbage'))
+    const report = await doctor(store, '', { probe: false })
+    expect(report).toMatchObject({ orphaned_blobs: 1, orphaned_bytes: 7 })
+  })
+})

@@ -1,0 +1,189 @@
+import { Readable } from 'node:stream'
+import { describe, expect, it } from 'vitest'
+import type { StorageBackend } from '../../src/contract/storage-backend.ts'
+import { isS3loError, S3loError } from '../../src/errors.ts'
+import { collectGarbage } from '../../src/gc/collector.ts'
+import { blobKey } from '../../src/layout/keys.ts'
+import { UPLOADS_PREFIX } from '../../src/layout/upload-keys.ts'
+import { digestOf } from '../../src/oci/digest.ts'
+import type { UploadName, Uploads } from '../../src/store/upload-contract.ts'
+import { openUploads } from '../../src/store/uploads.ts'
+import {
+  dieAt,
+  FaultyBackend,
+  type Faults,
+  MemoryBackend,
+  throwAt,
+} from '../../src/testing/index.ts'
+import { HOUR, TimedStore } from '../gc/world.ts'
+
+const APP = 'team/app'
+const CONTENT = Buffer.from('the bytes of a layer, in no particular order')
+const DIGEST = digestOf(CONTENT)
+const KEY = blobKey(DIGEST)
+/** Where pieces end. */
+const WAYS: Record<string, readonly number[]> = {
+  'one piece': [CONTENT.length],
+  'three pieces': [9, 20, CONTENT.length],
+  'no piece but the last bytes': [],
+}
+
+/** A client that sends what is missing, from what the store says to have, and finishes. */
+async function send(uploads: Uploads, upload: UploadName, ends: readonly number[]): Promise<void> {
+  for (const end of ends) {
+    const { offset = 0 } = (await uploads.status(upload)) ?? {}
+    if (offset >= end) continue
+    await uploads.append(upload, offset, Readable.from([CONTENT.subarray(offset, end)]))
+  }
+  const body = ends.length === 0 ? Readable.from([CONTENT]) : undefined
+  await uploads.finish(upload, DIGEST, { body })
+}
+
+/** Begins, sends and finishes; tells the upload as soon as it has a name. */
+async function sendAll(
+  backend: StorageBackend,
+  ends: readonly number[],
+  onBegin: (upload: UploadName) => void,
+): Promise<void> {
+  const uploads = openUploads(backend)
+  const upload = await uploads.begin(APP)
+  onBegin(upload)
+  await send(uploads, upload, ends)
+}
+
+/** Continues in another process, or starts again where the upload is over. */
+async function recover(
+  backend: StorageBackend,
+  ends: readonly number[],
+  upload: UploadName | undefined,
+): Promise<void> {
+  const uploads = openUploads(backend)
+  try {
+    await send(uploads, upload ?? (await uploads.begin(APP)), ends)
+  } catch (error) {
+    if (!isS3loError(error, 'NOT_FOUND')) throw error
+    await send(uploads, await uploads.begin(APP), ends)
+  }
+}
+
+async function blobOf(backend: StorageBackend): Promise<string | undefined> {
+  if (!(await backend.head(KEY))) return undefined
+  const { body } = await backend.get(KEY)
+  return Buffer.concat(await body.toArray()).toString()
+}
+
+/** Every number of a storage call that an upload makes. */
+async function eachCall(
+  ends: readonly number[],
+  test: (count: number) => Promise<void>,
+): Promise<void> {
+  const whole = new FaultyBackend(new MemoryBackend())
+  await sendAll(whole, ends, () => {})
+  for (let count = 1; count <= whole.calls.length; count++) await test(count)
+}
+
+describe.each(Object.entries(WAYS))('an upload of %s', (_name, ends) => {
+  it.each(['before', 'after'] as const)(
+    'killed %s any storage call is continued, and leaves nothing after a day',
+    async (when) => {
+      await eachCall(ends, async (count) => {
+        const store = new TimedStore()
+        const { faults, died } = dieAt(count, when)
+        let begun: UploadName | undefined
+        void sendAll(new FaultyBackend(store.backend, faults), ends, (upload) => (begun = upload))
+        await died
+        expect([undefined, CONTENT.toString()]).toContain(await blobOf(store.backend))
+        await recover(store.backend, ends, begun)
+        expect(await blobOf(store.backend)).toBe(CONTENT.toString())
+        store.pause(23 * HOUR)
+        await collectGarbage(store.backend, { confirm: true, graceMs: 0 })
+        expect(await blobOf(store.backend)).toBe(CONTENT.toString())
+        store.pause(2 * HOUR)
+        await collectGarbage(store.backend, { confirm: true, graceMs: 0 })
+        expect(await store.keys('')).toEqual([])
+      })
+    },
+  )
+
+  it.each(['before', 'after'] as const)(
+    'is continued where the store fails %s any call',
+    async (when) => {
+      await eachCall(ends, async (count) => {
+        const backend = new MemoryBackend()
+        const failure = new S3loError('UNAVAILABLE', 'no answer')
+        const faults: Faults = { [when]: throwAt(count, failure) }
+        let begun: UploadName | undefined
+        const sent = sendAll(new FaultyBackend(backend, faults), ends, (upload) => (begun = upload))
+        await sent.catch((error: unknown) => expect(error).toBe(failure))
+        expect([undefined, CONTENT.toString()]).toContain(await blobOf(backend))
+        await recover(backend, ends, begun)
+        expect(await blobOf(backend)).toBe(CONTENT.toString())
+      })
+    },
+  )
+
+  it('cancelled before any call of its end is stored whole or not at all', async () => {
+    const inner = new MemoryBackend()
+    let calls = Infinity
+    for (let at = 1; at <= calls; at++) {
+      const uploads = openUploads(inner)
+      const upload = await uploads.begin(APP)
+      await send(withoutEnd(uploads), upload, ends)
+      const backend = new FaultyBackend(inner, {
+        before: async ({ count }) => {
+          if (count === at) await uploads.cancel(upload)
+        },
+      })
+      const body = ends.length === 0 ? Readable.from([CONTENT]) : undefined
+      const outcome = await openUploads(backend)
+        .finish(upload, DIGEST, { body })
+        .then(({ kind }) => kind)
+        .catch((error: unknown) => (isS3loError(error) ? error.code : error))
+      calls = backend.calls.length
+      const blob = await blobOf(inner)
+      expect(['stored', 'NOT_FOUND']).toContain(outcome)
+      expect(
+        outcome === 'stored' ? [CONTENT.toString()] : [CONTENT.toString(), undefined],
+      ).toContain(blob)
+      expect(await Array.fromAsync(inner.list(UPLOADS_PREFIX))).toEqual([])
+      for await (const { key } of inner.list('')) await inner.delete([key])
+    }
+    expect(calls).toBeGreaterThan(4)
+  })
+
+  it('that gets other bytes at any call of its end is stored as it was announced', async () => {
+    let calls = Infinity
+    for (let at = 1; at <= calls; at++) {
+      const inner = new MemoryBackend()
+      const uploads = openUploads(inner)
+      const upload = await uploads.begin(APP)
+      await send(withoutEnd(uploads), upload, ends)
+      const backend = new FaultyBackend(inner, {
+        before: async ({ count }) => {
+          if (count !== at) return
+          const late = uploads.append(upload, undefined, Readable.from(['late']))
+          await late.catch((error: unknown) => expect(isS3loError(error, 'NOT_FOUND')).toBe(true))
+        },
+      })
+      const body = ends.length === 0 ? Readable.from([CONTENT]) : undefined
+      const finished = openUploads(backend).finish(upload, DIGEST, { body })
+      // What came before the end is a part of it, and then the digest is another one.
+      const outcome = await finished.catch((error: unknown) => isS3loError(error, 'INTEGRITY'))
+      calls = backend.calls.length
+      expect(await blobOf(inner)).toBe(outcome === true ? undefined : CONTENT.toString())
+    }
+    expect(calls).toBeGreaterThan(4)
+  })
+})
+
+/** A client that does not come to the end. */
+function withoutEnd(uploads: Uploads): Uploads {
+  return {
+    append: uploads.append.bind(uploads),
+    status: uploads.status.bind(uploads),
+    begin: uploads.begin.bind(uploads),
+    cancel: uploads.cancel.bind(uploads),
+    putBlob: uploads.putBlob.bind(uploads),
+    finish: () => Promise.resolve({ kind: 'stored' }),
+  }
+}
