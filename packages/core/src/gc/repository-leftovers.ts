@@ -39,7 +39,10 @@ export async function readLinkedNames(
   return names
 }
 
-/** Links that protect nothing any more, uploads that were abandoned, and members whose blob is gone. */
+/**
+ * Links that protect nothing any more, uploads that were abandoned, members whose blob is gone, and
+ * events of tags whose record is.
+ */
 export async function* listRepositoryLeftovers(
   backend: StorageBackend,
   options: LeftoverOptions,
@@ -47,6 +50,7 @@ export async function* listRepositoryLeftovers(
   yield* deadLinks(backend, options)
   yield* abandonedUploads(backend, options)
   yield* lostMembers(backend, options)
+  yield* lostEvents(backend, options)
 }
 
 async function* deadLinks(
@@ -110,6 +114,38 @@ async function* lostMembers(
     if (!stored.has(nameOf(member.digest))) yield key
   }
 }
+
+/**
+ * An event is there to bring back what its record has. It is written after the record, so that one of
+ * yesterday had it. In the order of keys, the events of a repository come right before its records.
+ */
+async function* lostEvents(
+  backend: StorageBackend,
+  { now, abandonedAfterMs, signal }: LeftoverOptions,
+): AsyncGenerator<string, void> {
+  let repository: string | undefined
+  let events: { readonly key: string; readonly id: string }[] = []
+  let records = new Set<string>()
+  const lost = (): readonly string[] =>
+    events.flatMap(({ key, id }) => (records.has(id.slice(0, NAMED)) ? [] : key))
+  for await (const info of backend.list(REPOSITORIES_PREFIX, { signal })) {
+    const key = parseRepositoryKey(info.key)
+    if (!key) continue
+    if (key.repository !== repository) {
+      yield* lost()
+      events = []
+      records = new Set()
+      repository = key.repository
+    }
+    if (key.kind === 'record' && events.length > 0) records.add(nameOf(key.digest).slice(0, NAMED))
+    const isOld = info.lastModified.getTime() + abandonedAfterMs < now
+    if (key.kind === 'tag-event' && isOld) events.push({ key: info.key, id: key.id })
+  }
+  yield* lost()
+}
+
+/** So many digits of an event's id are of the digest whose record it needs. */
+const NAMED = 16
 
 async function readStoredNames(backend: StorageBackend, options: CallOptions): Promise<DigestSet> {
   const names = new DigestSet()

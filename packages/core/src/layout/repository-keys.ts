@@ -64,7 +64,10 @@ export function tagEventsPrefix(repository: string, tag?: string): string {
   return tag === undefined ? prefix : `${prefix}${tag}/`
 }
 
-/** `at`: milliseconds since 1970 by the store's clock; `id`: 32 lower-case hex digits. */
+/**
+ * `at`: milliseconds since 1970 by the store's clock; `id`: 32 lower-case hex digits, of which the first
+ * 16 are those of the digest whose record the event needs: a listing tells when that is gone.
+ */
 export function tagEventKey(repository: string, tag: string, at: number, id: string): string {
   return `${tagEventsPrefix(repository, tag)}${timeOf(at)}-${id}.json`
 }

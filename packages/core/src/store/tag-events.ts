@@ -8,7 +8,7 @@ import {
   tagEventKey,
   tagEventsPrefix,
 } from '../layout/repository-keys.ts'
-import { isDigest } from '../oci/digest.ts'
+import { isDigest, parseDigest } from '../oci/digest.ts'
 import { asObject, asSize, asString, optional, parseJson } from '../oci/json.ts'
 import { readObject } from './read-object.ts'
 
@@ -65,7 +65,7 @@ export async function writeTagEvent(
   { at, ...event }: Omit<TagEvent, 'at' | 'by'> & { readonly at: Date },
   options?: CallOptions,
 ): Promise<string> {
-  const id = process.getBuiltinModule('node:crypto').randomUUID().replaceAll('-', '')
+  const id = eventId(event.was ?? event.became)
   const key = tagEventKey(repository, event.tag, at.getTime(), id)
   const text = JSON.stringify({ v: 1, ...event, at: at.toISOString(), by: hostname() })
   const content = new TextEncoder().encode(text)
@@ -75,6 +75,12 @@ export async function writeTagEvent(
     mediaType: 'application/json',
   })
   return key
+}
+
+/** An event lives as long as the record of what the tag named before, or else of what it names. */
+function eventId(digest: string | undefined): string {
+  const random = process.getBuiltinModule('node:crypto').randomUUID().replaceAll('-', '')
+  return digest === undefined ? random : parseDigest(digest).hex.slice(0, 16) + random.slice(16)
 }
 
 /**

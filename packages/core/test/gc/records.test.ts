@@ -4,7 +4,7 @@ import { writeControl } from '../../src/gc/control-object.ts'
 import { nameOf } from '../../src/gc/name-set.ts'
 import type { UntaggedImage } from '../../src/gc/record-collector.ts'
 import { blobKey, manifestKey, referrerBlobKey } from '../../src/layout/keys.ts'
-import { recordKey, referrerEntryKey } from '../../src/layout/repository-keys.ts'
+import { recordKey, referrerEntryKey, tagEventKey } from '../../src/layout/repository-keys.ts'
 import { digestOf } from '../../src/oci/digest.ts'
 import { FaultyBackend } from '../../src/testing/index.ts'
 import { type ImageFixture, indexFixture, referrerFixture } from '../../src/testing/fixtures.ts'
@@ -243,5 +243,31 @@ describe('a digest record', () => {
     expect(old).toMatchObject({ deleted: 2, recordsDeleted: 1, untagged: 0, heldBytes: 0 })
     const writes = backend.calls.filter(({ method }) => method === 'put' || method === 'delete')
     expect(writes).toEqual([])
+  })
+})
+
+describe('an event of a tag', () => {
+  const event = (tag: string, of: string, at = 1): string =>
+    tagEventKey('app', tag, at, `${nameOf(of).slice(0, 16)}0123456789abcdef`)
+
+  it('goes a day after the record that it needs, whose repository alone counts', async () => {
+    const store = await untagged()
+    await record(store, other, 'app/other')
+    const kept = event('v1', digest)
+    const lost = event('v2', other.root.descriptor.digest)
+    for (const key of [kept, lost]) await store.backend.put(key, Buffer.from('{}'))
+    store.advance(DAY)
+    expect(await collect(store)).toMatchObject({ leftoversRemoved: 0 })
+    store.advance(1)
+    expect(await collect(store)).toMatchObject({ leftoversRemoved: 1 })
+    expect(await store.keys('.s3lo/repositories/app/_history/')).toEqual([kept])
+  })
+
+  it('goes in the clean after the one that deleted its record', async () => {
+    const store = await untagged()
+    for (const at of [1, 2, 3]) await store.backend.put(event('v1', digest, at), Buffer.from('{}'))
+    store.advance(15 * DAY)
+    expect(await collect(store)).toMatchObject({ recordsDeleted: 1, leftoversRemoved: 0 })
+    expect(await collect(store)).toMatchObject({ leftoversRemoved: 3 })
   })
 })
