@@ -1,3 +1,5 @@
+import { HexProbe } from '../oci/hex-probe.ts'
+
 /** Bytes kept of each name: all of a sha256, and more than enough of a sha512. */
 const ENTRY = 32
 const WORDS = ENTRY / 4
@@ -14,10 +16,7 @@ export class DigestSet {
   #places = 1024
   #size = 0
   #hasZero = false
-  /** Manifests are foreign: names that collide must not be predictable. */
-  readonly #seed = process.getBuiltinModule('node:crypto').randomInt(1, 2 ** 31) | 1
-  readonly #probe = Buffer.alloc(ENTRY)
-  readonly #words = new Uint32Array(this.#probe.buffer, this.#probe.byteOffset, WORDS)
+  readonly #probe = new HexProbe(ENTRY)
 
   get size(): number {
     return this.#size
@@ -33,7 +32,7 @@ export class DigestSet {
     }
     const place = this.#find()
     if (this.#isTaken(place)) return false
-    this.#table.set(this.#words, place * WORDS)
+    this.#table.set(this.#probe.words, place * WORDS)
     this.#size++
     if (this.#size * 4 > this.#places * 3) this.#grow()
     return true
@@ -45,24 +44,16 @@ export class DigestSet {
 
   /** False when the name is all zeros, which the table cannot hold. */
   #load(name: string): boolean {
-    this.#probe.fill(0)
-    this.#probe.write(name, 'hex')
-    return this.#words.some((word) => word !== 0)
+    this.#probe.load(name)
+    return this.#probe.words.some((word) => word !== 0)
   }
 
   #find(): number {
-    let place = this.#hash()
-    while (this.#isTaken(place) && !this.#isProbeAt(place)) place = (place + 1) % this.#places
-    return place
-  }
-
-  #hash(): number {
-    let hash = this.#seed
-    for (const word of this.#words) {
-      hash = Math.imul(hash ^ word, 0x9e3779b1)
-      hash ^= hash >>> 15
+    let place = this.#probe.hash() % this.#places
+    while (this.#isTaken(place) && !this.#probe.isAt(this.#table, place * WORDS)) {
+      place = (place + 1) % this.#places
     }
-    return (hash >>> 0) % this.#places
+    return place
   }
 
   #isTaken(place: number): boolean {
@@ -70,22 +61,15 @@ export class DigestSet {
     return false
   }
 
-  #isProbeAt(place: number): boolean {
-    for (let i = 0; i < WORDS; i++) {
-      if (this.#table[place * WORDS + i] !== this.#words[i]) return false
-    }
-    return true
-  }
-
   #grow(): void {
     const old = this.#table
     this.#places *= 2
     this.#table = new Uint32Array(this.#places * WORDS)
-    // Element by element: a view for each name would be garbage at once.
     for (let start = 0; start < old.length; start += WORDS) {
-      let bits = 0
-      for (let i = 0; i < WORDS; i++) bits |= this.#words[i] = old[start + i] ?? 0
-      if (bits !== 0) this.#table.set(this.#words, this.#find() * WORDS)
+      this.#probe.take(old, start)
+      if (this.#probe.words.some((word) => word !== 0)) {
+        this.#table.set(this.#probe.words, this.#find() * WORDS)
+      }
     }
   }
 }

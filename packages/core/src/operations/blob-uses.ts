@@ -13,7 +13,7 @@ type BlobRole = (typeof ROLES)[number]
 export type BlobFault = 'missing' | 'damaged' | 'unreadable'
 
 /** Content that a manifest names. */
-interface BlobUse {
+export interface BlobUse {
   /** Its number in the table of digests. */
   readonly content: number
   /** Bytes, as the manifest says. */

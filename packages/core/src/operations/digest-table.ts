@@ -1,4 +1,5 @@
 import { parseDigest } from '../oci/digest.ts'
+import { HexProbe } from '../oci/hex-probe.ts'
 
 /** 32-bit words of a sha256. */
 const WORDS = 8
@@ -16,10 +17,7 @@ export class DigestTable {
   /** Of other algorithms, which are rare. */
   readonly #others = new Map<string, number>()
   readonly #otherNames = new Map<number, string>()
-  /** Digests in manifests are foreign: which of them collide must not be predictable. */
-  readonly #seed = process.getBuiltinModule('node:crypto').randomInt(1, 2 ** 31) | 1
-  readonly #probe = Buffer.alloc(WORDS * 4)
-  readonly #words = new Uint32Array(this.#probe.buffer, this.#probe.byteOffset, WORDS)
+  readonly #probe = new HexProbe(WORDS * 4)
 
   /** How many digests have a number. */
   get size(): number {
@@ -30,12 +28,12 @@ export class DigestTable {
   add(digest: string): number {
     const { algorithm, hex } = parseDigest(digest)
     if (algorithm !== 'sha256') return this.#addOther(digest)
-    this.#probe.write(hex, 'hex')
+    this.#probe.load(hex)
     const slot = this.#findSlot()
     const known = this.#slots[slot] ?? 0
     if (known > 0) return known - 1
     const number = this.#next()
-    this.#entries.set(this.#words, number * WORDS)
+    this.#entries.set(this.#probe.words, number * WORDS)
     this.#slots[slot] = this.#size
     if (this.#size * 4 > this.#slots.length * 3) this.#rehash()
     return number
@@ -45,7 +43,7 @@ export class DigestTable {
   find(digest: string): number | undefined {
     const { algorithm, hex } = parseDigest(digest)
     if (algorithm !== 'sha256') return this.#others.get(digest)
-    this.#probe.write(hex, 'hex')
+    this.#probe.load(hex)
     const known = this.#slots[this.#findSlot()] ?? 0
     return known > 0 ? known - 1 : undefined
   }
@@ -54,8 +52,8 @@ export class DigestTable {
   digest(number: number): string {
     const other = this.#otherNames.get(number)
     if (other !== undefined) return other
-    this.#words.set(this.#entries.subarray(number * WORDS, (number + 1) * WORDS))
-    return `sha256:${this.#probe.toString('hex')}`
+    this.#probe.take(this.#entries, number * WORDS)
+    return `sha256:${this.#probe.hex}`
   }
 
   #addOther(digest: string): number {
@@ -79,7 +77,7 @@ export class DigestTable {
   /** Where the probe is, or would be. */
   #findSlot(): number {
     const last = this.#slots.length - 1
-    let slot = this.#hash() & last
+    let slot = this.#probe.hash() & last
     for (let held = this.#slots[slot] ?? 0; held > 0; held = this.#slots[slot] ?? 0) {
       if (this.#isProbe(held - 1)) break
       slot = (slot + 1) & last
@@ -88,27 +86,14 @@ export class DigestTable {
   }
 
   #isProbe(number: number): boolean {
-    for (let i = 0; i < WORDS; i++) {
-      if (this.#entries[number * WORDS + i] !== this.#words[i]) return false
-    }
-    return !this.#otherNames.has(number)
-  }
-
-  #hash(): number {
-    let hash = this.#seed
-    for (const word of this.#words) {
-      hash = Math.imul(hash ^ word, 0x9e3779b1)
-      hash ^= hash >>> 15
-    }
-    return hash >>> 0
+    return this.#probe.isAt(this.#entries, number * WORDS) && !this.#otherNames.has(number)
   }
 
   #rehash(): void {
     this.#slots = new Uint32Array(this.#slots.length * 2)
     for (let number = 0; number < this.#size; number++) {
       if (this.#otherNames.has(number)) continue
-      // Element by element: a view for each digest would be garbage at once.
-      for (let i = 0; i < WORDS; i++) this.#words[i] = this.#entries[number * WORDS + i] ?? 0
+      this.#probe.take(this.#entries, number * WORDS)
       this.#slots[this.#findSlot()] = number + 1
     }
   }

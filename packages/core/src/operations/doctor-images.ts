@@ -1,23 +1,19 @@
-import { forEachConcurrent } from '../concurrency/for-each-concurrent.ts'
 import type { CallOptions } from '../contract/call-options.ts'
 import type { ProgressOptions } from '../contract/progress.ts'
 import { isS3loError } from '../errors.ts'
-import { blobKey, manifestKey } from '../layout/keys.ts'
+import { manifestKey } from '../layout/keys.ts'
 import { matchesFilter } from '../layout/store-reference.ts'
 import type { Descriptor } from '../oci/descriptor.ts'
-import { Digester, parseDigest } from '../oci/digest.ts'
 import { MEDIA_TYPE } from '../oci/media-type.ts'
-import { BlobReport } from '../progress/blob-report.ts'
 import type { ImageStore } from '../store/image-store.ts'
-import { recycle } from '../stream/recycle.ts'
-import { BlobUses, Contents } from './blob-uses.ts'
+import { type BlobFault, BlobUses, Contents } from './blob-uses.ts'
 import { checkChunks } from './doctor-chunks.ts'
-import type { FileIssue } from './doctor-files.ts'
+import { collectWanted, findMissing, hashAgain, readStored, usesOf } from './doctor-content.ts'
 import { checkLegacyTags } from './doctor-legacy.ts'
+import type { FileIssue } from './doctor-files.ts'
 import { formatTag } from '../layout/format-store.ts'
+import { surveyRecords } from './record-survey.ts'
 import { type GraphTag, reachable, readStoreGraph, type StoreGraph } from './store-graph.ts'
-import { type RecordSurvey, surveyRecords } from './record-survey.ts'
-import { listStored } from './stored-content.ts'
 import type { UntaggedFigures } from './untagged.ts'
 
 /** Content of an image that is not there or not what it should be. */
@@ -26,7 +22,7 @@ export interface BlobProblem {
   /** Bytes, as the manifest says. */
   readonly size: number
   readonly role: 'config' | 'layer' | 'blob' | 'manifest'
-  readonly problem: 'missing' | 'damaged' | 'unreadable'
+  readonly problem: BlobFault
   /** `os/arch[/variant]`, or `(attestation)`; absent for a single image. */
   readonly platform?: string
 }
@@ -78,9 +74,6 @@ export interface CheckOptions extends CallOptions, ProgressOptions {
 }
 
 type Graph = StoreGraph<BlobUses>
-
-const REQUESTS_AT_ONCE = 20
-const HASHES_AT_ONCE = 4
 
 /** How many problems of one tag are spelled out in its message. */
 const SPELLED_OUT = 5
@@ -147,10 +140,7 @@ function isInPieces(contents: Contents, content: number): boolean {
 }
 
 function isRecoded(graph: Graph, tag: GraphTag<BlobUses>, contents: Contents): boolean {
-  for (const { node } of reachable(graph, tag)) {
-    if (isS3loError(node)) continue
-    for (const { content } of node.summary) if (contents.recoded.has(content)) return true
-  }
+  for (const { content } of usesOf(graph, tag)) if (contents.recoded.has(content)) return true
   return false
 }
 
@@ -170,129 +160,6 @@ function countUnreadable({ tags, manifests }: Graph): number {
   return roots + children
 }
 
-/** What a listing found beside what manifests name. */
-interface Stored {
-  readonly blobs: number
-  readonly orphans: { readonly count: number; readonly bytes: number }
-  /** Of what untagged images alone need. */
-  readonly heldBytes: number
-}
-
-async function readStored(
-  store: ImageStore,
-  contents: Contents,
-  records: RecordSurvey,
-  options: CallOptions,
-): Promise<Stored> {
-  let heldBytes = 0
-  const orphans = { count: 0, bytes: 0 }
-  let blobs = 0
-  for (const kind of ['blobs', 'recipes'] as const) {
-    for await (const { digest, info } of listStored(store.backend, kind, options)) {
-      if (kind === 'blobs') blobs++
-      const content = contents.table.find(digest)
-      if (content === undefined && records.holds(digest)) heldBytes += info.size
-      else if (content === undefined) {
-        orphans.count++
-        orphans.bytes += info.size
-      } else if (kind === 'blobs') contents.setSize(content, info.size)
-      else contents.chunked.add(content)
-    }
-  }
-  return { blobs, orphans, heldBytes }
-}
-
-/** The sizes of what the tags name, by the number of the content: 8 bytes for each, where a `Map` takes 40. */
-class Wanted {
-  readonly #sizes: Float64Array
-
-  constructor(contents: number) {
-    this.#sizes = new Float64Array(contents).fill(-1)
-  }
-
-  /** The first size that is said of a content counts. */
-  add(content: number, size: number): void {
-    if (this.size(content) < 0) this.#sizes[content] = size
-  }
-
-  /** Bytes; below zero for what is not wanted. */
-  size(content: number): number {
-    return this.#sizes[content] ?? -1
-  }
-
-  /** The wanted contents that a test selects. */
-  filter(test: (content: number, size: number) => boolean): readonly number[] {
-    const found: number[] = []
-    this.#sizes.forEach((size, content) => {
-      if (size >= 0 && test(content, size)) found.push(content)
-    })
-    return found
-  }
-}
-
-function collectWanted(
-  graph: Graph,
-  tags: readonly GraphTag<BlobUses>[],
-  { table }: Contents,
-): Wanted {
-  const wanted = new Wanted(table.size)
-  for (const tag of tags) {
-    for (const { node } of reachable(graph, tag)) {
-      if (isS3loError(node)) continue
-      for (const { content, size } of node.summary) wanted.add(content, size)
-    }
-  }
-  return wanted
-}
-
-/** Asks again for each blob that the listing did not show: it may have come in between. */
-async function findMissing(
-  store: ImageStore,
-  wanted: Wanted,
-  contents: Contents,
-  outer: AbortSignal | undefined,
-): Promise<void> {
-  const suspects = wanted.filter(
-    (content) => contents.size(content) === undefined && !contents.chunked.has(content),
-  )
-  await forEachConcurrent(
-    suspects,
-    REQUESTS_AT_ONCE,
-    async (content, signal) => {
-      const form = await store.blobs.form(contents.table.digest(content), { signal })
-      if (form === undefined) contents.problems.set(content, 'missing')
-    },
-    outer,
-  )
-}
-
-async function hashAgain(
-  store: ImageStore,
-  wanted: Wanted,
-  contents: Contents,
-  { signal: outer, onProgress }: CallOptions & ProgressOptions,
-): Promise<{ readonly count: number; readonly bytes: number }> {
-  const whole = wanted.filter((content, size) => contents.size(content) === size)
-  const total = whole.reduce((sum, content) => sum + wanted.size(content), 0)
-  onProgress?.({ type: 'plan', blobs: whole.length, bytes: total })
-  await forEachConcurrent(
-    whole,
-    HASHES_AT_ONCE,
-    async (content, signal) => {
-      const digest = contents.table.digest(content)
-      const size = wanted.size(content)
-      const descriptor = { digest, size, mediaType: MEDIA_TYPE.octetStream }
-      const report = new BlobReport({ descriptor, platform: 'single' }, { onProgress })
-      report.start()
-      const problem = await hashBlob(store, descriptor, report, signal)
-      if (problem) contents.problems.set(content, problem)
-      report.end('done')
-    },
-    outer,
-  )
-  return { count: whole.length, bytes: total }
-}
-
 /** Each once. */
 function wholeLayers(
   graph: Graph,
@@ -300,47 +167,16 @@ function wholeLayers(
   contents: Contents,
 ): readonly LayerOfTag[] {
   const layers = new Map<number, LayerOfTag>()
-  for (const { image, tag, ...rest } of tags) {
-    for (const { node } of reachable(graph, { image, tag, ...rest })) {
-      if (isS3loError(node)) continue
-      for (const { content, size, role } of node.summary) {
-        const isWhole = contents.size(content) === size && !contents.problemOf(content, size)
-        if (role !== 'layer' || !isWhole || layers.has(content)) continue
-        const digest = contents.table.digest(content)
-        const descriptor = { digest, size, mediaType: MEDIA_TYPE.octetStream }
-        layers.set(content, { descriptor, image, tag })
-      }
+  for (const tag of tags) {
+    for (const { content, size, role } of usesOf(graph, tag)) {
+      const isWhole = contents.size(content) === size && !contents.problemOf(content, size)
+      if (role !== 'layer' || !isWhole || layers.has(content)) continue
+      const digest = contents.table.digest(content)
+      const descriptor = { digest, size, mediaType: MEDIA_TYPE.octetStream }
+      layers.set(content, { descriptor, image: tag.image, tag: tag.tag })
     }
   }
   return [...layers.values()]
-}
-
-/** What is wrong with a blob's bytes, or `undefined`. */
-async function hashBlob(
-  store: ImageStore,
-  descriptor: Descriptor,
-  report: BlobReport,
-  signal: AbortSignal,
-): Promise<BlobProblem['problem'] | undefined> {
-  try {
-    // Not through a verifying stream: two streams for each of many small blobs are too many.
-    const { body } = await store.backend.get(blobKey(descriptor.digest), { signal })
-    const digester = new Digester(parseDigest(descriptor.digest).algorithm)
-    let received = 0
-    for await (const chunk of body as AsyncIterable<Uint8Array>) {
-      digester.update(chunk)
-      received += chunk.byteLength
-      report.reach(received)
-      recycle(chunk)
-    }
-    const whole = received === descriptor.size && digester.digest() === descriptor.digest
-    return whole ? undefined : 'damaged'
-  } catch (error) {
-    if (isS3loError(error, 'INTEGRITY')) return 'damaged'
-    if (isS3loError(error, 'NOT_FOUND')) return 'missing'
-    if (isS3loError(error, 'FORBIDDEN')) return 'unreadable'
-    throw error
-  }
 }
 
 function judgeTag(
