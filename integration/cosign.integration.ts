@@ -130,6 +130,9 @@ function testWith(programs: Readonly<Record<Major, string>>, host: string): void
       const { store, remote, digest } = await newImage()
       await succeed(s3lo('sign', store, '--key', key))
       await succeed(s3lo('verify', store, '--key', pub))
+      expect((await succeed(s3lo('list', store.replace(/\/\/team.*/, '/')))).stdout).not.toMatch(
+        /sha256/,
+      )
       await succeed(s3lo('copy', store, `docker://${remote}`, '--plain-http'))
       for (const major of [2, 3] as const) {
         const { stdout } = await succeed(cosignVerify(major, remote, pub))

@@ -96,7 +96,7 @@ describe('s3lo sign', () => {
       'schemaVersion',
       'algorithm',
       'bundle',
-      'signatureTag',
+      'signature',
     ])
   })
 

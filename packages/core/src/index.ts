@@ -108,6 +108,14 @@ export type { PolicyResult, ValidateOptions, ValidateResult } from './operations
 export { type IndexedImage, readIndexContent } from './graph/index-entries.ts'
 export { planGraph } from './graph/plan.ts'
 export { ReferrerFinder } from './graph/referrers.ts'
+export {
+  foldSignatures,
+  holdsSignatures,
+  SIGNATURES_TYPE,
+  signatureManifest,
+  signatureTagOf,
+  SIMPLE_SIGNING_TYPE,
+} from './oci/cosign-signatures.ts'
 export { BlobReport, type ReportedBlob, reportPlan } from './progress/blob-report.ts'
 export { copy, type CopyOptions, type CopyResult, type DroppedReferrer } from './operations/copy.ts'
 export {

@@ -45,7 +45,7 @@ export async function signImage(
       ? {}
       : {
           bundle: await writeBundle(store, subject, signer, { signal }),
-          signatureTag: await writeSimpleSigning(store, subject, signer, { signal }),
+          signature: await writeSimpleSigning(store, subject, signer, { signal }),
         }
   const record = {
     schemaVersion: schema,

@@ -1,8 +1,7 @@
-import { digestOf, type ImageStore } from '@s3lo/core'
+import { digestOf, type ImageStore, signatureTagOf, SIMPLE_SIGNING_TYPE } from '@s3lo/core'
 import { describe, expect, it } from 'vitest'
 import { BUNDLE_TYPE } from '../src/cosign/bundle.ts'
-import { SIGNATURE_ANNOTATION, SIMPLE_SIGNING_TYPE } from '../src/cosign/simple-signing.ts'
-import { sigTag } from '../src/cosign/read-signatures.ts'
+import { SIGNATURE_ANNOTATION } from '../src/cosign/simple-signing.ts'
 import { signImage, verifyImage } from '../src/index.ts'
 import { newSigner, referenceTo, storeWithImage } from './world.ts'
 
@@ -30,7 +29,10 @@ function manifestOf(layer: object, members: object = {}): Buffer {
 }
 
 async function putSigTag(store: ImageStore, digest: string, layer: object): Promise<void> {
-  await store.backend.put(`manifests/org/app/${sigTag(digest)}/manifest.json`, manifestOf(layer))
+  await store.backend.put(
+    `manifests/org/app/${signatureTagOf(digest)}/manifest.json`,
+    manifestOf(layer),
+  )
 }
 
 async function putReferrer(store: ImageStore, subject: string, content: Buffer): Promise<void> {

@@ -2,11 +2,12 @@ import { isS3loError, type ImageStore } from '@s3lo/core'
 import { describe, expect, it } from 'vitest'
 import { LocalSigner, openPublicKey, type PublicKey, signImage, verifyImage } from '../src/index.ts'
 import { encryptPrivateKey } from '../src/keys/key-file.ts'
-import { sigTag } from '../src/cosign/read-signatures.ts'
 import { goldenKey, keysOfEveryKind, readBytes, referenceTo, storeWithImage } from './world.ts'
 
 const reference = referenceTo()
 const MANIFEST = 'manifests/org/app/v1.0/manifest.json'
+const recordOf = (digest: string): string =>
+  `.s3lo/repositories/org/app/_manifests/${digest.replace(':', '-')}.json`
 
 /** The members of a record that its signature, or the key, must bear out. */
 const PROVEN = ['schemaVersion', 'digest', 'keyID', 'algorithm', 'signature'] as const
@@ -96,37 +97,32 @@ describe('a byte that was changed', { timeout: 120_000 }, () => {
     const signer = new LocalSigner(goldenKey())
     const result = await signImage(store, reference, signer)
     await store.backend.delete([result.storedPath.replace('my-bucket/', '')])
-    const tag = sigTag(result.digest)
-    const sigManifest = `manifests/org/app/${tag}/manifest.json`
     const options = { allowCosign: true }
-    // The bundle out of the way, then the other one.
-    const referrers = `.s3lo/referrers/sha256/${result.digest.slice(7)}/`
-    const [bundleInfo] = await Array.fromAsync(store.backend.list(referrers))
-    const bundleManifest = await readBytes(store, bundleInfo!.key)
-    await store.backend.delete([bundleInfo!.key])
-    const manifest = JSON.parse((await readBytes(store, sigManifest)).toString()) as {
-      layers: { digest: string; annotations: Record<string, string> }[]
+    // One of the two at a time.
+    const [signature = '', bundle = ''] = [result.signature, result.bundle]
+    const listed = (digest: string): string =>
+      `.s3lo/repositories/org/app/_referrers/${result.digest.replace(':', '-')}/${digest.replace(':', '-')}.json`
+    const bundleEntry = await readBytes(store, listed(bundle))
+    await store.backend.delete([listed(bundle)])
+    const layersOf = async (digest: string): Promise<readonly { digest: string }[]> => {
+      const content = await readBytes(store, recordOf(digest))
+      return (JSON.parse(content.toString()) as { layers: { digest: string }[] }).layers
     }
-    const [layer] = manifest.layers
-    const payload = `blobs/sha256/${layer!.digest.slice(7)}`
-    expect(await tamper(store, payload, signer.publicKey, options, never, [1])).toBeGreaterThan(900)
-    // Members of the manifest that say nothing of the payload may change: they are not signed.
-    const signed = (mutated: Buffer): boolean => {
-      const text = mutated.toString()
-      return (
-        text.includes(layer!.digest) &&
-        Object.values(layer!.annotations).every((s) => text.includes(s))
-      )
-    }
-    expect(
-      await tamper(store, sigManifest, signer.publicKey, options, signed, [1]),
-    ).toBeGreaterThan(2000)
+    const [payload] = await layersOf(signature)
+    const content = `.s3lo/blobs/sha256/${payload!.digest.slice(7)}`
+    expect(await tamper(store, content, signer.publicKey, options, never, [1])).toBeGreaterThan(900)
+    const record = recordOf(signature)
+    expect(await tamper(store, record, signer.publicKey, options, never, [1])).toBeGreaterThan(2000)
+    // What lists it says nothing that is believed: where it is damaged, the manifest says the same.
+    const listing = listed(signature)
+    const any = (): boolean => true
+    expect(await tamper(store, listing, signer.publicKey, options, any, [1])).toBeGreaterThan(900)
 
-    await store.backend.delete([sigManifest])
-    await store.backend.put(bundleInfo!.key, bundleManifest)
-    const { layers } = JSON.parse(bundleManifest.toString()) as { layers: { digest: string }[] }
-    const bundle = `.s3lo/blobs/sha256/${layers[0]!.digest.slice(7)}`
-    expect(await tamper(store, bundle, signer.publicKey, options, never, [1])).toBeGreaterThan(2000)
+    await store.backend.delete([listing])
+    await store.backend.put(listed(bundle), bundleEntry)
+    const [layer] = await layersOf(bundle)
+    const blob = `.s3lo/blobs/sha256/${layer!.digest.slice(7)}`
+    expect(await tamper(store, blob, signer.publicKey, options, never, [1])).toBeGreaterThan(2000)
   })
 
   it('in a public key or a key file is a problem of the key, or another key', async () => {

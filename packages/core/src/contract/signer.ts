@@ -37,8 +37,8 @@ export interface SignResult {
   readonly storedPath: string
   readonly schemaVersion: 1 | 2
   readonly algorithm: string
-  /** The tag with the signatures that cosign 2 reads. */
-  readonly signatureTag?: string
+  /** The digest of the signature that cosign 2 reads once the image is in a registry; it refers to the image. */
+  readonly signature?: string
   /** The digest of the bundle that cosign 3 reads, which refers to the image. */
   readonly bundle?: string
 }

@@ -2,9 +2,12 @@ import { Readable } from 'node:stream'
 import { forEachConcurrent } from '../concurrency/for-each-concurrent.ts'
 import type { ImageSource } from '../contract/image-source.ts'
 import type { ImageTarget, Publication } from '../contract/image-target.ts'
+import { isStore } from '../contract/store-facts.ts'
+import { foldSignatures, signatureTagOf } from '../oci/cosign-signatures.ts'
 import type { Descriptor } from '../oci/descriptor.ts'
 import { successors } from '../oci/document.ts'
 import { copyGraph } from './copy-graph.ts'
+import { TaggedSignatures } from './copy-signatures.ts'
 import { extendTag, protectingStore } from './protected-tag.ts'
 import { planGraph } from './plan.ts'
 import { tellLayers } from './tell-layers.ts'
@@ -57,11 +60,17 @@ export async function copyReferrers(
   const images = new Set(subjects.map(({ digest }) => digest))
   const visited = new Set(images)
   const seen = new Set<string>()
+  /** What another manifest is in the target: a `.sig` tag refers there, and the other way round. */
+  const renamed = new Map<string, Descriptor>()
   let copied = 0
   let level = subjects
   for (let depth = 1; level.length > 0; depth++) {
     const next: Descriptor[] = []
     const follow = async (subject: Descriptor, signal: AbortSignal): Promise<void> => {
+      const call = { ...options, signal }
+      const there = renamed.get(subject.digest) ?? subject
+      const signatures = new TaggedSignatures(from.source, to, there)
+      const taken: Descriptor[] = []
       for await (const referrer of finder.find(subject, signal)) {
         const { tag, descriptor } = referrer
         const name = tag ?? `${descriptor.digest} ${subject.digest}`
@@ -69,18 +78,46 @@ export async function copyReferrers(
         if (seen.has(name) || (tag !== undefined && images.has(descriptor.digest))) continue
         if (depth > MAX_DEPTH || seen.size >= MAX_REFERRERS) throw endlessList(subject)
         seen.add(name)
-        if (!(await copyOne(from.source, to, referrer, { ...options, signal }))) continue
+        const folded = tag === undefined ? undefined : foldInto(to.target, referrer, there)
+        if (folded) renamed.set(descriptor.digest, folded.descriptor)
+        if (signatures.take(referrer)) taken.push(descriptor)
+        else if (!(await copyOne(from.source, to, folded ?? referrer, call))) continue
         copied++
         if (visited.has(descriptor.digest)) continue
         visited.add(descriptor.digest)
         next.push(descriptor)
       }
+      const published = options.dryRun ? undefined : await publishTaken(signatures, call)
+      if (published) for (const { digest } of taken) renamed.set(digest, published)
     }
     await forEachConcurrent(level, SUBJECTS_AT_ONCE, follow, options.signal)
     level = next
   }
   finder.close()
   return copied
+}
+
+/** Signatures with a tag as a referrer, where they go into a store: no program counts them as an image there. */
+function foldInto(
+  target: ImageTarget,
+  referrer: Referrer,
+  subject: Descriptor,
+): Referrer | undefined {
+  if (!isStore(target) || referrer.tag !== signatureTagOf(referrer.subject.digest)) return undefined
+  const folded = foldSignatures(referrer, subject)
+  return folded && { ...folded, subject }
+}
+
+async function publishTaken(
+  signatures: TaggedSignatures,
+  options: CopyReferrersOptions,
+): Promise<Descriptor | undefined> {
+  try {
+    return await signatures.publish(options)
+  } catch (error) {
+    options.signal?.throwIfAborted()
+    throw withWayOut(error)
+  }
 }
 
 /** False for one that the target cannot hold. */

@@ -5,11 +5,11 @@ import type { ImageTarget, Publication, TagOptions } from '../contract/image-tar
 import type { ProgressOptions } from '../contract/progress.ts'
 import { isStore, type StoreFacts } from '../contract/store-facts.ts'
 import { isS3loError } from '../errors.ts'
-import type { Descriptor } from '../oci/descriptor.ts'
 import { type ManifestDocument, parseManifest } from '../oci/document.ts'
 import { formatImageName, type Reference } from '../oci/reference.ts'
 import { readTagContent, type TagContent } from '../store/manifests.ts'
 import { copyGraph } from './copy-graph.ts'
+import { identity } from './copy-signatures.ts'
 import { planGraph } from './plan.ts'
 
 /** The target where it is a store whose signatures are as immutable as the images they are about. */
@@ -86,9 +86,4 @@ function layersOf(content: Uint8Array): readonly string[] | undefined {
   } catch {
     return undefined // What cannot be read is kept as well: it may be mended, and it is not ours to lose.
   }
-}
-
-function identity({ mediaType, digest, size, annotations = {} }: Descriptor): string {
-  const entries = Object.entries(annotations).toSorted(([a], [b]) => (a < b ? -1 : 1))
-  return JSON.stringify([mediaType, digest, size, entries])
 }

@@ -7,6 +7,8 @@ import {
   readAll,
   readTagContent,
   type Reference,
+  SIGNATURES_TYPE,
+  signatureTagOf,
 } from '@s3lo/core'
 import {
   type AttachPlace,
@@ -15,7 +17,6 @@ import {
   type ImageSource,
   isRefusedBeside,
   isS3loError,
-  S3loError,
 } from '@s3lo/core/plugin'
 import { decodeBase64 } from '../base64.ts'
 import type { PublicKey } from '../keys/public-key.ts'
@@ -34,13 +35,6 @@ export interface CosignSignatures {
   readonly problems: readonly string[]
 }
 
-/** The manifest of a `.sig` tag. */
-export interface SigManifest {
-  readonly layers: readonly Descriptor[]
-  /** Of the object that it was read from. */
-  readonly etag: string
-}
-
 type ReadOptions = Omit<FetchOptions, 'range'>
 
 /** Whose blobs signatures are. */
@@ -51,12 +45,7 @@ const MAX_PAYLOAD = 64 * 1024
 /** How many signatures of one image are looked at: each costs a request, and anybody may add some. */
 const MAX_SIGNATURES = 200
 
-/** The tag under which cosign 2 keeps the signatures of a manifest. */
-export function sigTag(digest: string): string {
-  return `${digest.replace(':', '-')}.sig`
-}
-
-/** Finds what the key signed of a manifest: at its `.sig` tag, and in the bundles that refer to it. */
+/** Finds what the key signed of a manifest: in what refers to it, and at its `.sig` tag if there is one. */
 export async function findCosignSignatures(
   store: ImageStore,
   image: string,
@@ -65,16 +54,17 @@ export async function findCosignSignatures(
   options: CallOptions,
 ): Promise<CosignSignatures> {
   const signatures = new SignatureList(subject.digest)
-  const tag = sigTag(subject.digest)
-  const manifest = await findSigManifest(store, { name: image, tag }, options)
-  if (typeof manifest === 'string') signatures.problems.push(manifest)
-  else if (manifest) {
-    for await (const { found } of readLayers(store, manifest, key, options)) {
+  const tag = signatureTagOf(subject.digest)
+  const tagged = tag && (await findSigManifest(store, { name: image, tag }, options))
+  if (typeof tagged === 'string') signatures.problems.push(tagged)
+  else if (tagged) {
+    for await (const { found } of readLayers(store, tagged, key, options)) {
       signatures.add('simple-signing', found)
     }
   }
-  for await (const { found } of readBundles(store, { repository: image, subject }, key, options)) {
-    signatures.add('bundle', found)
+  const place = { repository: image, subject }
+  for await (const { form, found } of readAttached(store, place, key, options)) {
+    signatures.add(form, found)
   }
   return signatures
 }
@@ -116,11 +106,12 @@ export async function findSourceSignatures(
   try {
     for await (const referrer of finder.find(subject)) {
       const { manifest, descriptor, tag } = referrer
-      const isBundle = tag === undefined && manifest.artifactType === BUNDLE_TYPE
-      if ((!isBundle && tag !== sigTag(subject.digest)) || manifest.kind !== 'manifest') continue
+      const form = tag === undefined ? formOf(manifest) : undefined
+      const isTagged = tag !== undefined && tag === signatureTagOf(subject.digest)
+      if ((!form && !isTagged) || manifest.kind !== 'manifest') continue
       if (++looked > MAX_SIGNATURES) break
       try {
-        if (isBundle) {
+        if (form === 'bundle') {
           const found = await readBundle(source, descriptor, subject.digest, key, options)
           signatures.add('bundle', found)
           continue
@@ -141,30 +132,15 @@ export async function findSourceSignatures(
   return signatures
 }
 
-/** The manifest of a `.sig` tag; `undefined` when there is none. Throws `INTEGRITY` when it is none. */
-export async function readSigManifest(
-  store: ImageStore,
-  reference: Reference,
-  options: CallOptions,
-): Promise<SigManifest | undefined> {
-  const found = await findSigManifest(store, reference, options)
-  if (typeof found !== 'string') return found
-  throw new S3loError('INTEGRITY', `the tag ${reference.tag ?? ''} is damaged: ${found}`, {
-    hint: 'delete it, and have everybody sign again',
-  })
-}
-
-/** As {@link readSigManifest}, but a text says what is wrong: anybody may have written it. */
+/** The manifest of a `.sig` tag that another program wrote; a text says what is wrong with it. */
 async function findSigManifest(
   store: ImageStore,
   reference: Reference,
   options: CallOptions,
-): Promise<SigManifest | string | undefined> {
+): Promise<ImageManifest | string | undefined> {
   try {
     const tag = await readTagContent(store.backend, reference, options)
-    if (!tag) return undefined
-    const manifest = parseSigManifest(tag.content)
-    return typeof manifest === 'string' ? manifest : { layers: manifest.layers, etag: tag.etag }
+    return tag && parseSigManifest(tag.content)
   } catch (error) {
     return problemOf(error)
   }
@@ -184,7 +160,7 @@ function parseSigManifest(content: Uint8Array): ImageManifest | string {
 /** The layers of a `.sig` manifest, each with what the key signed in it or why that is nothing. */
 export async function* readLayers(
   source: Contents,
-  { layers }: Pick<SigManifest, 'layers'>,
+  { layers }: Pick<ImageManifest, 'layers'>,
   key: PublicKey,
   options: CallOptions,
 ): AsyncGenerator<{ readonly layer: Descriptor; readonly found: SimpleSigning | string }> {
@@ -207,29 +183,65 @@ async function readLayer(
   return isSigned ? parseSimpleSigning(payload) : 'a signature was not made with this key'
 }
 
+/** A signature that refers to a manifest, and what the key signed in it or why that is nothing. */
+interface AttachedSignature {
+  readonly form: CosignSignature['form']
+  /** What holds it; absent where the list ended. */
+  readonly referrer?: Descriptor
+  readonly found: SimpleSigning | string
+}
+
 /**
- * The bundles that refer to a manifest, each with the digest of it that the key signed or why that
- * is nothing. A referrer that cannot be listed ends them with a text: those behind it are unknown.
+ * The signatures that refer to a manifest, each with what the key signed. A referrer that cannot be
+ * listed ends them with a text: those behind it are unknown.
  */
-export async function* readBundles(
+export async function* readAttached(
   store: ImageStore,
   { repository, subject }: AttachPlace,
   key: PublicKey,
   options: CallOptions,
-): AsyncGenerator<{ readonly bundle?: Descriptor; readonly found: SimpleSigning | string }> {
-  let looked = 0
+): AsyncGenerator<AttachedSignature> {
+  const looked = { bundle: 0, 'simple-signing': 0 }
+  const call = { ...options, repository }
   try {
-    for await (const bundle of store.referrers(repository, subject, options)) {
-      if (bundle.artifactType !== BUNDLE_TYPE) continue
-      if (++looked > MAX_SIGNATURES) return
-      yield {
-        bundle,
-        found: await readBundle(store, bundle, subject.digest, key, { ...options, repository }),
+    for await (const referrer of store.referrers(repository, subject, options)) {
+      const form = formOf(referrer)
+      if (!form || ++looked[form] > MAX_SIGNATURES) {
+        if (Object.values(looked).every((count) => count > MAX_SIGNATURES)) return
+        continue
+      }
+      for await (const found of readReferrer(store, referrer, subject.digest, key, call)) {
+        yield { form, referrer, found }
       }
     }
   } catch (error) {
-    yield { found: problemOf(error) }
+    yield { form: 'bundle', found: problemOf(error) }
   }
+}
+
+/** `undefined` for what is no signature of an image. */
+function formOf({
+  artifactType,
+}: Pick<Descriptor, 'artifactType'>): CosignSignature['form'] | undefined {
+  if (artifactType === BUNDLE_TYPE) return 'bundle'
+  return artifactType === SIGNATURES_TYPE ? 'simple-signing' : undefined
+}
+
+async function* readReferrer(
+  source: Contents,
+  referrer: Descriptor,
+  digest: string,
+  key: PublicKey,
+  options: ReadOptions,
+): AsyncGenerator<SimpleSigning | string> {
+  if (referrer.artifactType === BUNDLE_TYPE) {
+    yield await readBundle(source, referrer, digest, key, options)
+    return
+  }
+  const content = await readBlob(source, referrer, options)
+  const manifest = typeof content === 'string' ? content : parseSigManifest(content)
+  if (typeof manifest === 'string') yield manifest
+  else for await (const { found } of readLayers(source, manifest, key, options)) yield found
 }
 
 async function readBundle(

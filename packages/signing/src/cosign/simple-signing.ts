@@ -7,9 +7,6 @@ import {
   refuseLookalikes,
 } from '@s3lo/core/plugin'
 
-/** cosign's media type of a payload in the manifest of a `.sig` tag. */
-export const SIMPLE_SIGNING_TYPE = 'application/vnd.dev.cosign.simplesigning.v1+json'
-
 /** The annotation of such a layer: the signature of its bytes, base64. */
 export const SIGNATURE_ANNOTATION = 'dev.cosignproject.cosign/signature'
 

@@ -2,16 +2,17 @@ import { Readable } from 'node:stream'
 import {
   type Descriptor,
   digestOf,
-  formatImageName,
+  foldSignatures,
   type ImageStore,
   MEDIA_TYPE,
   type ManifestDocument,
   parseManifest,
-  type Reference,
+  signatureManifest,
+  SIMPLE_SIGNING_TYPE,
   toDocument,
   withPublication,
 } from '@s3lo/core'
-import { type CallOptions, isS3loError, S3loError } from '@s3lo/core/plugin'
+import { type CallOptions, S3loError } from '@s3lo/core/plugin'
 import { encodeBase64 } from '../base64.ts'
 import { type Signer, signChecked } from '../keys/signer.ts'
 import {
@@ -21,14 +22,8 @@ import {
   SIGN_PREDICATE,
   signStatement,
 } from './bundle.ts'
-import {
-  readBundles,
-  readLayers,
-  readSigManifest,
-  type SigManifest,
-  sigTag,
-} from './read-signatures.ts'
-import { formatSimpleSigning, SIGNATURE_ANNOTATION, SIMPLE_SIGNING_TYPE } from './simple-signing.ts'
+import { readAttached } from './read-signatures.ts'
+import { formatSimpleSigning, SIGNATURE_ANNOTATION } from './simple-signing.ts'
 
 /** What is signed, where and when. */
 export interface Subject {
@@ -39,18 +34,14 @@ export interface Subject {
   readonly signedAt: Date
 }
 
-/** How often a lost race for the manifest of the `.sig` tag is run again. */
-const ATTEMPTS = 20
-
 interface Content {
   readonly descriptor: Descriptor
   readonly bytes: Uint8Array
 }
 
 /**
- * Adds a signature to the image's `sha256-….sig` tag, as cosign 2 does, and keeps those of others;
- * one of the same key for the same place is replaced. Returns the tag. Throws `CONFLICT` when
- * others keep writing it.
+ * Attaches a signature that cosign 2 reads once the image is in a registry, where it gets cosign's tag.
+ * One of the same key for the same place that is there is replaced. Returns its digest.
  */
 export async function writeSimpleSigning(
   store: ImageStore,
@@ -63,20 +54,21 @@ export async function writeSimpleSigning(
   const signature = await signChecked(signer, payload, preferredAlgorithm(signer), options)
   const annotations = { [SIGNATURE_ANNOTATION]: encodeBase64(signature) }
   const layer = toContent(payload, SIMPLE_SIGNING_TYPE, annotations)
-  const reference = { name: image, tag: sigTag(descriptor.digest) }
-  for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
-    const found = await readSigManifest(store, reference, options)
-    const others = found ? await otherLayers(store, found, subject, signer, options) : []
-    const layers = [...others, layer.descriptor]
-    if (!(await publish(store, reference, { layers, added: layer, found }, options))) continue
-    // Where the store cannot compare, another process may have written at the same moment.
-    const written = await readSigManifest(store, reference, options)
-    if (written?.layers.some(({ digest }) => digest === layer.descriptor.digest))
-      return reference.tag
-  }
-  throw new S3loError('CONFLICT', `others keep writing the signatures of ${descriptor.digest}`, {
-    hint: 'sign again',
+  const { document, config } = signatureManifest([layer.descriptor])
+  const folded = foldSignatures(document, descriptor)
+  if (!folded) throw new S3loError('INTERNAL', 'a signature is not what its tag would have')
+  // Those of before, not those of now: of two that sign at once, none takes the other away.
+  const before = await repeated(store, subject, signer, options)
+  const open = ({ digest }: Descriptor): Promise<Readable> =>
+    Promise.resolve(Readable.from([digest === layer.descriptor.digest ? payload : config]))
+  const at = { repository: image, subject: descriptor }
+  await withPublication(store, purposeOf(descriptor), async (publication) => {
+    await publication.attach(folded, at, open, options)
+    for (const digest of before) {
+      if (digest !== folded.descriptor.digest) await publication.detach(at, digest, options)
+    }
   })
+  return folded.descriptor.digest
 }
 
 /** Attaches a sigstore bundle to the image as cosign 3 does; one of the same key says the same already. Returns its digest. */
@@ -87,8 +79,13 @@ export async function writeBundle(
   options: CallOptions,
 ): Promise<string> {
   const place = { repository: image, subject: descriptor }
-  for await (const each of readBundles(store, place, signer.publicKey, options)) {
-    if (each.bundle && typeof each.found !== 'string') return each.bundle.digest
+  for await (const { form, referrer, found } of readAttached(
+    store,
+    place,
+    signer.publicKey,
+    options,
+  )) {
+    if (form === 'bundle' && referrer && typeof found !== 'string') return referrer.digest
   }
   const statement = signStatement(descriptor.digest)
   const message = preAuthEncoding(statement)
@@ -112,8 +109,7 @@ export async function writeBundle(
   })
   const open = async ({ digest }: Descriptor): Promise<Readable> =>
     Readable.from([digest === bundle.descriptor.digest ? bundle.bytes : empty.bytes])
-  const purpose = `signing of ${descriptor.digest}`
-  await withPublication(store, { purpose }, (publication) =>
+  await withPublication(store, purposeOf(descriptor), (publication) =>
     publication.attach(document, place, open, options),
   )
   return document.descriptor.digest
@@ -125,69 +121,26 @@ function preferredAlgorithm({ algorithms: [first] }: Signer): NonNullable<typeof
   throw new S3loError('UNSUPPORTED', 'the key has no algorithm that is known here')
 }
 
-/** The signatures that are there, without what is now said again. */
-async function otherLayers(
+/** The digests of what holds a signature of this key for this place, and nothing else. */
+async function repeated(
   store: ImageStore,
-  found: SigManifest,
-  { descriptor, place }: Subject,
+  { image, descriptor, place }: Subject,
   { publicKey }: Signer,
   options: CallOptions,
-): Promise<readonly Descriptor[]> {
-  const again = new Set<Descriptor>()
-  for await (const { layer, found: said } of readLayers(store, found, publicKey, options)) {
-    if (typeof said === 'string') continue
-    if (said.digest === descriptor.digest && said.place === place) again.add(layer)
+): Promise<readonly string[]> {
+  const again = new Map<string, boolean>()
+  const at = { repository: image, subject: descriptor }
+  for await (const { form, referrer, found } of readAttached(store, at, publicKey, options)) {
+    if (form !== 'simple-signing' || !referrer) continue
+    const isSame =
+      typeof found !== 'string' && found.digest === descriptor.digest && found.place === place
+    again.set(referrer.digest, isSame && (again.get(referrer.digest) ?? true))
   }
-  return found.layers.filter((layer) => !again.has(layer))
+  return [...again].flatMap(([digest, isSame]) => (isSame ? [digest] : []))
 }
 
-interface Change {
-  readonly layers: readonly Descriptor[]
-  readonly added: Content
-  /** What is replaced; `undefined` where there was nothing. */
-  readonly found: SigManifest | undefined
-}
-
-/** False when another process wrote the tag since `found` was read. */
-async function publish(
-  store: ImageStore,
-  reference: Reference,
-  { layers, added, found }: Change,
-  options: CallOptions,
-): Promise<boolean> {
-  const config = toContent(Buffer.from(JSON.stringify(imageConfig(layers))), MEDIA_TYPE.ociConfig)
-  const contents = [config, added]
-  const document = toManifest({ config: config.descriptor, layers })
-  const condition = found ? { replaces: found.etag } : { createOnly: true }
-  const purpose = `signing of ${formatImageName(reference)}`
-  return withPublication(store, { purpose }, async (publication) => {
-    const digests = contents.map(({ descriptor }) => descriptor.digest)
-    await publication.protect(digests, options)
-    for (const { descriptor, bytes } of contents) {
-      if (await publication.has(descriptor, options)) continue
-      await publication.put(descriptor, () => Promise.resolve(Readable.from([bytes])), options)
-    }
-    try {
-      await publication.tag(document, reference, { ...options, ...condition })
-      return true
-    } catch (error) {
-      if (isS3loError(error, 'CONFLICT')) return false
-      throw error
-    }
-  })
-}
-
-/** What cosign 2 writes: its clients read the manifest as an image. */
-function imageConfig(layers: readonly Descriptor[]): unknown {
-  const created = '0001-01-01T00:00:00Z'
-  return {
-    architecture: '',
-    created,
-    history: layers.map(() => ({ created })),
-    os: '',
-    rootfs: { type: 'layers', diff_ids: layers.map(({ digest }) => digest) },
-    config: {},
-  }
+function purposeOf({ digest }: Descriptor): { readonly purpose: string } {
+  return { purpose: `signing of ${digest}` }
 }
 
 function toContent(
