@@ -79,6 +79,7 @@ async function work(
     },
     stdout,
     stderr,
+    onHangUp: (listener) => context.interruption.onHangUp(listener),
     plugins,
   })
   const { activity } = definition

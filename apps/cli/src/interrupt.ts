@@ -13,6 +13,11 @@ export interface Interruption {
   readonly signal: AbortSignal
   /** 130 after SIGINT, 143 after SIGTERM; `undefined` before either. */
   readonly exitStatus: number | undefined
+  /**
+   * Calls back on SIGHUP, which then stops nothing, until the result is called: of work that reads
+   * its configuration again.
+   */
+  onHangUp(listener: () => void): () => void
   /** Leaves signals to the process's defaults again. */
   close(): void
 }
@@ -26,8 +31,13 @@ export function listenForSignals(
 ): Interruption {
   const controller = new AbortController()
   let exitStatus: number | undefined
+  const hangUp = new Set<() => void>()
   const listeners = SIGNALS.map((name) => {
     const listener = (): void => {
+      if (name === 'SIGHUP' && hangUp.size > 0) {
+        for (const changed of hangUp) changed()
+        return
+      }
       const status = 128 + constants.signals[name]
       if (exitStatus !== undefined) exitNow(status)
       exitStatus ??= status
@@ -40,6 +50,12 @@ export function listenForSignals(
     signal: controller.signal,
     get exitStatus() {
       return exitStatus
+    },
+    onHangUp(changed) {
+      hangUp.add(changed)
+      return () => {
+        hangUp.delete(changed)
+      }
     },
     close() {
       for (const [name, listener] of listeners) emitter.off(name, listener)

@@ -48,6 +48,10 @@ export class FakeInterruption implements Interruption {
     this.#controller.abort(reason)
   }
 
+  onHangUp(): () => void {
+    return () => {}
+  }
+
   close(): void {}
 }
 

@@ -8,6 +8,13 @@ import { isLoopback, type ListenAddress, parseListenAddress } from './listen-add
 import { isLoopbackName } from './request/loopback.ts'
 import type { TlsFiles } from './server.ts'
 
+/** The document of a server that has ended. */
+export interface ServeResult {
+  readonly store: string
+  /** Where it was served. */
+  readonly url: string
+}
+
 /** What the command line says. What it says comes before what `serve.yaml` says. */
 export interface ServeSettings {
   readonly config?: string | undefined
@@ -22,6 +29,7 @@ export interface ServeSettings {
   readonly allowAnonymous?: string | undefined
   readonly accessLog?: boolean | undefined
   readonly maxConnections?: string | undefined
+  readonly workers?: string | undefined
   readonly drain?: string | undefined
 }
 
@@ -155,6 +163,13 @@ function connectionsOf({ maxConnections }: ServeSettings): number | undefined {
   const count = /^\d{1,7}$/.test(maxConnections) ? Number(maxConnections) : 0
   if (count > 0) return count
   throw new S3loError('USAGE', `--max-connections ${maxConnections} is not a number of 1 or more`)
+}
+
+/** How many processes serve. Throws `USAGE`. */
+export function workersOf({ workers = '1' }: Pick<ServeSettings, 'workers'>): number {
+  const count = /^\d{1,3}$/.test(workers) ? Number(workers) : 0
+  if (count > 0) return count
+  throw new S3loError('USAGE', `--workers ${workers} is not a number of 1 to 999`)
 }
 
 function redirectMode({ redirect = 'auto' }: ServeSettings): RedirectMode {

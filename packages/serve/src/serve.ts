@@ -2,27 +2,31 @@ import { type CallOptions, type Host, isS3loError } from '@s3lo/core'
 import type { Writable } from 'node:stream'
 import { assertRedirects } from './answer/redirect.ts'
 import { createLog, type Log } from './audit.ts'
-import { makeSigningKey } from './auth/signing-key.ts'
+import { makeSigningKey, type SigningKey } from './auth/signing-key.ts'
 import { healthPages } from './health.ts'
-import { createMetrics, formatMetrics, METRICS_TYPE, type Metrics } from './metrics.ts'
+import {
+  addUpMetrics,
+  createMetrics,
+  formatMetrics,
+  METRICS_TYPE,
+  type Metrics,
+  type MetricsSnapshot,
+} from './metrics.ts'
+import type { Page } from './options.ts'
 import { createRegistry } from './registry.ts'
 import { clientAddress } from './request/client.ts'
 import { createRequestMetrics } from './request-metrics.ts'
 import { createSecurity, readSecurity } from './security.ts'
-import type { ServePlan, ServeSettings } from './serve-plan.ts'
+import type { ServePlan, ServeResult, ServeSettings } from './serve-plan.ts'
 import { type RunningServer, startServer } from './server.ts'
 import { watchFiles } from './watch-files.ts'
-
-interface ServeResult {
-  readonly store: string
-  /** Where it was served. */
-  readonly url: string
-}
 
 /** A server that takes requests. */
 export interface Serving extends ServeResult {
   /** What to tell people. */
   readonly lines: readonly string[]
+  /** The figures of this process. */
+  readonly measure: () => MetricsSnapshot
   /** Reads the configuration, the users and the key again. A failure is logged and changes nothing. */
   readonly reload: () => Promise<void>
   /** Lets running requests end, and closes the store. */
@@ -33,6 +37,10 @@ export interface ServeOptions extends CallOptions {
   readonly env?: Readonly<Record<string, string | undefined>>
   /** Takes the lines of the log. */
   readonly log?: Pick<Writable, 'write'> | undefined
+  /** Signs tokens where the configuration names no key. Default: one that is made. */
+  readonly signingKey?: SigningKey | undefined
+  /** Gives the figures of all workers, this one among them. Default: this process is alone. */
+  readonly measureAll?: (() => Promise<readonly MetricsSnapshot[]>) | undefined
 }
 
 /** Opens the store and serves it. Throws `USAGE` before anything is opened. */
@@ -40,10 +48,10 @@ export async function startServing(
   host: Pick<Host, 'openStore'>,
   reference: string,
   settings: ServeSettings,
-  { env = {}, log: sink, signal }: ServeOptions,
+  options: ServeOptions,
 ): Promise<Serving> {
-  const madeKey = makeSigningKey()
-  const read = () => readSecurity(settings, env, madeKey)
+  const { env = {}, log: sink, signal, signingKey = makeSigningKey() } = options
+  const read = () => readSecurity(settings, env, signingKey)
   const files = await read()
   const { plan } = files
   const metrics = createMetrics()
@@ -72,7 +80,7 @@ export async function startServing(
       guards: [security.guard],
       pages: {
         ...healthPages(store.backend, () => isEnding),
-        '/metrics': metricsPage(metrics),
+        '/metrics': metricsPage(metrics, options.measureAll),
         '/token': security.control.tokenPage,
       },
       addressOf: (request) => clientAddress(request, plan),
@@ -89,6 +97,7 @@ export async function startServing(
     return {
       store: name,
       url: running.url,
+      measure: () => metrics.snapshot(),
       lines: bannerOf(name, running.url, plan),
       reload,
       stop: async () => {
@@ -115,16 +124,15 @@ async function reloadSecurity(reload: () => Promise<unknown>, log: Log): Promise
   }
 }
 
-function metricsPage(metrics: Metrics): () => {
-  readonly status: number
-  readonly headers: Readonly<Record<string, string>>
-  readonly body: string
-} {
-  return () => ({
-    status: 200,
-    headers: { 'content-type': METRICS_TYPE },
-    body: formatMetrics(metrics.snapshot()),
-  })
+function metricsPage(metrics: Metrics, measureAll: ServeOptions['measureAll']): Page {
+  return async () => {
+    const all = measureAll ? await measureAll() : [metrics.snapshot()]
+    return {
+      status: 200,
+      headers: { 'content-type': METRICS_TYPE },
+      body: formatMetrics(addUpMetrics(all)),
+    }
+  }
 }
 
 function bannerOf(store: string, url: string, plan: ServePlan): readonly string[] {

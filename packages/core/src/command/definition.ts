@@ -34,6 +34,11 @@ export interface CommandWork<A = unknown> {
   readonly stdin: Readable
   readonly stdout: Writable
   readonly stderr: Writable
+  /**
+   * Calls back on SIGHUP, which then does not stop the work, until the result is called: where a
+   * configuration can be read again.
+   */
+  readonly onHangUp: (listener: () => void) => () => void
 }
 
 /**

@@ -22,6 +22,7 @@ export async function runCommand<P extends Parameters>(
     stdin: new PassThrough(),
     stdout: new PassThrough(),
     stderr: new PassThrough(),
+    onHangUp: () => () => {},
     ...given,
     args: parsed.args,
   }

@@ -1,5 +1,5 @@
 import { argument, defineCommand, flag, option, repeatedOption } from '@s3lo/core/plugin'
-import { startServing } from '../serve.ts'
+import { runServe } from '../run-serve.ts'
 import { drainTime } from '../serve-plan.ts'
 
 /** Connections are closed hard after the drain; then the store is closed (milliseconds). */
@@ -38,21 +38,11 @@ export default defineCommand({
     ),
     accessLog: flag('--access-log', 'log every request, not only changes and failures'),
     maxConnections: option('--max-connections', 'keep at most `N` connections open (4096)'),
+    workers: option('--workers', 'serve by `N` processes (1)'),
     drain: option('--drain', 'give running requests `DURATION` once the server is to end (30s)'),
   },
   stopsWithin: (args) => drainTime(args) + CLOSING,
-  async run({ args, host, options: { signal }, status, env, stderr }) {
-    const options = { signal, env, log: stderr }
-    const { store, url, lines, reload, stop } = await startServing(host, args.store, args, options)
-    for (const line of lines) status(line)
-    const hangUp = (): void => void reload()
-    process.on('SIGHUP', hangUp)
-    await new Promise<void>((resolve) => {
-      if (signal?.aborted) resolve()
-      else signal?.addEventListener('abort', () => resolve(), { once: true })
-    })
-    process.off('SIGHUP', hangUp)
-    await stop()
-    return { result: { store, url }, render: () => '' }
+  async run(work) {
+    return { result: await runServe(work), render: () => '' }
   },
 })
