@@ -10,7 +10,8 @@ import { isImageFault } from '../store/image-fault.ts'
 import type { ImageStore } from '../store/image-store.ts'
 import { readCandidate } from '../store/manifests.ts'
 import { readImageTags, type TagEntry } from '../store/tags.ts'
-import { type MetManifest, walkManifests } from './walk.ts'
+import { type MetManifest, walkManifests } from '../store/walk-manifests.ts'
+import { readingFrom } from './walk.ts'
 
 const READS_AT_ONCE = 10
 
@@ -79,7 +80,7 @@ class Search {
     await forEachConcurrent(this.#tags({ signal }), READS_AT_ONCE, readTag, signal)
     const visit = ({ found }: MetManifest): readonly Descriptor[] =>
       isS3loError(found) ? [] : this.#below(found.manifest)
-    await walkManifests(this.#store, this.#roots, visit, { signal })
+    await walkManifests(readingFrom(this.#store), this.#roots, visit, { signal })
     return this.#candidates
   }
 

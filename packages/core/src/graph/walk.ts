@@ -1,70 +1,24 @@
-import { forEachConcurrent } from '../concurrency/for-each-concurrent.ts'
 import type { CallOptions } from '../contract/call-options.ts'
 import { isS3loError, S3loError } from '../errors.ts'
 import type { Descriptor } from '../oci/descriptor.ts'
-import { assertDepth, type Manifest, type ManifestDocument } from '../oci/document.ts'
+import type { Manifest, ManifestDocument } from '../oci/document.ts'
 import { isManifestMediaType } from '../oci/media-type.ts'
 import type { Platform } from '../oci/platform.ts'
-import { orImageFault } from '../store/image-fault.ts'
+import { type MetManifest, type ReadManifest, walkManifests } from '../store/walk-manifests.ts'
 import { type ContentReader, readManifest } from './read-manifest.ts'
 
 /** Manifests that one walk holds together may not exceed this (bytes). */
 const MAX_HELD_BYTES = 64 * 1024 * 1024
 
-const READS_AT_ONCE = 10
-
-/** A manifest below the roots of a walk, met once however many indexes name it. */
-export interface MetManifest {
-  /** Of the entry that was met first. */
-  readonly descriptor: Descriptor
-  /** The manifest, or what is wrong with it: `NOT_FOUND` for one that is not there. */
-  readonly found: ManifestDocument | S3loError
-}
-
-export interface WalkOptions extends CallOptions {
-  /** Default: 10. */
-  readonly readsAtOnce?: number | undefined
-  /** Gets the manifests of a level before they are read. */
-  readonly onLevel?: ((level: readonly Descriptor[]) => void) | undefined
-}
-
-/**
- * Reads manifests, and level by level those below them that `visit` returns: each digest once, several
- * at once. `visit` gets a manifest when it has been read, in any order within a level. One that is
- * damaged, missing, refused or nested too deep is a value; a source that does not answer is thrown.
- */
-export async function walkManifests(
-  source: ContentReader,
-  start: Iterable<Descriptor>,
-  visit: (met: MetManifest) => Iterable<Descriptor>,
-  { readsAtOnce = READS_AT_ONCE, onLevel, signal: outer }: WalkOptions = {},
-): Promise<void> {
-  const seen = new Set<string>()
-  const isNew = ({ digest }: Descriptor): boolean => !seen.has(digest) && Boolean(seen.add(digest))
-  let level = [...start].filter(isNew)
-  for (let depth = 1; level.length > 0; depth++) {
-    const next: Descriptor[] = []
-    onLevel?.(level)
-    await forEachConcurrent(
-      level,
-      readsAtOnce,
-      async (descriptor, signal) => {
-        const found = await orImageFault(async () => {
-          assertDepth(depth)
-          return readManifest(source, descriptor, { signal })
-        })
-        for (const child of visit({ descriptor, found })) if (isNew(child)) next.push(child)
-      },
-      outer,
-    )
-    level = next
-  }
-}
-
 /** The entries of an index that are manifests themselves. */
 export function childManifests(manifest: Manifest): readonly Descriptor[] {
   if (manifest.kind !== 'index') return []
   return manifest.manifests.filter(({ mediaType }) => isManifestMediaType(mediaType))
+}
+
+/** What {@link walkManifests} reads manifests by, from a source. */
+export function readingFrom(source: ContentReader): ReadManifest {
+  return (descriptor, options) => readManifest(source, descriptor, options)
 }
 
 /** The manifests below a root that were read, by digest. */
@@ -102,7 +56,7 @@ export async function readBelow(
     return childManifests(found.manifest).filter(follow)
   }
   const start = childManifests(root.manifest).filter(follow)
-  await walkManifests(source, start, visit, { onLevel: reserve, signal })
+  await walkManifests(readingFrom(source), start, visit, { onLevel: reserve, signal })
   return documents
 }
 

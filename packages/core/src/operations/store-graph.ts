@@ -2,7 +2,8 @@ import { forEachConcurrent } from '../concurrency/for-each-concurrent.ts'
 import type { CallOptions } from '../contract/call-options.ts'
 import type { ProgressOptions } from '../contract/progress.ts'
 import { isS3loError, type S3loError } from '../errors.ts'
-import { childManifests, type MetManifest, walkManifests } from '../graph/walk.ts'
+import { childManifests, readingFrom } from '../graph/walk.ts'
+import { type MetManifest, walkManifests } from '../store/walk-manifests.ts'
 import { legacyPrefix } from '../layout/keys.ts'
 import type { Descriptor } from '../oci/descriptor.ts'
 import type { Manifest } from '../oci/document.ts'
@@ -140,7 +141,7 @@ class GraphReader<T> {
       this.manifests.set(descriptor.digest, isFault ? found : this.#toNode(found.manifest))
       return isFault ? [] : this.#childrenOf(found.manifest)
     }
-    await walkManifests(this.#store, this.#start.values(), visit, {
+    await walkManifests(readingFrom(this.#store), this.#start.values(), visit, {
       readsAtOnce: READS_AT_ONCE,
       onLevel: (level) => this.#plan(level.map(({ size }) => size)),
       signal: this.#options.signal,

@@ -11,6 +11,7 @@ import { Links, type RepositoryOptions } from './links.ts'
 import { readObject } from './read-object.ts'
 import { readRecord } from './records.ts'
 import { RepositoryReach, type Root } from './repository-reach.ts'
+import { RecentMap } from './recent-map.ts'
 
 /** A blob that is to be another repository's as well. */
 export interface MountName {
@@ -68,7 +69,7 @@ class StoreMembership implements Membership {
   readonly #links: Links
   readonly #reach: RepositoryReach
   /** The root that a blob of a repository was reached from, which counts while it has its etag. */
-  readonly #proven = new Map<string, Root>()
+  readonly #proven = new RecentMap<string, Root>(MAX_PROVEN)
 
   constructor(backend: StorageBackend, options: RepositoryOptions) {
     this.#backend = backend
@@ -170,8 +171,6 @@ class StoreMembership implements Membership {
     const root = await this.#reach.find(repository, digest, options)
     if (!root) return false
     this.#proven.set(name, root)
-    const [oldest = ''] = this.#proven.keys()
-    if (this.#proven.size > MAX_PROVEN) this.#proven.delete(oldest)
     await this.#noteMember(repository, digest, options)
     return true
   }

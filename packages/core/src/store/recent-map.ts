@@ -21,12 +21,12 @@ export class RecentMap<K, V> {
   }
 
   set(key: K, value: V): void {
-    this.#remove(key)
+    this.delete(key)
     this.#entries.set(key, value)
     this.#weight += this.#weigh(value)
     for (const oldest of this.#entries.keys()) {
       if (this.#weight <= this.#most) break
-      this.#remove(oldest)
+      this.delete(oldest)
     }
   }
 
@@ -35,7 +35,7 @@ export class RecentMap<K, V> {
     return [...this.#entries.keys()].toReversed()
   }
 
-  #remove(key: K): void {
+  delete(key: K): void {
     const value = this.#entries.get(key)
     if (value === undefined) return
     this.#entries.delete(key)

@@ -4,11 +4,22 @@ import type { ObjectInfo, StorageBackend } from '../contract/storage-backend.ts'
 import { isS3loError } from '../errors.ts'
 import { blobKey, referrerBlobKey } from '../layout/keys.ts'
 import { parseRepositoryKey, recordKey } from '../layout/repository-keys.ts'
+import type { Descriptor } from '../oci/descriptor.ts'
 import { algorithmOf, digestOf } from '../oci/digest.ts'
-import { assertDepth, MAX_MANIFEST_BYTES, parseManifest, successors } from '../oci/document.ts'
+import {
+  type Manifest,
+  type ManifestDocument,
+  MAX_MANIFEST_BYTES,
+  parseDocument,
+  parseManifest,
+  successors,
+} from '../oci/document.ts'
+import { orImageFault } from './image-fault.ts'
 import { type ObjectVersion, readVersion } from './read-object.ts'
 import { listRecords } from './records.ts'
+import { RecentMap } from './recent-map.ts'
 import { readImageTags } from './tags.ts'
+import { type MetManifest, walkManifests } from './walk-manifests.ts'
 
 /** What keeps content in a repository: a tag or a digest record. */
 export interface Root {
@@ -39,11 +50,13 @@ const MAX_REMEMBERED_ROOTS = 50_000
 /** Which content a repository's roots reach. Manifests that were read once are remembered, in bounds. */
 export class RepositoryReach {
   readonly #backend: StorageBackend
-  /** What a manifest reaches, itself included, by its digest: true for ever. The oldest first. */
-  readonly #reached = new Map<string, ReadonlySet<string>>()
-  #remembered = 0
-  /** The digest of the manifest that a tag had under an etag. The oldest first. */
-  readonly #digests = new Map<string, string>()
+  /** What a manifest reaches, itself included, by its digest: true for ever. */
+  readonly #reached = new RecentMap<string, ReadonlySet<string>>(
+    MAX_REMEMBERED_DIGESTS,
+    ({ size }) => size,
+  )
+  /** The digest of the manifest that a tag had under an etag. */
+  readonly #digests = new RecentMap<string, string>(MAX_REMEMBERED_ROOTS)
 
   constructor(backend: StorageBackend) {
     this.#backend = backend
@@ -102,7 +115,6 @@ export class RepositoryReach {
     const digest = digestOf(content, named === undefined ? 'sha256' : algorithmOf(named))
     if (isRecord && digest !== named) return undefined
     if (!isRecord) this.#digests.set(versionOf(key, info.etag), digest)
-    if (this.#digests.size > MAX_REMEMBERED_ROOTS) dropOldest(this.#digests)
     const reached =
       this.#reached.get(digest) ?? (await this.#walk(repository, digest, content, options))
     return { key, etag: info.etag, digest, reached }
@@ -115,18 +127,10 @@ export class RepositoryReach {
     options: CallOptions,
   ): Promise<ReadonlySet<string>> {
     const walk = new Walk(this.#backend, repository)
-    await walk.enter(digest, 0, options, content)
-    if (walk.isWhole) this.#remember(digest, walk.reached)
-    return walk.reached
-  }
-
-  #remember(digest: string, reached: ReadonlySet<string>): void {
-    if (reached.size > MAX_REMEMBERED_DIGESTS / 10 || this.#reached.has(digest)) return
-    this.#reached.set(digest, reached)
-    this.#remembered += reached.size
-    while (this.#remembered > MAX_REMEMBERED_DIGESTS) {
-      this.#remembered -= dropOldest(this.#reached)?.size ?? 0
-    }
+    await walk.run(digest, content, options)
+    const { reached, isWhole } = walk
+    if (isWhole && reached.size <= MAX_REMEMBERED_DIGESTS / 10) this.#reached.set(digest, reached)
+    return reached
   }
 }
 
@@ -144,42 +148,42 @@ class Walk {
     this.#repository = repository
   }
 
-  async enter(
-    digest: string,
-    depth: number,
-    options: CallOptions,
-    content?: Uint8Array,
-  ): Promise<void> {
+  async run(digest: string, content: Uint8Array, { signal }: CallOptions): Promise<void> {
     this.reached.add(digest)
-    try {
-      assertDepth(depth)
-      const bytes = content ?? (await this.#read(digest, options))
-      const manifest = bytes && parseManifest(bytes, digest)
-      if (!manifest) return
-      const named = successors(manifest).filter((entry) => !this.reached.has(entry.digest))
-      for (const entry of named) this.reached.add(entry.digest)
-      if (manifest.kind !== 'index') return
-      await forEachConcurrent(
-        named.filter(({ size }) => size <= MAX_MANIFEST_BYTES),
-        depth === 0 ? CHILDREN_AT_ONCE : 1,
-        (entry, signal) => this.enter(entry.digest, depth + 1, { signal }),
-        options.signal,
-      )
-    } catch (error) {
-      // What is no manifest names nothing.
-      if (!isS3loError(error, 'INTEGRITY') && !isS3loError(error, 'UNSUPPORTED')) throw error
+    const root = await orImageFault(() => Promise.resolve(parseManifest(content, digest)))
+    // What is no manifest names nothing.
+    if (isS3loError(root)) return
+    const visit = ({ found }: MetManifest): readonly Descriptor[] => {
+      if (!isS3loError(found)) return this.#take(found.manifest)
+      if (found.code === 'FORBIDDEN') throw found
+      if (found.code === 'NOT_FOUND') this.isWhole = false
+      return []
     }
+    await walkManifests(
+      ({ digest: child }, inner) => this.#read(child, inner),
+      this.#take(root),
+      visit,
+      { readsAtOnce: CHILDREN_AT_ONCE, signal },
+    )
   }
 
-  async #read(digest: string, options: CallOptions): Promise<Uint8Array | undefined> {
+  /** Notes what a manifest names. Returns what of it may be a manifest itself. */
+  #take(manifest: Manifest): readonly Descriptor[] {
+    const named = successors(manifest)
+    for (const { digest } of named) this.reached.add(digest)
+    return manifest.kind === 'index' ? named.filter(({ size }) => size <= MAX_MANIFEST_BYTES) : []
+  }
+
+  async #read(digest: string, options: CallOptions): Promise<ManifestDocument | undefined> {
     const places = [recordKey(this.#repository, digest), blobKey(digest), referrerBlobKey(digest)]
     for (const key of places) {
       if (this.#bytes > MAX_GRAPH_BYTES) break
       const content = (await readIntact(this.#backend, key, options))?.content
       this.#bytes += content?.byteLength ?? 0
-      if (content && digestOf(content, algorithmOf(digest)) === digest) return content
+      if (content && digestOf(content, algorithmOf(digest)) === digest) {
+        return parseDocument(content, digest, { digest })
+      }
     }
-    this.isWhole = false
     return undefined
   }
 }
@@ -200,11 +204,4 @@ async function readIntact(
 
 function versionOf(key: string, etag: string): string {
   return `${key}\0${etag}`
-}
-
-function dropOldest<V>(map: Map<string, V>): V | undefined {
-  const [oldest] = map
-  if (oldest === undefined) return undefined
-  map.delete(oldest[0])
-  return oldest[1]
 }

@@ -38,6 +38,7 @@ import {
   writePiece,
 } from './upload-pieces.ts'
 import { encodeSession, readSession, type Session, unknownUpload } from './upload-session.ts'
+import { RecentMap } from './recent-map.ts'
 
 /** Uploads into a store. */
 export function openUploads(backend: StorageBackend, options: RepositoryOptions = {}): Uploads {
@@ -56,7 +57,7 @@ interface OpenUpload {
 class StoreUploads implements Uploads {
   readonly #backend: StorageBackend
   readonly #links: Links
-  readonly #ends = new Map<string, UploadEnd>()
+  readonly #ends = new RecentMap<string, UploadEnd>(MAX_REMEMBERED)
   /** Named in sessions of a store without create-only writes, which only this object can continue. */
   readonly #holder = newId()
   /** Places that are being taken, there. */
@@ -291,10 +292,8 @@ class StoreUploads implements Uploads {
   }
 
   #remember(id: string, end: UploadEnd): void {
-    this.#ends.delete(id)
     if (end.count > 0) this.#ends.set(id, end)
-    const [oldest = ''] = this.#ends.keys()
-    if (this.#ends.size > MAX_REMEMBERED) this.#ends.delete(oldest)
+    else this.#ends.delete(id)
   }
 
   /**

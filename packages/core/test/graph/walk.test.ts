@@ -2,16 +2,11 @@ import { Readable } from 'node:stream'
 import * as fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { isS3loError, S3loError } from '../../src/errors.ts'
-import {
-  childManifests,
-  entriesBelow,
-  type MetManifest,
-  readBelow,
-  walkManifests,
-} from '../../src/graph/walk.ts'
+import { childManifests, entriesBelow, readBelow, readingFrom } from '../../src/graph/walk.ts'
 import type { Descriptor } from '../../src/oci/descriptor.ts'
 import { type ManifestDocument, toDocument } from '../../src/oci/document.ts'
 import { MEDIA_TYPE } from '../../src/oci/media-type.ts'
+import { type MetManifest, walkManifests } from '../../src/store/walk-manifests.ts'
 import { imageFixture } from '../../src/testing/index.ts'
 
 /** Manifests that can be read, and how often each was. */
@@ -127,7 +122,7 @@ describe('a walk over manifests', () => {
       met.set(descriptor.digest, isS3loError(found) ? found.code : 'read')
       return follow(each)
     }
-    await walkManifests(source, childManifests(root.manifest), visit)
+    await walkManifests(readingFrom(source), childManifests(root.manifest), visit)
     expect(met).toEqual(
       new Map([
         [missing.digest, 'NOT_FOUND'],
@@ -144,7 +139,9 @@ describe('a walk over manifests', () => {
     const root = source.get(source.index([source.image('a')]))
     const failure = new S3loError('UNAVAILABLE', 'no answer')
     source.fault = () => failure
-    await expect(walkManifests(source, childManifests(root.manifest), follow)).rejects.toBe(failure)
+    await expect(
+      walkManifests(readingFrom(source), childManifests(root.manifest), follow),
+    ).rejects.toBe(failure)
   })
 
   it('leaves out what is not there where that is asked for, and nothing else', async () => {
@@ -166,7 +163,7 @@ describe('a walk over manifests', () => {
       if (isS3loError(each.found)) codes.push(each.found.code)
       return follow(each)
     }
-    await walkManifests(source, childManifests(root.manifest), visit)
+    await walkManifests(readingFrom(source), childManifests(root.manifest), visit)
     expect(codes).toEqual(['INTEGRITY'])
     expect(source.reads).toHaveLength(8)
   })
