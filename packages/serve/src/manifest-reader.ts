@@ -4,6 +4,7 @@ import {
   type Membership,
   parseDocument,
   readTagContent,
+  RecentMap,
   type Reference,
   tagEtag,
 } from '@s3lo/core'
@@ -22,6 +23,8 @@ interface Remembered {
 
 /** Of manifests that are kept in memory (bytes). */
 const MAX_REMEMBERED = 32 * 1024 * 1024
+/** What an entry takes beside its content, at most. */
+const ENTRY_BYTES = 1024
 
 /**
  * Reads the manifests of a store. What a tag names is looked up for every request; memory only saves
@@ -30,9 +33,11 @@ const MAX_REMEMBERED = 32 * 1024 * 1024
 export class ManifestReader {
   readonly #store: ImageStore
   readonly #membership: Membership
-  /** By name and tag, the least recently used first. */
-  readonly #remembered = new Map<string, Remembered>()
-  #bytes = 0
+  /** By name and tag. */
+  readonly #remembered = new RecentMap<string, Remembered>(
+    MAX_REMEMBERED,
+    ({ manifest }) => manifest.content.byteLength + ENTRY_BYTES,
+  )
 
   constructor(store: ImageStore, membership: Membership) {
     this.#store = store
@@ -53,16 +58,13 @@ export class ManifestReader {
     const known = this.#remembered.get(name)
     if (known) {
       const etag = await tagEtag(backend, reference, options)
-      if (etag === known.etag) {
-        this.#remember(name, known)
-        return known.manifest
-      }
-      this.#forget(name)
+      if (etag === known.etag) return known.manifest
+      this.#remembered.delete(name)
     }
     const published = await readTagContent(backend, reference, options)
     if (!published) return this.#findLegacy(reference, options)
     const manifest = served(published.content, name)
-    this.#remember(name, { etag: published.etag, manifest })
+    this.#remembered.set(name, { etag: published.etag, manifest })
     return manifest
   }
 
@@ -72,23 +74,6 @@ export class ManifestReader {
   ): Promise<ServedManifest | undefined> {
     const found = await this.#store.find(reference, options)
     return found && { content: found.content, ...found.descriptor }
-  }
-
-  #remember(name: string, entry: Remembered): void {
-    this.#forget(name)
-    this.#remembered.set(name, entry)
-    this.#bytes += entry.manifest.content.byteLength
-    for (const oldest of this.#remembered.keys()) {
-      if (this.#bytes <= MAX_REMEMBERED) return
-      this.#forget(oldest)
-    }
-  }
-
-  #forget(name: string): void {
-    const entry = this.#remembered.get(name)
-    if (!entry) return
-    this.#remembered.delete(name)
-    this.#bytes -= entry.manifest.content.byteLength
   }
 }
 
