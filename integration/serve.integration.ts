@@ -10,6 +10,7 @@ import { imageFixture, indexFixture } from '@s3lo/core/testing'
 import { type CheckResult, runConformance } from '@s3lo/registry-conformance'
 import docker from '@s3lo/source-docker/plugin'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { writeBigArchive } from './big-archive.ts'
 import { writeOciLayout } from './oci-layout.ts'
 import { requiredClients, requiredService } from './required.ts'
 import { type ServedStore, serveStore } from './served-store.ts'
@@ -51,13 +52,10 @@ describe.each([1, 3])('a local store behind %i servers', (replicas) => {
 const clients = requiredClients()
 const describeClients = clients === undefined ? describe.skip : describe
 describeClients('other clients', () => {
-  const [amd64, arm64] = ['amd64', 'arm64'].map((architecture) =>
-    imageFixture({
-      layers: [Buffer.alloc(3 * MIB, `${architecture} `), 'small'],
-      platform: `linux/${architecture}`,
-    }),
-  )
-  const image = indexFixture({ 'linux/amd64': amd64!, 'linux/arm64': arm64! })
+  const image = indexFixture({
+    'linux/amd64': imageFixture({ layers: [Buffer.alloc(3 * MIB, 'amd64 '), 'small'] }),
+    'linux/arm64': imageFixture({ layers: ['other', 'small'], platform: 'linux/arm64' }),
+  })
   const { digest } = image.root.descriptor
 
   let served: ServedStore
@@ -149,20 +147,21 @@ describeClients('other clients', () => {
     })
     const archive = `oci-archive:${join(work, 'pulled.tar')}:v1`
     expect(await host.copy(`${store}team/app:v1`, archive)).toMatchObject({ digest })
-    const report = await host.doctor(store, { verifyDigests: true })
+    const report = await host.doctor(store, { deep: true })
     expect([report.manifest_issues, report.file_issues]).toEqual([undefined, undefined])
   })
 
   const engine = requiredService('engines', 'S3LO_TEST_ENGINE_OVERLAY')
   it.skipIf(engine === undefined)('docker pushes and pulls', async () => {
     const env = { PATH: process.env['PATH'], HOME: work, DOCKER_HOST: engine }
-    const engineRun = (...args: readonly string[]) => run('docker', args, { env })
-    const [from, to] = [`${app}:v1`, `${served.address}/team/engine:v1`]
-    await engineRun('pull', from)
-    await engineRun('tag', from, to)
-    await engineRun('push', to)
-    await engineRun('rmi', from, to)
-    expect((await engineRun('pull', to)).stdout).toContain('Digest: sha256:')
-    await engineRun('rmi', to)
+    const engineRun = async (...args: readonly string[]): Promise<string> =>
+      (await run('docker', args, { cwd: work, env })).stdout
+    const name = `${served.address}/team/engine:v1`
+    await writeBigArchive(join(work, 'engine.tar'), { layerCount: 3, layerBytes: MIB, name })
+    await engineRun('load', '-i', 'engine.tar')
+    const pushed = /digest: (sha256:\w{64})/.exec(await engineRun('push', name))?.[1]
+    await engineRun('rmi', name)
+    expect(await engineRun('pull', name)).toContain(`Digest: ${pushed}`)
+    await engineRun('rmi', name)
   })
 })
