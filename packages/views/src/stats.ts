@@ -23,8 +23,9 @@ export function renderStats(store: string, stats: StatsResult): string {
     .join('\n\n')}\n`
 }
 
-function renderLegacy({ legacy_tags: legacy = 0 }: StatsResult): string {
-  return legacy > 0 ? ` (${legacy} in the old layout 1.0.0, which shares nothing)` : ''
+function renderLegacy({ legacy_tags: legacy = 0, referrer_tags: others = 0 }: StatsResult): string {
+  const beside = others > 0 ? `, and ${others} of signatures and the like` : ''
+  return legacy > 0 ? `${beside} (${legacy} in the old layout 1.0.0, which shares nothing)` : beside
 }
 
 function renderStorage({ blob_bytes, unique_blobs, chunks, chunk_bytes }: StatsResult): string {

@@ -1,6 +1,6 @@
 import type { ListedImage } from '@s3lo/core'
 import { parseStoreReference } from '@s3lo/core/host'
-import { argument, defineCommand } from '@s3lo/core/plugin'
+import { argument, defineCommand, flag } from '@s3lo/core/plugin'
 import { escapeText } from '@s3lo/views/text'
 
 export default defineCommand({
@@ -11,9 +11,10 @@ export default defineCommand({
   ],
   parameters: {
     store: argument('store'),
+    all: flag('--all', 'list tags of signatures and the like as well'),
   },
-  async run({ args: { store }, host, options, status }) {
-    const result = await host.list(store, options)
+  async run({ args: { store, all }, host, options, status }) {
+    const result = await host.list(store, { ...options, all })
     if (result.length === 0) {
       explainDirectory(await host.locate(store, { ...options, names: 'store' }), status)
     }

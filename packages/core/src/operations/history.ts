@@ -4,6 +4,7 @@ import { historyKey } from '../layout/keys.ts'
 import { isS3loError, S3loError } from '../errors.ts'
 import { totalSize } from '../oci/descriptor.ts'
 import { isDigest, isShortDigest } from '../oci/digest.ts'
+import { isReferrerTag } from '../oci/referrer-tag.ts'
 import { ambiguousDigest } from '../graph/expand-digest.ts'
 import { type HistoryEntry, readHistory } from '../store/history.ts'
 import { orImageFault } from '../store/image-fault.ts'
@@ -16,8 +17,13 @@ import { formatStore } from '../layout/format-store.ts'
 export interface HistoryOptions extends CallOptions, ProgressOptions {
   /** At most so many rows; 0 means all (default). */
   readonly limit?: number | undefined
-  /** Writes that were overwritten since as well. */
+  /** Writes that were overwritten since as well, and tags of what refers to images. */
   readonly all?: boolean | undefined
+}
+
+interface ImageHistoryOptions extends HistoryOptions {
+  /** Tags of what refers to images, however old writes are shown. Default: `all`. */
+  readonly referrers?: boolean | undefined
 }
 
 /** One image of a store by its last push; field names are those of `--output json`. */
@@ -60,7 +66,7 @@ export async function history(
   const name = image.slice(0, at)
   const version = image.slice(at + 1)
   const byDigest = image[at] === '@'
-  const all = await imageHistory(store, name, { ...options, limit: 0 })
+  const all = await imageHistory(store, name, { ...options, limit: 0, referrers: true })
   const rows = byDigest
     ? ofDigest(formatStore(store.backend, image), version, all)
     : all.filter(({ tag }) => tag === version)
@@ -91,10 +97,11 @@ function ofDigest(
 /** The images of a store, the last pushed first. */
 async function storeHistory(
   store: ImageStore,
-  { limit = 0, signal, onProgress }: HistoryOptions = {},
+  { limit = 0, all = false, signal, onProgress }: HistoryOptions = {},
 ): Promise<readonly ImageHistory[]> {
   const images = new Map<string, ImageHistory>()
   for await (const entry of readTagEntries(store.backend, '', { signal })) {
+    if (!all && isReferrerTag(entry.tag)) continue
     const [current] = await tagHistory(store, entry, { signal, onProgress })
     if (!current) continue
     const known = images.get(entry.image)
@@ -116,12 +123,13 @@ async function storeHistory(
 export async function imageHistory(
   store: ImageStore,
   image: string,
-  { limit = 0, all = false, signal, onProgress }: HistoryOptions = {},
+  { limit = 0, all = false, referrers = all, signal, onProgress }: ImageHistoryOptions = {},
 ): Promise<readonly TagHistory[]> {
   const rows: TagHistory[] = []
   let found = false
   for await (const entry of readImageTags(store.backend, image, { signal })) {
     found = true
+    if (!referrers && isReferrerTag(entry.tag)) continue
     rows.push(...(await tagHistory(store, entry, { signal, onProgress })))
   }
   if (!found) {

@@ -1,5 +1,6 @@
 import type { StorageBackend } from '../contract/storage-backend.ts'
 import { byUtf8 } from '../layout/key-order.ts'
+import { isReferrerTag } from '../oci/referrer-tag.ts'
 import { NameWindow, type WindowOptions } from '../store/name-window.ts'
 import { readIntoWindow } from '../store/tags.ts'
 
@@ -10,7 +11,10 @@ export interface ListedImage {
 }
 
 /** A window of the images by their names. */
-export type ListImagesOptions = WindowOptions
+export interface ListImagesOptions extends WindowOptions {
+  /** The tags of what refers to images as well: cosign's, and indexes of referrers. */
+  readonly all?: boolean | undefined
+}
 
 /**
  * The images of a store, of both layouts, or a window of them. `filter` is empty or ends in `/`:
@@ -20,7 +24,7 @@ export type ListImagesOptions = WindowOptions
 export async function list(
   backend: StorageBackend,
   filter = '',
-  options: ListImagesOptions = {},
+  { all = false, ...options }: ListImagesOptions = {},
 ): Promise<readonly ListedImage[]> {
   const window = new NameWindow<Set<string>>(options)
   await readIntoWindow(
@@ -30,6 +34,7 @@ export async function list(
     options,
     () => new Set(),
     (tags, tag) => tags.add(tag),
+    (tag) => all || !isReferrerTag(tag),
   )
   return Array.from(window.entries, ([name, tags]) => ({ name, tags: [...tags].toSorted(byUtf8) }))
 }

@@ -8,6 +8,7 @@ import { parseLegacyKey, type TagName } from '../layout/parse-key.ts'
 import { type Manifest, successors } from '../oci/document.ts'
 import { totalSize } from '../oci/descriptor.ts'
 import { isManifestMediaType } from '../oci/media-type.ts'
+import { isReferrerTag } from '../oci/referrer-tag.ts'
 import type { ImageStore } from '../store/image-store.ts'
 import { readLegacyEntries } from '../store/legacy-tags.ts'
 import { readLegacyFiles } from '../store/tag-files.ts'
@@ -35,7 +36,10 @@ export interface CostEstimate {
 /** What a store holds and costs; field names are those of `--output json`, sizes are bytes. */
 export interface StatsResult {
   readonly images: number
+  /** Of images; those of what refers to images are {@link referrer_tags}. */
   readonly tags: number
+  /** Tags of cosign and indexes of referrers; absent where there is none. */
+  readonly referrer_tags?: number
   readonly unique_blobs: number
   /** What blobs and chunks take, of the whole bucket. */
   readonly blob_bytes: number
@@ -77,6 +81,8 @@ export async function stats(
     { signal, onProgress },
   )
   const logical = sumTags(graph, onProgress)
+  const tags = graph.tags.filter(({ tag }) => !isReferrerTag(tag))
+  const referring = graph.tags.length - tags.length
   const legacy = graph.tags.filter(({ layout }) => layout === '1.0.0')
   // The graph has them all unless it was narrowed.
   const all = filter === '' ? legacy : readLegacyEntries(store.backend, '', { signal })
@@ -86,8 +92,9 @@ export async function stats(
   const untagged = records.figures(stored.heldBytes)
   const savings = Math.max(0, logical.bytes - stored.bytes)
   return {
-    images: new Set(graph.tags.map(({ image }) => image)).size,
-    tags: graph.tags.length,
+    images: new Set(tags.map(({ image }) => image)).size,
+    tags: tags.length,
+    ...(referring > 0 ? { referrer_tags: referring } : {}),
     unique_blobs: stored.blobs,
     blob_bytes: stored.bytes,
     chunks: stored.chunks,

@@ -174,9 +174,11 @@ export async function readIntoWindow<V>(
   { after, limit, ...options }: WindowOptions,
   make: () => V,
   onTag?: (value: V, tag: string) => void,
+  isWanted: (tag: string) => boolean = () => true,
 ): Promise<void> {
   if (limit === 0) return
   const enter = ({ image, tag }: TagName): void => {
+    if (!isWanted(tag)) return
     const value = window.enter(image, make)
     if (value !== undefined) onTag?.(value, tag)
   }

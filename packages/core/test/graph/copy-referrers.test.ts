@@ -100,7 +100,7 @@ describe('what refers to an image', () => {
     ]
     const result = await world.host.copy('mem://b/app:v1', 'mem://c/team/app:v2')
     expect(result.referrers_copied).toBe(3)
-    const [{ tags } = { tags: [] }] = await world.host.list('mem://c')
+    const [{ tags } = { tags: [] }] = await world.host.list('mem://c', { all: true })
     expect(tags.filter(isReferrerTag)).toHaveLength(3)
     for (const { root } of signatures) {
       const found = await Promise.all(
