@@ -1,7 +1,8 @@
-import { spawn } from 'node:child_process'
+import { type ChildProcessByStdio, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdir, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
+import type { Readable } from 'node:stream'
 import { pathToFileURL } from 'node:url'
 
 const ROOT = join(import.meta.dirname, '..')
@@ -35,9 +36,12 @@ export class SourceCli {
     return new SourceCli(folder)
   }
 
-  /** Runs a command line to its end; of this process's environment it gets the PATH only. */
-  async run(args: readonly string[], env: Environment = {}): Promise<Outcome> {
-    const child = spawn(process.execPath, ['--conditions=s3lo-source', MAIN, ...args], {
+  /** Starts a command line; of this process's environment it gets the PATH only. */
+  spawn(
+    args: readonly string[],
+    env: Environment = {},
+  ): ChildProcessByStdio<null, Readable, Readable> {
+    return spawn(process.execPath, ['--conditions=s3lo-source', MAIN, ...args], {
       stdio: ['ignore', 'pipe', 'pipe'],
       cwd: this.#folder,
       env: {
@@ -47,6 +51,11 @@ export class SourceCli {
         ...env,
       },
     })
+  }
+
+  /** Runs a command line to its end, as {@link spawn} starts it. */
+  async run(args: readonly string[], env: Environment = {}): Promise<Outcome> {
+    const child = this.spawn(args, env)
     let stdout = ''
     let stderr = ''
     child.stdout.on('data', (chunk: Buffer) => (stdout += chunk.toString()))
