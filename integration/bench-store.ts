@@ -12,7 +12,7 @@ export interface StoreSample {
   readonly rssMb?: number
 }
 
-/** A command on a store of 10 000 tags and 100 000 blobs. */
+/** A command on a store of 10 000 tags, 10 000 digest records and 100 000 blobs. */
 export interface StoreRow {
   readonly name: string
   readonly seconds: number
@@ -62,14 +62,14 @@ export async function benchStore(
   const work = mkdtempSync(join(tmpdir(), 's3lo-bench-store-'))
   try {
     const root = join(work, 'store')
-    writeBigStore(root, { tags: 10_000, images: 100, blobsPerTag: 10 })
+    writeBigStore(root, { tags: 10_000, images: 100, blobsPerTag: 9, untagged: 10_000 })
     const store = `local://${root}//`
     const rows: StoreRow[] = []
     for (const { name, args, operation } of CASES) {
       const { seconds, rssMb = Number.NaN } = run(args(store))
       const requests = await countRequests((host) => operation(host, store))
       rows.push({
-        name: `${name} of 10 000 tags, 100 000 blobs`,
+        name: `${name} of 10 000 tags, 10 000 records, 100 000 blobs`,
         seconds,
         rss_mb: rssMb,
         rss_bar_mb: RSS_BAR_MB,

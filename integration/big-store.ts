@@ -12,6 +12,8 @@ export interface BigStoreOptions {
   readonly shared?: number | undefined
   /** Blobs that no tag names, made a day ago. */
   readonly orphans?: number | undefined
+  /** Images without a tag, each with a digest record, a config of its own and the shared blobs. */
+  readonly untagged?: number | undefined
 }
 
 export interface BigStore {
@@ -29,13 +31,13 @@ const HOUR_MS = 3_600_000
  */
 export function writeBigStore(
   root: string,
-  { tags, images, blobsPerTag, shared = 3, orphans = 0 }: BigStoreOptions,
+  { tags, images, blobsPerTag, shared = 3, orphans = 0, untagged = 0 }: BigStoreOptions,
   now: Date = new Date(),
 ): BigStore {
   mkdirSync(join(root, 'blobs/sha256'), { recursive: true })
   const base = count(shared, (i) => writeBlob(root, `shared ${i}`))
   for (let i = 0; i < tags; i++) {
-    const image = `team-${i % 10}/app-${i % images}`
+    const image = imageOf(i, images)
     const pushedAt = new Date(now.getTime() - (tags - i) * HOUR_MS)
     writeTag(root, {
       image,
@@ -48,7 +50,17 @@ export function writeBigStore(
   }
   const yesterday = new Date(now.getTime() - 24 * HOUR_MS)
   count(orphans, (i) => writeBlob(root, `orphan ${i}`, yesterday))
-  return { root, tags, blobs: shared + tags * blobsPerTag + orphans }
+  count(untagged, (i) => {
+    const image = imageOf(i, images)
+    const { manifest, digest } = writeImage(root, base, [], `untagged ${i}`, yesterday)
+    const folder = join(root, '.s3lo/repositories', image, '_manifests')
+    write(join(folder, `${digest.replace(':', '-')}.json`), manifest, yesterday)
+  })
+  return { root, tags, blobs: shared + tags * blobsPerTag + orphans + untagged }
+}
+
+function imageOf(i: number, images: number): string {
+  return `team-${i % 10}/app-${i % images}`
 }
 
 interface Content {
@@ -67,6 +79,26 @@ interface BigTag {
 
 function writeTag(root: string, { image, tag, base, blobsPerTag, seed, pushedAt }: BigTag): void {
   const own = count(blobsPerTag - 1, (i) => writeBlob(root, `layer ${i} of ${seed}`, pushedAt))
+  const { manifest, digest, size_bytes } = writeImage(root, base, own, seed, pushedAt)
+  const entry = { pushed_at: `${pushedAt.toISOString().slice(0, 19)}Z`, digest, size_bytes }
+  write(join(root, 'manifests', image, tag, 'manifest.json'), manifest, pushedAt)
+  write(join(root, 'manifests', image, tag, 'history.json'), JSON.stringify([entry]), pushedAt)
+}
+
+interface WrittenImage {
+  readonly manifest: string
+  readonly digest: string
+  readonly size_bytes: number
+}
+
+/** All of an image but what publishes it. */
+function writeImage(
+  root: string,
+  base: readonly Content[],
+  own: readonly Content[],
+  seed: number | string,
+  pushedAt: Date,
+): WrittenImage {
   const platform = { architecture: 'amd64', os: 'linux', created: pushedAt.toISOString(), seed }
   const config = writeBlob(root, JSON.stringify(platform), pushedAt)
   const layers = [...base, ...own].map((layer) => ({
@@ -80,13 +112,7 @@ function writeTag(root: string, { image, tag, base, blobsPerTag, seed, pushedAt 
     layers,
   })
   const size_bytes = layers.reduce((sum, { size }) => sum + size, config.size)
-  const entry = {
-    pushed_at: `${pushedAt.toISOString().slice(0, 19)}Z`,
-    digest: digestOf(manifest),
-    size_bytes,
-  }
-  write(join(root, 'manifests', image, tag, 'manifest.json'), manifest, pushedAt)
-  write(join(root, 'manifests', image, tag, 'history.json'), JSON.stringify([entry]), pushedAt)
+  return { manifest, digest: digestOf(manifest), size_bytes }
 }
 
 function writeBlob(root: string, content: string, time?: Date): Content {

@@ -26,15 +26,33 @@ import { Readable } from 'node:stream'
 /** Pins and rounds live so long (seconds), and are dead for others so much later (milliseconds). */
 export const TTL_SECONDS = 4
 export const MARGIN_MS = 5000
+/** Records of untagged images live so long (milliseconds) and a margin. */
+export const LEAST_KEPT_MS = 12_000
+
+/** What is cleaned, and when. */
+export const CLEAN_OPTIONS = {
+  confirm: true,
+  only: 'blobs',
+  graceMs: 0,
+  // Tags come and go.
+  expectFewer: true,
+  config: { default: { lifecycle: { keepUntagged: '0' } }, images: {} },
+  protocol: { ttlSeconds: TTL_SECONDS, marginMs: MARGIN_MS, leastKeptMs: LEAST_KEPT_MS },
+} as const
+
+/** Where images are that only keep being pushed and purged. */
+export const PURGED = 'purged'
 
 /** What the processes work on: few tags and few layers, so that they meet all the time. */
 export const TAGS = ['t0', 't1', 't2', 't3', 't4', 't5']
 const LAYERS = Array.from({ length: 10 }, (_, i) => Buffer.alloc(3000 + 700 * i, `layer ${i} `))
 const IMAGES = 24
 
+const PROTECTION = { ttlSeconds: TTL_SECONDS, marginMs: MARGIN_MS, pollMs: 300 }
+
 /** What a piece of work came to. */
 export interface Report {
-  readonly work: 'push' | 'copy' | 'attach' | 'delete' | 'collect'
+  readonly work: 'push' | 'copy' | 'restore' | 'attach' | 'delete' | 'purge' | 'collect'
   /** An error's code, where it failed. */
   readonly failure?: string
   readonly message?: string
@@ -64,8 +82,7 @@ export function openSoakBackend(scheme: string, bucket: string): Promise<Storage
 }
 
 export function openSoakStore(backend: StorageBackend): ImageStore {
-  const protection = { ttlSeconds: TTL_SECONDS, marginMs: MARGIN_MS, pollMs: 300 }
-  return new ImageStore(backend, { protection })
+  return new ImageStore(backend, { protection: PROTECTION })
 }
 
 /** Numbers from 0 to 1 that a seed fixes (mulberry32). */
@@ -93,46 +110,50 @@ class SoakWorker {
   async push(): Promise<Report> {
     const image = this.#pick(SOAK_IMAGES)
     const luck = this.#random()
-    if (luck < 0.2) return this.#copy()
-    if (luck < 0.4) return this.#attach(image)
+    if (luck < 0.2) return this.#copy('copy', this.#tag())
+    if (luck < 0.35) {
+      const { digest } = image.root.descriptor
+      return this.#copy('restore', { name: 'app', digest })
+    }
+    if (luck < 0.5) return this.#attach(image)
     const from = { source: new FixtureSource({ 'app:x': image }), reference: tagged('x') }
-    await copy(from, { target: this.#store, reference: this.#tag() })
+    const name = luck < 0.6 ? PURGED : 'app'
+    await copy(from, { target: this.#store, reference: { ...this.#tag(), name } })
     return { work: 'push' }
   }
 
   async delete(): Promise<Report> {
+    const isPurge = this.#random() < 0.3
+    const work = isPurge ? 'purge' : 'delete'
+    const name = isPurge ? PURGED : 'app'
     const { scheme, bucket } = this.#backend
-    const { tag } = this.#tag()
-    await deleteTag(this.#store, { scheme, bucket, image: 'app', ...tagged(tag) })
-    return { work: 'delete' }
+    const reference = { scheme, bucket, image: name, ...this.#tag(), name }
+    try {
+      await deleteTag(this.#store, reference, { purge: isPurge, protection: PROTECTION })
+      return { work }
+    } catch (error) {
+      return reportOf(work, error)
+    }
   }
 
   async collect(): Promise<Report> {
-    const protocol = { ttlSeconds: TTL_SECONDS, marginMs: MARGIN_MS }
-    const result = await clean(this.#store, '', {
-      confirm: true,
-      only: 'blobs',
-      graceMs: 0,
-      // Its tags come and go.
-      expectFewer: true,
-      protocol,
-    })
+    const result = await clean(this.#store, '', CLEAN_OPTIONS)
     const [unreadable] = result.unreadable
     const [failed] = result.failed
-    const deleted = result.deleted
+    const deleted = result.deleted + result.records_deleted
     if (unreadable) return { work: 'collect', failure: 'UNREADABLE', ...unreadable, deleted }
     // The round's end came first: its objects wait for the next one.
     if (failed) return { work: 'collect', failure: 'LATE', message: failed.message, deleted }
     return { work: 'collect', deleted }
   }
 
-  async #copy(): Promise<Report> {
-    const from = { source: this.#store, reference: this.#tag() }
+  async #copy(work: 'copy' | 'restore', reference: Reference): Promise<Report> {
     try {
+      const from = { source: this.#store, reference }
       await copy(from, { target: this.#store, reference: this.#tag() })
-      return { work: 'copy' }
+      return { work }
     } catch (error) {
-      return reportOf('copy', error)
+      return reportOf(work, error)
     }
   }
 

@@ -1,9 +1,10 @@
 /**
  * `node --conditions=s3lo-source integration/soak.ts`: the collection protocol under fire. In a
- * local and an S3 store at once, 4 processes push, copy and attach, 1 deletes and 2 collect without
- * a grace period, with pins and rounds of a few seconds; again and again one of them is stopped for
- * longer than these live, or killed. Meanwhile tags are pulled, each byte verified. In the end
- * every tag is whole, and when all are deleted nothing is left. S3LO_SOAK_MINUTES: 3 by default.
+ * local and an S3 store at once, 4 processes push, move, copy, restore and attach, 1 deletes and purges
+ * and 2 collect without a grace period, with pins and rounds of a few seconds, and records of a few more;
+ * again and again one of them is stopped for longer than these live, or killed. Meanwhile tags are
+ * pulled, and images by their digests, each byte verified, and every image that a tag names is to have
+ * its record. In the end every tag is whole, and when all are deleted nothing is left. S3LO_SOAK_MINUTES: 3 by default.
  */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { mkdtemp, rm } from 'node:fs/promises'
@@ -15,6 +16,7 @@ import {
   clean,
   type Descriptor,
   type ImageStore,
+  type ObjectInfo,
   parseManifest,
   readAll,
   type Reference,
@@ -25,9 +27,12 @@ import { isS3loError } from '@s3lo/core/plugin'
 import { type CloudStore, cloudStores, removeBucket } from './cloud-stores.ts'
 import { readWhole } from './read-whole.ts'
 import {
+  CLEAN_OPTIONS,
+  LEAST_KEPT_MS,
   MARGIN_MS,
   openSoakBackend,
   openSoakStore,
+  PURGED,
   type Report,
   SOAK_IMAGES,
   TAGS,
@@ -46,10 +51,12 @@ const TICK_MS = 2000
 
 /** What a writer may be told while others delete under its feet: it is run again. */
 const EXPECTED: Readonly<Record<Report['work'], readonly string[]>> = {
-  push: ['UNAVAILABLE'],
+  push: ['UNAVAILABLE', 'CONFLICT'],
   copy: ['UNAVAILABLE', 'CONFLICT', 'NOT_FOUND'],
+  restore: ['UNAVAILABLE', 'CONFLICT', 'NOT_FOUND'],
   attach: ['UNAVAILABLE'],
-  delete: ['NOT_FOUND', 'FORBIDDEN'],
+  delete: ['NOT_FOUND', 'FORBIDDEN', 'CONFLICT', 'UNAVAILABLE'],
+  purge: ['NOT_FOUND', 'FORBIDDEN', 'CONFLICT', 'UNAVAILABLE'],
   collect: ['LATE'],
 }
 
@@ -79,7 +86,12 @@ class Soak {
   async run(minutes: number): Promise<void> {
     const until = Date.now() + minutes * 60_000
     for (const role of CREW) this.#start(role)
-    await Promise.all([this.#pullUntil(until), this.#pullUntil(until), this.#disturbUntil(until)])
+    await Promise.all([
+      this.#pullUntil(until),
+      this.#pullUntil(until),
+      this.#watchUntil(until),
+      this.#disturbUntil(until),
+    ])
     await this.#stop()
     await this.#assertWhole()
     await this.#assertCollectable()
@@ -156,6 +168,55 @@ class Soak {
     }
   }
 
+  /** Whether what tags name has its records, and what has a record is there by its digest. */
+  async #watchUntil(until: number): Promise<void> {
+    while (Date.now() < until) {
+      for (const tag of TAGS) await this.#checkRecords(tag)
+      for (const { root } of SOAK_IMAGES) await this.#pullDigest(root.descriptor.digest)
+      await delay(20)
+    }
+  }
+
+  /** Those of an index's manifests too. */
+  async #checkRecords(tag: string): Promise<void> {
+    const key = `manifests/app/${tag}/manifest.json`
+    const before = await this.#backend.head(key)
+    const store = openSoakStore(this.#backend)
+    const found = before && (await store.find({ name: 'app', tag }))
+    if (!found) return
+    const below = found.manifest.kind === 'index' ? found.manifest.manifests : []
+    for (const { digest } of [found.descriptor, ...below]) {
+      if (await this.#backend.head(recordOf(digest))) this.#count('records of tags there')
+      else if (await this.#isSame(key, before)) {
+        this.problems.push(`the record of ${digest} is gone, which ${tag} names`)
+      }
+    }
+  }
+
+  async #pullDigest(digest: string): Promise<void> {
+    const key = recordOf(digest)
+    const before = await this.#backend.head(key)
+    if (!before) return
+    try {
+      await readWhole(this.#backend, { name: 'app', digest }, SOAK_IMAGES)
+      this.#count('pull by digest done')
+    } catch (error) {
+      const isSame = await this.#isSame(key, before)
+      if (isS3loError(error, 'NOT_FOUND') && !isSame) this.#count('pull by digest overtaken')
+      else this.problems.push(`pull of ${digest}: ${String(error)}`)
+    }
+  }
+
+  /** Dates are whole seconds on some stores: what is younger may have been written again. */
+  async #isSame(key: string, before: ObjectInfo): Promise<boolean> {
+    const after = await this.#backend.head(key)
+    return (
+      after?.etag === before.etag &&
+      after.lastModified.getTime() === before.lastModified.getTime() &&
+      Date.now() - after.lastModified.getTime() > TICK_MS
+    )
+  }
+
   /** One that the tag did not outlast may fail; every other has to succeed. */
   async #pull(reference: Reference): Promise<void> {
     const key = `manifests/${reference.name}/${reference.tag}/manifest.json`
@@ -165,11 +226,7 @@ class Soak {
       await readWhole(this.#backend, reference, SOAK_IMAGES)
       this.#count('pull done')
     } catch (error) {
-      const after = await this.#backend.head(key)
-      const isSame =
-        after?.etag === before.etag &&
-        after.lastModified.getTime() === before.lastModified.getTime() &&
-        Date.now() - after.lastModified.getTime() > TICK_MS
+      const isSame = await this.#isSame(key, before)
       if (isS3loError(error, 'NOT_FOUND') && !isSame) this.#count('pull overtaken')
       else this.problems.push(`pull of ${reference.tag}: ${String(error)}`)
     }
@@ -221,18 +278,13 @@ class Soak {
   async #assertCollectable(): Promise<void> {
     await delay(TTL_SECONDS * 1000 + MARGIN_MS + TICK_MS)
     const store = openSoakStore(this.#backend)
-    const protocol = { ttlSeconds: TTL_SECONDS, marginMs: MARGIN_MS }
-    const options = {
-      confirm: true,
-      only: 'blobs',
-      graceMs: 0,
-      expectFewer: true,
-      protocol,
-    } as const
-    const first = await clean(store, '', options)
+    const first = await clean(store, '', CLEAN_OPTIONS)
     this.#count('objects deleted', first.deleted)
-    await this.#backend.delete(TAGS.map((tag) => `manifests/app/${tag}/manifest.json`))
-    await clean(store, '', options)
+    for (const name of ['app', PURGED]) {
+      await this.#backend.delete(TAGS.map((tag) => `manifests/${name}/${tag}/manifest.json`))
+    }
+    await delay(LEAST_KEPT_MS + MARGIN_MS + TICK_MS)
+    await clean(store, '', CLEAN_OPTIONS)
     const left = await Array.fromAsync(this.#backend.list(''), ({ key }) => key)
     const garbage = left.filter(
       (key) => !key.endsWith('/history.json') && !key.startsWith('.s3lo/gc/tags/') && !isYoung(key),
@@ -242,11 +294,15 @@ class Soak {
   }
 }
 
-/** What a killed process left half way stays for a day, and what a service was proven to do for seven. */
+/** What a killed process left half way and events of tags stay for a day, and what a service was proven to do for seven. */
 const YOUNG = ['.s3lo/staging/', '.s3lo/gc/clock/', '.s3lo/probe/', '.s3lo/guarantees/']
 
 function isYoung(key: string): boolean {
-  return YOUNG.some((prefix) => key.startsWith(prefix))
+  return key.includes('/_history/') || YOUNG.some((prefix) => key.startsWith(prefix))
+}
+
+function recordOf(digest: string): string {
+  return `.s3lo/repositories/app/_manifests/${digest.replace(':', '-')}.json`
 }
 
 const folder = await mkdtemp(join(tmpdir(), 's3lo-soak-'))
