@@ -90,7 +90,7 @@ export class LiveContent {
     return isRecord === true ? this.hasManifest(name) : this.#graph.needs(name)
   }
 
-  /** True for a manifest that is live, of whatever kind. */
+  /** True for a manifest that is live, of any kind. */
   hasManifest(name: string): boolean {
     return this.#graph.needs(name) || this.#graph.hasManifest(name)
   }

@@ -10,7 +10,6 @@ import { readHistory } from '../store/history.ts'
 import { orImageFault } from '../store/image-fault.ts'
 import { listKeys } from '../store/list-keys.ts'
 import { readObject } from '../store/read-object.ts'
-import { readRecord as readManifestRecord } from '../store/records.ts'
 import { MAX_ENTRY_BYTES, parseReferrerEntry } from '../store/referrer-entry.ts'
 import { MAX_RECORD_BYTES, parseSignatureInfo } from '../store/signature-records.ts'
 
@@ -25,7 +24,7 @@ const READS_AT_ONCE = 20
 
 /**
  * Reads what lies beside images: histories and signature records of the tags below an image-name
- * filter (empty, or ending in `/`), and, without one, referrers and records of SOCI indexes.
+ * filter (empty, or ending in `/`), and, without one, entries of referrers and records of SOCI indexes.
  */
 export async function checkFiles(
   backend: StorageBackend,
@@ -80,7 +79,6 @@ function toFile(key: string): CheckedFile | undefined {
   const content = parseContentKey(key)
   if (content?.kind === 'record') return { key, hint, read: readRecord }
   const own = parseRepositoryKey(key)
-  if (own?.kind === 'record') return { key, hint, read: (...call) => readManifest(own, ...call) }
   if (own?.kind !== 'referrer-entry') return undefined
   return { key, hint, read: (...call) => readEntry(own.digest, ...call) }
 }
@@ -94,15 +92,6 @@ const readSignature: Read = async (backend, key, options) => {
 const readRecord: Read = async (backend, key, options) => {
   const content = await readObject(backend, key, MAX_RECORD_BYTES, options)
   return content && asObject(parseJson(content, key), key)
-}
-
-function readManifest(
-  { repository, digest }: { readonly repository: string; readonly digest: string },
-  backend: StorageBackend,
-  _key: string,
-  options: CallOptions,
-): Promise<unknown> {
-  return readManifestRecord(backend, repository, digest, options)
 }
 
 async function readEntry(

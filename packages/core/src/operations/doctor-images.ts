@@ -53,7 +53,7 @@ export interface ImagesReport {
   readonly verified?: { readonly count: number; readonly bytes: number }
   /** What untagged images hold, and until when; absent where there is none. */
   readonly untagged?: UntaggedFigures
-  /** Entries of referrers that have no record. */
+  /** Digest records that are damaged, and entries of referrers that have no record. */
   readonly recordIssues: readonly FileIssue[]
   /** Manifests of any image that cannot be read: what they name counts among the orphans. */
   readonly unreadable: number
@@ -98,7 +98,7 @@ export async function checkImages(
   const legacy = selected.filter(({ layout }) => layout === '1.0.0')
   const tags = selected.filter(({ layout }) => layout !== '1.0.0')
   addChildren(contents, graph)
-  const records = await surveyRecords(store, graph, { filter: '', signal })
+  const records = await surveyRecords(store, graph, { filter: '', all: true, signal })
   const stored = await readStored(store, contents, records, { signal })
   const untagged = records.figures(stored.heldBytes)
   const wanted = collectWanted(graph, tags, contents)
@@ -124,7 +124,7 @@ export async function checkImages(
     blobs: stored.blobs,
     orphans: stored.orphans,
     ...(untagged ? { untagged } : {}),
-    recordIssues: records.issues,
+    recordIssues: records.issues.toSorted((a, b) => (a.key < b.key ? -1 : 1)),
     unreadable: countUnreadable(graph),
     ...(verified ? { verified, layers: wholeLayers(graph, tags, contents) } : {}),
   }

@@ -105,7 +105,7 @@ export async function doctor(
   const indexes =
     layers && (await checkLayerIndexes(backend, layers, reader, { signal, onProgress }))
   const wrong = indexes?.wrong ?? []
-  const files = [...(await checkFiles(backend, filter, { signal })), ...images.recordIssues]
+  const files = [...images.recordIssues, ...(await checkFiles(backend, filter, { signal }))]
   const { recodedTags, legacyTags } = images
   const uploads = await findInterruptedUploads(backend, { now, signal })
   const participants = await findParticipants(backend, { now, signal })

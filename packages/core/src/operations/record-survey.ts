@@ -12,6 +12,7 @@ import {
   REPOSITORIES_PREFIX,
   type RepositoryKey,
 } from '../layout/repository-keys.ts'
+import { formatStore } from '../layout/format-store.ts'
 import { matchesFilter } from '../layout/store-reference.ts'
 import { successors } from '../oci/document.ts'
 import { isManifestMediaType } from '../oci/media-type.ts'
@@ -25,6 +26,8 @@ import { type UntaggedFigures, UntaggedTally } from './untagged.ts'
 export interface SurveyOptions extends CallOptions {
   /** Empty, or ending in `/`: narrows the repositories. */
   readonly filter: string
+  /** Reads the records of tagged images as well, to tell which are damaged. */
+  readonly all?: boolean | undefined
 }
 
 /** What digest records keep beside tags. */
@@ -33,7 +36,7 @@ export interface RecordSurvey {
   holds(digest: string): boolean
   /** `bytes`: of what they hold. `undefined` where no image is untagged. */
   figures(bytes: number): UntaggedFigures | undefined
-  /** Entries of referrers that have no record. */
+  /** Records that were read and are damaged, and entries of referrers that have no record. */
   readonly issues: readonly FileIssue[]
 }
 
@@ -46,14 +49,14 @@ const READS_AT_ONCE = 20
 export async function surveyRecords(
   store: ImageStore,
   graph: StoreGraph<unknown>,
-  { filter, signal }: SurveyOptions,
+  { filter, all = false, signal }: SurveyOptions,
 ): Promise<RecordSurvey> {
   const survey = new Survey(store, reachedIn(graph))
   const list = listOwn(store, filter, { signal })
   await forEachConcurrent(
     list,
     READS_AT_ONCE,
-    async (object, taskSignal) => survey.visit(object, { signal: taskSignal }),
+    async (object, taskSignal) => survey.visit(object, { all, signal: taskSignal }),
     signal,
   )
   return survey
@@ -114,11 +117,15 @@ class Survey {
     return tally.figures(bytes)
   }
 
-  async visit({ key, info }: OwnObject, options: CallOptions): Promise<void> {
+  async visit(
+    { key, info }: OwnObject,
+    { all, signal }: Omit<SurveyOptions, 'filter'>,
+  ): Promise<void> {
     if (key.kind === 'record') {
       const name = within(key.repository, nameOf(key.digest))
       this.#records.add(name)
-      if (!this.#reached.has(name)) await this.#read({ ...key, info }, options)
+      const isTagged = this.#reached.has(name)
+      if (!isTagged || all) await this.#read({ ...key, info }, isTagged, { signal })
     } else if (key.kind === 'referrer-entry') {
       // Entries come after the records of their repository.
       if (this.#records.has(within(key.repository, nameOf(key.digest)))) return
@@ -127,11 +134,20 @@ class Survey {
     }
   }
 
-  /** One that cannot be read is for the check of files to tell. */
-  async #read({ repository, digest, info }: RecordEntry, { signal }: CallOptions): Promise<void> {
+  async #read(
+    { repository, digest, info }: RecordEntry,
+    isTagged: boolean,
+    { signal }: CallOptions,
+  ): Promise<void> {
     const { backend } = this.#store
     const document = await orImageFault(() => readRecord(backend, repository, digest, { signal }))
-    if (!document || isS3loError(document)) return
+    if (isS3loError(document)) {
+      const message = `${info.key}: ${document.message}`
+      const ref = formatStore(backend, `${repository}@${digest}`)
+      const hint = `push the image again, or remove the record: s3lo delete ${ref}`
+      this.issues.push({ key: info.key, message, hint })
+    }
+    if (!document || isS3loError(document) || isTagged) return
     const { manifest } = document
     if (manifest.subject) return
     const name = within(repository, nameOf(digest))
