@@ -58,6 +58,11 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: () => import('./commands/delete.ts'),
   },
   {
+    paths: [['restore']],
+    summary: 'bring back what a tag named',
+    load: () => import('./commands/restore.ts'),
+  },
+  {
     paths: [['config', 'get']],
     summary: 'show the settings of a store or an image',
     load: () => import('./commands/config-get.ts'),

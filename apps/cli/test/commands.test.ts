@@ -530,3 +530,27 @@ describe('version', () => {
     })
   })
 })
+
+describe('restore', () => {
+  it('shows what can be restored, and brings a deleted tag back', async () => {
+    await put('app', 'v1')
+    expect((await world.run(['restore', 'mem://b/app'])).stdout).toBe('Nothing to restore.\n')
+    await world.run(['delete', 'mem://b/app:v1'])
+    const listed = await world.run(['restore', 'mem://b/'])
+    expect(listed.stdout).toMatch(/^app:v1 .* deleted .* sha256:[0-9a-f]{64}$/m)
+    const restored = await world.run(['restore', 'mem://b/app:v1'])
+    expect(restored).toMatchObject({ status: 0, stdout: '' })
+    expect(restored.stderr).toMatch(/^Restored mem:\/\/b\/app:v1: sha256:[0-9a-f]{64}\n$/)
+    const document = await world.run(['restore', 'mem://b/app:v1', '--list', '-o', 'json'])
+    expect(JSON.parse(document.stdout)).toEqual([])
+  })
+
+  it('asks what to restore of a tag that is there, and refuses what is no time', async () => {
+    await put('app', 'v1')
+    expect((await world.run(['restore', 'mem://b/app:v1'])).status).toBe(73)
+    expect((await world.run(['restore', 'mem://b/app:v1', '--at', 'soon'])).status).toBe(64)
+    expect(
+      (await world.run(['restore', 'mem://b/app:v2', `@sha256:${'0'.repeat(64)}`])).status,
+    ).toBe(66)
+  })
+})

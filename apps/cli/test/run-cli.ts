@@ -194,6 +194,8 @@ function fakeHost(operations: Partial<Host>): Host {
     files: unexpected,
     delete: unexpected,
     deleteAllTags: unexpected,
+    restore: unexpected,
+    restorable: unexpected,
     history: unexpected,
     login: unexpected,
     logout: unexpected,

@@ -133,6 +133,7 @@ export {
   type DeleteResult,
   deleteTag,
 } from './operations/delete-tag.ts'
+export type { RestorableImage, RestoreOptions, RestoreResult } from './operations/restore.ts'
 export {
   clean,
   type CleanedImage,

@@ -1,6 +1,6 @@
 import type { ImageHistory, TagHistory } from '@s3lo/core'
+import { renderTable } from './table.ts'
 import { escapeText, formatSize, formatTime } from './text.ts'
-import { padEnd } from './width.ts'
 
 /** The images of a store as a table, in the order given. */
 export function renderStoreHistory(rows: readonly ImageHistory[]): string {
@@ -28,17 +28,4 @@ export function renderImageHistory(rows: readonly TagHistory[]): string {
       `${escapeText(digest)}${forced ? ' (forced)' : ''}`,
     ]),
   )
-}
-
-type Column = readonly [title: string, width?: number]
-
-function renderTable(
-  columns: readonly Column[],
-  dashes: number,
-  rows: readonly (readonly string[])[],
-): string {
-  const toLine = (cells: readonly string[]): string =>
-    cells.map((cell, i) => padEnd(cell, columns[i]?.[1] ?? 0)).join('  ')
-  const header = toLine(columns.map(([title]) => title))
-  return [header, '-'.repeat(dashes), ...rows.map(toLine), ''].join('\n')
 }

@@ -4,6 +4,7 @@ import { isS3loError, S3loError } from '../errors.ts'
 import type { Descriptor } from '../oci/descriptor.ts'
 import { algorithmOf, digestOf, isShortDigest } from '../oci/digest.ts'
 import { type Manifest, parseManifest } from '../oci/document.ts'
+import { parseRepositoryKey, recordsPrefix } from '../layout/repository-keys.ts'
 import { isIndexMediaType } from '../oci/media-type.ts'
 import { formatImageName, type Reference } from '../oci/reference.ts'
 import { isImageFault } from '../store/image-fault.ts'
@@ -23,7 +24,8 @@ const MAX_SHOWN = 10
 
 /**
  * The reference with its digest in full; one that is not shortened costs no request. Candidates are
- * the manifests of the named image alone: those of its tags, and what its indexes list. Throws
+ * the manifests of the named image alone: those that it keeps by digest, those of its tags, and what
+ * their indexes list. Throws
  * `NOT_FOUND` where there is none, and `INVALID_REFERENCE` where there are several.
  */
 export async function expandDigest<R extends Reference>(
@@ -38,7 +40,7 @@ export async function expandDigest<R extends Reference>(
   const name = formatImageName(reference)
   if (found === undefined) {
     throw new S3loError('NOT_FOUND', `${name} is not in ${store.name}`, {
-      hint: `no manifest of a tag of ${reference.name} has a digest that begins so`,
+      hint: `no manifest of ${reference.name} has a digest that begins so`,
     })
   }
   if (candidates.size === 1) return { ...reference, digest: found }
@@ -77,6 +79,7 @@ class Search {
       this.#consider(digestOf(content, algorithmOf(this.#start)))
       this.#roots.push(...this.#below(tryParse(content, entry.tag)))
     }
+    await this.#considerRecords({ signal })
     await forEachConcurrent(this.#tags({ signal }), READS_AT_ONCE, readTag, signal)
     const visit = ({ found }: MetManifest): readonly Descriptor[] =>
       isS3loError(found) ? [] : this.#below(found.manifest)
@@ -90,6 +93,16 @@ class Search {
 
   #consider(digest: string): void {
     if (digest.startsWith(this.#start) && !this.#isFull) this.#candidates.add(digest)
+  }
+
+  /** What was published in the repository, whatever its tags name now. */
+  async #considerRecords(options: CallOptions): Promise<void> {
+    const prefix = recordsPrefix(this.#reference.name) + this.#start.replace(':', '-')
+    for await (const { key } of this.#store.backend.list(prefix, options)) {
+      const record = parseRepositoryKey(key)
+      if (record?.kind === 'record') this.#consider(record.digest)
+      if (this.#isFull) return
+    }
   }
 
   async *#tags(options: CallOptions): AsyncGenerator<TagEntry> {

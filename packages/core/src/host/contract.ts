@@ -27,6 +27,7 @@ import type { OperationOptions } from '../operations/options.ts'
 import type { PullOptions, PullResult } from '../operations/pull.ts'
 import type { PushOptions, PushResult } from '../operations/push.ts'
 import type { RecommendOptions, RecommendResult } from '../operations/recommend.ts'
+import type { RestorableImage, RestoreOptions, RestoreResult } from '../operations/restore.ts'
 import type {
   SbomImageOptions,
   SbomResult,
@@ -98,6 +99,13 @@ export interface Operations {
   delete(reference: string, options?: DeleteOptions): Promise<DeleteResult>
   /** Deletes every tag of an image; its nested images are not touched. */
   deleteAllTags(image: string, options?: DeleteAllOptions): Promise<readonly DeleteResult[]>
+  /** What tags named before and can be given back: of a store, an image or a tag (`app:v1`). */
+  restorable(reference: string, options?: CallOptions): Promise<readonly RestorableImage[]>
+  /**
+   * Gives a tag back what it named. Throws `NOT_FOUND` for what is not kept, and `CONFLICT` for a tag that
+   * is there when it is not said what to restore.
+   */
+  restore(reference: string, options?: RestoreOptions): Promise<RestoreResult>
   /**
    * The images of a store by their last push, or the writes of an image's tags, or of the tag or
    * digest that the reference names. Throws `NOT_FOUND` for an image that was never pushed.

@@ -126,6 +126,15 @@ const OPERATIONS: { readonly [K in keyof Operations]: (opener: Opener) => Operat
       signer.verify({ backend, reference }, { ...options, env })
   }),
   delete: onTag(async () => (await import('../operations/delete-tag.ts')).deleteTag),
+  restore: onTag(async () => (await import('../operations/restore.ts')).restore),
+  restorable: onScope(async () => {
+    const [{ restorable }, { ImageStore }] = await Promise.all([
+      import('../operations/restore.ts'),
+      import('../store/image-store.ts'),
+    ])
+    return (backend, scope, options?: CallOptions) =>
+      restorable(new ImageStore(backend), scope, options)
+  }),
   deleteAllTags: onTags(async () => (await import('../operations/delete-tag.ts')).deleteAllTags),
 
   history: onScope(async () => {
