@@ -38,17 +38,6 @@ export function createAuthenticator({
   tokens,
   pace,
 }: AuthenticatorParts): Authenticator {
-  /** Counts the wrong ones of an address, and looks at no more of them once they are too many. */
-  const paced = async (
-    address: string,
-    look: () => Promise<Authentication>,
-  ): Promise<Authentication> => {
-    const seconds = pace.waitOf(address)
-    if (seconds > 0) return { kind: 'later', seconds, why: 'slowed' }
-    const found = await look()
-    if (found.kind === 'wrong') pace.failed(address)
-    return found
-  }
   const byOidc = async (token: string): Promise<Authentication> => {
     try {
       const identity = await oidc.verify(token)
@@ -58,14 +47,25 @@ export function createAuthenticator({
       return { kind: 'later', seconds: 30, why: 'issuer' }
     }
   }
-  const byPassword = async (name: string, password: string): Promise<Authentication> => {
+  const byPassword = async (
+    { name, password }: { readonly name: string; readonly password: string },
+    address: string,
+  ): Promise<Authentication> => {
     // No password of an htpasswd file is as long as a token.
     if (Buffer.byteLength(password) > MAX_PASSWORD_BYTES && isTokenShaped(password)) {
       return byOidc(password)
     }
-    const checked = await users.check(name, password)
+    const recalled = users.recall(name, password)
+    // The same again is no guess, but a client with an old password: others at its address are not slowed.
+    if (recalled === false) return WRONG
+    // Not even a right one: it would be told from a wrong one at any pace.
+    const seconds = pace.waitOf(address)
+    if (seconds > 0) return { kind: 'later', seconds, why: 'slowed' }
+    const checked = recalled ?? (await users.check(name, password))
     if (checked === 'busy') return { kind: 'later', seconds: 1, why: 'busy' }
-    return checked ? { kind: 'known', identity: { kind: 'user', name } } : WRONG
+    if (checked) return { kind: 'known', identity: { kind: 'user', name } }
+    pace.failed(address)
+    return WRONG
   }
   const byToken = async (token: string): Promise<Authentication> => {
     if (decodeIssuer(token) !== OWN_ISSUER) return byOidc(token)
@@ -82,9 +82,9 @@ export function createAuthenticator({
         case 'none':
           return { kind: 'known', identity: ANONYMOUS }
         case 'basic':
-          return paced(address, () => byPassword(credentials.name, credentials.password))
+          return byPassword(credentials, address)
         case 'bearer':
-          // An expired token is no guess: clients learn so that they need another one.
+          // A signature cannot be guessed, and an expired token is how clients learn that they need another.
           return byToken(credentials.token)
         case 'refresh':
           return byRefresh(credentials.token)

@@ -15,7 +15,7 @@ const MAX_COST = 14
 /** Password checks at once, each on a thread of its own, and in line. */
 const CHECKS = { limit: 2, waiting: 64 }
 
-/** Passwords that were right, by a keyed digest: a client that sends Basic does so with every request. */
+/** Log-ins whose result is remembered: a client that sends Basic does so with every request. */
 const MAX_REMEMBERED = 1_000
 
 const NAME = /^[A-Za-z0-9][A-Za-z0-9._@+-]{0,127}$/
@@ -28,6 +28,8 @@ const RESERVED: ReadonlySet<string> = new Set(['anonymous'])
 export type UserTable = ReadonlyMap<string, string>
 
 export interface Users {
+  /** The result of the same log-in before, while the user's hash has stayed the same. */
+  recall(name: string, password: string): boolean | undefined
   /** True for the user's password. `busy`: too many checks are waiting, this one was not made. */
   check(name: string, password: string): Promise<boolean | 'busy'>
   /** What changes when the user's password does; `undefined` when there is no such user. */
@@ -81,29 +83,31 @@ export async function readHtpasswd(file: string): Promise<UserTable> {
 }
 
 /**
- * Checks passwords. An unknown user costs what the dearest known one costs. A password that was
- * right is remembered as a digest under a key of this process.
+ * Checks passwords. An unknown user costs what the dearest known one costs. Log-ins are remembered
+ * as digests under a key of this process.
  */
 export function createUsers(initial: UserTable, options: UsersOptions = {}): Users {
   const verify = options.verify ?? verifyBcrypt
   const gate = createGate(CHECKS)
   const key = randomBytes(32)
-  const right = createBoundedMap<string, true>(MAX_REMEMBERED)
+  const results = createBoundedMap<string, boolean>(MAX_REMEMBERED)
   let table = initial
   let decoy = decoyFor(table)
-  const digest = (...parts: readonly string[]): string =>
-    createHmac('sha256', key).update(JSON.stringify(parts)).digest('base64')
+  const digest = (name: string, password: string): string =>
+    createHmac('sha256', key)
+      .update(JSON.stringify([name, table.get(name) ?? '', password]))
+      .digest('base64')
   return {
+    recall: (name, password) => results.get(digest(name, password)),
     async check(name, password) {
       const hash = table.get(name)
       const isPossible =
         Buffer.byteLength(password) <= MAX_PASSWORD_BYTES && !password.includes('\0')
-      const known = digest(name, hash ?? '', password)
-      if (hash !== undefined && isPossible && right.has(known)) return true
+      const asked = digest(name, password)
       const checked = await gate.run(() => verify(isPossible ? password : '', hash ?? decoy))
       if (!checked) return 'busy'
       const isRight = checked.value && hash !== undefined && isPossible
-      if (isRight) right.set(known, true)
+      results.set(asked, isRight)
       return isRight
     },
     fingerprint: (name) => table.get(name),

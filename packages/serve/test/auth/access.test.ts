@@ -400,6 +400,17 @@ describe('a token of an OIDC issuer', () => {
 })
 
 describe('wrong log-ins', () => {
+  it('slow down no others at the address while they are the same one again', async () => {
+    const setup = await setUp()
+    for (let i = 0; i < 50; i++) {
+      expect(await askToken(setup, '', basic('alice', 'an old password'))).toMatchObject({
+        status: 401,
+      })
+    }
+    expect(setup.guesses).toHaveLength(1)
+    expect(await askToken(setup, '', basic('alice', 'secret'))).toMatchObject({ status: 200 })
+  })
+
   it('are slowed by address: the eleventh is not looked at, right or wrong', async () => {
     const setup = await setUp()
     for (let i = 0; i < 10; i++) await askToken(setup, '', basic('alice', `guess ${i}`))
