@@ -102,6 +102,7 @@ export class LiveContent {
 
   /** Every record of an image that no tag and no index reaches, as far as the last scan saw. */
   async *untagged(options: CallOptions): AsyncGenerator<RecordEntry, void> {
+    if (this.#records.unreached === 0) return
     for await (const record of listRecords(this.#backend, undefined, options)) {
       const name = nameOf(record.digest)
       if (this.#graph.isReachedIn(record.repository, name)) continue

@@ -54,11 +54,17 @@ export class LiveRecords {
   /** What those say that may expire, by key: it is in the digest, and so never changes. */
   readonly #judged = new Map<string, Facts>()
   #expired = new Map<string, ExpiredRecord>()
+  #unreached = 0
 
   constructor(backend: StorageBackend, graph: LiveGraph, readOnce: ReadRoot) {
     this.#backend = backend
     this.#graph = graph
     this.#readOnce = readOnce
+  }
+
+  /** How many the last scan listed that no tag and no index had reached by then. */
+  get unreached(): number {
+    return this.#unreached
   }
 
   /** What the last scan found to have expired, by key. */
@@ -75,10 +81,13 @@ export class LiveRecords {
     for (let before = -1; before !== this.#size;) {
       before = this.#size
       this.#expired = new Map()
+      this.#unreached = 0
       await forEachConcurrent(
         listRecords(this.#backend, undefined, options),
         READS_AT_ONCE,
         async (record, signal) => {
+          const { repository, digest } = record
+          if (!this.#graph.isReachedIn(repository, nameOf(digest))) this.#unreached++
           if (check && (await this.#mayExpire(record, check, signal))) return
           await this.#addRoot(record, signal)
         },
