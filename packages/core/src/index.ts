@@ -79,6 +79,7 @@ export type { WindowOptions } from './store/name-window.ts'
 export { RecentMap } from './store/recent-map.ts'
 export type { RepositoriesOptions } from './store/tags.ts'
 export { readTagContent, type TagContent, tagEtag } from './store/manifests.ts'
+export { hasRecord, recordPlace } from './store/records.ts'
 export type { RepositoryOptions } from './store/links.ts'
 export { type Membership, type MountName, openMembership } from './store/membership.ts'
 export type {

@@ -1,9 +1,11 @@
 import {
   type CallOptions,
+  hasRecord,
   type ImageStore,
   type Membership,
   parseDocument,
   readTagContent,
+  recordPlace,
   RecentMap,
   type Reference,
   tagEtag,
@@ -17,6 +19,7 @@ export interface ServedManifest {
 }
 
 interface Remembered {
+  /** Of the tag; of no use for a digest. */
   readonly etag: string
   readonly manifest: ServedManifest
 }
@@ -33,7 +36,7 @@ const ENTRY_BYTES = 1024
 export class ManifestReader {
   readonly #store: ImageStore
   readonly #membership: Membership
-  /** By name and tag. */
+  /** By name and tag or digest. */
   readonly #remembered = new RecentMap<string, Remembered>(
     MAX_REMEMBERED,
     ({ manifest }) => manifest.content.byteLength + ENTRY_BYTES,
@@ -48,8 +51,7 @@ export class ManifestReader {
   async read(reference: Reference, options: CallOptions): Promise<ServedManifest | undefined> {
     const { digest, name } = reference
     if (digest === undefined) return this.#readTag(reference, options)
-    const found = await this.#membership.findManifest(name, digest, options)
-    return found && { content: found.content, ...found.descriptor }
+    return this.#readDigest(name, digest, options)
   }
 
   async #readTag(reference: Reference, options: CallOptions): Promise<ServedManifest | undefined> {
@@ -65,6 +67,28 @@ export class ManifestReader {
     if (!published) return this.#findLegacy(reference, options)
     const manifest = served(published.content, name)
     this.#remembered.set(name, { etag: published.etag, manifest })
+    return manifest
+  }
+
+  /** A record is never overwritten with anything else: it is enough that it is there. */
+  async #readDigest(
+    repository: string,
+    digest: string,
+    options: CallOptions,
+  ): Promise<ServedManifest | undefined> {
+    const name = `${repository}@${digest}`
+    const known = this.#remembered.get(name)
+    if (known) {
+      const { manifest } = known
+      const descriptor = { ...manifest, size: manifest.content.byteLength }
+      const place = recordPlace(repository)
+      if (await hasRecord(this.#store.backend, descriptor, place, options)) return manifest
+      this.#remembered.delete(name)
+    }
+    const found = await this.#membership.findManifest(repository, digest, options)
+    if (!found) return undefined
+    const manifest = { content: found.content, digest, mediaType: found.descriptor.mediaType }
+    this.#remembered.set(name, { etag: '', manifest })
     return manifest
   }
 

@@ -84,6 +84,18 @@ describe('a manifest', () => {
     expect((await served.ask(`/v2/two/manifests/${descriptor.digest}`)).status).toBe(404)
   })
 
+  it('is gone at once, also from memory, when its digest is deleted', async () => {
+    const path = `gone/manifests/${descriptor.digest}`
+    await push(image, 'gone/manifests/v1')
+    expect(await digestAt(path)).toBe(descriptor.digest)
+    expect(await digestAt(path)).toBe(descriptor.digest)
+    expect((await served.ask(`/v2/${path}`, { method: 'DELETE' })).status).toBe(202)
+    for (const gone of [path, 'gone/manifests/v1']) {
+      expect((await served.ask(`/v2/${gone}`)).status).toBe(404)
+    }
+    expect((await served.ask(`/v2/${path}`, { method: 'DELETE' })).status).toBe(404)
+  })
+
   it('is published by its digest alone, and takes the tags that the query names', async () => {
     const reply = await push(image, `tags/manifests/${descriptor.digest}?tag=a&tag=b`)
     expect([reply.status, reply.headers['oci-tag']]).toEqual([201, 'a, b'])

@@ -1,5 +1,6 @@
 import type { ServerResponse } from 'node:http'
 import type { Readable } from 'node:stream'
+import { recycle } from '@s3lo/core/plugin'
 import type { Answer, AnswerHeaders } from './answer.ts'
 import { COMMON_HEADERS } from './headers.ts'
 
@@ -72,7 +73,7 @@ function sendStream(response: ServerResponse, body: Readable): Promise<Sent> {
       held = chunk
       if (ready === undefined) return
       bytes += ready.byteLength
-      if (!response.write(ready)) body.pause()
+      if (!response.write(ready, () => recycle(ready))) body.pause()
     })
     response.on('drain', () => body.resume())
     body.once('end', () => {
