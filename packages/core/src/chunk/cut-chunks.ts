@@ -1,0 +1,72 @@
+import { digestOf } from '../oci/digest.ts'
+import { MAX_CHUNK_BYTES, MIN_CHUNK_BYTES } from './gear.ts'
+import { BoundaryScanner } from './scan-module.ts'
+
+/** A piece of a layer, as it was cut. */
+export interface RawChunk {
+  /** Where it begins in the layer (bytes). */
+  readonly offset: number
+  readonly bytes: Uint8Array
+  /** The sha256 of the bytes. */
+  readonly digest: string
+}
+
+/** Bytes that are scanned at once, and at most lie behind the end of a chunk. */
+const STEP_BYTES = 1 << 20
+
+/**
+ * Cuts content into chunks by FastCDC. Where it is cut depends on the content alone: a change moves
+ * the ends of the chunks that it touches, and mostly of no other. Each chunk has memory of its own;
+ * beside that, the longest chunk and 1 MiB are held. Content without bytes has no chunks.
+ */
+export async function* cutChunks(
+  content: AsyncIterable<Uint8Array>,
+): AsyncGenerator<RawChunk, void> {
+  const cutter = new Cutter()
+  for await (const bytes of content) {
+    for (let at = 0; at < bytes.length; at += STEP_BYTES) {
+      yield* cutter.push(bytes.subarray(at, at + STEP_BYTES))
+    }
+  }
+  yield* cutter.end()
+}
+
+class Cutter {
+  readonly #scanner = new BoundaryScanner(MAX_CHUNK_BYTES + STEP_BYTES)
+  /** Bytes of the window that hold the present chunk and what follows it. */
+  #held = 0
+  #scanned = MIN_CHUNK_BYTES
+  #offset = 0
+
+  /** The length of the present chunk; 0 while its end has not come. */
+  #next(): number {
+    const end = Math.min(this.#held, MAX_CHUNK_BYTES)
+    if (end <= this.#scanned) return 0
+    const length = this.#scanner.scan(this.#scanned, end)
+    this.#scanned = end
+    return length === 0 && end === MAX_CHUNK_BYTES ? MAX_CHUNK_BYTES : length
+  }
+
+  /** At most {@link STEP_BYTES}. */
+  *push(bytes: Uint8Array): Generator<RawChunk, void> {
+    this.#scanner.window.set(bytes, this.#held)
+    this.#held += bytes.length
+    for (let length = this.#next(); length > 0; length = this.#next()) yield this.#take(length)
+  }
+
+  *end(): Generator<RawChunk, void> {
+    if (this.#held > 0) yield this.#take(this.#held)
+  }
+
+  #take(length: number): RawChunk {
+    const { window } = this.#scanner
+    const bytes = window.slice(0, length)
+    const offset = this.#offset
+    window.copyWithin(0, length, this.#held)
+    this.#offset += length
+    this.#held -= length
+    this.#scanned = MIN_CHUNK_BYTES
+    this.#scanner.reset()
+    return { offset, bytes, digest: digestOf(bytes) }
+  }
+}

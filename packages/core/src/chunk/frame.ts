@@ -1,0 +1,71 @@
+import type { ZstdOptions } from 'node:zlib'
+import { S3loError } from '../errors.ts'
+import type { ChunkName } from '../layout/chunk-keys.ts'
+import { digestOf } from '../oci/digest.ts'
+import { MAX_CHUNK_BYTES } from './gear.ts'
+
+/** The longest frame (bytes): incompressible content grows by the headers of its blocks only. */
+export const MAX_FRAME_BYTES = MAX_CHUNK_BYTES + 64 * 1024
+
+const LEVEL = 3
+
+/** A chunk as it is stored. */
+export interface StoredChunk extends ChunkName {
+  /** Raw bytes. */
+  readonly size: number
+  /** Bytes of the frame. */
+  readonly frameSize: number
+}
+
+/**
+ * Compresses a chunk to one zstd frame (RFC 8878) of its own, with the size of the content and a
+ * checksum, on a thread of Node's pool. Another version of zstd may make another frame of it.
+ */
+export function encodeFrame(raw: Uint8Array): Promise<Uint8Array> {
+  const { constants, zstdCompress } = process.getBuiltinModule('node:zlib')
+  const params = {
+    [constants.ZSTD_c_compressionLevel]: LEVEL,
+    [constants.ZSTD_c_contentSizeFlag]: 1,
+    [constants.ZSTD_c_checksumFlag]: 1,
+  }
+  // Node's types do not know yet that it takes the size beforehand.
+  const options: ZstdOptions & { readonly pledgedSrcSize: number } = {
+    params,
+    pledgedSrcSize: raw.length,
+  }
+  return new Promise((resolve, reject) => {
+    zstdCompress(raw, options, (error, frame) => {
+      if (error) reject(error)
+      else resolve(frame)
+    })
+  })
+}
+
+/** What a stored frame decodes to, all of it verified. Throws `INTEGRITY`. */
+export async function decodeFrame(chunk: StoredChunk, frame: Uint8Array): Promise<Uint8Array> {
+  const found = digestOf(frame)
+  if (frame.length !== chunk.frameSize || found !== chunk.frame) {
+    throw damaged(chunk, `expected a frame ${chunk.frame}, got ${found}`)
+  }
+  const raw = await decompress(chunk, frame)
+  const actual = digestOf(raw)
+  if (raw.length === chunk.size && actual === chunk.raw) return raw
+  throw damaged(chunk, `expected ${chunk.size} bytes, got ${raw.length} with ${actual}`)
+}
+
+function decompress(chunk: StoredChunk, frame: Uint8Array): Promise<Uint8Array> {
+  const { zstdDecompress } = process.getBuiltinModule('node:zlib')
+  return new Promise((resolve, reject) => {
+    zstdDecompress(frame, { maxOutputLength: chunk.size }, (error, bytes) => {
+      if (error) reject(damaged(chunk, 'its frame cannot be decompressed', error))
+      else resolve(bytes)
+    })
+  })
+}
+
+function damaged({ raw }: StoredChunk, what: string, cause?: Error): S3loError {
+  return new S3loError('INTEGRITY', `chunk ${raw} is damaged: ${what}`, {
+    ...(cause && { cause }),
+    hint: 'push the image again to repair it',
+  })
+}
