@@ -80,15 +80,23 @@ export function addMd5(command: object): void {
  * when the first half is on its way. To be called once for a command.
  */
 export function holdBody(command: object, hold: () => Promise<void>): void {
+  changeBody(command, (body) => Readable.from(inHalves(body, hold), { objectMode: false }))
+}
+
+/** Sends another body of the same length than the one that is signed. To be called once for a command. */
+export function replaceBody(command: object, sent: Uint8Array): void {
+  changeBody(command, () => sent)
+}
+
+function changeBody(command: object, change: (body: Uint8Array) => unknown): void {
   ;(command as Extensible).middlewareStack.add(
     (next) => async (args) => {
       const request = args.request as HttpRequest
       if (!(request.body instanceof Uint8Array)) return next(args)
-      const body = Readable.from(inHalves(request.body, hold), { objectMode: false })
-      return next({ ...args, request: changed(request, { body }) })
+      return next({ ...args, request: changed(request, { body: change(request.body) }) })
     },
     // After the signature, which is made of the whole body.
-    { step: 'finalizeRequest', priority: 'low', name: 's3loHold' },
+    { step: 'finalizeRequest', priority: 'low', name: 's3loBody' },
   )
 }
 

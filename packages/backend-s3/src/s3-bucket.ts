@@ -170,11 +170,14 @@ export class S3Bucket implements NetworkService {
    * On AWS, and at an endpoint that is trusted, nothing is asked. Elsewhere about a hundred small
    * requests, once in seven days for all clients of the bucket.
    */
-  async proveGuarantees(
-    store: UnguardedStore,
-    { signal }: CallOptions,
-  ): Promise<BackendGuarantees> {
+  async proveGuarantees(store: UnguardedStore, options: CallOptions): Promise<BackendGuarantees> {
     if (this.guarantees === ALL) return ALL
+    const guarantees = await this.#prove(store, options)
+    this.#service.isProven = true
+    return guarantees
+  }
+
+  async #prove(store: UnguardedStore, { signal }: CallOptions): Promise<BackendGuarantees> {
     const { name } = this.#service.endpoint
     const place = `${name}/${this.bucket}`
     const remembered = await this.#memory.recall(place)

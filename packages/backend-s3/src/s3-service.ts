@@ -50,6 +50,8 @@ export class S3Service {
   readonly bucket: string
   readonly endpoint: S3Endpoint
   readonly requests: Requests
+  /** What it guarantees was looked for: a client may try out more. */
+  isProven = false
   readonly #env: BackendOptions['env']
   readonly #given: GivenCredentials | undefined
   readonly #http: HttpClient

@@ -20,6 +20,7 @@ import {
   type WriteAnswer,
 } from '@s3lo/core/transfer'
 import { quoted, WRITE_ID } from './object-info.ts'
+import { checksPayload } from './payload-check.ts'
 import { dateOf, holdBody } from './request-middleware.ts'
 import type { S3Service } from './s3-service.ts'
 
@@ -47,7 +48,7 @@ export async function putObject(
     ...conditionsOf(write),
     Body: bytes,
     ContentLength: bytes.byteLength,
-    ...md5(service, bytes),
+    ...(!service.endpoint.isAws && md5(bytes)),
   }
   const sdk = await service.sdk()
   const command = sdk.until(new PutObjectCommand(input), write.notAfter)
@@ -69,19 +70,27 @@ export class MultipartUpload implements PartsUpload {
   readonly #write: ObjectWrite
   readonly #id: string
   readonly #joiningMs: number | undefined
+  /** Whether the parts need a checksum beside the one that the signature has. */
+  readonly #needsMd5: boolean
   readonly #sent: SentPart[] = []
 
-  private constructor(service: S3Service, write: ObjectWrite, id: string, joiningMs?: number) {
+  private constructor(
+    service: S3Service,
+    write: ObjectWrite,
+    id: string,
+    { joiningMs, needsMd5 }: { readonly joiningMs?: number; readonly needsMd5: boolean },
+  ) {
     this.#service = service
     this.#write = write
     this.#id = id
     this.#joiningMs = joiningMs
+    this.#needsMd5 = needsMd5
   }
 
   static async begin(
     service: S3Service,
     write: ObjectWrite,
-    { signal }: Attempt,
+    attempt: Attempt,
     basis?: CopyBasis,
   ): Promise<MultipartUpload> {
     // AWS takes checksums with the parts only of an upload that has begun with their kind.
@@ -95,8 +104,10 @@ export class MultipartUpload implements PartsUpload {
       ...(hasChecksums && { ChecksumAlgorithm: 'CRC32' }),
     })
     const { client } = await service.sdk()
-    const { UploadId: id } = await client.send(command, { abortSignal: signal })
-    if (id) return new MultipartUpload(service, write, id, basis?.joiningMs)
+    const { UploadId: id } = await client.send(command, { abortSignal: attempt.signal })
+    const isGuarded = basis !== undefined || service.endpoint.isAws
+    const needsMd5 = !isGuarded && !(service.isProven && (await checksPayload(service, attempt)))
+    if (id) return new MultipartUpload(service, write, id, { ...basis, needsMd5 })
     throw new S3loError('UNAVAILABLE', `${write.what}: the answer names no upload`)
   }
 
@@ -106,7 +117,7 @@ export class MultipartUpload implements PartsUpload {
       PartNumber: index + 1,
       Body: bytes,
       ContentLength: bytes.byteLength,
-      ...md5(this.#service, bytes),
+      ...(this.#needsMd5 && md5(bytes)),
     }
     const { client } = await this.#service.sdk()
     attempt.expectSilence(sendingMs(bytes))
@@ -205,9 +216,8 @@ function conditionsOf({ condition }: ObjectWrite): {
   return {}
 }
 
-/** AWS gets the SDK's checksum; this one is understood by every other service. */
-function md5({ endpoint }: S3Service, bytes: Uint8Array): { readonly ContentMD5?: string } {
-  if (endpoint.isAws) return {}
+/** Every service understands this one; AWS gets the SDK's checksum in its place. */
+function md5(bytes: Uint8Array): { readonly ContentMD5: string } {
   return { ContentMD5: createHash('md5').update(bytes).digest('base64') }
 }
 

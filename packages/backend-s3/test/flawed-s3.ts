@@ -29,6 +29,8 @@ export interface Flaws {
   readonly ignoresLateDeletes?: boolean
   /** Signatures in the query are refused. */
   readonly refusesPresigned?: boolean
+  /** A body is not held against the hash of it that is signed. */
+  readonly ignoresPayload?: boolean
 }
 
 /** Objects in memory, behind as much of the protocol as a probe uses. */
@@ -62,7 +64,8 @@ export class FlawedS3 {
     const url = new URL(request.url, 'http://s3')
     const isJudged = this.#early.has(request.headers)
     const etag = isJudged ? this.#early.get(request.headers) : this.objects.get(url.pathname)
-    const refusal = this.#late(request, url) ?? this.#condition(request, url, etag)
+    const refusal =
+      this.#late(request, url) ?? this.#payload(request) ?? this.#condition(request, url, etag)
     if (refusal) return refuse(refusal.status, refusal.code)
     if (request.method === 'HEAD') return etag ? written(etag) : refuse(404, 'NoSuchKey')
     if (request.method === 'GET') return this.#read(url, etag)
@@ -108,6 +111,14 @@ export class FlawedS3 {
     // A signature may be in the query only, or it would be the header that counts.
     if (headers.authorization !== undefined) return { status: 400, code: 'InvalidArgument' }
     return end < Date.now() ? { status: 403, code: 'AccessDenied' } : undefined
+  }
+
+  #payload({ headers, body }: SeenRequest): Refusal | undefined {
+    const signed = String(headers['x-amz-content-sha256'] ?? '')
+    const isHash = /^[0-9a-f]{64}$/.test(signed)
+    const isSame = signed === createHash('sha256').update(body).digest('hex')
+    if (!isHash || isSame || this.#flaws.ignoresPayload) return undefined
+    return { status: 400, code: 'XAmzContentSHA256Mismatch' }
   }
 
   #condition({ method, headers }: SeenRequest, url: URL, etag?: string): Refusal | undefined {
