@@ -4,13 +4,11 @@ import type { StorageBackend } from '../contract/storage-backend.ts'
 import { isS3loError, S3loError } from '../errors.ts'
 import { MANIFESTS_PREFIX, SOCI_ARTIFACTS_PREFIX } from '../layout/keys.ts'
 import { parseContentKey, parseTagKey } from '../layout/parse-key.ts'
-import { parseRepositoryKey, REPOSITORIES_PREFIX } from '../layout/repository-keys.ts'
 import { asObject, parseJson } from '../oci/json.ts'
 import { readHistory } from '../store/history.ts'
 import { orImageFault } from '../store/image-fault.ts'
 import { listKeys } from '../store/list-keys.ts'
 import { readObject } from '../store/read-object.ts'
-import { MAX_ENTRY_BYTES, parseReferrerEntry } from '../store/referrer-entry.ts'
 import { MAX_RECORD_BYTES, parseSignatureInfo } from '../store/signature-records.ts'
 
 /** A file beside images that cannot be used; field names are those of `--output json`. */
@@ -24,7 +22,7 @@ const READS_AT_ONCE = 20
 
 /**
  * Reads what lies beside images: histories and signature records of the tags below an image-name
- * filter (empty, or ending in `/`), and, without one, entries of referrers and records of SOCI indexes.
+ * filter (empty, or ending in `/`), and, without one, records of SOCI indexes.
  */
 export async function checkFiles(
   backend: StorageBackend,
@@ -59,7 +57,7 @@ async function* listFiles(
   options: CallOptions,
 ): AsyncGenerator<CheckedFile, void> {
   const prefixes = [MANIFESTS_PREFIX + filter]
-  if (filter === '') prefixes.push(REPOSITORIES_PREFIX, SOCI_ARTIFACTS_PREFIX)
+  if (filter === '') prefixes.push(SOCI_ARTIFACTS_PREFIX)
   for (const prefix of prefixes) {
     for await (const key of listKeys(backend, prefix, options)) {
       const file = toFile(key)
@@ -77,10 +75,7 @@ function toFile(key: string): CheckedFile | undefined {
   }
   if (tagged?.kind === 'signature') return { key, hint, read: readSignature }
   const content = parseContentKey(key)
-  if (content?.kind === 'record') return { key, hint, read: readRecord }
-  const own = parseRepositoryKey(key)
-  if (own?.kind !== 'referrer-entry') return undefined
-  return { key, hint, read: (...call) => readEntry(own.digest, ...call) }
+  return content?.kind === 'record' ? { key, hint, read: readRecord } : undefined
 }
 
 const readSignature: Read = async (backend, key, options) => {
@@ -92,14 +87,4 @@ const readSignature: Read = async (backend, key, options) => {
 const readRecord: Read = async (backend, key, options) => {
   const content = await readObject(backend, key, MAX_RECORD_BYTES, options)
   return content && asObject(parseJson(content, key), key)
-}
-
-async function readEntry(
-  digest: string,
-  backend: StorageBackend,
-  key: string,
-  options: CallOptions,
-): Promise<void> {
-  const content = await readObject(backend, key, MAX_ENTRY_BYTES, options)
-  if (content) parseReferrerEntry(content, key, digest)
 }

@@ -11,6 +11,7 @@ import { checkChunks } from './doctor-chunks.ts'
 import { collectWanted, findMissing, hashAgain, readStored, usesOf } from './doctor-content.ts'
 import { checkLegacyTags } from './doctor-legacy.ts'
 import type { FileIssue } from './doctor-files.ts'
+import type { EntryIssue } from './doctor-referrers.ts'
 import { formatTag } from '../layout/format-store.ts'
 import { surveyRecords } from './record-survey.ts'
 import { type GraphTag, reachable, readStoreGraph, type StoreGraph } from './store-graph.ts'
@@ -53,8 +54,8 @@ export interface ImagesReport {
   readonly verified?: { readonly count: number; readonly bytes: number }
   /** What untagged images hold, and until when; absent where there is none. */
   readonly untagged?: UntaggedFigures
-  /** Digest records that are damaged, and entries of referrers that have no record. */
-  readonly recordIssues: readonly FileIssue[]
+  /** Digest records that are damaged, and entries of referrers that are not what their records say. */
+  readonly recordIssues: readonly (FileIssue | EntryIssue)[]
   /** Manifests of any image that cannot be read: what they name counts among the orphans. */
   readonly unreadable: number
   /** When asked for content to be hashed: the layers that are what their digests say. */
@@ -124,7 +125,10 @@ export async function checkImages(
     blobs: stored.blobs,
     orphans: stored.orphans,
     ...(untagged ? { untagged } : {}),
-    recordIssues: records.issues.toSorted((a, b) => (a.key < b.key ? -1 : 1)),
+    recordIssues: records.issues
+      .filter(({ repository }) => matchesFilter(repository, filter))
+      .map(({ issue }) => issue)
+      .toSorted((a, b) => (a.key < b.key ? -1 : 1)),
     unreadable: countUnreadable(graph),
     ...(verified ? { verified, layers: wholeLayers(graph, tags, contents) } : {}),
   }

@@ -23,6 +23,7 @@ import {
   type ManifestIssue,
 } from './doctor-images.ts'
 import { checkFiles, type FileIssue } from './doctor-files.ts'
+import { type EntryIssue, repairEntries } from './doctor-referrers.ts'
 import { checkLayerIndexes } from './doctor-indexes.ts'
 import type { NamedLayerReader } from './image-files.ts'
 import { formatStore, formatTag } from '../layout/format-store.ts'
@@ -33,6 +34,8 @@ import type { UntaggedFigures } from './untagged.ts'
 export interface DoctorOptions extends CheckOptions, ProbeOptions {
   /** False leaves the endpoint untested: nothing is written then. */
   readonly probe?: boolean | undefined
+  /** Makes the entries that list referrers what their records say. */
+  readonly repair?: boolean | undefined
   /** Compares indexes of layers, when content is hashed again. */
   readonly reader?: NamedLayerReader | undefined
 }
@@ -50,6 +53,8 @@ export interface DoctorResult {
   readonly manifest_issues?: readonly ManifestIssue[]
   /** Histories, signature records and referrers that cannot be used. */
   readonly file_issues?: readonly FileIssue[]
+  /** Entries that list referrers and were made again or removed, when asked for. */
+  readonly repaired_entries?: number
   /**
    * Whole tags (`image:tag`) that an engine can pull and that cannot be copied: a layer is stored in
    * chunks, and another encoder had stored one of them before.
@@ -96,7 +101,7 @@ export interface DoctorResult {
 export async function doctor(
   store: ImageStore,
   filter = '',
-  { deep, probe = true, reader, now, signal, onProgress }: DoctorOptions = {},
+  { deep, probe = true, repair = false, reader, now, signal, onProgress }: DoctorOptions = {},
 ): Promise<DoctorResult> {
   const { backend } = store
   const config = await checkConfig(backend, { signal })
@@ -105,7 +110,9 @@ export async function doctor(
   const indexes =
     layers && (await checkLayerIndexes(backend, layers, reader, { signal, onProgress }))
   const wrong = indexes?.wrong ?? []
-  const files = [...images.recordIssues, ...(await checkFiles(backend, filter, { signal }))]
+  const repaired = repair ? await repairEntries(store, images.recordIssues, { signal }) : undefined
+  const left = repair ? images.recordIssues.filter(isNoEntry) : images.recordIssues
+  const files = [...left.map(toFileIssue), ...(await checkFiles(backend, filter, { signal }))]
   const { recodedTags, legacyTags } = images
   const uploads = await findInterruptedUploads(backend, { now, signal })
   const participants = await findParticipants(backend, { now, signal })
@@ -122,6 +129,7 @@ export async function doctor(
     config_present: config.present,
     ...(broken ? { manifest_issues: images.issues } : {}),
     ...(files.length > 0 ? { file_issues: files } : {}),
+    ...(repaired === undefined ? {} : { repaired_entries: repaired }),
     ...(recodedTags.length > 0 ? { recoded_tags: recodedTags } : {}),
     ...(legacyTags.length > 0 ? { legacy_tags: legacyTags } : {}),
     orphaned_blobs: images.orphans.count,
@@ -145,6 +153,7 @@ export async function doctor(
       ...judgeImages(backend, images),
       ...(indexes?.findings ?? []),
       ...files.map(({ message, hint }): Finding => ({ severity: 'problem', message, hint })),
+      ...judgeRepair(repaired),
       ...participants.findings,
       ...uploads.findings,
       ...endpoint.findings,
@@ -153,6 +162,24 @@ export async function doctor(
     broken,
     ok: layoutOk && config.ok && !broken && wrong.length === 0 && files.length === 0,
   }
+}
+
+function isNoEntry(issue: FileIssue | EntryIssue): boolean {
+  return !('referrer' in issue)
+}
+
+/** What a repair works with is left out. */
+function toFileIssue({ key, message, hint }: FileIssue): FileIssue {
+  return { key, message, hint }
+}
+
+function judgeRepair(repaired: number | undefined): readonly Finding[] {
+  if (repaired === undefined) return []
+  const message =
+    repaired === 0
+      ? 'no list of referrers needed repair'
+      : `${repaired} entries of referrers were made again or removed`
+  return [{ severity: 'ok', message }]
 }
 
 /** What has a field of its own is left out. */

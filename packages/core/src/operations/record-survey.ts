@@ -14,20 +14,27 @@ import {
 } from '../layout/repository-keys.ts'
 import { formatStore } from '../layout/format-store.ts'
 import { matchesFilter } from '../layout/store-reference.ts'
-import { successors } from '../oci/document.ts'
+import { type ManifestDocument, successors } from '../oci/document.ts'
 import { isManifestMediaType } from '../oci/media-type.ts'
 import { orImageFault } from '../store/image-fault.ts'
 import type { ImageStore } from '../store/image-store.ts'
 import { readRecord, type RecordEntry } from '../store/records.ts'
 import type { FileIssue } from './doctor-files.ts'
+import { EntryCheck, type EntryIssue } from './doctor-referrers.ts'
 import { reachable, type StoreGraph } from './store-graph.ts'
 import { type UntaggedFigures, UntaggedTally } from './untagged.ts'
 
 export interface SurveyOptions extends CallOptions {
   /** Empty, or ending in `/`: narrows the repositories. */
   readonly filter: string
-  /** Reads the records of tagged images as well, to tell which are damaged. */
+  /** Reads the records of tagged images and the entries of referrers as well, to tell which are damaged. */
   readonly all?: boolean | undefined
+}
+
+/** What is wrong with what a repository has beside its tags. */
+export interface RecordIssue {
+  readonly repository: string
+  readonly issue: FileIssue | EntryIssue
 }
 
 /** What digest records keep beside tags. */
@@ -36,8 +43,8 @@ export interface RecordSurvey {
   holds(digest: string): boolean
   /** `bytes`: of what they hold. `undefined` where no image is untagged. */
   figures(bytes: number): UntaggedFigures | undefined
-  /** Records that were read and are damaged, and entries of referrers that have no record. */
-  readonly issues: readonly FileIssue[]
+  /** Records that were read and are damaged; with `all`, entries that are not what their records say. */
+  readonly issues: readonly RecordIssue[]
 }
 
 const READS_AT_ONCE = 20
@@ -91,7 +98,8 @@ function reachedIn(graph: StoreGraph<unknown>): DigestSet {
 }
 
 class Survey {
-  readonly issues: FileIssue[] = []
+  readonly issues: RecordIssue[] = []
+  readonly #entries: EntryCheck
   readonly #store: ImageStore
   readonly #reached: DigestSet
   #expiry: Promise<RecordExpiry> | undefined
@@ -104,6 +112,7 @@ class Survey {
 
   constructor(store: ImageStore, reached: DigestSet) {
     this.#store = store
+    this.#entries = new EntryCheck(store.backend)
     this.#reached = reached
   }
 
@@ -125,31 +134,38 @@ class Survey {
       const name = within(key.repository, nameOf(key.digest))
       this.#records.add(name)
       const isTagged = this.#reached.has(name)
-      if (!isTagged || all) await this.#read({ ...key, info }, isTagged, { signal })
-    } else if (key.kind === 'referrer-entry') {
+      if (isTagged && !all) return
+      const document = await this.#read({ ...key, info }, isTagged, { signal })
+      if (!document || !all) return
+      this.#tell(key, await this.#entries.record(key.repository, document, { signal }))
+    } else if (key.kind === 'referrer-entry' && all) {
       // Entries come after the records of their repository.
-      if (this.#records.has(within(key.repository, nameOf(key.digest)))) return
-      const message = `${info.key}: the referrer has no record, and is not listed`
-      this.issues.push({ key: info.key, message, hint: `remove the object ${info.key}` })
+      const hasRecord = this.#records.has(within(key.repository, nameOf(key.digest)))
+      this.#tell(key, await this.#entries.entry(info.key, key, hasRecord, { signal }))
     }
+  }
+
+  #tell({ repository }: RepositoryKey, issue: FileIssue | EntryIssue | undefined): void {
+    if (issue) this.issues.push({ repository, issue })
   }
 
   async #read(
     { repository, digest, info }: RecordEntry,
     isTagged: boolean,
     { signal }: CallOptions,
-  ): Promise<void> {
+  ): Promise<ManifestDocument | undefined> {
     const { backend } = this.#store
     const document = await orImageFault(() => readRecord(backend, repository, digest, { signal }))
     if (isS3loError(document)) {
       const message = `${info.key}: ${document.message}`
       const ref = formatStore(backend, `${repository}@${digest}`)
       const hint = `push the image again, or remove the record: s3lo delete ${ref}`
-      this.issues.push({ key: info.key, message, hint })
+      this.issues.push({ repository, issue: { key: info.key, message, hint } })
+      return undefined
     }
-    if (!document || isS3loError(document) || isTagged) return
+    if (!document || isTagged) return document
     const { manifest } = document
-    if (manifest.subject) return
+    if (manifest.subject) return document
     const name = within(repository, nameOf(digest))
     const expiry = await (this.#expiry ??= this.#readExpiry({ signal }))
     this.#images.push({ name, expiresAt: expiry.expiresAt({ repository, info }) })
@@ -158,6 +174,7 @@ class Survey {
       this.#held.add(nameOf(needed))
       if (isManifestMediaType(mediaType)) this.#below.add(within(repository, nameOf(needed)))
     }
+    return document
   }
 
   /** Nothing is known to expire while the settings cannot be read. */

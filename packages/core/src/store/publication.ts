@@ -27,7 +27,13 @@ import { readTagManifest } from './manifests.ts'
 import { type PublishedTag, publishTag } from './publish-tag.ts'
 import type { SeenTags } from './seen-tags.ts'
 import { hasRecord, recordPlace, writeRecord } from './records.ts'
-import { assertRefersTo, removeReferrer, writeReferrerEntry } from './referrers.ts'
+import {
+  attachReferrer,
+  detachReferrer,
+  type ListedReferrer,
+  relistReferrer,
+  writeReferrerEntry,
+} from './referrer-writes.ts'
 
 const LOOKUPS_AT_ONCE = 16
 const RECORDS_AT_ONCE = 8
@@ -160,34 +166,29 @@ export class StorePublication implements Publication {
     return true
   }
 
-  /** See `Publication.attach`: blobs or parts first, then the record, and last what lists it. */
-  async attach(
+  /** See {@link attachReferrer}. */
+  attach(
     referrer: ManifestDocument,
-    { repository, subject }: AttachPlace,
+    place: AttachPlace,
     open: (blob: Descriptor) => Promise<Readable>,
-    { parts, signal }: AttachOptions = {},
+    options?: AttachOptions,
   ): Promise<void> {
-    const { digest } = referrer.descriptor
-    const blobs = blobsOf(referrer, subject, parts)
-    const digests = [subject.digest, digest, ...blobs.map((blob) => blob.digest)]
-    await this.protect(digests, { signal })
-    const place = 'referrer-blobs'
-    for (const blob of blobs) {
-      if (await this.#protection.has(blob, { signal }, place)) continue
-      const write = async (): Promise<boolean> => {
-        await this.#blobs.putReferrerBlob(blob, await open(blob), { signal })
-        return true
-      }
-      await this.#protection.put(blob, write, { signal }, place)
-    }
-    await writeRecord(this.#protection, repository, referrer, { signal })
-    await writeReferrerEntry(this.#protection, repository, referrer, { signal })
+    return attachReferrer(this.#place, referrer, place, open, options)
   }
 
   /** Takes a referrer off its subject. Its blobs are left to the collector. */
-  async detach(place: AttachPlace, digest: string, options?: CallOptions): Promise<void> {
-    await this.protect([place.subject.digest, digest], options)
-    await removeReferrer(this.#backend, place, digest, options)
+  detach(
+    { repository, subject }: AttachPlace,
+    digest: string,
+    options?: CallOptions,
+  ): Promise<void> {
+    const referrer = { repository, subject: subject.digest, digest }
+    return detachReferrer(this.#place, referrer, options)
+  }
+
+  /** See {@link relistReferrer}. */
+  relist(referrer: ListedReferrer, options?: CallOptions): Promise<void> {
+    return relistReferrer(this.#place, referrer, options)
   }
 
   /**
@@ -322,20 +323,4 @@ function collected({ digest }: Descriptor): S3loError {
   return new S3loError('UNAVAILABLE', `${digest} was collected before it was published`, {
     hint: 'run it again: what is still there is not sent again',
   })
-}
-
-function blobsOf(
-  referrer: ManifestDocument,
-  subject: Descriptor,
-  parts: AttachOptions['parts'],
-): readonly Descriptor[] {
-  assertRefersTo(referrer, subject.digest)
-  const { descriptor, manifest } = referrer
-  if (manifest.kind === 'index' && !parts) {
-    throw new S3loError(
-      'UNSUPPORTED',
-      `referrer ${descriptor.digest} is an index of unknown content`,
-    )
-  }
-  return parts ?? successors(manifest)
 }

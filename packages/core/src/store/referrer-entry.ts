@@ -1,6 +1,6 @@
 import { S3loError } from '../errors.ts'
 import type { Descriptor } from '../oci/descriptor.ts'
-import { asDescriptor, MAX_MANIFEST_BYTES } from '../oci/document.ts'
+import { asDescriptor, type ManifestDocument, MAX_MANIFEST_BYTES } from '../oci/document.ts'
 import { asObject, parseStrictJson } from '../oci/json.ts'
 import { isManifestMediaType } from '../oci/media-type.ts'
 
@@ -8,6 +8,27 @@ const VERSION = 1
 
 /** An entry repeats what its manifest says of itself, and adds a version, digest and size. */
 export const MAX_ENTRY_BYTES = MAX_MANIFEST_BYTES + 4096
+
+/** The descriptor that a referrer is listed by (OCI distribution spec v1.1.1, "listing referrers"). */
+export function describeReferrer({ descriptor, manifest }: ManifestDocument): Descriptor {
+  const { digest, size } = descriptor
+  const { mediaType, annotations } = manifest
+  const configType = manifest.kind === 'manifest' ? manifest.config.mediaType : undefined
+  const artifactType = manifest.artifactType ?? configType
+  return {
+    mediaType,
+    digest,
+    size,
+    ...(artifactType === undefined ? {} : { artifactType }),
+    ...(annotations === undefined ? {} : { annotations }),
+  }
+}
+
+/** Throws `INTEGRITY` for a manifest that refers to something else. */
+export function assertRefersTo({ descriptor, manifest }: ManifestDocument, subject: string): void {
+  if (manifest.subject?.digest === subject) return
+  throw new S3loError('INTEGRITY', `manifest ${descriptor.digest} does not refer to ${subject}`)
+}
 
 /** The object by which a referrer is listed, without reading its manifest. */
 export function formatReferrerEntry(descriptor: Descriptor): Uint8Array {

@@ -1,9 +1,7 @@
 import { mapInOrder } from '../concurrency/map-in-order.ts'
 import type { CallOptions } from '../contract/call-options.ts'
-import type { AttachPlace } from '../contract/image-target.ts'
 import type { ListOptions, ObjectInfo, StorageBackend } from '../contract/storage-backend.ts'
-import { isS3loError, S3loError } from '../errors.ts'
-import type { Protection } from '../gc/protection.ts'
+import { isS3loError, type S3loError } from '../errors.ts'
 import {
   parseRepositoryKey,
   recordKey,
@@ -12,11 +10,15 @@ import {
   referrerEntryKey,
 } from '../layout/repository-keys.ts'
 import type { Descriptor } from '../oci/descriptor.ts'
-import type { ManifestDocument } from '../oci/document.ts'
 import { isImageFault, orImageFault } from './image-fault.ts'
 import { readObject } from './read-object.ts'
 import { readRecord } from './records.ts'
-import { formatReferrerEntry, MAX_ENTRY_BYTES, parseReferrerEntry } from './referrer-entry.ts'
+import {
+  assertRefersTo,
+  describeReferrer,
+  MAX_ENTRY_BYTES,
+  parseReferrerEntry,
+} from './referrer-entry.ts'
 
 export interface ReadReferrersOptions extends CallOptions {
   /** Only those behind this digest. */
@@ -59,65 +61,6 @@ export async function* readReferrers(
     await records?.close()
   }
   if (fault) throw fault
-}
-
-/** The descriptor that a referrer is listed by (OCI distribution spec v1.1.1, "listing referrers"). */
-function describeReferrer({ descriptor, manifest }: ManifestDocument): Descriptor {
-  const { digest, size } = descriptor
-  const { mediaType, annotations } = manifest
-  const configType = manifest.kind === 'manifest' ? manifest.config.mediaType : undefined
-  const artifactType = manifest.artifactType ?? configType
-  return {
-    mediaType,
-    digest,
-    size,
-    ...(artifactType === undefined ? {} : { artifactType }),
-    ...(annotations === undefined ? {} : { annotations }),
-  }
-}
-
-/**
- * Lists a manifest among the referrers of its subject, where it names one: to be written after its
- * record. Throws as `Protection.publish` does.
- */
-export async function writeReferrerEntry(
-  protection: Protection,
-  repository: string,
-  referrer: ManifestDocument,
-  { signal }: CallOptions = {},
-): Promise<void> {
-  const { descriptor, manifest } = referrer
-  const subject = manifest.subject?.digest
-  if (subject === undefined) return
-  await protection.publish({
-    key: referrerEntryKey(repository, subject, descriptor.digest),
-    content: formatReferrerEntry(describeReferrer(referrer)),
-    mediaType: 'application/json',
-    digests: [subject, descriptor.digest],
-    signal,
-  })
-}
-
-/** Throws `INTEGRITY` for a manifest that refers to something else. */
-export function assertRefersTo({ descriptor, manifest }: ManifestDocument, subject: string): void {
-  if (manifest.subject?.digest === subject) return
-  throw new S3loError('INTEGRITY', `manifest ${descriptor.digest} does not refer to ${subject}`)
-}
-
-/** Takes a referrer off its subject: the entry first, so that none is listed that cannot be read. */
-export async function removeReferrer(
-  backend: StorageBackend,
-  { repository, subject }: AttachPlace,
-  digest: string,
-  options?: CallOptions,
-): Promise<void> {
-  for (const key of [
-    referrerEntryKey(repository, subject.digest, digest),
-    recordKey(repository, digest),
-  ]) {
-    const [failure] = await backend.delete([key], options)
-    if (failure) throw failure.error
-  }
 }
 
 type Found = Descriptor | S3loError | undefined
