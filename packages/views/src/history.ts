@@ -16,13 +16,18 @@ export function renderStoreHistory(rows: readonly ImageHistory[]): string {
   )
 }
 
+function fateOf({ superseded, ended }: Pick<TagHistory, 'superseded' | 'ended'>): string {
+  if (ended === 'deleted' || ended === 'expired') return ' (deleted)'
+  return superseded ? ' (overridden)' : ''
+}
+
 /** The writes of an image's tags as a table, in the order given. */
 export function renderImageHistory(rows: readonly TagHistory[]): string {
   return renderTable(
     [['TAG', 20], ['PUSHED', 20], ['SIZE', 10], ['DIGEST']],
     80,
-    rows.map(({ tag, pushed_at, size_bytes, digest, superseded, forced }) => [
-      `${escapeText(tag)}${superseded ? ' (overridden)' : ''}`,
+    rows.map(({ tag, pushed_at, size_bytes, digest, forced, ...row }) => [
+      `${escapeText(tag)}${fateOf(row)}`,
       formatTime(pushed_at),
       formatSize(size_bytes),
       `${escapeText(digest)}${forced ? ' (forced)' : ''}`,

@@ -19,7 +19,7 @@ export default defineCommand({
   parameters: {
     reference: argument('store or image'),
     limit: option('--limit', 'show at most `N` rows (default 10; 0: all)'),
-    all: flag('--all', 'show overwritten pushes, and tags of signatures, as well'),
+    all: flag('--all', 'show overwritten pushes, deleted tags, and tags of signatures as well'),
   },
   async run({ args, host, options: { signal, onProgress } }) {
     const limit = parseLimit(args.limit)

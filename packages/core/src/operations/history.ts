@@ -5,6 +5,10 @@ import { isS3loError, S3loError } from '../errors.ts'
 import { totalSize } from '../oci/descriptor.ts'
 import { isDigest, isShortDigest } from '../oci/digest.ts'
 import { isReferrerTag } from '../oci/referrer-tag.ts'
+import type { Reference } from '../oci/reference.ts'
+import type { TagEvent } from '../store/tag-events.ts'
+import { withEvents } from './past-tags.ts'
+import { readTagEvents } from './tag-memory.ts'
 import { ambiguousDigest } from '../graph/expand-digest.ts'
 import { type HistoryEntry, readHistory } from '../store/history.ts'
 import { orImageFault } from '../store/image-fault.ts'
@@ -17,7 +21,7 @@ import { formatStore } from '../layout/format-store.ts'
 export interface HistoryOptions extends CallOptions, ProgressOptions {
   /** At most so many rows; 0 means all (default). */
   readonly limit?: number | undefined
-  /** Writes that were overwritten since as well, and tags of what refers to images. */
+  /** Writes that were overwritten since as well, deleted tags, and tags of what refers to images. */
   readonly all?: boolean | undefined
 }
 
@@ -42,6 +46,11 @@ export interface TagHistory {
   readonly size_bytes: number
   readonly superseded?: true
   readonly forced?: true
+  /** When the tag was moved or deleted, as far as its store remembers: RFC 3339. */
+  readonly ended_at?: string
+  readonly ended?: TagEvent['reason']
+  /** The machine that did it. */
+  readonly ended_by?: string
 }
 
 /** When a store's images, or the tags of one image, were pushed. */
@@ -69,12 +78,25 @@ export async function history(
   const all = await imageHistory(store, name, { ...options, limit: 0, referrers: true })
   const rows = byDigest
     ? ofDigest(formatStore(store.backend, image), version, all)
-    : all.filter(({ tag }) => tag === version)
+    : await ofTag(store, { name, tag: version }, all, options)
   if (rows.length > 0) return { of: 'image', image, rows: limited(rows, options.limit ?? 0) }
   const flag = byDigest && !options.all ? ' --all' : ''
   throw new S3loError('NOT_FOUND', `${formatStore(store.backend, image)} does not exist`, {
     hint: `s3lo history ${formatStore(store.backend, name)}${flag} shows the pushes of the image`,
   })
+}
+
+/** The pushes of one tag; of one that is gone, at least the last. */
+async function ofTag(
+  store: ImageStore,
+  { name, tag }: Required<Pick<Reference, 'name' | 'tag'>>,
+  all: readonly TagHistory[],
+  options: HistoryOptions,
+): Promise<readonly TagHistory[]> {
+  const rows = all.filter((row) => row.tag === tag)
+  if (rows.length > 0 || options.all) return rows
+  const events = await readTagEvents(store, { repository: name, tag }, options)
+  return withEvents([], events).filter(({ superseded }) => !superseded)
 }
 
 /** The pushes of one digest. */
@@ -119,20 +141,27 @@ async function storeHistory(
   return limited(rows, limit)
 }
 
-/** The writes of one image's tags, newest first. Throws `NOT_FOUND` when there is no such image. */
+/**
+ * The writes of one image's tags, newest first; where it has no tags any more, the last of each that was
+ * deleted. Throws `NOT_FOUND` when there is no such image.
+ */
 export async function imageHistory(
   store: ImageStore,
   image: string,
   { limit = 0, all = false, referrers = all, signal, onProgress }: ImageHistoryOptions = {},
 ): Promise<readonly TagHistory[]> {
-  const rows: TagHistory[] = []
+  const written: TagHistory[] = []
   let found = false
   for await (const entry of readImageTags(store.backend, image, { signal })) {
     found = true
     if (!referrers && isReferrerTag(entry.tag)) continue
-    rows.push(...(await tagHistory(store, entry, { signal, onProgress })))
+    written.push(...(await tagHistory(store, entry, { signal, onProgress })))
   }
-  if (!found) {
+  const isRemembered = all || !found
+  const events = isRemembered ? await readTagEvents(store, { repository: image }, { signal }) : []
+  const shownEvents = events.filter(({ tag }) => referrers || !isReferrerTag(tag))
+  const rows = withEvents(written, shownEvents)
+  if (!found && rows.length === 0) {
     throw new S3loError('NOT_FOUND', `image ${image} is not in ${store.name}`, {
       hint: `s3lo list ${formatStore(store.backend)} shows what is there`,
     })

@@ -31,6 +31,19 @@ export interface MemoryScope {
 
 const READS_AT_ONCE = 16
 
+/** What happened to the tags of a repository, by tag, oldest first. What cannot be read is left out. */
+export async function readTagEvents(
+  store: ImageStore,
+  scope: Required<Pick<MemoryScope, 'repository'>> & MemoryScope,
+  options: CallOptions = {},
+): Promise<readonly TagEvent[]> {
+  return readEvents(
+    store,
+    await Array.fromAsync(listTagEvents(store.backend, scope, options)),
+    options,
+  )
+}
+
 /**
  * Reads what repositories remember, one repository after the other; those that remember nothing are
  * left out. An event that cannot be read is left out as well.
