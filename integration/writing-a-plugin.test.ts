@@ -38,6 +38,18 @@ async function install(modules: string): Promise<void> {
   await symlink(join(ROOT, 'packages/core'), join(modules, '@s3lo/core'), 'junction')
 }
 
+/** Gives a folder with the store and the guide's package. */
+async function inProgram(run: (folder: string) => Promise<void>): Promise<void> {
+  const folder = await mkdtemp(join(tmpdir(), 's3lo-guide-'))
+  try {
+    await cp(join(home.folder, 'store'), join(folder, 'store'), { recursive: true })
+    await install(join(folder, 'node_modules'))
+    await run(folder)
+  } finally {
+    await rm(folder, { recursive: true, force: true })
+  }
+}
+
 describe('the plugin of docs/writing-a-plugin.md', { timeout: TIMEOUT }, () => {
   it('is listed with its command', async () => {
     const { stdout } = await s3lo('plugin', 'list', '-o', 'json')
@@ -77,16 +89,37 @@ describe('the plugin of docs/writing-a-plugin.md', { timeout: TIMEOUT }, () => {
     expect(unknown.stdout).toContain('no policy check anotation is installed')
   })
 
+  it('brings a place that images are copied to and from', async () => {
+    await inProgram(async (folder) => {
+      const code = `
+        import { createHost } from '@s3lo/core'
+        import local from '@s3lo/backend-local/plugin'
+        import lint from 's3lo-plugin-lint/plugin'
+        const host = createHost({ plugins: [local, lint] })
+        const [app, drawer, back] = ['local://./store/app:v1', 'drawer:./drawer:v1', 'local://./store/back:v1']
+        for (const [from, to] of [[app, drawer], [app, drawer], [drawer, back]]) {
+          const { digest, blobs_copied, blobs_skipped } = await host.copy(from, to)
+          console.log(digest, blobs_copied, blobs_skipped)
+        }
+        console.log((await host.inspect(back)).digest)
+        await host.copy('drawer:./drawer:v2', back).catch(({ code }) => console.log(code))`
+      const printed = await runExample({ code, packages: ['@s3lo/backend-local'] }, folder)
+      const digest = printed.slice(0, printed.indexOf(' '))
+      expect(printed.trim().split('\n')).toEqual([
+        `${digest} 3 0`,
+        `${digest} 0 3`,
+        `${digest} 0 3`,
+        digest,
+        'NOT_FOUND',
+      ])
+    })
+  })
+
   it('serves a program', async () => {
-    const folder = await mkdtemp(join(tmpdir(), 's3lo-guide-'))
-    try {
-      await cp(join(home.folder, 'store'), join(folder, 'store'), { recursive: true })
-      await install(join(folder, 'node_modules'))
+    await inProgram(async (folder) => {
       const code = /^## In a program\n+```js\n(.*?)^```/ms.exec(guide)?.[1] ?? ''
       const printed = await runExample({ code, packages: ['@s3lo/backend-local'] }, folder)
       expect(printed).toBe('true local://./store/app:v1: runs as root\n\n')
-    } finally {
-      await rm(folder, { recursive: true, force: true })
-    }
+    })
   })
 })
