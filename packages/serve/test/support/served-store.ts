@@ -1,6 +1,6 @@
 import { createServer, request, type IncomingHttpHeaders, type RequestOptions } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { ImageStore } from '@s3lo/core'
+import { ImageStore, type StorageBackend } from '@s3lo/core'
 import { MemoryBackend } from '@s3lo/core/testing'
 import { createRegistry, type RegistryOptions } from '../../src/index.ts'
 
@@ -15,18 +15,23 @@ interface Ask extends Pick<RequestOptions, 'method' | 'headers'> {
   readonly body?: Uint8Array | string
 }
 
-export interface ServedStore extends AsyncDisposable {
+export interface ServedStore<B extends StorageBackend = StorageBackend> extends AsyncDisposable {
   readonly url: string
-  readonly backend: MemoryBackend
+  readonly backend: B
   readonly store: ImageStore
   ask(path: string, options?: Ask): Promise<Reply>
 }
 
 /** Serves a store in memory on loopback. */
-export async function serveMemory(
+export function serveMemory(options: RegistryOptions = {}): Promise<ServedStore<MemoryBackend>> {
+  return serveBackend(new MemoryBackend(), options)
+}
+
+/** Serves a store on loopback. */
+export async function serveBackend<B extends StorageBackend>(
+  backend: B,
   options: RegistryOptions = {},
-  backend = new MemoryBackend(),
-): Promise<ServedStore> {
+): Promise<ServedStore<B>> {
   const store = new ImageStore(backend)
   const { handle } = createRegistry(store, options)
   const server = createServer(handle)
