@@ -1,15 +1,15 @@
-/** A process of its own that works on a store: `store-worker.ts JOB DIRECTORY`. Starts on a message. */
+/** A process of its own that works on a store: `store-worker.ts JOB DIRECTORY [UPLOAD]`. Starts on a message. */
 import { once } from 'node:events'
 import { Readable } from 'node:stream'
-import { isS3loError, readAll } from '@s3lo/core'
+import { isS3loError, openUploads, readAll } from '@s3lo/core'
 import { openBackend } from '../src/index.ts'
 import { withLock } from '../src/lock.ts'
 import { StoreRoot } from '../src/store-root.ts'
 
-const [, , job = '', bucket = ''] = process.argv
+const [, , job = '', bucket = '', id = ''] = process.argv
 const backend = await openBackend({ scheme: 'local', bucket }, { env: {} })
 
-const jobs: Record<string, () => Promise<unknown>> = { create, count, stage, lock }
+const jobs: Record<string, () => Promise<unknown>> = { create, count, stage, lock, append }
 
 /** Creates 200 keys and gives the numbers of those that it won. */
 async function create(): Promise<number[]> {
@@ -41,6 +41,20 @@ async function count(): Promise<number> {
     }
   }
   return done
+}
+
+/** Appends its pid to the upload at each of 200 places, and gives the numbers of those that it won. */
+async function append(): Promise<number[]> {
+  const uploads = openUploads(backend)
+  const piece = String(process.pid).padStart(10)
+  const won: number[] = []
+  for (let round = 0; round < 200; round += 1) {
+    const offset = round * piece.length
+    const body = Readable.from([Buffer.from(piece)])
+    const { kind } = await uploads.append({ repository: 'app', id }, offset, body)
+    if (kind === 'appended') won.push(round)
+  }
+  return won
 }
 
 /** Puts a body that never ends, and tells when some of it is written. */

@@ -45,8 +45,8 @@ export type FinishResult =
 /**
  * Uploads whose digest is announced at their end. Everything about them is in the store, so that
  * any process takes the next piece. A session that is not there, or another repository's, is
- * `NOT_FOUND`. A body is left as it is where the answer is known without it (out of order, not
- * there); else it is read to its end or destroyed.
+ * `NOT_FOUND`. A body is left as it is where the answer is known without it (out of order, not there,
+ * a collector that takes too long); else it is read to its end or destroyed.
  */
 export interface Uploads {
   begin(repository: string, options?: BeginUploadOptions): Promise<UploadStatus>

@@ -4,20 +4,13 @@ import type { PutOptions, StorageBackend } from '../contract/storage-backend.ts'
 import { isS3loError, S3loError } from '../errors.ts'
 import { blobKey } from '../layout/keys.ts'
 import { assertRepository } from '../layout/repository-keys.ts'
-import {
-  isUploadId,
-  parseUploadKey,
-  pieceKey,
-  sessionKey,
-  uploadPrefix,
-} from '../layout/upload-keys.ts'
+import { isUploadId, parseUploadKey, sessionKey, uploadPrefix } from '../layout/upload-keys.ts'
 import { parseDigest } from '../oci/digest.ts'
-import { MEDIA_TYPE } from '../oci/media-type.ts'
-import { verified } from '../stream/verify-digest.ts'
 import { provenGuarantees } from './guarantees.ts'
 import { Links, type RepositoryOptions } from './links.ts'
 import { listKeys } from './list-keys.ts'
 import { readObject } from './read-object.ts'
+import { handleErrors, UploadAssembler } from './upload-blob.ts'
 import type {
   AppendResult,
   BeginUploadOptions,
@@ -28,15 +21,7 @@ import type {
   Uploads,
   UploadStatus,
 } from './upload-contract.ts'
-import {
-  EMPTY_UPLOAD,
-  openPieces,
-  type Piece,
-  readEnd,
-  readPieces,
-  type UploadEnd,
-  writePiece,
-} from './upload-pieces.ts'
+import { EMPTY_UPLOAD, readEnd, type UploadEnd, writePiece } from './upload-pieces.ts'
 import { encodeSession, readSession, type Session, unknownUpload } from './upload-session.ts'
 import { RecentMap } from './recent-map.ts'
 
@@ -57,6 +42,7 @@ interface OpenUpload {
 class StoreUploads implements Uploads {
   readonly #backend: StorageBackend
   readonly #links: Links
+  readonly #assembler: UploadAssembler
   readonly #ends = new RecentMap<string, UploadEnd>(MAX_REMEMBERED)
   /** Named in sessions of a store without create-only writes, which only this object can continue. */
   readonly #holder = newId()
@@ -66,6 +52,7 @@ class StoreUploads implements Uploads {
   constructor(backend: StorageBackend, options: RepositoryOptions) {
     this.#backend = backend
     this.#links = new Links(backend, options)
+    this.#assembler = new UploadAssembler(backend, this.#links)
   }
 
   async begin(
@@ -132,7 +119,7 @@ class StoreUploads implements Uploads {
     }
     const whole = body ? await this.#append(upload.id, session, end, body, { size, signal }) : end
     if (!whole) return outOfOrder(await this.#end(upload.id, { signal }))
-    const store = (): Promise<void> => this.#assemble(upload, digest, whole, { signal })
+    const store = (): Promise<void> => this.#assembler.assemble(upload, digest, whole, { signal })
     return this.#store(upload, digest, store, { signal })
   }
 
@@ -148,14 +135,7 @@ class StoreUploads implements Uploads {
     body: Readable,
     { size, signal }: UploadBodyOptions = {},
   ): Promise<void> {
-    handleErrors(body)
-    try {
-      await this.#links.hold(repository, digest, { signal })
-      await this.#put(digest, verified(body, { digest, size }), { size, signal })
-    } finally {
-      body.destroy()
-    }
-    await this.#links.prove(repository, digest, { signal })
+    await this.#assembler.putBlob(repository, digest, body, { size, signal })
   }
 
   /** Stores the blob and ends the session, also where its bytes are wrong. */
@@ -179,55 +159,6 @@ class StoreUploads implements Uploads {
     }
     await this.#tidy(upload.id, known)
     return { kind: 'stored' }
-  }
-
-  /** Pieces become a blob: by a copy in the store where their digest is known, else through the verifier. */
-  async #assemble(
-    { repository, id }: UploadName,
-    digest: string,
-    end: UploadEnd,
-    { signal }: CallOptions,
-  ): Promise<void> {
-    const pieces = await readPieces(this.#backend, id, end, { signal })
-    const [only] = pieces
-    const isProven = pieces.length === 1 && only !== undefined && isSame(only, digest)
-    await this.#links.hold(repository, digest, { isProven, signal })
-    if (isProven && (await this.#copy(id, only, digest, { signal }))) return
-    const size = end.offset
-    const content = openPieces(this.#backend, id, pieces, { signal })
-    await this.#put(digest, verified(content, { digest, size }), { size, signal })
-    if (!isProven) await this.#links.prove(repository, digest, { signal })
-  }
-
-  /** False where the store cannot copy the piece as it was when it was hashed. */
-  async #copy(
-    id: string,
-    { id: piece, size, etag }: Piece,
-    digest: string,
-    { signal }: CallOptions,
-  ): Promise<boolean> {
-    const [from, to] = [pieceKey(id, piece), blobKey(digest)]
-    const options = { signal, sourceEtag: etag }
-    try {
-      const copied = await this.#backend.copyFrom?.(this.#backend, from, to, options)
-      return copied?.size === size
-    } catch (error) {
-      if (isS3loError(error, 'CONFLICT')) return false
-      throw error
-    }
-  }
-
-  async #put(
-    digest: string,
-    content: Readable,
-    { size, signal }: UploadBodyOptions,
-  ): Promise<void> {
-    await this.#backend.put(blobKey(digest), content, {
-      signal,
-      size,
-      mediaType: MEDIA_TYPE.octetStream,
-      storageClass: 'tiered',
-    })
   }
 
   /** What finishing gives where the session is over: the same again, if it was this digest. */
@@ -337,24 +268,11 @@ class StoreUploads implements Uploads {
   }
 }
 
-/** True when the bytes of a piece have the digest, false where that is not known. Throws `INTEGRITY`. */
-function isSame({ digests }: Piece, digest: string): boolean {
-  const { algorithm } = parseDigest(digest)
-  const known = digests.find((each) => each.startsWith(`${algorithm}:`))
-  if (known === undefined || known === digest) return known !== undefined
-  throw new S3loError('INTEGRITY', `expected ${digest}, got ${known}`)
-}
-
 function outOfOrder({ offset }: UploadEnd): {
   readonly kind: 'out-of-order'
   readonly offset: number
 } {
   return { kind: 'out-of-order', offset }
-}
-
-/** A body may fail before it is read; its reader gets the error then. */
-function handleErrors(body: Readable): void {
-  body.on('error', () => {})
 }
 
 function newId(): string {

@@ -42,7 +42,8 @@ export class MemoryBackend implements StorageBackend {
   readonly guarantees: BackendGuarantees
   readonly #now: () => Date
   readonly #objects = new Map<string, StoredObject>()
-  #sortedKeys: readonly string[] | undefined
+  /** In order; every change makes another list, so that those who read one are not disturbed. */
+  #sortedKeys: readonly string[] = []
 
   constructor({ bucket = 'memory', now, guarantees }: MemoryBackendOptions = {}) {
     this.bucket = bucket
@@ -93,7 +94,9 @@ export class MemoryBackend implements StorageBackend {
     for (const key of keys) {
       try {
         this.#assertInTime(key, options)
-        if (this.#objects.delete(key)) this.#sortedKeys = undefined
+        if (this.#objects.delete(key)) {
+          this.#sortedKeys = this.#sortedKeys.toSpliced(this.#placeOf(key), 1)
+        }
       } catch (error) {
         failures.push({ key, error: toS3loError(error, 'INTERNAL', `cannot delete ${key}`) })
       }
@@ -106,10 +109,14 @@ export class MemoryBackend implements StorageBackend {
     { startAfter, signal }: ListOptions = {},
   ): AsyncGenerator<ObjectInfo, void> {
     signal?.throwIfAborted()
-    for (const key of this.#keys()) {
+    const keys = this.#sortedKeys
+    const isAfter = startAfter !== undefined && byUtf8(startAfter, prefix) >= 0
+    let place = this.#placeOf(isAfter ? startAfter : prefix)
+    if (startAfter !== undefined && keys[place] === startAfter) place++
+    for (; place < keys.length; place++) {
+      const key = keys[place] ?? ''
+      if (!key.startsWith(prefix)) return
       signal?.throwIfAborted()
-      if (!key.startsWith(prefix)) continue
-      if (startAfter !== undefined && byUtf8(key, startAfter) <= 0) continue
       const object = this.#objects.get(key)
       if (object !== undefined) yield object.info
     }
@@ -164,14 +171,23 @@ export class MemoryBackend implements StorageBackend {
       lastModified: this.#now(),
       ...(storageClass !== undefined && { storageClass }),
     }
-    if (!this.#objects.has(key)) this.#sortedKeys = undefined
+    if (!this.#objects.has(key)) {
+      this.#sortedKeys = this.#sortedKeys.toSpliced(this.#placeOf(key), 0, key)
+    }
     this.#objects.set(key, { info, bytes })
     return info
   }
 
-  #keys(): readonly string[] {
-    this.#sortedKeys ??= [...this.#objects.keys()].sort(byUtf8)
-    return this.#sortedKeys
+  /** Where a key is among the sorted ones, or would be. */
+  #placeOf(key: string): number {
+    let low = 0
+    let high = this.#sortedKeys.length
+    while (low < high) {
+      const middle = (low + high) >>> 1
+      if (byUtf8(this.#sortedKeys[middle] ?? '', key) < 0) low = middle + 1
+      else high = middle
+    }
+    return low
   }
 
   #assertPromised({ condition, notAfter }: PutOptions): void {

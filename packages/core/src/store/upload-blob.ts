@@ -1,0 +1,98 @@
+import type { Readable } from 'node:stream'
+import type { CallOptions } from '../contract/call-options.ts'
+import type { StorageBackend } from '../contract/storage-backend.ts'
+import { isS3loError, S3loError } from '../errors.ts'
+import { blobKey } from '../layout/keys.ts'
+import { pieceKey } from '../layout/upload-keys.ts'
+import { parseDigest } from '../oci/digest.ts'
+import { MEDIA_TYPE } from '../oci/media-type.ts'
+import { verified } from '../stream/verify-digest.ts'
+import type { Links } from './links.ts'
+import type { UploadBodyOptions, UploadName } from './upload-contract.ts'
+import { openPieces, type Piece, readPieces, type UploadEnd } from './upload-pieces.ts'
+
+/** Makes what was sent a blob of a repository: under a link, and never before its digest is known. */
+export class UploadAssembler {
+  readonly #backend: StorageBackend
+  readonly #links: Links
+
+  constructor(backend: StorageBackend, links: Links) {
+    this.#backend = backend
+    this.#links = links
+  }
+
+  /** Of a body, which is left as it is while a collector may delete the blob. Throws `INTEGRITY` for other bytes. */
+  async putBlob(
+    repository: string,
+    digest: string,
+    body: Readable,
+    { size, signal }: UploadBodyOptions,
+  ): Promise<void> {
+    handleErrors(body)
+    await this.#links.hold(repository, digest, { signal })
+    await this.#put(digest, verified(body, { digest, size }), { size, signal })
+    await this.#links.prove(repository, digest, { signal })
+  }
+
+  /** Of pieces: by a copy in the store where their digest is known, else through the verifier. */
+  async assemble(
+    { repository, id }: UploadName,
+    digest: string,
+    end: UploadEnd,
+    { signal }: CallOptions,
+  ): Promise<void> {
+    const pieces = await readPieces(this.#backend, id, end, { signal })
+    const [only] = pieces
+    const isProven = pieces.length === 1 && only !== undefined && isSame(only, digest)
+    await this.#links.hold(repository, digest, { isProven, signal })
+    if (isProven && (await this.#copy(id, only, digest, { signal }))) return
+    const size = end.offset
+    const content = openPieces(this.#backend, id, pieces, { signal })
+    await this.#put(digest, verified(content, { digest, size }), { size, signal })
+    if (!isProven) await this.#links.prove(repository, digest, { signal })
+  }
+
+  /** False where the store cannot copy the piece as it was when it was hashed. */
+  async #copy(
+    id: string,
+    { id: piece, size, etag }: Piece,
+    digest: string,
+    { signal }: CallOptions,
+  ): Promise<boolean> {
+    const [from, to] = [pieceKey(id, piece), blobKey(digest)]
+    const options = { signal, sourceEtag: etag }
+    try {
+      const copied = await this.#backend.copyFrom?.(this.#backend, from, to, options)
+      return copied?.size === size
+    } catch (error) {
+      if (isS3loError(error, 'CONFLICT')) return false
+      throw error
+    }
+  }
+
+  async #put(
+    digest: string,
+    content: Readable,
+    { size, signal }: UploadBodyOptions,
+  ): Promise<void> {
+    await this.#backend.put(blobKey(digest), content, {
+      signal,
+      size,
+      mediaType: MEDIA_TYPE.octetStream,
+      storageClass: 'tiered',
+    })
+  }
+}
+
+/** True when the bytes of a piece have the digest, false where that is not known. Throws `INTEGRITY`. */
+function isSame({ digests }: Piece, digest: string): boolean {
+  const { algorithm } = parseDigest(digest)
+  const known = digests.find((each) => each.startsWith(`${algorithm}:`))
+  if (known === undefined || known === digest) return known !== undefined
+  throw new S3loError('INTEGRITY', `expected ${digest}, got ${known}`)
+}
+
+/** A body may fail before it is read; its reader gets the error then. */
+export function handleErrors(body: Readable): void {
+  body.on('error', () => {})
+}
