@@ -110,6 +110,6 @@ function isRight(entry: Uint8Array, key: string, record: ManifestDocument): bool
     const found = parseReferrerEntry(entry, key, record.descriptor.digest)
     return JSON.stringify(found) === JSON.stringify(describeReferrer(record))
   } catch {
-    return false // Whatever is wrong with it, its record says it better.
+    return false // It is made again from its record in any case.
   }
 }

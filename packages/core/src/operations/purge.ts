@@ -2,7 +2,7 @@ import { forEachConcurrent } from '../concurrency/for-each-concurrent.ts'
 import type { CallOptions } from '../contract/call-options.ts'
 import { isS3loError, type S3loError } from '../errors.ts'
 import { deleteInTime } from '../gc/delete-in-time.ts'
-import { recordKey } from '../layout/repository-keys.ts'
+import { recordKey, referrerEntryKey } from '../layout/repository-keys.ts'
 import { type ManifestDocument, successors } from '../oci/document.ts'
 import { isIndexMediaType } from '../oci/media-type.ts'
 import { readClosure } from '../store/closure.ts'
@@ -29,6 +29,8 @@ export interface WholeImage {
   readonly digest: string
   /** Digests of the manifests below it. */
   readonly children: ReadonlySet<string>
+  /** The digest of what it refers to. */
+  readonly subject?: string
 }
 
 const READS_AT_ONCE = 16
@@ -46,7 +48,9 @@ export async function wholeImage(
   const digests = children.map((child) =>
     'descriptor' in child ? child.descriptor.digest : child.digest,
   )
-  return { repository, digest: root.descriptor.digest, children: new Set(digests) }
+  const subject = root.manifest.subject?.digest
+  const image = { repository, digest: root.descriptor.digest, children: new Set(digests) }
+  return subject === undefined ? image : { ...image, subject }
 }
 
 /** Reads every tag and record of the repository: what names the image, and what is below it. */
@@ -123,12 +127,12 @@ export interface Purged {
 }
 
 /**
- * Removes the record of an image, those of what is below it and of no other image, and the events
- * that would bring it back. Its content is left to the collector.
+ * Removes the record of an image, those of what is below it and of no other image, the entry that
+ * lists it where it refers to something, and the events that would bring it back. Its content is left to the collector.
  */
 export async function purge(
   store: ImageStore,
-  { repository, digest, children }: WholeImage,
+  { repository, digest, children, subject }: WholeImage,
   { shared }: Uses,
   { signal }: CallOptions,
 ): Promise<Purged> {
@@ -149,7 +153,9 @@ export async function purge(
     const isBelow = children.has(record.digest) && !shared.has(record.digest)
     if (record.digest === digest || isBelow) known.add(recordKey(repository, record.digest))
   }
-  const keys = [...known, ...events]
+  // None is listed that cannot be read: the entry goes first.
+  const entry = subject === undefined ? [] : [referrerEntryKey(repository, subject, digest)]
+  const keys = [...entry, ...known, ...events]
   for (let start = 0; start < keys.length; start += KEYS_PER_REQUEST) {
     const batch = keys.slice(start, start + KEYS_PER_REQUEST)
     const [failure] = await deleteInTime(backend, batch, { signal })

@@ -32,7 +32,7 @@ export interface SurveyOptions extends CallOptions {
 }
 
 /** What is wrong with what a repository has beside its tags. */
-export interface RecordIssue {
+interface RecordIssue {
   readonly repository: string
   readonly issue: FileIssue | EntryIssue
 }

@@ -6,6 +6,7 @@ import type { Descriptor } from '../../src/oci/descriptor.ts'
 import { toDocument } from '../../src/oci/document.ts'
 import { cosignTagsOf, isReferrerTag } from '../../src/oci/referrer-tag.ts'
 import { MEDIA_TYPE } from '../../src/oci/media-type.ts'
+import { clean } from '../../src/operations/clean.ts'
 import { copy } from '../../src/operations/copy.ts'
 import { ImageStore } from '../../src/store/image-store.ts'
 import {
@@ -142,6 +143,39 @@ describe('what refers to an image', () => {
     await putImage(world.bucket('b'), { name: 'app', tag }, more)
     await world.host.copy('mem://b/app:v1', 'mem://c/app:v3')
     expect(await digestOfTag()).toBe(more.root.descriptor.digest)
+  })
+
+  it('inside a store is what the source repository has, and no more', async () => {
+    const ours = await attach(both.root.descriptor, SBOM)
+    const theirs = referrerFixture(both.root.descriptor, SIGNATURE, 'of another repository')
+    await putImage(world.bucket('b'), { name: 'other', tag: 'v1' }, both)
+    const place = { repository: 'other', subject: both.root.descriptor }
+    await attachReferrer(source, theirs.root, place, (blob) =>
+      Promise.resolve(Readable.from([theirs.content.get(blob.digest) ?? ''])),
+    )
+    const result = await world.host.copy('mem://b/app:v1', 'mem://b/copied:v1')
+    expect(result.referrers_copied).toBe(1)
+    const { digest } = ours.root.descriptor
+    expect(await referrersIn('b', both.root.descriptor, 'copied')).toEqual([digest])
+    await world.host.copy('mem://b/app:v1', 'mem://b/other:v2')
+    expect(await referrersIn('b', both.root.descriptor, 'other')).toHaveLength(2)
+    expect(await referrersIn('b', both.root.descriptor, 'app')).toEqual([digest])
+  })
+
+  it('stays in one repository when the image is deleted in another', async () => {
+    await attach(both.root.descriptor, SBOM)
+    await world.host.copy('mem://b/app:v1', 'mem://b/copied:v1')
+    const config = 'default: {lifecycle: {keep_untagged: 0}}\n'
+    await world.bucket('b').put('s3lo.yaml', Buffer.from(config))
+    await world.host.delete('mem://b/app:v1')
+    const protocol = { leastKeptMs: -1000, marginMs: 0 }
+    const options = { confirm: true, graceMs: 0, expectFewer: true, protocol }
+    await clean(new ImageStore(world.bucket('b')), '', options)
+    expect(await referrersIn('b', both.root.descriptor, 'app')).toEqual([])
+    const [found] = await referrersIn('b', both.root.descriptor, 'copied')
+    expect(found).toBeDefined()
+    const result = await world.host.copy('mem://b/copied:v1', 'mem://c/app:v1')
+    expect(result.referrers_copied).toBe(1)
   })
 
   it('stays behind, by name, when it holds for platforms that were left out', async () => {

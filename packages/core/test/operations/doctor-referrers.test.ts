@@ -1,6 +1,7 @@
 import { beforeEach, describe, expect, it } from 'vitest'
 import { recordKey, referrerEntryKey } from '../../src/layout/repository-keys.ts'
 import { attachArtifact } from '../../src/operations/attach-artifact.ts'
+import { deleteTag } from '../../src/operations/delete-tag.ts'
 import { doctor } from '../../src/operations/doctor.ts'
 import { ImageStore } from '../../src/store/image-store.ts'
 import { FaultyBackend, imageFixture, MemoryBackend, putImage } from '../../src/testing/index.ts'
@@ -104,6 +105,13 @@ describe('an entry of a referrer', () => {
     })
     await doctor(new ImageStore(faulty), '', { probe: false, repair: true })
     expect(await listed()).toEqual([sbom])
+  })
+
+  it('goes with a referrer that is deleted by its digest', async () => {
+    const reference = { scheme: 'memory', bucket: 'memory', name: 'app', image: 'app' }
+    await deleteTag(store, { ...reference, digest: sbom })
+    expect([await backend.head(entry), await listed()]).toEqual([undefined, []])
+    expect(await issues()).toEqual([])
   })
 
   it('of a damaged record is left to the record', async () => {

@@ -158,7 +158,7 @@ function parseSigManifest(content: Uint8Array): ImageManifest | string {
 }
 
 /** The layers of a `.sig` manifest, each with what the key signed in it or why that is nothing. */
-export async function* readLayers(
+async function* readLayers(
   source: Contents,
   { layers }: Pick<ImageManifest, 'layers'>,
   key: PublicKey,
