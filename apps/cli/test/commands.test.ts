@@ -538,6 +538,8 @@ describe('restore', () => {
     await world.run(['delete', 'mem://b/app:v1'])
     const listed = await world.run(['restore', 'mem://b/'])
     expect(listed.stdout).toMatch(/^app:v1 .* deleted .* sha256:[0-9a-f]{64}$/m)
+    const untagged = await world.run(['list', 'mem://b/', '--untagged'])
+    expect(untagged.stdout).toMatch(/^app .* sha256:[0-9a-f]{64}$/m)
     const restored = await world.run(['restore', 'mem://b/app:v1'])
     expect(restored).toMatchObject({ status: 0, stdout: '' })
     expect(restored.stderr).toMatch(/^Restored mem:\/\/b\/app:v1: sha256:[0-9a-f]{64}\n$/)

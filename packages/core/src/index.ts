@@ -134,6 +134,7 @@ export {
   type DeleteResult,
   deleteTag,
 } from './operations/delete-tag.ts'
+export type { UntaggedListing } from './operations/list-untagged.ts'
 export type { RestorableImage, RestoreOptions, RestoreResult } from './operations/restore.ts'
 export {
   clean,

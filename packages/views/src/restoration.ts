@@ -1,4 +1,4 @@
-import type { RestorableImage, RestoreResult } from '@s3lo/core'
+import type { RestorableImage, RestoreResult, UntaggedListing } from '@s3lo/core'
 import { renderTable } from './table.ts'
 import { escapeText, formatTime } from './text.ts'
 
@@ -11,6 +11,21 @@ export function renderRestorable(rows: readonly RestorableImage[]): string {
       escapeText(`${image}:${tag}`),
       formatTime(at),
       reason,
+      until === 'forever' ? until : formatTime(until),
+      digest,
+    ]),
+  )
+}
+
+/** Images that no tag names, as a table in the order given. */
+export function renderUntagged(rows: readonly UntaggedListing[]): string {
+  if (rows.length === 0) return 'No untagged images.\n'
+  return renderTable(
+    [['IMAGE', 30], ['UNTAGGED SINCE', 20], ['KEPT UNTIL', 20], ['DIGEST']],
+    110,
+    rows.map(({ name, untagged_since: since, kept_until: until, digest }) => [
+      escapeText(name),
+      formatTime(since),
       until === 'forever' ? until : formatTime(until),
       digest,
     ]),

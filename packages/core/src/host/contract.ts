@@ -23,6 +23,7 @@ import type { InitResult } from '../operations/init.ts'
 import type { InspectResult } from '../operations/inspect.ts'
 import type { LayerSharingResult } from '../operations/layer-sharing.ts'
 import type { ListedImage, ListImagesOptions } from '../operations/list.ts'
+import type { UntaggedListing } from '../operations/list-untagged.ts'
 import type { OperationOptions } from '../operations/options.ts'
 import type { PullOptions, PullResult } from '../operations/pull.ts'
 import type { PushOptions, PushResult } from '../operations/push.ts'
@@ -91,6 +92,8 @@ export interface Operations {
   ): Promise<CopyTagsResult>
   /** The images of a store, or a window of them; a path after the bucket narrows them by name. */
   list(store: string, options?: ListImagesOptions): Promise<readonly ListedImage[]>
+  /** The images of a store that no tag reaches and that are pullable by their digests. */
+  listUntagged(store: string, options?: CallOptions): Promise<readonly UntaggedListing[]>
   /** What an image is made of: platforms, layers, sizes, signatures. */
   inspect(reference: string, options?: CallOptions): Promise<InspectResult>
   /** The manifest or index of an image, byte for byte. */

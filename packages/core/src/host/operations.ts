@@ -41,6 +41,7 @@ const OPERATIONS: { readonly [K in keyof Operations]: (opener: Opener) => Operat
   copyTags: betweenEnds(async () => (await import('./transfers.ts')).copyTags, { creates: true }),
 
   list: onNames(async () => (await import('../operations/list.ts')).list),
+  listUntagged: onImages(async () => (await import('../operations/list-untagged.ts')).listUntagged),
   stats: onImages(async () => (await import('../operations/stats.ts')).stats),
   layerSharing: onImages(async () => (await import('../operations/layer-sharing.ts')).layerSharing),
   clean: onImages(async () => (await import('../operations/clean.ts')).clean),

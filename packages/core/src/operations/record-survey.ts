@@ -37,12 +37,20 @@ interface RecordIssue {
   readonly issue: FileIssue | EntryIssue
 }
 
+/** An image that no tag of its repository reaches. */
+export interface SurveyedImage extends RecordEntry {
+  /** Milliseconds since 1970; `Infinity` for never. */
+  readonly expiresAt: number
+}
+
 /** What digest records keep beside tags. */
 export interface RecordSurvey {
   /** True for content that an untagged image needs; a tag may need it too. */
   holds(digest: string): boolean
   /** `bytes`: of what they hold. `undefined` where no image is untagged. */
   figures(bytes: number): UntaggedFigures | undefined
+  /** The images that no tag and no index reaches. */
+  untagged(): readonly SurveyedImage[]
   /** Records that were read and are damaged; with `all`, entries that are not what their records say. */
   readonly issues: readonly RecordIssue[]
 }
@@ -108,7 +116,7 @@ class Survey {
   readonly #held = new DigestSet()
   /** What an untagged index names is no image of its own. */
   readonly #below = new DigestSet()
-  readonly #images: { readonly name: string; readonly expiresAt: number }[] = []
+  readonly #images: SurveyedImage[] = []
 
   constructor(store: ImageStore, reached: DigestSet) {
     this.#store = store
@@ -122,8 +130,14 @@ class Survey {
 
   figures(bytes: number): UntaggedFigures | undefined {
     const tally = new UntaggedTally()
-    for (const { name, expiresAt } of this.#images) if (!this.#below.has(name)) tally.add(expiresAt)
+    for (const { expiresAt } of this.untagged()) tally.add(expiresAt)
     return tally.figures(bytes)
+  }
+
+  untagged(): readonly SurveyedImage[] {
+    return this.#images.filter(
+      ({ repository, digest }) => !this.#below.has(within(repository, nameOf(digest))),
+    )
   }
 
   async visit(
@@ -166,9 +180,9 @@ class Survey {
     if (!document || isTagged) return document
     const { manifest } = document
     if (manifest.subject) return document
-    const name = within(repository, nameOf(digest))
     const expiry = await (this.#expiry ??= this.#readExpiry({ signal }))
-    this.#images.push({ name, expiresAt: expiry.expiresAt({ repository, info }) })
+    const expiresAt = expiry.expiresAt({ repository, info })
+    this.#images.push({ repository, digest, info, expiresAt })
     this.#held.add(nameOf(digest))
     for (const { digest: needed, mediaType } of successors(manifest)) {
       this.#held.add(nameOf(needed))

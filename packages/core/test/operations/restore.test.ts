@@ -3,6 +3,7 @@ import { collectGarbage } from '../../src/gc/collector.ts'
 import { blobKey, manifestKey } from '../../src/layout/keys.ts'
 import { copy } from '../../src/operations/copy.ts'
 import { deleteTag } from '../../src/operations/delete-tag.ts'
+import { listUntagged } from '../../src/operations/list-untagged.ts'
 import { restorable, restore, type RestoreOptions } from '../../src/operations/restore.ts'
 import { ImageStore } from '../../src/store/image-store.ts'
 import {
@@ -209,6 +210,28 @@ describe('restore', () => {
       }
       expect(count).toBeLessThan(60)
     }
+  })
+})
+
+describe('the untagged images of a store', () => {
+  it('are those that no tag and no index reaches, the last first', async () => {
+    await push(index)
+    await push(third)
+    await push(third, { name: 'team/app', tag: 'v1' })
+    expect(await listUntagged(store)).toEqual([
+      {
+        name: 'app',
+        digest: digestOf(index),
+        untagged_since: '2026-01-01T02:00:00Z',
+        kept_until: '2026-01-15T02:00:00Z',
+      },
+    ])
+    await push(first)
+    const rows = await listUntagged(store, 'app/')
+    expect(rows.map(({ digest }) => digest)).toEqual([digestOf(third), digestOf(index)])
+    expect(await listUntagged(store, 'team/')).toEqual([])
+    await bringBack({ digest: digestOf(index) })
+    expect(await listUntagged(store)).toMatchObject([{ digest: digestOf(third) }])
   })
 })
 
