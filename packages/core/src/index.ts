@@ -23,7 +23,7 @@ export {
 } from './layout/store-reference.ts'
 export { ANNOTATION } from './oci/annotations.ts'
 export type { ConfigSummary } from './oci/config-summary.ts'
-export { isReferrerTag } from './oci/referrer-tag.ts'
+export { isReferrerTag, referrersTagOf } from './oci/referrer-tag.ts'
 export { type ImageConfig, MAX_CONFIG_BYTES, parseImageConfig } from './oci/config.ts'
 export { type Descriptor, totalSize, uniqueByDigest } from './oci/descriptor.ts'
 export {

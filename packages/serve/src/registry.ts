@@ -126,7 +126,7 @@ function read(parts: Parts, route: Route, call: Call): Answer | Promise<Answer> 
     case 'tags':
       return listTags(parts.store, route, call)
     case 'referrers':
-      return listReferrers(parts.store, route, call)
+      return listReferrers(parts, route, call)
     default:
       throw new Refusal('UNSUPPORTED', `${call.method} is not supported here`)
   }

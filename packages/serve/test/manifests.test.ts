@@ -161,6 +161,32 @@ describe('a manifest', () => {
   })
 })
 
+it('referrers that a tag lists, as of registries without referrers, are listed with the others', async () => {
+  const [own, ...others] = ['x/0', 'x/1', 'x/2'].map(
+    (type) => referrerFixture(descriptor, type, type).root,
+  )
+  await push(referrerFixture(descriptor, 'x/0', 'x/0'), `old/manifests/${own!.descriptor.digest}`)
+  const manifests = [own!, ...others].map((root) => ({ ...root.descriptor, artifactType: 'x/old' }))
+  const index = {
+    schemaVersion: 2,
+    mediaType: 'application/vnd.oci.image.index.v1+json',
+    manifests,
+  }
+  const tag = descriptor.digest.replace(':', '-')
+  const content = Buffer.from(JSON.stringify(index))
+  await served.backend.put(`manifests/old/${tag}/manifest.json`, content)
+  const list = async (query = ''): Promise<readonly { digest: string; artifactType: string }[]> => {
+    const { body } = await served.ask(`/v2/old/referrers/${descriptor.digest}${query}`)
+    return (JSON.parse(body.toString()) as { manifests: [] }).manifests
+  }
+  const digests = [own!, ...others].map((root) => root.descriptor.digest).toSorted()
+  const listed = await list()
+  expect(listed.map(({ digest }) => digest)).toEqual(digests)
+  expect(listed.find(({ digest }) => digest === own!.descriptor.digest)?.artifactType).toBe('x/0')
+  const rest = await list(`?last=${digests[0]}`)
+  expect(rest.map(({ digest }) => digest)).toEqual(digests.slice(1))
+})
+
 describe('a tag', () => {
   it('is written only as its client expects it', async () => {
     const path = 'expected/manifests/v1'

@@ -10,6 +10,7 @@ import {
   MEDIA_TYPE,
   parseDigest,
   parseJson,
+  referrersTagOf,
   toDocument,
 } from '@s3lo/core'
 import { type CallOptions, isRefusal, isS3loError, S3loError } from '@s3lo/core/plugin'
@@ -212,12 +213,6 @@ interface Entry extends JsonObject {
   readonly mediaType: string
   readonly digest: string
   readonly size: number
-}
-
-/** The tag of the fallback index of a digest. */
-export function referrersTagOf(digest: string): string {
-  const { algorithm, hex } = parseDigest(digest)
-  return `${algorithm}-${hex.slice(0, 64)}`
 }
 
 const ABSENT: TagCondition = { kind: 'absent' }

@@ -1,7 +1,6 @@
 import { Readable } from 'node:stream'
-import { type Descriptor, isIndexMediaType, MEDIA_TYPE } from '@s3lo/core'
+import { type Descriptor, isIndexMediaType, MEDIA_TYPE, referrersTagOf } from '@s3lo/core'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { referrersTagOf } from '../src/referrers.ts'
 import type { RegistryRepository } from '../src/index.ts'
 import { codeOf } from './code-of.ts'
 import {

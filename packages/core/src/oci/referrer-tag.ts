@@ -18,6 +18,15 @@ export function cosignTagsOf(digest: string): readonly string[] {
 }
 
 /**
+ * The tag under which clients keep the index of what refers to a digest, where a registry has no
+ * referrers API (OCI distribution spec v1.1.1, "referrers tag schema").
+ */
+export function referrersTagOf(digest: string): string {
+  const { algorithm, hex } = parseDigest(digest)
+  return `${algorithm}-${hex.slice(0, 64)}`
+}
+
+/**
  * True for a tag that names no image but what refers to one: cosign's, and the index of referrers
  * of a registry without the referrers API (OCI distribution spec v1.1.1, "referrers tag schema").
  */
