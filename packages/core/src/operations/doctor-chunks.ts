@@ -1,13 +1,11 @@
 import { ChunkedLayer } from '../store/chunked-layer.ts'
-import { MAX_RECIPE_BYTES, parseRecipe, type Recipe } from '../store/recipe.ts'
 import { forEachConcurrent } from '../concurrency/for-each-concurrent.ts'
 import type { CallOptions } from '../contract/call-options.ts'
 import type { StorageBackend } from '../contract/storage-backend.ts'
 import { isS3loError, type S3loError } from '../errors.ts'
-import { recipeKey } from '../layout/keys.ts'
 import { Digester } from '../oci/digest.ts'
 import { orImageFault } from '../store/image-fault.ts'
-import { readObject } from '../store/read-object.ts'
+import { readGoRecipe } from '../store/read-recipe.ts'
 import { type BlobFault, Contents } from './blob-uses.ts'
 import { listStored } from './stored-content.ts'
 
@@ -54,7 +52,7 @@ async function judge(
   stored: Contents,
   { deep, signal }: CheckChunksOptions,
 ): Promise<BlobFault | 'recoded' | undefined> {
-  const recipe = await orImageFault(() => readRecipe(backend, digest, { signal }))
+  const recipe = await orImageFault(() => readGoRecipe(backend, digest, { signal }))
   if (!recipe) return 'missing'
   if (isS3loError(recipe)) return faultOf(recipe)
   const sizes = recipe.chunks.map((chunk) => {
@@ -73,16 +71,6 @@ async function judge(
   if (deep && content !== recipe.content.digest) return 'damaged'
   if (suspects.length > 0) return 'recoded'
   return deep && (await hash(layer.frames({ signal }))) !== digest ? 'recoded' : undefined
-}
-
-async function readRecipe(
-  backend: StorageBackend,
-  digest: string,
-  options: CallOptions,
-): Promise<Recipe | undefined> {
-  const key = recipeKey(digest)
-  const bytes = await readObject(backend, key, MAX_RECIPE_BYTES, options)
-  return bytes && parseRecipe(bytes, key)
 }
 
 async function hash(content: AsyncIterable<Uint8Array>): Promise<string> {

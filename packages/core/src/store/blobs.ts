@@ -1,22 +1,21 @@
 import { Readable, Transform } from 'node:stream'
 import { ChunkedLayer } from './chunked-layer.ts'
-import { MAX_RECIPE_BYTES, parseRecipe, type Recipe } from './recipe.ts'
 import type { ByteRange, CallOptions } from '../contract/call-options.ts'
 import type { PlainLayer } from '../contract/image-source.ts'
 import type { ObjectBody, ObjectInfo, StorageBackend } from '../contract/storage-backend.ts'
 import { isS3loError, S3loError } from '../errors.ts'
-import { blobKey, legacyBlobKey, recipeKey, referrerBlobKey, stagingKey } from '../layout/keys.ts'
+import { blobKey, legacyBlobKey, referrerBlobKey, stagingKey } from '../layout/keys.ts'
 import { type Descriptor, isForeignLayer } from '../oci/descriptor.ts'
 import { Digester } from '../oci/digest.ts'
 import { MEDIA_TYPE } from '../oci/media-type.ts'
 import { pipeThrough, verified } from '../stream/verify-digest.ts'
-import { readObject } from './read-object.ts'
+import { readRecipe, recipeKeys } from './read-recipe.ts'
 import { RecentMap } from './recent-map.ts'
 
 /** Images of layout v1.0.0 in whose folders a blob is looked for, one request each: those that were read last. */
 const MAX_LEGACY_PREFIXES = 16
 
-/** How a blob is stored. `chunks`: as a recipe and chunks of format 1, which the Go program writes. */
+/** How a blob is stored. `chunks`: as a recipe and chunks, of format 1 (the Go program's) or 2. */
 export type BlobForm = 'whole' | 'chunks'
 
 /** A blob that is stored. */
@@ -59,7 +58,10 @@ export class BlobStore {
   /** How the blob is stored, or `undefined` when it is not. */
   async form(digest: string, options?: CallOptions): Promise<BlobForm | undefined> {
     if (await this.#backend.head(blobKey(digest), options)) return 'whole'
-    return (await this.#backend.head(recipeKey(digest), options)) ? 'chunks' : undefined
+    for (const key of recipeKeys(digest)) {
+      if (await this.#backend.head(key, options)) return 'chunks'
+    }
+    return undefined
   }
 
   /**
@@ -71,7 +73,7 @@ export class BlobStore {
       const info = await this.#backend.head(key, options)
       if (info) return { size: info.size, key }
     }
-    const recipe = await this.#readRecipe(digest, options)
+    const recipe = await readRecipe(this.#backend, digest, options)
     if (!recipe) return undefined
     const { blobSize } = new ChunkedLayer(this.#backend, digest, recipe)
     if (blobSize !== undefined) return { size: blobSize }
@@ -233,18 +235,12 @@ export class BlobStore {
     descriptor: Descriptor,
     { signal }: CallOptions = {},
   ): Promise<ChunkedLayer | undefined> {
-    const recipe = await this.#readRecipe(descriptor.digest, { signal })
+    const recipe = await readRecipe(this.#backend, descriptor.digest, { signal })
     if (!recipe) return undefined
     const layer = new ChunkedLayer(this.#backend, descriptor.digest, recipe)
     const { blobSize = descriptor.size } = layer
     if (blobSize !== descriptor.size) throw wrongSize(descriptor, blobSize)
     return layer
-  }
-
-  async #readRecipe(digest: string, options?: CallOptions): Promise<Recipe | undefined> {
-    const key = recipeKey(digest)
-    const bytes = await readObject(this.#backend, key, MAX_RECIPE_BYTES, options)
-    return bytes && parseRecipe(bytes, key)
   }
 }
 

@@ -1,11 +1,13 @@
+import { MAX_FRAME_BYTES } from '../chunk/frame.ts'
 import { mapInOrder } from '../concurrency/map-in-order.ts'
 import type { ByteRange, CallOptions } from '../contract/call-options.ts'
 import type { StorageBackend } from '../contract/storage-backend.ts'
 import { S3loError } from '../errors.ts'
+import { chunkFrameKey } from '../layout/chunk-keys.ts'
 import { chunkKey } from '../layout/keys.ts'
 import { digestOf } from '../oci/digest.ts'
 import { readObject } from './read-object.ts'
-import { MAX_FRAME_BYTES, type Recipe, type RecipeChunk } from './recipe.ts'
+import type { Recipe, RecipeChunk } from './recipe.ts'
 
 export interface ReadChunksOptions extends CallOptions {
   readonly range?: ByteRange | undefined
@@ -25,7 +27,7 @@ interface Piece {
   readonly end: number
 }
 
-/** Reads a layer that is stored in chunks of format 1. Memory is bounded by a few chunks. */
+/** Reads a layer that is stored in chunks, of either format. Memory is bounded by a few chunks. */
 export class ChunkedLayer {
   readonly #backend: StorageBackend
   readonly #digest: string
@@ -48,8 +50,8 @@ export class ChunkedLayer {
   }
 
   /**
-   * The frames in order, each of the length that the recipe has: the blob's bytes. The caller compares
-   * the whole with the blob's digest, because the Go program never does: where a chunk was stored by
+   * The frames in order, each of the length that the recipe has, in format 2 each verified: the blob's
+   * bytes. The caller compares the whole with the blob's digest, because the Go program never does: where a chunk was stored by
    * another encoder before, its recipes have the digest of a stream that nothing holds
    * (docs/go-compatibility.md, W17). Throws `INTEGRITY`, `NOT_FOUND`.
    */
@@ -91,9 +93,14 @@ export class ChunkedLayer {
   }
 
   async #frame(chunk: RecipeChunk, signal: AbortSignal): Promise<Uint8Array> {
-    const key = chunkKey(chunk.digest)
+    const { digest: raw, frame: expected } = chunk
+    const key = expected === undefined ? chunkKey(raw) : chunkFrameKey({ raw, frame: expected })
     const frame = await readObject(this.#backend, key, MAX_FRAME_BYTES, { signal })
-    if (frame) return frame
+    if (frame) {
+      const found = expected && digestOf(frame)
+      if (found === expected) return frame
+      throw this.#damaged(chunk, `expected a frame ${expected}, got ${found}`)
+    }
     throw new S3loError(
       'NOT_FOUND',
       `chunk ${chunk.digest} of layer ${this.#digest} is missing from the store`,

@@ -1,3 +1,5 @@
+import { MAX_FRAME_BYTES } from '../chunk/frame.ts'
+import { MAX_CHUNK_BYTES } from '../chunk/gear.ts'
 import { S3loError } from '../errors.ts'
 import { isDigest } from '../oci/digest.ts'
 import {
@@ -13,25 +15,22 @@ import {
 /** A larger recipe is not read (bytes): this one would be of a layer of 400 GiB. */
 export const MAX_RECIPE_BYTES = 16 * 1024 * 1024
 
-/** The longest chunk that a splitter of format 1 cuts (bytes). */
-const MAX_CHUNK_BYTES = 16 * 1024 * 1024
-
-/** The longest frame of a chunk (bytes): incompressible content grows by its block headers only. */
-export const MAX_FRAME_BYTES = MAX_CHUNK_BYTES + 64 * 1024
-
-/** A piece of a layer: one zstd frame, stored under the digest of what it decodes to. */
+/** A piece of a layer: one zstd frame. */
 export interface RecipeChunk {
   /** Of the raw bytes. */
   readonly digest: string
   /** Raw bytes. */
   readonly size: number
-  /** Bytes of the frame; recipes of early versions do not have it. */
+  /** Bytes of the frame; recipes of early versions of the Go program do not have it. */
   readonly frameSize: number | undefined
+  /** Digest of the frame, which is a part of its name; format 1 has none. */
+  readonly frame?: string
 }
 
 /**
- * A layer that the Go program stored in chunks of format 1 (docs/go-compatibility.md, chunks). Its
- * frames in this order are one zstd stream, which is the layer's blob; what they decode to is its tar.
+ * A layer in chunks, of format 1 as the Go program has it (docs/go-compatibility.md, chunks) or of format
+ * 2. Its frames in this order are one zstd stream, which is the layer's blob; what they decode to is
+ * its tar.
  */
 export interface Recipe {
   /** The digest and size of the raw content, which is the tar. */

@@ -1,0 +1,48 @@
+import { MAX_CHUNK_RECIPE_BYTES, parseChunkRecipe } from '../chunk/chunk-recipe.ts'
+import type { CallOptions } from '../contract/call-options.ts'
+import type { StorageBackend } from '../contract/storage-backend.ts'
+import { chunkRecipeKey } from '../layout/chunk-keys.ts'
+import { recipeKey } from '../layout/keys.ts'
+import { algorithmOf } from '../oci/digest.ts'
+import { readObject } from './read-object.ts'
+import { MAX_RECIPE_BYTES, parseRecipe, type Recipe } from './recipe.ts'
+
+/** The keys under which the recipe of a layer may be, of either format. */
+export function recipeKeys(digest: string): readonly string[] {
+  const own = algorithmOf(digest) === 'sha256' ? [chunkRecipeKey(digest)] : []
+  return [...own, recipeKey(digest)]
+}
+
+/** The recipe of a layer, of format 2 or else of format 1. Throws `INTEGRITY`. */
+export async function readRecipe(
+  backend: StorageBackend,
+  digest: string,
+  options?: CallOptions,
+): Promise<Recipe | undefined> {
+  const own = await readOwnRecipe(backend, digest, options)
+  return own ?? readGoRecipe(backend, digest, options)
+}
+
+/** The recipe of a layer that the Go program has stored. Throws `INTEGRITY`. */
+export async function readGoRecipe(
+  backend: StorageBackend,
+  digest: string,
+  options?: CallOptions,
+): Promise<Recipe | undefined> {
+  const key = recipeKey(digest)
+  const bytes = await readObject(backend, key, MAX_RECIPE_BYTES, options)
+  return bytes && parseRecipe(bytes, key)
+}
+
+async function readOwnRecipe(
+  backend: StorageBackend,
+  digest: string,
+  options?: CallOptions,
+): Promise<Recipe | undefined> {
+  if (algorithmOf(digest) !== 'sha256') return undefined
+  const key = chunkRecipeKey(digest)
+  const bytes = await readObject(backend, key, MAX_CHUNK_RECIPE_BYTES, options)
+  if (!bytes) return undefined
+  const { content, chunks } = parseChunkRecipe(bytes, key)
+  return { content, chunks: chunks.map(({ raw, ...chunk }) => ({ digest: raw, ...chunk })) }
+}
