@@ -14,6 +14,8 @@ export class Actor {
   failure: unknown
   #go: () => void = () => {}
   #stopped = Promise.withResolvers<void>()
+  /** Requests at once wait in a row. */
+  #last: Promise<void> = Promise.resolve()
 
   constructor(name: string) {
     this.name = name
@@ -39,12 +41,17 @@ export class Actor {
 
   /** Waits for its turn. */
   async turn(request: Request): Promise<void> {
+    const before = this.#last
+    const own = Promise.withResolvers<void>()
+    this.#last = own.promise
+    await before
     this.waiting = request
     const turn = new Promise<void>((resolve) => {
       this.#go = resolve
     })
     this.#stopped.resolve()
     await turn
+    own.resolve()
   }
 
   /** The store as this participant sees it; requests that `isFree` selects do not wait. */

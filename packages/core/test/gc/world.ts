@@ -65,6 +65,7 @@ export class TimedStore {
   async broken(): Promise<readonly string[]> {
     const broken: string[] = []
     for await (const { key } of this.backend.list('manifests/')) {
+      if (!key.endsWith('/manifest.json')) continue
       const { body } = await this.backend.get(key)
       const content = Buffer.concat(await body.toArray())
       for (const { digest } of successors(parseManifest(content, key))) {
