@@ -1,11 +1,12 @@
 import type { IncomingMessage } from 'node:http'
 import type { AnswerHeaders } from './answer.ts'
 
-/** Of every answer: what the server is, and that nothing of it is ever rendered. */
+/** Of every answer: what the server is, and that nothing of it is ever rendered, or loaded by a page. */
 export const COMMON_HEADERS: AnswerHeaders = {
   'docker-distribution-api-version': 'registry/2.0',
   'x-content-type-options': 'nosniff',
   'content-security-policy': "default-src 'none'; sandbox",
+  'cross-origin-resource-policy': 'same-origin',
 }
 
 /** A browser that navigates to content is given a file: content of a store is not a page. */
