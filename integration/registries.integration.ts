@@ -219,8 +219,11 @@ function testAgainst(servers: Registries): void {
     await s3lo('copy', `${name}:v1.*`, target)
     const all = await s3lo('copy', '--all-tags', name, target, '-o', 'json')
     expect(all).toMatchObject({ tags_copied: 1, tags_unchanged: 2, tags_failed: 0 })
-    expect(await s3lo('list', target.replace('//app', '//'), '-o', 'json')).toEqual([
-      { name: 'app', tags: [COSIGN_TAG, 'v1.0', 'v1.1', 'v2.0'] },
+    const store = target.replace('//app', '//')
+    const tags = ['v1.0', 'v1.1', 'v2.0']
+    expect(await s3lo('list', store, '-o', 'json')).toEqual([{ name: 'app', tags }])
+    expect(await s3lo('list', store, '--all', '-o', 'json')).toEqual([
+      { name: 'app', tags: [COSIGN_TAG, ...tags] },
     ])
   })
 
