@@ -1,7 +1,7 @@
 import { type ChunkRecipe, formatChunkRecipe } from '../chunk/chunk-recipe.ts'
 import type { RawChunk } from '../chunk/cut-chunks.ts'
 import { encodeLayer } from '../chunk/encode-layer.ts'
-import { decodeFrame, encodeFrame, MAX_FRAME_BYTES } from '../chunk/frame.ts'
+import { decodeFrame, encodeFrame, MAX_FRAME_BYTES, type StoredChunk } from '../chunk/frame.ts'
 import type { CallOptions } from '../contract/call-options.ts'
 import type { ObjectInfo, StorageBackend } from '../contract/storage-backend.ts'
 import { isS3loError } from '../errors.ts'
@@ -25,6 +25,11 @@ export interface WrittenLayer {
 export interface WriteChunksOptions extends CallOptions {
   /** Chunks that are looked for, encoded and sent at once; see `encodeLayer`. */
   readonly parallel?: number | undefined
+  /**
+   * Frames by their raw digests, of recipes that the caller keeps collectors off and has seen since: a
+   * chunk that is among them, and is encoded to the same frame, is not looked for.
+   */
+  readonly known?: ReadonlyMap<string, StoredChunk> | undefined
 }
 
 /** Frames of the same raw bytes that are looked at: one for each encoder that wrote to the store. */
@@ -38,11 +43,12 @@ const MOST_FRAMES = 4
 export async function writeChunkedLayer(
   backend: StorageBackend,
   content: AsyncIterable<Uint8Array>,
-  { signal, parallel }: WriteChunksOptions = {},
+  { signal, parallel, known }: WriteChunksOptions = {},
 ): Promise<WrittenLayer> {
   const sent = { chunks: 0, bytes: 0 }
   const frameOf = async (chunk: RawChunk, inner: AbortSignal): Promise<Uint8Array> => {
     const frame = await encodeFrame(chunk.bytes)
+    if (isSame(known?.get(chunk.digest), frame)) return frame
     const { stored, isTorn } = await lookForFrame(backend, chunk, frame, inner)
     if (stored) return stored
     if (!(await putFrame(backend, chunk, frame, isTorn, inner))) return frame
@@ -57,6 +63,10 @@ export async function writeChunkedLayer(
   const key = chunkRecipeKey(recipe.layer.digest)
   await backend.put(key, formatChunkRecipe(recipe), { signal, mediaType: 'application/json' })
   return { recipe, sent }
+}
+
+function isSame(known: StoredChunk | undefined, frame: Uint8Array): boolean {
+  return known?.frameSize === frame.length && known.frame === digestOf(frame)
 }
 
 /** What the store has of a chunk. */

@@ -2,7 +2,7 @@ import { Readable } from 'node:stream'
 import { buffer } from 'node:stream/consumers'
 import { constants, zstdCompressSync } from 'node:zlib'
 import { beforeEach, describe, expect, it } from 'vitest'
-import { chunkFrameKey, chunkRecipeKey } from '../../src/layout/chunk-keys.ts'
+import { chunkFrameKey, chunkRecipeKey, rawChunkPrefix } from '../../src/layout/chunk-keys.ts'
 import { digestOf } from '../../src/oci/digest.ts'
 import { MEDIA_TYPE } from '../../src/oci/media-type.ts'
 import { BlobStore } from '../../src/store/blobs.ts'
@@ -61,6 +61,27 @@ describe('a layer that was stored in chunks', () => {
     expect(changed.sent.chunks).toBe(1)
     expect(changed.recipe.chunks[0]).toEqual(first.recipe.chunks[0])
     expect(await datesOf(first)).toEqual(dates)
+  })
+
+  it('asks for no chunk that its caller knows', async () => {
+    const { recipe } = await write()
+    const known = new Map(recipe.chunks.map((chunk) => [chunk.raw, chunk]))
+    const listed: string[] = []
+    const list = backend.list.bind(backend)
+    backend.list = (prefix, ...rest) => {
+      listed.push(prefix)
+      return list(prefix, ...rest)
+    }
+    const changed = Buffer.concat([LAYER, Buffer.from('c')])
+    const written = await writeChunkedLayer(backend, Readable.from([changed]), { known })
+    const [first, second] = written.recipe.chunks
+    expect([written.sent.chunks, first]).toEqual([1, recipe.chunks[0]])
+    expect(listed).toEqual([rawChunkPrefix(second!.raw)])
+    // Of another encoder: what is stored counts.
+    const other = new Map([...known].map(([raw, chunk]) => [raw, { ...chunk, frame: raw }]))
+    expect(
+      (await writeChunkedLayer(backend, Readable.from([LAYER]), { known: other })).recipe,
+    ).toEqual(recipe)
   })
 
   it('uses the frame of another encoder, and its digest is that of what is stored', async () => {
