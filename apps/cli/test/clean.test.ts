@@ -58,6 +58,23 @@ describe('clean', () => {
     expect(stderr).toMatch(/2 unreferenced objects kept.*\n.*--grace/)
   })
 
+  it('says what untagged images hold, until when, and explains each', async () => {
+    const { root, content } = imageFixture({ layers: ['untagged'] })
+    const bucket = world.bucket('b')
+    for (const [digest, bytes] of content) {
+      await bucket.put(`blobs/${digest.replace(':', '/')}`, bytes)
+    }
+    const { digest } = root.descriptor
+    const name = `${digest.replace(':', '-')}.json`
+    await bucket.put(`.s3lo/repositories/app/_manifests/${name}`, root.content)
+    const { stdout, stderr } = await world.run(['clean', STORE, '--explain'])
+    expect(stderr).toMatch(/^1 untagged image holds .* until \S+Z at the latest\.$/m)
+    expect(stderr).toMatch(/^Their images would stay pullable by digest/m)
+    expect(stdout).toMatch(
+      new RegExp(`^keep app@${digest} \\(untagged, stays until \\S+Z\\)$`, 'm'),
+    )
+  })
+
   it('explains tags and garbage on standard output', async () => {
     const { stdout } = await world.run(['clean', STORE, '--explain', '--grace', '0'])
     expect(stdout).toMatch(/^keep app:v\d \(keep_last: number 1 of the newest 1\)$/m)
@@ -125,8 +142,8 @@ describe('clean', () => {
     expect(await tags()).toHaveLength(2)
   })
 
-  it('reminds of the content after tags alone', async () => {
+  it('says that content stays after tags alone', async () => {
     const { stderr } = await world.run(['clean', STORE, '--tags', '--confirm'])
-    expect(stderr).toMatch(/s3lo clean memory:\/\/b\/ --blobs --confirm/)
+    expect(stderr).toMatch(/^Their images stay pullable by digest, with their content/m)
   })
 })

@@ -1,12 +1,11 @@
 import type { CleanedImage, CleanedObject, CleanOptions, CleanResult } from '@s3lo/core'
-import { escapeText, formatSize, quoteWord } from './text.ts'
+import { escapeText, formatSize } from './text.ts'
 import { untaggedNote } from './untagged.ts'
 
 type Ended = NonNullable<CleanResult['ended']>
 
 /** What lines of a clean are made with. */
 export interface CleanNotesOptions {
-  readonly store: string
   readonly only: CleanOptions['only']
   readonly nameParticipant: (participant: Ended[number]) => string
 }
@@ -14,7 +13,7 @@ export interface CleanNotesOptions {
 /** What a clean did or would do, in the lines that people read while it runs. */
 export function* cleanNotes(
   result: CleanResult,
-  { store, only, nameParticipant }: CleanNotesOptions,
+  { only, nameParticipant }: CleanNotesOptions,
 ): Generator<string, void> {
   if (result.ended) {
     const what = result.dry_run ? 'would be ended' : 'ended'
@@ -26,6 +25,10 @@ export function* cleanNotes(
   if (only !== 'blobs') {
     const what = isDry ? 'would be deleted' : 'deleted'
     yield `Tags:  ${tags_deleted} ${what} (out of ${tags_evaluated} evaluated)`
+    if (tags_deleted > 0) {
+      const stay = isDry ? 'would stay' : 'stay'
+      yield `Their images ${stay} pullable by digest, with their content (lifecycle.keep_untagged).`
+    }
   }
   if (only !== 'tags') {
     const size = formatSize(freed_bytes)
@@ -38,9 +41,6 @@ export function* cleanNotes(
   yield* keptNotes(result)
   if (isDry && (tags_deleted > 0 || deleted > 0 || result.records_deleted > 0))
     yield 'Nothing was deleted. Run with --confirm to delete.'
-  if (!isDry && only === 'tags' && tags_deleted > 0) {
-    yield `Run s3lo clean ${quoteWord(store)} --blobs --confirm to free what only they needed.`
-  }
 }
 
 function* untaggedNotes({
@@ -54,7 +54,7 @@ function* untaggedNotes({
   }
   if (untagged) {
     yield `${untaggedNote(untagged)}.`
-    yield 'See lifecycle.keep_untagged; s3lo delete --purge deletes an image at once.'
+    yield 's3lo list --untagged shows them; s3lo delete --purge deletes an image at once.'
   }
 }
 

@@ -44,7 +44,7 @@ export default defineCommand({
     const given = { ...choices, only, config, graceMs, signal, onProgress }
     const result = await host.clean(store, given)
     const { cleanFailure, nameParticipant } = await import('@s3lo/core')
-    for (const line of cleanNotes(result, { store, only, nameParticipant })) status(line)
+    for (const line of cleanNotes(result, { only, nameParticipant })) status(line)
     const error = cleanFailure(result)
     return { result, render: () => renderCleaned(result), ...(error ? { error } : {}) }
   },

@@ -38,7 +38,7 @@ interface RecordIssue {
 }
 
 /** An image that no tag of its repository reaches. */
-export interface SurveyedImage extends RecordEntry {
+interface SurveyedImage extends RecordEntry {
   /** Milliseconds since 1970; `Infinity` for never. */
   readonly expiresAt: number
 }
