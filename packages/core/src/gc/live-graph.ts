@@ -136,7 +136,7 @@ export class LiveGraph {
 
   /** Adds what a manifest needs, then the manifest; one that misses a child is not whole. */
   async #add(manifest: Manifest, name: string, walk: Walk): Promise<boolean> {
-    assertDepth(walk.depth + 1)
+    assertDepth(walk.depth)
     for (const { digest } of successors(manifest)) this.#need(nameOf(digest), walk)
     if (manifest.subject) this.#referrers.add(name)
     let isWhole = true
