@@ -35,6 +35,7 @@ it.each([
   ],
   ['packages/source-docker/README.md', [digest]],
   ['packages/signing/README.md', [`true ${digest}`]],
+  ['packages/serve/README.md', [digest]],
   ['packages/soci/README.md', [expect.stringMatching(/^sha256:\w{64}$/)]],
   ['packages/views/README.md', ['app:v1    3.0 MB 0']],
   [

@@ -1,33 +1,39 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { ImageStore } from '@s3lo/core'
+import { MemoryBackend } from '@s3lo/core/testing'
 import { describeRegistry } from '@s3lo/registry-conformance/vitest'
 import { afterAll } from 'vitest'
-import { createAccessControl } from '../src/auth/access.ts'
-import { parseHtpasswd } from '../src/auth/htpasswd.ts'
-import { ACTIONS } from '../src/auth/rules.ts'
-import { makeSigningKey } from '../src/auth/signing-key.ts'
-import { type ServedStore, serveMemory } from './support/served-store.ts'
+import { startServing } from '../src/serve.ts'
+import { serveMemory } from './support/served-store.ts'
 
-const served: ServedStore[] = []
-afterAll(() => Promise.all(served.map((each) => each[Symbol.asyncDispose]())))
+const ended: (() => Promise<unknown>)[] = []
+afterAll(() => Promise.all(ended.map((end) => end())))
 
 describeRegistry('a store in memory', async () => {
   const store = await serveMemory()
-  served.push(store)
-  return { url: store.url, version: 'dev', with: ['digest-algorithm'] }
+  ended.push(async () => store[Symbol.asyncDispose]())
+  return { url: store.url, version: 'dev', with: ['digest-algorithm'], strict: true }
 })
 
-describeRegistry('a store in memory, by tokens', async () => {
-  const control = createAccessControl({
-    // As `htpasswd -nbB -C 5 alice secret` printed it.
-    users: parseHtpasswd('alice:$2y$05$3KxkwNZVY28NED/.oCn.3.UZTo8LbEVbFcwM/5OwyYPUzWcd739ES', ''),
-    issuers: [],
-    rules: [{ repositories: ['**'], who: [{ kind: 'user', name: 'alice' }], may: ACTIONS }],
-    signingKey: makeSigningKey(),
-  })
-  const store = await serveMemory({
-    authorize: control.authorize,
-    pages: { '/token': control.tokenPage },
-  })
-  served.push(store)
+/** As `htpasswd -nbB -C 5 alice secret` printed it. */
+const USER = 'alice:$2y$05$3KxkwNZVY28NED/.oCn.3.UZTo8LbEVbFcwM/5OwyYPUzWcd739ES\n'
+const CONFIG = `
+users: { htpasswd: htpasswd }
+access:
+  - { repositories: '**', who: alice, may: [pull, push, delete, catalog] }
+`
+
+describeRegistry('one with users and tokens', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 's3lo-serve-'))
+  await writeFile(join(folder, 'serve.yaml'), CONFIG)
+  await writeFile(join(folder, 'htpasswd'), USER)
+  const host = { openStore: () => Promise.resolve(new ImageStore(new MemoryBackend())) }
+  const config = join(folder, 'serve.yaml')
+  const settings = { listen: '127.0.0.1:0', readOnly: false, drain: '0s', config }
+  const { url, stop } = await startServing(host, 'memory://x/', settings, {})
+  ended.push(stop, () => rm(folder, { recursive: true }))
   const credentials = { username: 'alice', password: 'secret' }
-  return { url: store.url, version: 'dev', with: ['digest-algorithm'], credentials }
+  return { url, version: 'dev', with: ['digest-algorithm'], credentials }
 })

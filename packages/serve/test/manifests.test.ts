@@ -1,8 +1,14 @@
 import { digestOf, ImageStore } from '@s3lo/core'
-import { type ImageFixture, imageFixture, indexFixture, referrerFixture } from '@s3lo/core/testing'
+import {
+  type ImageFixture,
+  imageFixture,
+  indexFixture,
+  MemoryBackend,
+  referrerFixture,
+} from '@s3lo/core/testing'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { Principal, RegistryOptions } from '../src/index.ts'
-import { type Reply, type ServedStore, serveMemory } from './support/served-store.ts'
+import { type Reply, type ServedStore, serveBackend, serveMemory } from './support/served-store.ts'
 
 const image = imageFixture({ layers: ['layer'] })
 const next = imageFixture({ layers: ['layer'], label: 'next' })
@@ -210,6 +216,16 @@ describe('a tag', () => {
     expect([gone.status, errorsOf(gone)[0]?.code]).toEqual([403, 'DENIED'])
     await fixed[Symbol.asyncDispose]()
   })
+})
+
+it('a push is warned of what the store cannot guarantee', async () => {
+  const weak = new MemoryBackend({ guarantees: { createOnly: false, compareAndSwap: false } })
+  await weak.put('s3lo.yaml', Buffer.from('default: {immutable: true}\n'))
+  const own = await serveBackend(weak)
+  const reply = await push(image, 'app/manifests/v1', {}, own)
+  expect(reply.status).toBe(201)
+  expect(reply.headers.warning).toMatch(/^299 - ".*does not refuse a second write of app:v1/)
+  await own[Symbol.asyncDispose]()
 })
 
 it('a client that may not read everything names only what its repository has', async () => {

@@ -3,6 +3,7 @@ import { forEachConcurrent } from '../concurrency/for-each-concurrent.ts'
 import { isImmutable } from '../config/effective-config.ts'
 import type { CallOptions } from '../contract/call-options.ts'
 import type { TagOptions } from '../contract/image-target.ts'
+import type { ProgressOptions } from '../contract/progress.ts'
 import { S3loError } from '../errors.ts'
 import { withPublication } from '../graph/with-publication.ts'
 import { type Descriptor, isForeignLayer, totalSize, uniqueByDigest } from '../oci/descriptor.ts'
@@ -22,7 +23,7 @@ export type TagExpectation =
   | { readonly kind: 'one-of'; readonly digests: readonly string[] }
   | { readonly kind: 'present' }
 
-export interface PutManifestOptions extends CallOptions {
+export interface PutManifestOptions extends CallOptions, ProgressOptions {
   /** Of every tag. Without it, tags are moved from any manifest. */
   readonly expects?: TagExpectation | undefined
   /**
@@ -72,11 +73,17 @@ export async function putManifest(
     if (result.kind === 'incomplete') return result
   }
   const tagged = toDocument(content, descriptor.mediaType)
+  const { onProgress } = options
   for (const tag of tags) {
     const reference = { name: repository, tag }
     const conditions = await tagConditions(store, tagged, reference, options)
     const result = await publish(store, put, options, (publication, { signal }) =>
-      publication.tag(tagged, reference, { ...conditions, ...sizeOf(document), signal }),
+      publication.tag(tagged, reference, {
+        ...conditions,
+        ...sizeOf(document),
+        onProgress,
+        signal,
+      }),
     )
     if (result.kind === 'incomplete') return result
   }
@@ -90,11 +97,11 @@ function publish(
   options: PutManifestOptions,
   write: (publication: StorePublication, options: CallOptions) => Promise<void>,
 ): Promise<ManifestPutResult> {
-  const { maxWaitMs, signal } = options
+  const { maxWaitMs, onProgress, signal } = options
   const { descriptor, manifest } = document
   const named = uniqueByDigest(successors(manifest).filter((entry) => !isForeignLayer(entry)))
   const { subject } = manifest
-  const begin = { purpose: `push to ${repository}`, maxWaitMs }
+  const begin = { purpose: `push to ${repository}`, maxWaitMs, onProgress }
   return withPublication(store, begin, async (publication) => {
     const digests = [descriptor, ...named, ...(subject ? [subject] : [])].map(
       ({ digest }) => digest,

@@ -4,7 +4,7 @@ import { Refusal } from '../answer/error.ts'
 import { attachmentHeaders } from '../answer/headers.ts'
 import type { Call } from '../call.ts'
 import type { ManifestReader } from '../manifest-reader.ts'
-import { matchesEtag } from '../request/accept.ts'
+import { matchesEtag } from '../request/etag.ts'
 import type { Route } from '../request/route.ts'
 
 type ManifestRoute = Extract<Route, { kind: 'manifest' }>

@@ -8,11 +8,13 @@ import {
   MAX_MANIFEST_BYTES,
   parseDigest,
   parseDocument,
+  type ProgressEvent,
   putManifest as publish,
   type TagExpectation,
 } from '@s3lo/core'
 import type { Answer } from '../answer/answer.ts'
 import { Refusal, RefusalOfEach } from '../answer/error.ts'
+import { warning } from '../answer/headers.ts'
 import type { Call } from '../call.ts'
 import { MAX_WAIT_MS, type Parts } from '../parts.ts'
 import { readBody } from '../request/body.ts'
@@ -38,10 +40,14 @@ export async function putManifest(
   const expects = expectationOf(call)
   const put = { repository, document, isByDigest, tags }
   const { signal } = call
+  const warnings = new Set<string>()
   const options = {
     expects,
     mayName: nameable(parts, repository, call),
     maxWaitMs: MAX_WAIT_MS,
+    onProgress: (event: ProgressEvent) => {
+      if (event.type === 'notice') warnings.add(warning(event.message))
+    },
     signal,
   }
   const result = await publish(parts.store, put, options).catch((error: unknown) => {
@@ -58,6 +64,7 @@ export async function putManifest(
       'docker-content-digest': digest,
       ...(subject ? { 'oci-subject': subject.digest } : {}),
       ...(named.length > 0 ? { 'oci-tag': named } : {}),
+      ...(warnings.size > 0 ? { warning: [...warnings] } : {}),
     },
   }
 }

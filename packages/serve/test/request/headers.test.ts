@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
-import { accepts, matchesEtag } from '../../src/request/accept.ts'
 import { parseContentRange } from '../../src/request/content-range.ts'
+import { matchesEtag } from '../../src/request/etag.ts'
 import { nextLink, parsePage } from '../../src/request/page.ts'
 import { parseRange } from '../../src/request/range.ts'
 import { warning } from '../../src/answer/headers.ts'
@@ -70,20 +70,6 @@ it('nextLink escapes what it leads to', () => {
   expect(nextLink('/v2/a/tags/list', { n: '5', last: 'a>b' })).toBe(
     '</v2/a/tags/list?n=5&last=a%3Eb>; rel="next"',
   )
-})
-
-describe('accepts', () => {
-  it.each([
-    [undefined, true],
-    ['', true],
-    ['*/*', true],
-    ['application/*;q=0.5', true],
-    ['text/html, application/json', true],
-    ['text/html', false],
-    ['application/json;q=0, */*', false],
-  ])('%s', (header, expected) => {
-    expect(accepts(header, 'application/json')).toBe(expected)
-  })
 })
 
 describe('matchesEtag', () => {
