@@ -1,5 +1,6 @@
 import type { CallOptions } from '../contract/call-options.ts'
 import type { StorageBackend } from '../contract/storage-backend.ts'
+import { CHUNK_RECIPES_PREFIX, parseChunkRecipeKey } from '../layout/chunk-keys.ts'
 import { BLOBS_PREFIX, RECIPES_PREFIX, REFERRER_BLOBS_PREFIX } from '../layout/keys.ts'
 import {
   LINKS_PREFIX,
@@ -147,6 +148,7 @@ async function* lostEvents(
 /** So many digits of an event's id are of the digest whose record it needs. */
 const NAMED = 16
 
+/** Of blobs in every form: whole, of referrers, in chunks of both formats. */
 async function readStoredNames(backend: StorageBackend, options: CallOptions): Promise<DigestSet> {
   const names = new DigestSet()
   for (const prefix of [BLOBS_PREFIX, REFERRER_BLOBS_PREFIX, RECIPES_PREFIX]) {
@@ -154,6 +156,10 @@ async function readStoredNames(backend: StorageBackend, options: CallOptions): P
       const digest = key.slice(prefix.length).replace('/', ':')
       if (isDigest(digest)) names.add(nameOf(digest))
     }
+  }
+  for await (const key of listKeys(backend, CHUNK_RECIPES_PREFIX, options)) {
+    const layer = parseChunkRecipeKey(key)
+    if (layer !== undefined) names.add(nameOf(layer))
   }
   return names
 }
