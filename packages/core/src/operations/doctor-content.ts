@@ -47,8 +47,9 @@ export async function readStored(
     for await (const { digest, info } of listStored(store.backend, kind, options)) {
       if (kind === 'blobs') blobs++
       const content = contents.table.find(digest)
-      if (content === undefined && records.holds(digest)) heldBytes += info.size
-      else if (content === undefined) {
+      if (content === undefined) {
+        if (records.holds(digest)) heldBytes += info.size
+        if (records.keeps(digest)) continue
         orphans.count++
         orphans.bytes += info.size
       } else if (kind === 'blobs') contents.setSize(content, info.size)

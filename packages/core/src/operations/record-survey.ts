@@ -47,6 +47,8 @@ interface SurveyedImage extends RecordEntry {
 export interface RecordSurvey {
   /** True for content that an untagged image needs; a tag may need it too. */
   holds(digest: string): boolean
+  /** True for content that any record keeps: of referrers, and a manifest of its own, too. */
+  keeps(digest: string): boolean
   /** `bytes`: of what they hold. `undefined` where no image is untagged. */
   figures(bytes: number): UntaggedFigures | undefined
   /** The images that no tag and no index reaches. */
@@ -114,6 +116,8 @@ class Survey {
   /** By repository, as {@link #reached}. */
   readonly #records = new DigestSet()
   readonly #held = new DigestSet()
+  /** What records keep beside that. */
+  readonly #kept = new DigestSet()
   /** What an untagged index names is no image of its own. */
   readonly #below = new DigestSet()
   readonly #images: SurveyedImage[] = []
@@ -126,6 +130,11 @@ class Survey {
 
   holds(digest: string): boolean {
     return this.#held.has(nameOf(digest))
+  }
+
+  keeps(digest: string): boolean {
+    const name = nameOf(digest)
+    return this.#held.has(name) || this.#kept.has(name)
   }
 
   figures(bytes: number): UntaggedFigures | undefined {
@@ -147,6 +156,7 @@ class Survey {
     if (key.kind === 'record') {
       const name = within(key.repository, nameOf(key.digest))
       this.#records.add(name)
+      this.#kept.add(nameOf(key.digest))
       const isTagged = this.#reached.has(name)
       if (isTagged && !all) return
       const document = await this.#read({ ...key, info }, isTagged, { signal })
@@ -179,7 +189,10 @@ class Survey {
     }
     if (!document || isTagged) return document
     const { manifest } = document
-    if (manifest.subject) return document
+    if (manifest.subject) {
+      for (const needed of successors(manifest)) this.#kept.add(nameOf(needed.digest))
+      return document
+    }
     const expiry = await (this.#expiry ??= this.#readExpiry({ signal }))
     const expiresAt = expiry.expiresAt({ repository, info })
     this.#images.push({ repository, digest, info, expiresAt })

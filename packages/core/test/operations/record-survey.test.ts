@@ -10,6 +10,7 @@ import {
   imageFixture,
   type ImageFixture,
   indexFixture,
+  referrerFixture,
 } from '../../src/testing/fixtures.ts'
 import { MemoryBackend } from '../../src/testing/index.ts'
 
@@ -90,6 +91,18 @@ describe('what stats and doctor say of untagged images', () => {
     const report = await doctor(store, '', { probe: false })
     expect(report.ok).toBe(false)
     expect(new Set(report.file_issues?.map(({ key }) => key))).toEqual(new Set([record, entry]))
+  })
+
+  it('takes what a referrer needs, and a manifest of its own, for no garbage', async () => {
+    const store = emptyStore()
+    await push(store, one)
+    await store.backend.put(blobKey(digest), one.root.content)
+    const { root, content } = referrerFixture(one.root.descriptor, 'application/x', 'about')
+    await store.backend.put(recordKey('app', root.descriptor.digest), root.content)
+    for (const [name, bytes] of content) await store.backend.put(blobKey(name), bytes)
+    const report = await doctor(store, '', { probe: false })
+    expect(report).toMatchObject({ orphaned_blobs: 0 })
+    expect(report).not.toHaveProperty('untagged')
   })
 
   it('leaves garbage that no record needs to be garbage', async () => {
