@@ -19,6 +19,7 @@ import { createRequestMetrics } from './request-metrics.ts'
 import { createSecurity, readSecurity } from './security.ts'
 import type { ServePlan, ServeResult, ServeSettings } from './serve-plan.ts'
 import { type RunningServer, startServer } from './server.ts'
+import { measureStore } from './store-metrics.ts'
 import { watchFiles } from './watch-files.ts'
 
 /** A server that takes requests. */
@@ -68,6 +69,7 @@ export async function startServing(
   let server: RunningServer | undefined
   try {
     assertRedirects(store.backend, plan.redirect.mode)
+    measureStore(store.backend, metrics)
     metrics.gauge(
       's3lo_connections',
       'Connections that are open.',
