@@ -1,5 +1,5 @@
 /**
- * Each process of the command line ends once its work is done, whatever its threads still compile or
+ * Each process of the command line ends once its work is done, even if its threads still compile or
  * collect. The bundle runs here: what a process does in the background depends on how it was loaded.
  */
 import { spawn } from 'node:child_process'

@@ -5,7 +5,10 @@ import { deletedNote, keptAfterDelete } from '@s3lo/views/deletion'
 export default defineCommand({
   examples: [
     ['Delete a tag', 's3lo delete s3://my-bucket/app:v1'],
-    ['Delete an image at once, whatever names it', 's3lo delete s3://my-bucket/app@sha256:…'],
+    [
+      'Delete an image at once, with all tags that name it',
+      's3lo delete s3://my-bucket/app@sha256:…',
+    ],
     ['Delete an image with all its tags', 's3lo delete s3://my-bucket/app --all-tags'],
   ],
   parameters: {

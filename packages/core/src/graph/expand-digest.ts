@@ -95,7 +95,7 @@ class Search {
     if (digest.startsWith(this.#start) && !this.#isFull) this.#candidates.add(digest)
   }
 
-  /** What was published in the repository, whatever its tags name now. */
+  /** What was published in the repository, named by a tag or not. */
   async #considerRecords(options: CallOptions): Promise<void> {
     const prefix = recordsPrefix(this.#reference.name) + this.#start.replace(':', '-')
     for await (const { key } of this.#store.backend.list(prefix, options)) {

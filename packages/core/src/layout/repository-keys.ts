@@ -44,7 +44,7 @@ export function recordsPrefix(repository: string): string {
   return `${REPOSITORIES_PREFIX}${repository}/_manifests/`
 }
 
-/** Where the bytes of a manifest are that was published in a repository, whatever its tags name now. */
+/** Where the bytes of a manifest are that was published in a repository, named by a tag or not. */
 export function recordKey(repository: string, digest: string): string {
   return `${recordsPrefix(repository)}${fileOf(digest)}.json`
 }

@@ -284,7 +284,7 @@ export class StorePublication implements Publication {
     return seen ? seen.present : readPresentTag(this.#backend, reference, options)
   }
 
-  /** Lets every manifest of the image be found by its digest, whatever becomes of the tag. */
+  /** Lets every manifest of the image be found by its digest, also once the tag has moved. */
   async #record(
     root: ManifestDocument,
     repository: string,

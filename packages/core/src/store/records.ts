@@ -14,7 +14,7 @@ import { algorithmOf, digestOf } from '../oci/digest.ts'
 import { type ManifestDocument, MAX_MANIFEST_BYTES, parseDocument } from '../oci/document.ts'
 import { readObject } from './read-object.ts'
 
-/** A manifest that stays pullable by its digest within a repository, whatever the tags name. */
+/** A manifest that stays pullable by its digest within a repository, named by a tag or not. */
 export interface RecordEntry {
   readonly repository: string
   readonly digest: string

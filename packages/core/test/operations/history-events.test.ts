@@ -81,7 +81,7 @@ describe('the history of a tag', () => {
     await expect(rowsOf('app:v3')).rejects.toMatchObject({ code: 'NOT_FOUND' })
   })
 
-  it('goes on where a deleted tag is pushed again', async () => {
+  it('continues where a deleted tag is pushed again', async () => {
     await push(first)
     await remove()
     await push(second)

@@ -79,7 +79,7 @@ describe('the record of a digest', () => {
 })
 
 describe('a manifest by its digest', () => {
-  it('takes one request where it has a record, whatever else is there', async () => {
+  it('takes one request where it has a record, with anything else beside it', async () => {
     const backend = new FaultyBackend(new MemoryBackend())
     const index = indexFixture({ 'linux/amd64': one })
     await putImage(backend, { name: 'app', tag: 'v1' }, index)
