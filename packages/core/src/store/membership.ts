@@ -171,17 +171,29 @@ class StoreMembership implements Membership {
     const root = await this.#reach.find(repository, digest, options)
     if (!root) return false
     this.#proven.set(name, root)
-    await this.#noteMember(repository, digest, options)
+    await this.#noteMember(repository, digest, root, options)
     return true
   }
 
-  /** Saves other processes the walk. One that may only read answers all the same. */
-  async #noteMember(repository: string, digest: string, { signal }: CallOptions): Promise<void> {
+  /**
+   * Saves other processes the walk. One that may only read answers all the same. Where the root has
+   * gone meanwhile, the blob may have been taken from the repository before the member was written.
+   */
+  async #noteMember(
+    repository: string,
+    digest: string,
+    { key, etag }: Root,
+    { signal }: CallOptions,
+  ): Promise<void> {
+    const member = memberKey(repository, digest)
     try {
-      await this.#backend.put(memberKey(repository, digest), new Uint8Array(), { signal, size: 0 })
+      await this.#backend.put(member, new Uint8Array(), { signal, size: 0 })
     } catch (error) {
       signal?.throwIfAborted()
       if (!isS3loError(error)) throw error
+      return
     }
+    const now = await this.#backend.head(key, { signal })
+    if (now?.etag !== etag) await this.#backend.delete([member], { signal })
   }
 }

@@ -204,6 +204,21 @@ describe('taking a blob from a repository', () => {
     })
   })
 
+  it('is not undone by a look that was under way', async () => {
+    const inner = new MemoryBackend()
+    const tag = manifestKey({ name: APP, tag: 'v1' })
+    await publish(inner, image, tag)
+    const backend = new FaultyBackend(inner, {
+      before: async ({ method, key }) => {
+        if (method !== 'put' || key !== memberKey(APP, LAYER)) return
+        await inner.delete([tag])
+        expect(await openMembership(inner).unlink(APP, LAYER)).toBe(false)
+      },
+    })
+    await openMembership(backend).find(APP, LAYER)
+    expect(await openMembership(inner).find(APP, LAYER)).toBeUndefined()
+  })
+
   it('leaves it to the others, and nothing of it in this one', async () => {
     const backend = new MemoryBackend()
     const tag = manifestKey({ name: APP, tag: 'v1' })

@@ -24,4 +24,11 @@ describe('verified', () => {
     const stream = verified(Readable.from([content]).pipe(new PassThrough()), other)
     await expect(buffer(stream)).rejects.toMatchObject({ code: 'INTEGRITY' })
   })
+
+  it('goes by the digest alone where no size is known', async () => {
+    const { digest } = descriptor
+    expect(await buffer(verified(Readable.from([content]), { digest }))).toEqual(content)
+    const wrong = verified(Readable.from([content]), { digest: other.digest })
+    await expect(buffer(wrong)).rejects.toMatchObject({ code: 'INTEGRITY' })
+  })
 })
