@@ -43,13 +43,18 @@ export function createLog({ write, isAccessLogged, now = Date.now }: LogOptions)
   }
 }
 
-/** `change` is what an audit looks for: who changed what. */
+/** `change` is what an audit looks for: who stored or deleted what. */
 function eventOf({ method, kind, status, error, isCut }: Exchange): string {
-  if (error !== undefined || status >= 500) return 'failure'
+  if (isFailure({ status, error })) return 'failure'
   // Status 401 is how clients are asked for credentials; wrong ones have a line of their own.
   if (status === 403 || status === 421 || status === 429) return 'refusal'
-  const isChange = method !== 'GET' && method !== 'HEAD' && kind !== undefined
-  return isChange && status < 400 ? 'change' : isCut ? 'cut' : 'access'
+  const isChange = status === 201 || (method === 'DELETE' && status === 202)
+  return isChange && kind !== undefined ? 'change' : isCut ? 'cut' : 'access'
+}
+
+/** A refusal is an error too, which the status says; an answer that was under way has failed with any. */
+function isFailure({ status, error }: Pick<Exchange, 'status' | 'error'>): boolean {
+  return status >= 500 || (error !== undefined && status < 400)
 }
 
 function factsOf(exchange: Exchange): Record<string, unknown> {
@@ -68,7 +73,7 @@ function factsOf(exchange: Exchange): Record<string, unknown> {
     ms: Math.round(exchange.duration * 10) / 10,
     agent: exchange.userAgent,
     ...(exchange.isCut && { cut: true }),
-    ...(error !== undefined && { error: messageOf(error) }),
+    ...(isFailure(exchange) && error !== undefined && { error: messageOf(error) }),
   }
 }
 

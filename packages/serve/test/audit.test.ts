@@ -60,6 +60,8 @@ describe('the log', () => {
     const { log, lines } = logWith({ isAccessLogged: false })
     log.observe(PULL)
     log.observe({ ...PULL, status: 401 })
+    log.observe({ ...PULL, status: 404, error: new Error('there is no such manifest') })
+    log.observe({ ...PULL, method: 'POST', kind: 'uploads', status: 202 })
     log.observe({ ...PULL, method: 'POST', kind: undefined, url: '/token' })
     log.observe({ ...PULL, ...exchange })
     expect(lines.map((line) => JSON.parse(line).event)).toEqual([event])
