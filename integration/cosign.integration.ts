@@ -12,6 +12,7 @@ import { imageFixture, indexFixture, putImage } from '@s3lo/core/testing'
 import { encryptPrivateKey, PublicKey } from '@s3lo/signing'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { requiredServer } from './required.ts'
+import { serveStore } from './served-store.ts'
 
 const MAIN = join(import.meta.dirname, '../apps/cli/src/main.ts')
 
@@ -78,7 +79,12 @@ function testWith(programs: Readonly<Record<Major, string>>, host: string): void
   }
 
   /** An image of its own in a store of its own, and where it will be in the registry. */
-  async function newImage(): Promise<{ store: string; remote: string; digest: string }> {
+  async function newImage(): Promise<{
+    folder: string
+    store: string
+    remote: string
+    digest: string
+  }> {
     const name = randomUUID()
     const folder = join(work, name)
     const single = imageFixture({ layers: [`layer of ${name}`] })
@@ -86,7 +92,8 @@ function testWith(programs: Readonly<Record<Major, string>>, host: string): void
     const backend = await openBackend({ scheme: 'local', bucket: folder }, { env: {} })
     await putImage(backend, { name: 'team/app', tag: 'v1' }, image)
     const { digest } = image.root.descriptor
-    return { store: `local://${folder}//team/app:v1`, remote: `${host}/cosign/${name}:v1`, digest }
+    const store = `local://${folder}//team/app:v1`
+    return { folder, store, remote: `${host}/cosign/${name}:v1`, digest }
   }
 
   /** The two files of a key that was made elsewhere. */
@@ -151,6 +158,22 @@ function testWith(programs: Readonly<Record<Major, string>>, host: string): void
       await succeed(s3lo('copy', store, `docker://${remote}`, '--plain-http'))
       for (const { pub } of keys) {
         for (const major of [2, 3] as const) await succeed(cosignVerify(major, remote, pub))
+      }
+    })
+
+    it.each([1, 2])('verifies in cosign through serve, with %i keys', async (count) => {
+      const { folder, store, digest } = await newImage()
+      const keys = []
+      for (let i = 0; i < count; i++) keys.push(await newKeyPair(`served-${count}-${i}`))
+      for (const { key } of keys) await succeed(s3lo('sign', store, '--key', key))
+      await using served = await serveStore(folder)
+      for (const { pub } of keys) {
+        for (const major of [2, 3] as const) {
+          const { stdout } = await succeed(
+            cosignVerify(major, `${served.address}/team/app:v1`, pub),
+          )
+          expect(stdout).toContain(digest)
+        }
       }
     })
 

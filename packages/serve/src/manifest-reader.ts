@@ -4,6 +4,7 @@ import {
   type ImageStore,
   type Membership,
   parseDocument,
+  readSignatureTag,
   readTagContent,
   recordPlace,
   RecentMap,
@@ -55,6 +56,9 @@ export class ManifestReader {
   }
 
   async #readTag(reference: Reference, options: CallOptions): Promise<ServedManifest | undefined> {
+    // The tag that cosign 2 reads; the store has signatures as referrers.
+    const signatures = await readSignatureTag(this.#store, reference, options)
+    if (signatures) return { content: signatures.content, ...signatures.descriptor }
     const { backend } = this.#store
     const name = `${reference.name}:${reference.tag ?? ''}`
     const known = this.#remembered.get(name)

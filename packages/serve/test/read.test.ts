@@ -1,6 +1,12 @@
 import { connect } from 'node:net'
 import { Readable } from 'node:stream'
-import { digestOf } from '@s3lo/core'
+import {
+  digestOf,
+  foldSignatures,
+  signatureManifest,
+  signatureTagOf,
+  SIMPLE_SIGNING_TYPE,
+} from '@s3lo/core'
 import {
   attachReferrer,
   type ImageFixture,
@@ -26,6 +32,11 @@ beforeAll(async () => {
   layerPath = `/v2/team/app/blobs/${digestOf(layer)}`
 })
 afterAll(() => served[Symbol.asyncDispose]())
+
+interface Signatures {
+  readonly config: { readonly digest: string }
+  readonly layers: readonly { readonly digest: string }[]
+}
 
 function errorOf({ body }: Reply): unknown {
   return (JSON.parse(body.toString()) as { errors: { code: string }[] }).errors[0]?.code
@@ -177,6 +188,49 @@ describe('a registry', () => {
     expect(JSON.parse(some.body.toString())).toMatchObject({
       manifests: [{ artifactType: 'x/sbom' }],
     })
+  })
+
+  it('gives signatures that refer to an image under the tag that cosign 2 reads', async () => {
+    const { descriptor } = image.root
+    const tag = signatureTagOf(descriptor.digest) ?? ''
+    const path = `/v2/team/app/manifests/${tag}`
+    const none = await served.ask(path)
+    expect([none.status, errorOf(none)]).toEqual([404, 'MANIFEST_UNKNOWN'])
+    const payloads = ['by alice', 'by bob'].map((text) => Buffer.from(text))
+    const signatures = payloads.map((payload) =>
+      signatureManifest([
+        { mediaType: SIMPLE_SIGNING_TYPE, digest: digestOf(payload), size: payload.byteLength },
+      ]),
+    )
+    for (const [i, { document, config }] of signatures.entries()) {
+      const folded = foldSignatures(document, descriptor)!
+      const place = { repository: 'team/app', subject: descriptor }
+      await attachReferrer(served.store, folded, place, async ({ digest }) =>
+        Readable.from([digest === digestOf(config) ? config : payloads[i]!]),
+      )
+      if (i > 0) continue
+      const one = await served.ask(path)
+      expect(one.body.equals(Buffer.from(document.content))).toBe(true)
+      expect(one.headers['docker-content-digest']).toBe(document.descriptor.digest)
+    }
+    const both = JSON.parse((await served.ask(path)).body.toString()) as Signatures
+    expect(both.layers.map(({ digest }) => digest).toSorted()).toEqual(
+      payloads.map((payload) => digestOf(payload)).toSorted(),
+    )
+    for (const { digest } of [both.config, ...both.layers]) {
+      expect((await served.ask(`/v2/team/app/blobs/${digest}`)).status).toBe(200)
+    }
+    // What a client pushes under the tag joins them.
+    const carol = Buffer.from('by carol')
+    const third = signatureManifest([
+      { mediaType: SIMPLE_SIGNING_TYPE, digest: digestOf(carol), size: carol.byteLength },
+    ])
+    const pushed = { root: third.document, content: new Map([[digestOf(carol), carol]]) }
+    await putImage(served.backend, { name: 'team/app', tag }, pushed)
+    const three = JSON.parse((await served.ask(path)).body.toString()) as Signatures
+    expect(three.layers).toHaveLength(3)
+    const elsewhere = await served.ask(`/v2/team/other/manifests/${tag}`)
+    expect(elsewhere.status).toBe(404)
   })
 
   it('ends the connection where the last byte of a blob is wrong', async () => {

@@ -25,6 +25,12 @@ export function signatureTagOf(digest: string): string | undefined {
   return algorithm === 'sha256' ? `sha256-${hex}.sig` : undefined
 }
 
+/** The manifest whose signatures a tag names; `undefined` for any other tag. */
+export function signedDigestOf(tag: string): string | undefined {
+  const [, hex] = /^sha256-([0-9a-f]{64})\.sig$/.exec(tag) ?? []
+  return hex === undefined ? undefined : `sha256:${hex}`
+}
+
 /** Signatures as cosign 2 writes them: its clients read the manifest as an image. */
 export function signatureManifest(layers: readonly Descriptor[]): SignatureManifest {
   const created = '0001-01-01T00:00:00Z'
