@@ -54,6 +54,9 @@ export interface Link {
   readonly isProven: boolean
 }
 
+/** What the clock of a store is ahead by (milliseconds), as the last link that was written to it told. */
+const aheadOf = new WeakMap<StorageBackend, number>()
+
 /** What a proven link holds, so that a listing tells it from others by its size. */
 const PROVEN = new TextEncoder().encode('proven\n')
 
@@ -65,8 +68,6 @@ export class Links {
   readonly #backend: StorageBackend
   readonly #options: RepositoryOptions
   readonly #now: () => number
-  /** What the store's clock is ahead by. */
-  #ahead = 0
 
   constructor(backend: StorageBackend, options: RepositoryOptions = {}) {
     this.#backend = backend
@@ -133,7 +134,7 @@ export class Links {
 
   /** The store's time as far as it is known here. */
   #time(): number {
-    return this.#now() + this.#ahead
+    return this.#now() + (aheadOf.get(this.#backend) ?? 0)
   }
 
   /** Returns the store's time of the link. Where a wrong clock gave it too short a life, it gets a successor. */
@@ -146,7 +147,7 @@ export class Links {
     assertRepository(repository)
     for (let attempt = 1; attempt <= 2; attempt++) {
       const asked = this.#now()
-      const expires = asked + this.#ahead + LINK_LIFE_MS
+      const expires = asked + (aheadOf.get(this.#backend) ?? 0) + LINK_LIFE_MS
       const id = process.getBuiltinModule('node:crypto').randomUUID().replaceAll('-', '')
       const { lastModified } = await this.#backend.put(
         linkKey({ repository, digest, expires, id }),
@@ -154,7 +155,7 @@ export class Links {
         { signal, size: content.byteLength, mediaType: 'text/plain' },
       )
       const created = lastModified.getTime()
-      this.#ahead = created - asked
+      aheadOf.set(this.#backend, created - asked)
       if (expires >= created + LINK_LIFE_MS - TOLERANCE_MS) return created
     }
     throw new S3loError('UNAVAILABLE', 'the clock of this machine or of the store is being set', {

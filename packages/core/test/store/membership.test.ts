@@ -1,3 +1,4 @@
+import { Readable } from 'node:stream'
 import { describe, expect, it } from 'vitest'
 import type { StorageBackend } from '../../src/contract/storage-backend.ts'
 import { S3loError } from '../../src/errors.ts'
@@ -6,6 +7,7 @@ import { linksPrefix, memberKey, recordKey } from '../../src/layout/repository-k
 import { digestOf } from '../../src/oci/digest.ts'
 import { type ManifestDocument, successors } from '../../src/oci/document.ts'
 import { openMembership } from '../../src/store/membership.ts'
+import { openUploads } from '../../src/store/uploads.ts'
 import {
   FaultyBackend,
   imageFixture,
@@ -168,6 +170,15 @@ describe('a client that looks for a blob and may push', () => {
     store.pause(2 * HOUR)
     expect(await membership.find(APP, LAYER)).toBeUndefined()
   })
+})
+
+it('a blob that was just uploaded is found, though the clock of the machine is off', async () => {
+  const store = new TimedStore()
+  const options = { now: () => store.time + 100 * HOUR }
+  const bytes = Buffer.from('uploaded')
+  const digest = digestOf(bytes)
+  await openUploads(store.backend, options).putBlob(APP, digest, Readable.from([bytes]))
+  expect(await openMembership(store.backend, options).find(APP, digest)).toBeDefined()
 })
 
 describe('a mount', () => {
