@@ -4,6 +4,7 @@ import {
   ImageStore,
   isS3loError,
   type Reference,
+  restore,
   type StorageBackend,
 } from '@s3lo/core'
 import {
@@ -65,11 +66,15 @@ interface Operation {
   /** The tags that are there in the end. */
   readonly published: (run: Run) => readonly Reference[]
   readonly removed: (run: Run) => readonly Reference[]
+  /** What is pullable by its digest at any moment, with a tag or without. */
+  readonly kept: (run: Run) => readonly Reference[]
 }
 
 /** One run: its image is like no other run's, so that no run finds what another one left. */
 interface Run {
   readonly image: ImageFixture
+  /** Another one, of the same repository. */
+  readonly other: ImageFixture
   readonly from: Reference
   readonly to: Reference
 }
@@ -77,7 +82,15 @@ interface Run {
 export type FaultOperation = (typeof FAULT_OPERATIONS)[number]
 
 /** What the matrix is run for. */
-export const FAULT_OPERATIONS = ['push', 'pull', 'copy', 'delete', 'list'] as const
+export const FAULT_OPERATIONS = [
+  'push',
+  'move',
+  'pull',
+  'copy',
+  'delete',
+  'restore',
+  'list',
+] as const
 
 const OPERATIONS: Readonly<Record<FaultOperation, Operation>> = {
   push: {
@@ -86,6 +99,15 @@ const OPERATIONS: Readonly<Record<FaultOperation, Operation>> = {
     act: (store, run) => pushTo(store, run, run.from),
     published: ({ from }) => [from],
     removed: () => [],
+    kept: () => [],
+  },
+  move: {
+    name: 'move',
+    prepare: (direct, run) => pushTo(direct, run, run.from),
+    act: (store, { other, from }) => pushTo(store, { image: other }, from),
+    published: ({ from }) => [from],
+    removed: () => [],
+    kept: byDigest,
   },
   pull: {
     name: 'pull',
@@ -97,6 +119,7 @@ const OPERATIONS: Readonly<Record<FaultOperation, Operation>> = {
     },
     published: ({ from }) => [from],
     removed: () => [],
+    kept: () => [],
   },
   copy: {
     name: 'copy',
@@ -106,6 +129,7 @@ const OPERATIONS: Readonly<Record<FaultOperation, Operation>> = {
     },
     published: ({ from, to }) => [from, to],
     removed: () => [],
+    kept: () => [],
   },
   delete: {
     name: 'delete',
@@ -121,6 +145,22 @@ const OPERATIONS: Readonly<Record<FaultOperation, Operation>> = {
     },
     published: () => [],
     removed: ({ from }) => [from],
+    kept: byDigest,
+  },
+  restore: {
+    name: 'restore',
+    prepare: async (direct, run) => {
+      await pushTo(direct, run, run.from)
+      await pushTo(direct, { image: run.other }, run.from)
+    },
+    act: async (store, { image, from }) => {
+      const { scheme, bucket } = store.backend
+      const { digest } = image.root.descriptor
+      await restore(store, { scheme, bucket, image: from.name, ...from }, { digest })
+    },
+    published: ({ from }) => [from],
+    removed: () => [],
+    kept: (run) => [...byDigest(run), ...byDigest({ ...run, image: run.other })],
   },
   list: {
     name: 'list',
@@ -131,6 +171,7 @@ const OPERATIONS: Readonly<Record<FaultOperation, Operation>> = {
     },
     published: ({ from }) => [from],
     removed: () => [],
+    kept: () => [],
   },
 }
 
@@ -159,6 +200,7 @@ async function runOperation(
           else proxy.spoil(nth, kind)
           if (await endsWell(operation.act(new ImageStore(through), run))) succeeded += 1
           await assertTags(store, [...operation.published(run), ...operation.removed(run)])
+          for (const reference of operation.kept(run)) await assertWhole(store, reference)
           proxy.spoil()
           await operation.act(new ImageStore(through), run)
           await assertOutcome(store, operation, run)
@@ -179,11 +221,20 @@ function newRun(operation: string, label: string): Run {
     'linux/amd64': imageFixture({ layers: [unique, large], label: unique }),
     'linux/arm64': imageFixture({ layers: [large], platform: 'linux/arm64', label: unique }),
   })
+  const other = imageFixture({ layers: [`other ${unique}`], label: unique })
   const name = `faults/${operation}`
-  return { image, from: { name, tag: label }, to: { name: `${name}/copied`, tag: label } }
+  return { image, other, from: { name, tag: label }, to: { name: `${name}/copied`, tag: label } }
 }
 
-async function pushTo(target: ImageStore, { image }: Run, to: Reference): Promise<void> {
+function byDigest({ image, from }: Pick<Run, 'image' | 'from'>): readonly Reference[] {
+  return [{ name: from.name, digest: image.root.descriptor.digest }]
+}
+
+async function pushTo(
+  target: ImageStore,
+  { image }: Pick<Run, 'image'>,
+  to: Reference,
+): Promise<void> {
   const source = new FixtureSource({ 'fixture:latest': image })
   await copy({ source, reference: { name: 'fixture', tag: 'latest' } }, { target, reference: to })
 }
@@ -202,7 +253,8 @@ async function endsWell(work: Promise<void>): Promise<boolean> {
 }
 
 async function assertOutcome(store: ImageStore, operation: Operation, run: Run): Promise<void> {
-  for (const reference of operation.published(run)) await assertWhole(store, reference)
+  const there = [...operation.published(run), ...operation.kept(run)]
+  for (const reference of there) await assertWhole(store, reference)
   for (const reference of operation.removed(run)) {
     if (await store.find(reference)) throw new Error(`${reference.name} is still there`)
   }
@@ -218,7 +270,8 @@ async function assertTags(store: ImageStore, references: readonly Reference[]): 
 /** Reads the image through, which verifies every byte of it. */
 async function assertWhole(source: ImageStore, reference: Reference): Promise<void> {
   const target = new ImageStore(new MemoryBackend())
-  await copy({ source, reference }, { target, reference })
+  const { name, tag = 'latest' } = reference
+  await copy({ source, reference }, { target, reference: { name, tag } })
 }
 
 /** Every blob is what its name says, whether something refers to it or not. */

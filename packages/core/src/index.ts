@@ -136,7 +136,12 @@ export {
   deleteTag,
 } from './operations/delete-tag.ts'
 export type { UntaggedListing } from './operations/list-untagged.ts'
-export type { RestorableImage, RestoreOptions, RestoreResult } from './operations/restore.ts'
+export {
+  type RestorableImage,
+  restore,
+  type RestoreOptions,
+  type RestoreResult,
+} from './operations/restore.ts'
 export {
   clean,
   type CleanedImage,

@@ -15,6 +15,15 @@ export interface TagWrite extends CallOptions {
    * read again under the pins, once no round can delete any more.
    */
   readonly origin?: Origin | undefined
+  /** What was written before under the same pins, and has to be written anew after a gap between them. */
+  readonly prepared?: Prepared | undefined
+}
+
+/** Earlier writes that another one counts on: that they are there, and young. */
+export interface Prepared {
+  /** Of `Protection.gaps` before they were made. */
+  readonly gaps: number
+  again(): Promise<void>
 }
 
 /** A tag of the same store whose content is about to get another name. */

@@ -97,6 +97,11 @@ export class Protection {
     return created.length === 0 ? undefined : Math.max(...created)
   }
 
+  /** How often the pins were written again too late: what was done before counts no more. */
+  get gaps(): number {
+    return this.#batches.reduce((gaps, { cover }) => gaps + cover, 0)
+  }
+
   /** After this moment the store refuses what depends on the pins; `undefined` where it refuses nothing. */
   get deadline(): number | undefined {
     return deadlineOf(this.#batches.map(({ pin }) => pin))
@@ -257,9 +262,15 @@ export class Protection {
 
   /** The deadline for publishing, once everything that was looked at counts under the present pins. */
   async #readyUntil(write: TagWrite): Promise<number | undefined> {
-    const { digests, origin, signal } = write
+    const { digests, origin, prepared, signal } = write
     await this.protect(digests, { signal })
-    for (;;) {
+    for (let preparedAt = prepared?.gaps; ;) {
+      const { gaps } = this
+      if (prepared && preparedAt !== gaps) {
+        await prepared.again()
+        preparedAt = gaps
+        continue
+      }
       for (const checked of this.#outdated()) await this.#recheck(checked, { signal })
       const covers = this.#covers()
       if (origin && this.#confirmed.get(origin) !== covers) {

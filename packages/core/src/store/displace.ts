@@ -101,20 +101,31 @@ export async function protectDisplaced(
 
 /**
  * Writes the record of a displaced image anew, once its tag was looked at again under the pins of
- * {@link protectDisplaced}, and then what happens to the tag. Returns the key of that event. Throws
- * `CONFLICT` when the tag has changed since it was read.
+ * {@link protectDisplaced}. Throws `CONFLICT` when the tag has changed since it was read.
  */
+export async function renewRecord(
+  { protection }: Displacing,
+  { reference, document }: PresentTag,
+  options: CallOptions = {},
+): Promise<ObjectInfo | undefined> {
+  if (!document) return undefined
+  const { content } = document
+  const origin = { key: manifestKey(reference), content, name: formatImageName(reference) }
+  return writeRecord(protection, reference.name, document, { ...options, origin })
+}
+
+/** As {@link renewRecord}; then writes what happens to the tag. Returns the key of that event. */
 export async function renewDisplaced(
-  { backend, protection }: Displacing,
-  { reference, info, document }: PresentTag,
+  place: Displacing,
+  tag: PresentTag,
   { reason, became }: TagChange,
   options: CallOptions = {},
 ): Promise<string | undefined> {
+  const { reference, info, document } = tag
   if (!document) return undefined
-  const { content, descriptor, manifest } = document
-  const name = formatImageName(reference)
-  const origin = { key: manifestKey(reference), content, name }
-  const record = await writeRecord(protection, reference.name, document, { ...options, origin })
+  const { backend, protection } = place
+  const { descriptor, manifest } = document
+  const record = await renewRecord(place, tag, options)
   const event = {
     tag: reference.tag ?? '',
     was: descriptor.digest,

@@ -273,8 +273,12 @@ export class StorePublication implements Publication {
     await this.#proveAll({ signal })
     const origin = this.#adopted?.digest === descriptor.digest ? this.#adopted.origin : undefined
     const isUnchanged = displaced === descriptor.digest
-    await this.#record(root, reference.name, { ...options, origin, isUnchanged })
-    return publishTag(this.#place, root, reference, { ...options, origin, present })
+    const { gaps } = this.#protection
+    const again = (): Promise<void> =>
+      this.#record(root, reference.name, { ...options, origin, isUnchanged })
+    await again()
+    const records = { gaps, again }
+    return publishTag(this.#place, root, reference, { ...options, origin, present, records })
   }
 
   /** What the tag names, or named a while ago where the store holds the move against that. */

@@ -1,7 +1,7 @@
 import type { TagOptions } from '../contract/image-target.ts'
 import type { ObjectInfo, WriteCondition } from '../contract/storage-backend.ts'
 import { isS3loError, S3loError } from '../errors.ts'
-import type { Origin } from '../gc/protected-write.ts'
+import type { Origin, Prepared } from '../gc/protected-write.ts'
 import { formatStore } from '../layout/format-store.ts'
 import { manifestKey } from '../layout/keys.ts'
 import type { ManifestDocument } from '../oci/document.ts'
@@ -12,6 +12,7 @@ import {
   protectDisplaced,
   readPresentTag,
   renewDisplaced,
+  renewRecord,
 } from './displace.ts'
 import { provenGuarantees } from './guarantees.ts'
 import { assertPublished, presentDigest, tagExists, tagGuard } from './tag-write.ts'
@@ -26,6 +27,8 @@ export interface PublishedTag {
 export interface PublishTagOptions extends TagOptions {
   /** The tag of the same store whose image gets another name. */
   readonly origin?: Origin | undefined
+  /** The records of the image. */
+  readonly records: Prepared
   /** What the tag named when it was last read, not necessarily under the pins. */
   readonly present: PresentTag | undefined
 }
@@ -61,7 +64,8 @@ async function createTag(
   const guard = await tagGuard(backend, root, reference, options)
   if (guard.kind === 'done') return undefined
   try {
-    const info = await write(place, root, reference, guard.condition, options)
+    const { condition } = guard
+    const info = await write(place, root, reference, { ...options, condition })
     if (!guard.condition) await assertPublished(backend, root, reference, { signal })
     return { at: info?.lastModified }
   } catch (error) {
@@ -85,8 +89,9 @@ async function moveTag(
     let event: string | undefined
     try {
       const condition = await conditionOf(place, present, options)
-      event = await displace(place, root, reference, present, options)
-      const info = await write(place, root, reference, condition, options)
+      const displaced = await displace(place, root, reference, present, options)
+      event = displaced.event
+      const info = await write(place, root, reference, { ...options, ...displaced, condition })
       return { at: info?.lastModified }
     } catch (error) {
       if (!isS3loError(error, 'CONFLICT')) throw error
@@ -99,26 +104,35 @@ async function moveTag(
   }
 }
 
-/** Keeps what the tag names, and remembers it. Returns the key of the event. */
+/** What was done for the image that a tag is moved from. */
+interface Displaced {
+  /** The key of the event. */
+  readonly event?: string | undefined
+  /** Writes the record anew; absent where there is none. */
+  readonly renew?: (() => Promise<unknown>) | undefined
+}
+
+/** Keeps what the tag names, and remembers it. */
 async function displace(
   place: Displacing,
   root: ManifestDocument,
   reference: Reference,
   present: PresentTag | undefined,
   { restores = false, signal }: PublishTagOptions,
-): Promise<string | undefined> {
+): Promise<Displaced> {
   const { digest } = root.descriptor
   const reason = restores ? 'restored' : 'moved'
   if (present?.document && present.document.descriptor.digest !== digest) {
     const kept = await protectDisplaced(place, [present], { signal })
     if (kept.length > 0) {
-      return renewDisplaced(place, present, { reason, became: digest }, { signal })
+      const event = await renewDisplaced(place, present, { reason, became: digest }, { signal })
+      return { event, renew: () => renewRecord(place, present, { signal }) }
     }
   }
-  if (!restores) return undefined
+  if (!restores) return {}
   const at = new Date(place.protection.time ?? Date.now())
   const event = { tag: reference.tag ?? '', became: digest, at, reason } as const
-  return writeTagEvent(place.backend, reference.name, event, { signal })
+  return { event: await writeTagEvent(place.backend, reference.name, event, { signal }) }
 }
 
 /** What must hold for the tag to be moved: that it is what was renewed. Throws `CONFLICT`. */
@@ -133,13 +147,20 @@ async function conditionOf(
   return compareAndSwap ? { kind: 'unchanged', etag } : undefined
 }
 
+interface WriteOptions extends PublishTagOptions, Pick<Displaced, 'renew'> {
+  readonly condition: WriteCondition | undefined
+}
+
 function write(
   { protection }: Displacing,
   { content, descriptor }: ManifestDocument,
   reference: Reference,
-  condition: WriteCondition | undefined,
-  { origin, signal }: PublishTagOptions,
+  { condition, records, renew, origin, signal }: WriteOptions,
 ): Promise<ObjectInfo | undefined> {
+  const again = async (): Promise<void> => {
+    await records.again()
+    await renew?.()
+  }
   return protection.publish({
     key: manifestKey(reference),
     content,
@@ -147,6 +168,7 @@ function write(
     condition,
     digests: [descriptor.digest],
     origin,
+    prepared: { gaps: records.gaps, again },
     signal,
   })
 }

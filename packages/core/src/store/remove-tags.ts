@@ -60,6 +60,8 @@ export async function removeTags(
   const unchanged: PresentTag[] = []
   const changed: PresentTag[] = []
   const kept = new Set(reason && (await protectDisplaced(place, tags, { signal })))
+  // Of pins that the records below are written under: they are young when a tag goes.
+  const until = protection.deadline
   const prepare = async (tag: PresentTag, taskSignal: AbortSignal): Promise<void> => {
     const call = { signal: taskSignal }
     if (reason && kept.has(tag)) {
@@ -72,7 +74,6 @@ export async function removeTags(
   }
   await forEachConcurrent(tags, REQUESTS_AT_ONCE, prepare, signal)
   const keys = unchanged.map(({ reference }) => manifestKey(reference))
-  const until = protection.deadline
   const failures = keys.length === 0 ? [] : await deleteInTime(backend, keys, { until, signal })
   const stayed = new Set(failures.map(({ key }) => key))
   const removed = unchanged.filter(({ info }) => !stayed.has(info.key))

@@ -271,6 +271,46 @@ describe('a purge', () => {
   })
 })
 
+describe('a process that is stopped for weeks', () => {
+  const WEEKS = 20 * 24 * HOUR
+
+  it.each([
+    ['before its first record', '/_manifests/'],
+    ['before the event', '/_history/'],
+    ['before the tag', '/v1/manifest.json'],
+  ])('%s leaves what it displaces a young record, and the tag one of its own', async (_, part) => {
+    await push(index)
+    let isStopped = false
+    backend.faults = {
+      before: ({ method, key }) => {
+        if (isStopped || method !== 'put' || !key.includes(part)) return
+        isStopped = true
+        time += WEEKS
+      },
+    }
+    await push(third)
+    expect((await store.resolve(V1)).digest).toBe(digestOf(third))
+    for (const image of [index, third]) {
+      const record = await inner.head(recordKey('app', digestOf(image)))
+      expect(record?.lastModified).toEqual(new Date(time))
+    }
+    expect(await events()).toHaveLength(1)
+    await pull(index)
+  })
+
+  it('before it deletes a tag does not delete it any more', async () => {
+    await push(first)
+    backend.faults = {
+      before: ({ method, key }) => {
+        if (method === 'delete' && key === manifestKey(V1)) time += WEEKS
+      },
+    }
+    await expect(deleteTag(store, PLACE)).rejects.toMatchObject({ code: 'FORBIDDEN' })
+    expect((await store.resolve(V1)).digest).toBe(digestOf(first))
+    expect(await events()).toEqual([])
+  })
+})
+
 describe('a process that dies', () => {
   const isReadable = async (): Promise<void> => {
     backend.faults = {}
