@@ -2,7 +2,7 @@ import type { Writable } from 'node:stream'
 import type { CommandOutput, ProgressEvent } from '@s3lo/core'
 import type { ErrorDocument } from './exit.ts'
 import { print } from './print.ts'
-import type { ProgressView } from './render/progress.ts'
+import type { ProgressView } from './render/progress-view.ts'
 import { type Format, formatDocument } from './render/document.ts'
 import { escapeText } from '@s3lo/views/text'
 

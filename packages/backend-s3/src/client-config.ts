@@ -1,6 +1,7 @@
 import type { S3ClientConfig } from '@aws-sdk/client-s3'
 import type { BackendOptions } from '@s3lo/core/plugin'
-import type { CredentialProvider, Credentials } from './credentials.ts'
+import type { CredentialProvider } from './credentials.ts'
+import type { Credentials } from './signature.ts'
 import { environmentCredentials } from './credentials.ts'
 import type { S3Endpoint } from './endpoint.ts'
 

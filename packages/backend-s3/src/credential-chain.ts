@@ -1,12 +1,8 @@
 import { defaultProvider } from '@aws-sdk/credential-provider-node'
 import type { BackendOptions } from '@s3lo/core/plugin'
-import type {
-  CredentialProvider,
-  Credentials,
-  GivenCredentials,
-  ProviderContext,
-} from './credentials.ts'
+import type { CredentialProvider, GivenCredentials, ProviderContext } from './credentials.ts'
 import { httpHandler } from './http-handler.ts'
+import type { Credentials } from './signature.ts'
 
 type Environment = BackendOptions['env']
 

@@ -1,15 +1,7 @@
 import { type BackendOptions, S3loError } from '@s3lo/core/plugin'
 import type { NodeHttpHandler } from '@smithy/node-http-handler'
 import type { Profile } from './profile.ts'
-
-/** An access key, in the SDK's names. */
-export interface Credentials {
-  readonly accessKeyId: string
-  readonly secretAccessKey: string
-  readonly sessionToken?: string
-  /** When the key ends. */
-  readonly expiration?: Date
-}
+import type { Credentials } from './signature.ts'
 
 /** Finds an access key, and another one before that ends. */
 export type CredentialProvider = () => Promise<Credentials>

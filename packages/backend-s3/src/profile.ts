@@ -1,6 +1,6 @@
 import { CONFIG_PREFIX_SEPARATOR, loadSharedConfigFiles } from '@smithy/core/config'
 import { type BackendOptions, S3loError } from '@s3lo/core/plugin'
-import type { Credentials } from './credentials.ts'
+import type { Credentials } from './signature.ts'
 
 type Environment = BackendOptions['env']
 

@@ -35,7 +35,8 @@ import type { ObjectPlace } from './copy.ts'
 import { findObject, openPiece } from './download.ts'
 import { listPage } from './list.ts'
 import { RegionalRequests } from './regional-requests.ts'
-import { LONGEST_SIGNATURE_S, type S3Service } from './s3-service.ts'
+import type { S3Service } from './s3-service.ts'
+import { LONGEST_SIGNATURE_S } from './signature.ts'
 
 /** The most keys that one request deletes. */
 const BATCH_KEYS = 1000

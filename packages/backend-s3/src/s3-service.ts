@@ -29,8 +29,6 @@ import {
 } from './read-requests.ts'
 import type { Sdk } from './sdk.ts'
 
-/** The longest that a signature in the query can hold. */
-export const LONGEST_SIGNATURE_S = 7 * 24 * 3600
 /** The region of a request where no setting names one. */
 const DEFAULT_REGION = 'us-east-1'
 /** Services accept requests that are 15 minutes off; the SDK follows their clock from here on. */

@@ -11,7 +11,7 @@ import { getSignedUrl, S3RequestPresigner } from '@aws-sdk/s3-request-presigner'
 import { type AnswerToCheck, checkAnswer } from './answer-check.ts'
 import type { ReadRequest, SignedRequest } from './read-requests.ts'
 import { addDate, signUntil } from './request-middleware.ts'
-import { LONGEST_SIGNATURE_S } from './s3-service.ts'
+import { LONGEST_SIGNATURE_S } from './signature.ts'
 
 /** Enough for the attempt that it is made for (seconds). */
 const SIGNED_FOR_S = 900

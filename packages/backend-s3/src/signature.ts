@@ -1,4 +1,11 @@
-import type { Credentials } from './credentials.ts'
+/** An access key, in the SDK's names. */
+export interface Credentials {
+  readonly accessKeyId: string
+  readonly secretAccessKey: string
+  readonly sessionToken?: string
+  /** When the key ends. */
+  readonly expiration?: Date
+}
 
 /** What is signed of a request; the hash of a body is that of none. */
 export interface UnsignedRequest {
@@ -15,6 +22,9 @@ export interface SigningScope {
   readonly region: string
   readonly date: Date
 }
+
+/** The longest that a signature in the query can hold. */
+export const LONGEST_SIGNATURE_S = 7 * 24 * 3600
 
 const ALGORITHM = 'AWS4-HMAC-SHA256'
 const SERVICE = 's3'

@@ -160,7 +160,7 @@ export type {
   GuaranteeState,
 } from './operations/doctor-endpoint.ts'
 export type { FileIssue } from './operations/doctor-files.ts'
-export type { BlobProblem, ManifestIssue } from './operations/doctor-images.ts'
+export type { BlobProblem, ManifestIssue } from './operations/manifest-issue.ts'
 export { formatStore } from './layout/format-store.ts'
 export type { ListedFile } from './operations/files.ts'
 export type {
@@ -184,7 +184,8 @@ export type {
 export type { ConfigEffect } from './config/config-effects.ts'
 export type { SetConfigResult } from './operations/set-config.ts'
 export type { CostEstimate, StatsOptions, StatsResult } from './operations/stats.ts'
-export type { History, HistoryOptions, ImageHistory, TagHistory } from './operations/history.ts'
+export type { History, HistoryOptions, ImageHistory } from './operations/history.ts'
+export type { TagHistory } from './operations/past-tags.ts'
 export type {
   InspectedArtifact,
   InspectedAttachment,

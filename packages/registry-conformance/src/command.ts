@@ -1,7 +1,8 @@
 import { readFile } from 'node:fs/promises'
 import { text } from 'node:stream/consumers'
 import { parseArgs } from 'node:util'
-import type { CheckResult, RegistryUnderTest } from './conformance-case.ts'
+import type { CheckResult } from './conformance-case.ts'
+import type { RegistryUnderTest } from './registry-under-test.ts'
 import { type Feature, FEATURES, featureFacts, isFeature, isSpecVersion } from './feature.ts'
 import { runConformance } from './run.ts'
 

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, it } from 'vitest'
-import type { CheckResult, RegistryUnderTest } from './conformance-case.ts'
+import type { CheckResult } from './conformance-case.ts'
+import type { RegistryUnderTest } from './registry-under-test.ts'
 import { ConformanceRun } from './run.ts'
 import { suites } from './suites.ts'
 

@@ -4,11 +4,11 @@ import {
   type CheckResult,
   type ConformanceCase,
   Lacking,
-  type RegistryUnderTest,
 } from './conformance-case.ts'
 import { type Declaration, type Feature, reasonAgainst } from './feature.ts'
 import { RegistryClient } from './http/client.ts'
 import { faultOf } from './invariants.ts'
+import type { RegistryUnderTest } from './registry-under-test.ts'
 import { suites } from './suites.ts'
 
 /** The lines about requests that a failure keeps. */

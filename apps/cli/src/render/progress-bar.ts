@@ -1,6 +1,6 @@
 import type { Writable } from 'node:stream'
 import type { ProgressEvent } from '@s3lo/core'
-import type { ProgressView } from './progress.ts'
+import type { ProgressView } from './progress-view.ts'
 import { type BlobInFlight, ProgressState } from '@s3lo/views/progress-state'
 import { escapeText, formatSeconds, formatSize } from '@s3lo/views/text'
 import { padEnd, textWidth, truncate } from '@s3lo/views/width'

@@ -12,30 +12,11 @@ import { collectWanted, findMissing, hashAgain, readStored, usesOf } from './doc
 import { checkLegacyTags } from './doctor-legacy.ts'
 import type { FileIssue } from './doctor-files.ts'
 import type { EntryIssue } from './doctor-referrers.ts'
+import type { BlobProblem, ManifestIssue } from './manifest-issue.ts'
 import { formatTag } from '../layout/format-store.ts'
 import { surveyRecords } from './record-survey.ts'
 import { type GraphTag, reachable, readStoreGraph, type StoreGraph } from './store-graph.ts'
 import type { UntaggedFigures } from './untagged.ts'
-
-/** Content of an image that is not there or not what it should be. */
-export interface BlobProblem {
-  readonly digest: string
-  /** Bytes, as the manifest says. */
-  readonly size: number
-  readonly role: 'config' | 'layer' | 'blob' | 'manifest'
-  readonly problem: BlobFault
-  /** `os/arch[/variant]`, or `(attestation)`; absent for a single image. */
-  readonly platform?: string
-}
-
-/** What is wrong with one tag; field names are those of `--output json`. */
-export interface ManifestIssue {
-  /** `image:tag` */
-  readonly image: string
-  readonly message: string
-  readonly hint: string
-  readonly blobs?: readonly BlobProblem[]
-}
 
 /** What a look at every image of a store found. */
 export interface ImagesReport {

@@ -8,7 +8,7 @@ import type { TagName } from '../layout/parse-key.ts'
 import type { Descriptor } from '../oci/descriptor.ts'
 import { orImageFault } from '../store/image-fault.ts'
 import type { ImageStore } from '../store/image-store.ts'
-import type { BlobProblem, ManifestIssue } from './doctor-images.ts'
+import type { BlobProblem, ManifestIssue } from './manifest-issue.ts'
 
 const TAGS_AT_ONCE = 10
 

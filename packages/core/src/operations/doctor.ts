@@ -16,12 +16,8 @@ import {
   type ProbeOptions,
   UNTESTED_ENDPOINT,
 } from './doctor-endpoint.ts'
-import {
-  checkImages,
-  type CheckOptions,
-  type ImagesReport,
-  type ManifestIssue,
-} from './doctor-images.ts'
+import { checkImages, type CheckOptions, type ImagesReport } from './doctor-images.ts'
+import type { ManifestIssue } from './manifest-issue.ts'
 import { checkFiles, type FileIssue } from './doctor-files.ts'
 import { type EntryIssue, repairEntries } from './doctor-referrers.ts'
 import { checkLayerIndexes } from './doctor-indexes.ts'

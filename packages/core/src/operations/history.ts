@@ -7,14 +7,15 @@ import { isDigest, isShortDigest } from '../oci/digest.ts'
 import { isReferrerTag } from '../oci/referrer-tag.ts'
 import type { Reference } from '../oci/reference.ts'
 import type { TagEvent } from '../store/tag-events.ts'
-import { withEvents } from './past-tags.ts'
+import { type TagHistory, withEvents } from './past-tags.ts'
 import { readTagEvents } from './tag-memory.ts'
 import { ambiguousDigest } from '../graph/expand-digest.ts'
 import { type HistoryEntry, readHistory } from '../store/history.ts'
 import { orImageFault } from '../store/image-fault.ts'
 import type { ImageStore } from '../store/image-store.ts'
 import { readEntryManifest } from '../store/manifests.ts'
-import { readImageTags, readTagEntries, type TagEntry } from '../store/tags.ts'
+import type { TagEntry } from '../store/tag-entry.ts'
+import { readImageTags, readTagEntries } from '../store/tags.ts'
 import { planGraph } from '../graph/plan.ts'
 import { formatStore } from '../layout/format-store.ts'
 
@@ -36,21 +37,6 @@ export interface ImageHistory {
   readonly tags: number
   readonly last_pushed_at: string
   readonly total_size_bytes: number
-}
-
-/** One write of a tag; field names are those of `--output json`. */
-export interface TagHistory {
-  readonly tag: string
-  readonly pushed_at: string
-  readonly digest: string
-  readonly size_bytes: number
-  readonly superseded?: true
-  readonly forced?: true
-  /** When the tag was moved or deleted, as far as its store remembers: RFC 3339. */
-  readonly ended_at?: string
-  readonly ended?: TagEvent['reason']
-  /** The machine that did it. */
-  readonly ended_by?: string
 }
 
 /** When a store's images, or the tags of one image, were pushed. */

@@ -1,5 +1,19 @@
 import type { TagEvent } from '../store/tag-events.ts'
-import type { TagHistory } from './history.ts'
+
+/** One write of a tag; field names are those of `--output json`. */
+export interface TagHistory {
+  readonly tag: string
+  readonly pushed_at: string
+  readonly digest: string
+  readonly size_bytes: number
+  readonly superseded?: true
+  readonly forced?: true
+  /** When the tag was moved or deleted, as far as its store remembers: RFC 3339. */
+  readonly ended_at?: string
+  readonly ended?: TagEvent['reason']
+  /** The machine that did it. */
+  readonly ended_by?: string
+}
 
 /**
  * The writes of tags, with what their repository remembers of each: when it was moved or deleted, and

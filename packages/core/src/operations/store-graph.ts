@@ -13,7 +13,8 @@ import { BlobReport } from '../progress/blob-report.ts'
 import { orImageFault } from '../store/image-fault.ts'
 import type { ImageStore } from '../store/image-store.ts'
 import { readEntryManifest } from '../store/manifests.ts'
-import { readTagEntries, type TagEntry } from '../store/tags.ts'
+import type { TagEntry } from '../store/tag-entry.ts'
+import { readTagEntries } from '../store/tags.ts'
 
 /** What a caller keeps of each manifest: of a large store no more than that fits in memory. */
 export type Summarise<T> = (manifest: Manifest) => T

@@ -8,7 +8,7 @@ import { MAX_MANIFEST_BYTES, parseManifest } from '../oci/document.ts'
 import { orImageFault } from './image-fault.ts'
 import { listKeys } from './list-keys.ts'
 import { readObject } from './read-object.ts'
-import type { TagEntry } from './tags.ts'
+import type { TagEntry } from './tag-entry.ts'
 
 /**
  * Every tag of layout v1.0.0 below an image-name filter (empty, or ending in `/`). Many programs have

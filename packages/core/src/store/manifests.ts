@@ -9,7 +9,8 @@ import { readAll } from '../stream/read-all.ts'
 import { orImageFault } from './image-fault.ts'
 import { readObject, readVersion } from './read-object.ts'
 import { readRecord } from './records.ts'
-import { readImageTags, type TagEntry } from './tags.ts'
+import type { TagEntry } from './tag-entry.ts'
+import { readImageTags } from './tags.ts'
 
 /** Reads the manifest of a tag of layout v1.1.0; `undefined` when there is none. Throws `INTEGRITY`. */
 export async function readTagManifest(

@@ -7,15 +7,8 @@ import { REFERRER_TAG_START, isReferrerTag } from '../oci/referrer-tag.ts'
 import { readLegacyEntries, readLegacyNames } from './legacy-tags.ts'
 import { listKeys } from './list-keys.ts'
 import { NameWindow, type WindowOptions } from './name-window.ts'
+import type { TagEntry } from './tag-entry.ts'
 import { readRepositoryTagNames, readRepositoryTags } from './repository-tags.ts'
-
-/** A tag and the object that publishes it. */
-export interface TagEntry extends TagName {
-  /** Of the manifest. */
-  readonly info: ObjectInfo
-  /** v1.0.0 keeps everything of a tag in the tag's own folder. */
-  readonly layout: '1.0.0' | '1.1.0'
-}
 
 export interface ReadTagsOptions extends CallOptions {
   /** Gets each object below `manifests/` that is no manifest of a tag. */

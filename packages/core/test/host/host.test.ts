@@ -10,7 +10,8 @@ import {
   putImage,
   referrerFixture,
 } from '../../src/testing/index.ts'
-import type { HistoryOptions, TagHistory } from '../../src/operations/history.ts'
+import type { HistoryOptions } from '../../src/operations/history.ts'
+import type { TagHistory } from '../../src/operations/past-tags.ts'
 import { deleteAllTags } from '../../src/operations/delete-tag.ts'
 import { ImageStore } from '../../src/store/image-store.ts'
 import { MemoryWorld } from '../support/memory-host.ts'

@@ -1,7 +1,8 @@
 import { beforeEach, describe, expect, it } from 'vitest'
 import { copy } from '../../src/operations/copy.ts'
 import { deleteTag } from '../../src/operations/delete-tag.ts'
-import { history, type TagHistory } from '../../src/operations/history.ts'
+import { history } from '../../src/operations/history.ts'
+import type { TagHistory } from '../../src/operations/past-tags.ts'
 import { ImageStore } from '../../src/store/image-store.ts'
 import {
   FixtureSource,

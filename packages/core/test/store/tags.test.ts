@@ -2,13 +2,8 @@ import * as fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { byUtf8 } from '../../src/layout/key-order.ts'
 import type { WindowOptions } from '../../src/store/name-window.ts'
-import {
-  readImageTags,
-  readRepositories,
-  readTagEntries,
-  readTags,
-  type TagEntry,
-} from '../../src/store/tags.ts'
+import type { TagEntry } from '../../src/store/tag-entry.ts'
+import { readImageTags, readRepositories, readTagEntries, readTags } from '../../src/store/tags.ts'
 import { FaultyBackend, MemoryBackend } from '../../src/testing/index.ts'
 
 interface Tag {

@@ -1,4 +1,4 @@
-import type { Credentials } from '../conformance-case.ts'
+import type { Credentials } from '../registry-under-test.ts'
 import { parseChallenge } from './challenge.ts'
 import type { RegistryRequest, Reply } from './message.ts'
 

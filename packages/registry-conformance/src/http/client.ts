@@ -7,7 +7,7 @@ import {
 import { Agent as HttpsAgent, request as requestHttps } from 'node:https'
 import { connect, isIP } from 'node:net'
 import { connect as connectTls } from 'node:tls'
-import type { RegistryUnderTest } from '../conformance-case.ts'
+import type { RegistryUnderTest } from '../registry-under-test.ts'
 import { DOCKER_MEDIA, MEDIA } from '../content.ts'
 import { Authorizer } from './authorizer.ts'
 import { describeExchange, headerOf, type RegistryRequest, type Reply } from './message.ts'
