@@ -1,4 +1,5 @@
 import { Readable } from 'node:stream'
+import { setImmediate } from 'node:timers/promises'
 import { describe, expect, it } from 'vitest'
 import type { StorageBackend } from '../../src/contract/storage-backend.ts'
 import { isS3loError, S3loError } from '../../src/errors.ts'
@@ -174,6 +175,53 @@ describe.each(Object.entries(WAYS))('an upload of %s', (_name, ends) => {
     }
     expect(calls).toBeGreaterThan(4)
   })
+})
+
+/** A backend whose calls take turns in an order that the seed fixes. */
+function shuffled(inner: StorageBackend, seed: number): StorageBackend {
+  let state = seed * 2_654_435_761 + 1
+  const next = (): number => {
+    state = (Math.imul(state, 1_103_515_245) + 12_345) >>> 0
+    return (state >>> 16) % 6
+  }
+  const wait = async (): Promise<void> => {
+    for (let turns = next(); turns > 0; turns--) await setImmediate()
+  }
+  return new FaultyBackend(inner, { before: wait, after: wait })
+}
+
+it('finishing twice, cancelling, appending and collecting at once leave a whole blob or none, 60 times', async () => {
+  const outcomes = new Set<string>()
+  for (let seed = 1; seed <= 60; seed++) {
+    const inner = new MemoryBackend()
+    // Garbage that the collector has condemned, so that it takes part.
+    await inner.put(KEY, CONTENT)
+    const upload = await openUploads(inner).begin(APP)
+    const ends = seed % 2 === 0 ? [CONTENT.length] : [9, CONTENT.length]
+    await send(withoutEnd(openUploads(inner)), upload, ends)
+    const at = (n: number): Uploads =>
+      openUploads(shuffled(inner, seed * 10 + n), { delay: () => setImmediate(), pollMs: 1 })
+    const told = (work: Promise<{ readonly kind: string }>): Promise<string> =>
+      work.then(
+        ({ kind }) => kind,
+        (error: unknown) => (isS3loError(error) ? error.code : String(error)),
+      )
+    const [one, two] = await Promise.all([
+      told(at(1).finish(upload, DIGEST)),
+      told(at(2).finish(upload, DIGEST)),
+      seed % 3 === 0 ? at(3).cancel(upload) : undefined,
+      seed % 5 === 0 ? told(at(4).append(upload, undefined, Readable.from(['late']))) : undefined,
+      collectGarbage(shuffled(inner, seed * 10 + 5), { confirm: true, graceMs: 0 }),
+    ])
+    for (const outcome of [one, two]) outcomes.add(outcome)
+    expect([CONTENT.toString(), undefined]).toContain(await blobOf(inner))
+    if (one === 'stored' || two === 'stored') expect(await blobOf(inner)).toBe(CONTENT.toString())
+    if (seed % 15 === 1) expect([one, two]).toEqual(['stored', 'stored'])
+  }
+  // Late bytes make it another digest.
+  expect(
+    [...outcomes].filter((each) => !['stored', 'NOT_FOUND', 'INTEGRITY'].includes(each)),
+  ).toEqual([])
 })
 
 /** A client that does not come to the end. */
