@@ -1,4 +1,4 @@
-import type { Feature, SpecVersion } from './feature.ts'
+import type { Feature } from './feature.ts'
 import type { RegistryClient } from './http/client.ts'
 import type { Credentials } from './registry-under-test.ts'
 
