@@ -141,6 +141,35 @@ describe('the entry of a referrer', () => {
   })
 })
 
+describe('what it takes', () => {
+  /** Requests for what is below `.s3lo/`, without those for pins. */
+  async function countOf(run: (target: ImageStore) => Promise<unknown>): Promise<string> {
+    const calls: string[] = []
+    const counted = new FaultyBackend(backend, {
+      before: ({ method, key }) => {
+        if (!key.startsWith('.s3lo/gc/')) calls.push(method)
+      },
+    })
+    await run(new ImageStore(counted))
+    return calls.join(' ')
+  }
+
+  it('to attach one is a look and a write for each blob, and two writes', async () => {
+    // Each digest once.
+    const blobs = sbom.content.size
+    const looks = Array.from({ length: blobs }, () => 'head put').join(' ')
+    expect(await countOf((target) => attach('app', sbom, target))).toBe(`${looks} put put`)
+    const again = Array.from({ length: blobs }, () => 'head').join(' ')
+    expect(await countOf((target) => attach('app', sbom, target))).toBe(`${again} put put`)
+  })
+
+  it('to list one is a listing, a read and a look', async () => {
+    await attach('app', sbom)
+    expect(await countOf((target) => listed('app', target))).toBe('list get head')
+    expect(await countOf((target) => listed('other', target))).toBe('list')
+  })
+})
+
 describe('many referrers', () => {
   const many = Array.from({ length: 40 }, (_, i) => referrerFixture(subject, 'a/b', `no. ${i}`))
 
