@@ -1,3 +1,4 @@
+import type { CallOptions } from '../contract/call-options.ts'
 import type { TagOptions } from '../contract/image-target.ts'
 import type { ObjectInfo, WriteCondition } from '../contract/storage-backend.ts'
 import { isS3loError, S3loError } from '../errors.ts'
@@ -67,6 +68,7 @@ async function createTag(
     const { condition } = guard
     const info = await write(place, root, reference, { ...options, condition })
     if (!guard.condition) await assertPublished(backend, root, reference, { signal })
+    if (options.restores) await tellRestored(place, root, reference, { signal })
     return { at: info?.lastModified }
   } catch (error) {
     if (!guard.condition || !isS3loError(error, 'CONFLICT')) throw error
@@ -129,10 +131,19 @@ async function displace(
       return { event, renew: () => renewRecord(place, present, { signal }) }
     }
   }
-  if (!restores) return {}
-  const at = new Date(place.protection.time ?? Date.now())
-  const event = { tag: reference.tag ?? '', became: digest, at, reason } as const
-  return { event: await writeTagEvent(place.backend, reference.name, event, { signal }) }
+  return restores ? { event: await tellRestored(place, root, reference, { signal }) } : {}
+}
+
+/** Remembers that a tag that was gone is there again. Returns the key of the event. */
+function tellRestored(
+  { backend, protection }: Displacing,
+  { descriptor }: ManifestDocument,
+  { name, tag = '' }: Reference,
+  options: CallOptions,
+): Promise<string> {
+  const at = new Date(protection.time ?? Date.now())
+  const event = { tag, became: descriptor.digest, at, reason: 'restored' } as const
+  return writeTagEvent(backend, name, event, options)
 }
 
 /** What must hold for the tag to be moved: that it is what was renewed. Throws `CONFLICT`. */

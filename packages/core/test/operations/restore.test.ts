@@ -6,6 +6,7 @@ import { deleteTag } from '../../src/operations/delete-tag.ts'
 import { listUntagged } from '../../src/operations/list-untagged.ts'
 import { restorable, restore, type RestoreOptions } from '../../src/operations/restore.ts'
 import { ImageStore } from '../../src/store/image-store.ts'
+import { listTagEvents, readTagEvent } from '../../src/store/tag-events.ts'
 import {
   dieAt,
   FaultyBackend,
@@ -24,6 +25,7 @@ const [first, second, third] = ['one', 'two', 'three'].map((layer) =>
 ) as [ImageFixture, ImageFixture, ImageFixture]
 const index = indexFixture({ 'linux/amd64': first, 'linux/arm64': second })
 const HOUR = 3_600_000
+const PLACE_OF_EVENTS = { repository: 'app', tag: 'v1' }
 
 let time: number
 let inner: MemoryBackend
@@ -153,6 +155,16 @@ describe('restore', () => {
     await pull(second)
     await bringBack({ digest, force: true })
     await pull(first)
+  })
+
+  it('brings back a deleted tag of an immutable image', async () => {
+    await inner.put('s3lo.yaml', Buffer.from('default: {immutable: true}'))
+    await push(first)
+    await remove({ force: true })
+    await bringBack()
+    await pull(first)
+    const [event] = (await Array.fromAsync(listTagEvents(inner, PLACE_OF_EVENTS))).slice(-1)
+    expect(await readTagEvent(inner, event!)).toMatchObject({ became: digestOf(first) })
   })
 
   it('publishes nothing of an image whose layers another program has deleted', async () => {
