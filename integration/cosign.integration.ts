@@ -166,7 +166,8 @@ function testWith(programs: Readonly<Record<Major, string>>, host: string): void
       const keys = []
       for (let i = 0; i < count; i++) keys.push(await newKeyPair(`served-${count}-${i}`))
       for (const { key } of keys) await succeed(s3lo('sign', store, '--key', key))
-      await using served = await serveStore(folder)
+      const place = { scheme: 'local', bucket: folder }
+      await using served = await serveStore(() => openBackend(place, { env: {} }))
       for (const { pub } of keys) {
         for (const major of [2, 3] as const) {
           const { stdout } = await succeed(

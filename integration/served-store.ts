@@ -1,22 +1,21 @@
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import local from '@s3lo/backend-local/plugin'
-import { createHost } from '@s3lo/core'
-import { createRegistry } from '@s3lo/serve'
+import { ImageStore, type StorageBackend } from '@s3lo/core'
+import { createRegistry, type RegistryOptions } from '@s3lo/serve'
 
-/** A local store that is served on loopback. */
+/** A store that is served on loopback. */
 export interface ServedStore extends AsyncDisposable {
   /** `127.0.0.1:PORT`. */
   readonly address: string
 }
 
-/** Serves the store below a folder by so many servers that share nothing: each takes the next request. */
-export async function serveStore(folder: string, replicas = 1): Promise<ServedStore> {
-  const host = createHost({ plugins: [local], env: {} })
-  const stores = await Promise.all(
-    Array.from({ length: replicas }, () => host.openStore(`local://${folder}//`)),
-  )
-  const registries = stores.map((store) => createRegistry(store))
+/** Serves a store by so many servers that share nothing: each takes the next request. */
+export async function serveStore(
+  open: () => Promise<StorageBackend>,
+  { replicas = 1, ...options }: RegistryOptions & { readonly replicas?: number } = {},
+): Promise<ServedStore> {
+  const backends = await Promise.all(Array.from({ length: replicas }, open))
+  const registries = backends.map((backend) => createRegistry(new ImageStore(backend), options))
   let requests = 0
   const server = createServer((request, response) => {
     registries[requests++ % replicas]?.handle(request, response)
@@ -27,7 +26,7 @@ export async function serveStore(folder: string, replicas = 1): Promise<ServedSt
     async [Symbol.asyncDispose]() {
       server.closeAllConnections()
       await new Promise((resolve) => server.close(resolve))
-      await Promise.all(stores.map((store) => store.close()))
+      await Promise.all(backends.map(async (backend) => backend.close?.()))
     },
   }
 }
