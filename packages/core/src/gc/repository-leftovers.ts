@@ -13,6 +13,7 @@ import { isDigest } from '../oci/digest.ts'
 import { endOfLink } from '../store/links.ts'
 import { listKeys } from '../store/list-keys.ts'
 import { DigestSet } from './digest-set.ts'
+import { within } from './live-graph.ts'
 import { nameOf } from './name-set.ts'
 import type { Others } from './others.ts'
 
@@ -42,7 +43,7 @@ export async function readLinkedNames(
 
 /**
  * Links that protect nothing any more, uploads that were abandoned, members whose blob is gone, and
- * events of tags whose record is.
+ * events of tags and entries of referrers whose record is.
  */
 export async function* listRepositoryLeftovers(
   backend: StorageBackend,
@@ -51,7 +52,7 @@ export async function* listRepositoryLeftovers(
   yield* deadLinks(backend, options)
   yield* abandonedUploads(backend, options)
   yield* lostMembers(backend, options)
-  yield* lostEvents(backend, options)
+  yield* lostWithRecords(backend, options)
 }
 
 async function* deadLinks(
@@ -117,16 +118,18 @@ async function* lostMembers(
 }
 
 /**
- * An event is there to bring back what its record has. It is written after the record, so that one of
- * yesterday had it. In the order of keys, the events of a repository come right before its records.
+ * An event is there to bring back what its record has, and an entry lists the referrer that it has.
+ * Both are written after the record, so that one of yesterday had it. In the order of keys, the events
+ * of a repository come right before its records.
  */
-async function* lostEvents(
+async function* lostWithRecords(
   backend: StorageBackend,
   { now, abandonedAfterMs, signal }: LeftoverOptions,
 ): AsyncGenerator<string, void> {
   let repository: string | undefined
   let events: { readonly key: string; readonly id: string }[] = []
   let records = new Set<string>()
+  const manifests = new DigestSet()
   const lost = (): readonly string[] =>
     events.flatMap(({ key, id }) => (records.has(id.slice(0, NAMED)) ? [] : key))
   for await (const info of backend.list(REPOSITORIES_PREFIX, { signal })) {
@@ -139,7 +142,11 @@ async function* lostEvents(
       repository = key.repository
     }
     if (key.kind === 'record' && events.length > 0) records.add(nameOf(key.digest).slice(0, NAMED))
+    if (key.kind === 'record') manifests.add(within(repository, nameOf(key.digest)))
     const isOld = info.lastModified.getTime() + abandonedAfterMs < now
+    // Entries come after the records, and are written after theirs.
+    const isEntry = key.kind === 'referrer-entry' && isOld
+    if (isEntry && !manifests.has(within(repository, nameOf(key.digest)))) yield info.key
     if (key.kind === 'tag-event' && isOld) events.push({ key: info.key, id: key.id })
   }
   yield* lost()

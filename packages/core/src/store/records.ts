@@ -39,14 +39,21 @@ export async function writeRecord(
   { content, descriptor, manifest }: ManifestDocument,
   { origin, signal }: WriteRecordOptions = {},
 ): Promise<ObjectInfo | undefined> {
-  return protection.publish({
-    key: recordKey(repository, descriptor.digest),
-    content,
-    mediaType: manifest.mediaType,
-    digests: [descriptor.digest],
-    origin,
-    signal,
-  })
+  let info: ObjectInfo | undefined
+  const write = async (): Promise<boolean> => {
+    info = await protection.publish({
+      key: recordKey(repository, descriptor.digest),
+      content,
+      mediaType: manifest.mediaType,
+      digests: [descriptor.digest],
+      origin,
+      signal,
+    })
+    return true
+  }
+  // After a gap between two pins, in which a collector may have deleted it, it is looked for again.
+  await protection.put(descriptor, write, { signal }, recordPlace(repository))
+  return info
 }
 
 /**

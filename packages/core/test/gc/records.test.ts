@@ -6,8 +6,15 @@ import type { UntaggedImage } from '../../src/gc/record-collector.ts'
 import { blobKey, manifestKey, referrerBlobKey } from '../../src/layout/keys.ts'
 import { recordKey, referrerEntryKey, tagEventKey } from '../../src/layout/repository-keys.ts'
 import { digestOf } from '../../src/oci/digest.ts'
+import { copy } from '../../src/operations/copy.ts'
+import { ImageStore } from '../../src/store/image-store.ts'
 import { FaultyBackend } from '../../src/testing/index.ts'
-import { type ImageFixture, indexFixture, referrerFixture } from '../../src/testing/fixtures.ts'
+import {
+  FixtureSource,
+  type ImageFixture,
+  indexFixture,
+  referrerFixture,
+} from '../../src/testing/fixtures.ts'
 import { HOUR, layered, TimedStore } from './world.ts'
 
 const DAY = 24 * HOUR
@@ -246,6 +253,30 @@ describe('a digest record', () => {
   })
 })
 
+describe('a publication that is stopped for days before its tag', () => {
+  it('publishes no tag without a record', async () => {
+    const store = new TimedStore()
+    const backend = new FaultyBackend(store.backend)
+    const put = backend.put.bind(backend)
+    let isStopped = false
+    backend.put = async (key, ...rest) => {
+      if (key === manifestKey({ name: 'app', tag: 'v1' }) && !isStopped) {
+        isStopped = true
+        store.pause(2 * DAY)
+        expect(await collect(store, { keepUntagged: () => 0 })).toMatchObject({ recordsDeleted: 1 })
+        await store.plant(image)
+      }
+      return put(key, ...rest)
+    }
+    const target = new ImageStore(backend, { protection: { delay: store.delay } })
+    const source = new FixtureSource({ 'app:v1': image })
+    const reference = { name: 'app', tag: 'v1' }
+    const copying = copy({ source, reference }, { target, reference })
+    await expect(copying).rejects.toMatchObject({ code: 'UNAVAILABLE' })
+    expect(await store.keys('manifests/')).toEqual([])
+  })
+})
+
 describe('an event of a tag', () => {
   const event = (tag: string, of: string, at = 1): string =>
     tagEventKey('app', tag, at, `${nameOf(of).slice(0, 16)}0123456789abcdef`)
@@ -261,6 +292,16 @@ describe('an event of a tag', () => {
     store.advance(1)
     expect(await collect(store)).toMatchObject({ leftoversRemoved: 1 })
     expect(await store.keys('.s3lo/repositories/app/_history/')).toEqual([kept])
+  })
+
+  it('goes as an entry of a referrer does that has no record', async () => {
+    const store = await untagged()
+    const kept = referrerEntryKey('app', other.root.descriptor.digest, digest)
+    const lost = referrerEntryKey('app', digest, other.root.descriptor.digest)
+    for (const key of [kept, lost]) await store.backend.put(key, Buffer.from('{}'))
+    store.advance(DAY + 1)
+    expect(await collect(store)).toMatchObject({ leftoversRemoved: 1 })
+    expect(await store.keys('.s3lo/repositories/app/_referrers/')).toEqual([kept])
   })
 
   it('goes in the clean after the one that deleted its record', async () => {
