@@ -4,7 +4,7 @@
  */
 import { mkdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
-import type { Case, Sample } from './bench.ts'
+import type { Case, Sample } from './bench-case.ts'
 import { writeBigArchive } from './big-archive.ts'
 import { type CloudStore, cloudStores, referenceIn, removeBucket } from './cloud-stores.ts'
 import { costOfList, writeManyTags } from './many-tags.ts'

@@ -11,6 +11,7 @@ import { spawnSync } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import type { Case, Sample } from './bench-case.ts'
 import { benchClouds } from './bench-clouds.ts'
 import { benchEngines } from './bench-engines.ts'
 import { benchRegistries } from './bench-clients.ts'
@@ -24,15 +25,6 @@ const BIN = join(import.meta.dirname, '../apps/cli/dist/main.cjs')
 const PROBE = join(import.meta.dirname, 'bench-probe.cjs')
 const ROUNDS = Number(process.env['S3LO_BENCH_ROUNDS'] ?? 3)
 const MIB = 1024 * 1024
-
-/** What one process cost. */
-export interface Sample {
-  readonly seconds: number
-  /** Peak resident set of the process (MB); only of ours. */
-  readonly rssMb?: number
-  /** Bytes written to disk by the process; only of ours. */
-  readonly written?: number
-}
 
 interface Row {
   readonly name: string
@@ -166,14 +158,6 @@ function pushFromEngine(engine: string, archive: BigArchive): void {
     bytes: archive.size,
   })
   clear('engine')
-}
-
-/** How a case is measured. */
-export interface Case {
-  readonly ours: () => Sample
-  readonly before?: () => void
-  readonly bytes?: number
-  readonly rounds?: number
 }
 
 function measure(
