@@ -17,6 +17,7 @@ import { benchEngines } from './bench-engines.ts'
 import { benchRegistries } from './bench-clients.ts'
 import { benchPeers } from './bench-peers.ts'
 import { type PeerRow, printPeers } from './bench-process.ts'
+import { countRequests } from './bench-requests.ts'
 import { benchStart, printStarts } from './bench-start.ts'
 import { benchStore, type StoreRow } from './bench-store.ts'
 import { type BigArchive, writeBigArchive } from './big-archive.ts'
@@ -63,6 +64,7 @@ async function main(): Promise<void> {
   const starts = wants('start') ? benchStart(work) : []
   if (wants('here')) await benchHere()
   const stores = wants('store') ? await benchStore(s3lo) : []
+  if (wants('store')) figures.push(...(await countRequests()))
   const { copies, engines } = wants('peers')
     ? await benchBesidePeers()
     : { copies: [], engines: [] }

@@ -4,6 +4,7 @@ import { manifestKey } from '../../src/layout/keys.ts'
 import { recordKey } from '../../src/layout/repository-keys.ts'
 import { copy } from '../../src/operations/copy.ts'
 import { deleteTag } from '../../src/operations/delete-tag.ts'
+import { restore } from '../../src/operations/restore.ts'
 import { ImageStore } from '../../src/store/image-store.ts'
 import { listTagEvents, readTagEvent } from '../../src/store/tag-events.ts'
 import {
@@ -385,5 +386,13 @@ describe('the requests', () => {
     expect(own).toHaveLength(more)
     // A tag that is not moved is not read a second time.
     if (name === 'an unchanged push') expect(all).toHaveLength(10)
+  })
+
+  it('of a restore are 21 in all', async () => {
+    await push(first)
+    await deleteTag(store, PLACE)
+    backend.calls.length = 0
+    await restore(store, PLACE)
+    expect(requests()).toHaveLength(21)
   })
 })
