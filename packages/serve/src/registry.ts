@@ -23,7 +23,7 @@ export interface Registry {
   readonly handle: (request: IncomingMessage, response: ServerResponse) => void
 }
 
-/** What is known of a request by and by, for the one who observes. */
+/** What becomes known of a request while it is answered: the observer gets it. */
 interface Trace {
   route?: Route
   /** Who asks. */

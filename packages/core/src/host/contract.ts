@@ -183,7 +183,7 @@ export interface Operations {
   /** Forgets the credentials of a registry where {@link login} keeps them. */
   logout(registry: string, options?: CallOptions): Promise<LogoutResult>
   /**
-   * The reference as every method here reads it, with its store spelled out, for who parses it. Of
+   * The reference as every method here reads it, with its store spelled out, for the caller that parses it. Of
    * `local://`, the store is the deepest folder on the path that is one already. Throws
    * `INVALID_REFERENCE`.
    */
