@@ -31,8 +31,8 @@ async function push(directory: string): Promise<object> {
     await openBackend({ scheme: 'local', bucket: directory }, { env: {} }),
     {
       before: async ({ method, key }) => {
-        if (method !== 'put' || !key.startsWith('manifests/') || !key.endsWith('/manifest.json'))
-          return
+        // The image's record: from it on a collector sees what the image needs without any pin.
+        if (method !== 'put' || !key.startsWith('.s3lo/repositories/')) return
         process.send?.('paused')
         await once(process, 'message')
       },

@@ -15,6 +15,7 @@ import { describeExchange, headerOf, type RegistryRequest, type Reply } from './
 /** Bytes of a body that are read. */
 const MAX_BODY = 16 * 1024 * 1024
 const MAX_REDIRECTS = 5
+const DIGEST = 'docker-content-digest'
 const { list, manifest } = DOCKER_MEDIA
 const MANIFESTS = [MEDIA.manifest, MEDIA.index, manifest, list, '*/*'].join(', ')
 const REDIRECTS = new Set([301, 302, 303, 307, 308])
@@ -102,6 +103,7 @@ export class RegistryClient {
     let url = new URL(request.path, this.base)
     // A URL would be made better: `%2e%2e` and its like have to arrive as they are.
     let path = request.path.startsWith('/') ? request.path : url.pathname + url.search
+    let named: string | undefined
     for (let hops = 0; hops <= MAX_REDIRECTS; hops += 1) {
       // No other host gets the credentials, except the token service that is asked with its own.
       const isHere = url.origin === this.base.origin || (hops === 0 && request.authorization)
@@ -109,7 +111,10 @@ export class RegistryClient {
       const reply = await this.#once(request, { url, path, authorization })
       const location = headerOf(reply, 'location')
       const isRead = request.method === 'GET' || request.method === 'HEAD'
-      if (!isRead || !REDIRECTS.has(reply.status) || location === undefined) return reply
+      if (!isRead || !REDIRECTS.has(reply.status) || location === undefined) {
+        return withDigest(reply, named)
+      }
+      named ??= headerOf(reply, DIGEST)
       url = new URL(location, url)
       path = url.pathname + url.search
     }
@@ -193,4 +198,15 @@ async function readReply(method: string, url: URL, response: IncomingMessage): P
   const values = (name: string): string[] =>
     rawHeaders.filter((_, at) => at % 2 === 1 && rawHeaders[at - 1]?.toLowerCase() === name)
   return { method, url, status: statusCode, headers, values, body: Buffer.concat(chunks) }
+}
+
+/** A store that a registry redirects to knows no digests: the redirect has named it. */
+function withDigest(reply: Reply, digest: string | undefined): Reply {
+  if (digest === undefined || headerOf(reply, DIGEST) !== undefined) return reply
+  const headers = { ...reply.headers, [DIGEST]: digest }
+  return {
+    ...reply,
+    headers,
+    values: (name) => (name === DIGEST ? [digest] : reply.values(name)),
+  }
 }

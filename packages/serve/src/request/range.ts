@@ -27,3 +27,11 @@ export function parseRange(
   const end = last === undefined ? size : Math.min(Number(last) + 1, size)
   return start < size && start < end ? { start, end } : 'unsatisfiable'
 }
+
+/**
+ * True for no range, and for one that every store reads alike. Azure knows no suffix, and stores differ
+ * in what they make of other units.
+ */
+export function isRangeOfStores(header: string | undefined): boolean {
+  return header === undefined || /^bytes=\d{1,15}-\d{0,15}$/.test(header)
+}

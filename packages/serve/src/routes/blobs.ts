@@ -5,7 +5,7 @@ import { attachmentHeaders } from '../answer/headers.ts'
 import { redirectTo } from '../answer/redirect.ts'
 import type { Call } from '../call.ts'
 import type { Parts } from '../parts.ts'
-import { parseRange } from '../request/range.ts'
+import { isRangeOfStores, parseRange } from '../request/range.ts'
 import type { Route } from '../request/route.ts'
 
 type BlobRoute = Extract<Route, { kind: 'blob' }>
@@ -26,14 +26,14 @@ export async function getBlob(parts: Parts, route: BlobRoute, call: Call): Promi
   }
   if (method === 'HEAD') return { status: 200, headers: { ...headers, 'content-length': size } }
   const { blobs, backend } = parts.store
+  const range = parseRange(request.headers.range, size)
+  if (range === 'unsatisfiable') throw unsatisfiable(size)
   const { redirect } = parts.options
   const elsewhere =
-    redirect && found.key !== undefined
+    redirect && found.key !== undefined && isRangeOfStores(request.headers.range)
       ? await redirectTo(backend, found.key, redirect, { 'docker-content-digest': digest })
       : undefined
   if (elsewhere) return elsewhere
-  const range = parseRange(request.headers.range, size)
-  if (range === 'unsatisfiable') throw unsatisfiable(size)
   const descriptor = { mediaType: MEDIA_TYPE.octetStream, digest, size }
   const body = await blobs.open(descriptor, { range, signal })
   if (!range) return { status: 200, headers: { ...headers, 'content-length': size }, body }
