@@ -1,4 +1,4 @@
-/** A digest stays pullable on every kind of store, whatever becomes of its tag, and a clean ends that in time. */
+/** A digest stays pullable on every kind of store after its tag has moved or gone, and a clean ends that in time. */
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
