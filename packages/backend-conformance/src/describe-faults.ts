@@ -24,6 +24,8 @@ export interface FaultsUnderTest {
   destroy(bucket: string): Promise<void>
   /** Default: all of them. */
   readonly kinds?: readonly FaultKind[] | undefined
+  /** Default: all of them. */
+  readonly operations?: readonly FaultOperation[] | undefined
   /**
    * Objects that are listed where answers are spoiled; default 3. More than a page of the service
    * has, so that its later pages are spoiled too.
@@ -41,7 +43,7 @@ const TIMEOUT_MS = 600_000
  */
 export function describeFaults(name: string, underTest: FaultsUnderTest): void {
   describe(`${name}, when requests fail`, () => {
-    for (const operation of FAULT_OPERATIONS) {
+    for (const operation of underTest.operations ?? FAULT_OPERATIONS) {
       it(
         `${operation} ends well or in one clear error, and loses nothing`,
         async () => {
