@@ -22,7 +22,8 @@ export type WorkerMessage =
 
 /** A worker, as Node's cluster has it. */
 export interface WorkerProcess extends EventEmitter {
-  send(message: PrimaryMessage): unknown
+  /** Without `sent`, a message to a worker that has ended is an error event. */
+  send(message: PrimaryMessage, sent: (error: Error | null) => void): unknown
   kill(signal: 'SIGTERM' | 'SIGHUP'): unknown
 }
 
@@ -56,7 +57,7 @@ export async function runWorkers(options: WorkersOptions): Promise<ServeResult> 
     const worker = fork()
     workers.add(worker)
     worker.on('message', (message: WorkerMessage) => {
-      if (message.kind === 'hello') worker.send({ kind: 'start', key: options.key })
+      if (message.kind === 'hello') tell(worker, { kind: 'start', key: options.key })
       else if (message.kind === 'ready') {
         serving.add(worker)
         if (!result) for (const line of [...message.lines, `${count} workers`]) status(line)
@@ -102,6 +103,11 @@ export async function runWorkers(options: WorkersOptions): Promise<ServeResult> 
   return result
 }
 
+/** Sends a message. One that has ended gets none: its exit is what counts. */
+function tell(worker: WorkerProcess, message: PrimaryMessage): void {
+  worker.send(message, () => {})
+}
+
 /** Collects the figures of all workers for one that was asked for them. */
 function createMeasuring(workers: ReadonlySet<WorkerProcess>): {
   take(worker: WorkerProcess, message: Exclude<WorkerMessage, { kind: 'hello' | 'ready' }>): void
@@ -117,7 +123,7 @@ function createMeasuring(workers: ReadonlySet<WorkerProcess>): {
       const finish = (): void => {
         clearTimeout(timer)
         if (!asked.delete(id)) return
-        worker.send({ kind: 'measured', id: message.id, snapshots })
+        tell(worker, { kind: 'measured', id: message.id, snapshots })
       }
       // A worker that hangs must not keep the figures of the others.
       const timer = setTimeout(finish, MEASURE_PATIENCE)
@@ -125,7 +131,7 @@ function createMeasuring(workers: ReadonlySet<WorkerProcess>): {
         snapshots.push(snapshot)
         if (snapshots.length >= expected) finish()
       })
-      for (const other of workers) other.send({ kind: 'measure', id })
+      for (const other of workers) tell(other, { kind: 'measure', id })
     },
   }
 }

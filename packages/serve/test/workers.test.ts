@@ -1,5 +1,5 @@
 import { EventEmitter } from 'node:events'
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, vi } from 'vitest'
 import {
   joinPrimary,
   type PrimaryMessage,
@@ -12,17 +12,26 @@ import {
 /** A worker and its view of the primary, in one process. */
 class Pair extends EventEmitter implements WorkerProcess {
   readonly signals: string[] = []
+  hasEnded = false
   readonly primary: PrimaryProcess = Object.assign(new EventEmitter(), {
     send: (message: WorkerMessage) => this.emit('message', message),
   })
 
-  send(message: PrimaryMessage): void {
-    this.primary.emit('message', message)
+  /** As that of a child process: without `sent`, what cannot be sent is an error event. */
+  send(message: PrimaryMessage, sent?: (error: Error | null) => void): void {
+    if (!this.hasEnded) this.primary.emit('message', message)
+    else if (sent) sent(new Error('channel closed'))
+    else this.emit('error', new Error('channel closed'))
   }
 
   kill(signal: 'SIGTERM' | 'SIGHUP'): void {
     this.signals.push(signal)
-    if (signal === 'SIGTERM') this.emit('exit')
+    if (signal === 'SIGTERM') this.end()
+  }
+
+  end(): void {
+    this.hasEnded = true
+    this.emit('exit')
   }
 
   /** Does what a worker does, with figures of its own. */
@@ -73,7 +82,7 @@ describe('the workers of a server', () => {
   it('are replaced when they die', async () => {
     const { pairs, done, stop } = start(2)
     await Promise.all(pairs.map((pair, i) => pair.serve(i)))
-    pairs[0]?.emit('exit')
+    pairs[0]?.end()
     expect(pairs).toHaveLength(3)
     stop()
     await done
@@ -81,7 +90,7 @@ describe('the workers of a server', () => {
 
   it('all end when one cannot start', async () => {
     const { pairs, done } = start(2)
-    pairs[0]?.emit('exit')
+    pairs[0]?.end()
     await expect(done).rejects.toMatchObject({ code: 'IO' })
     expect(pairs).toHaveLength(2)
     expect(pairs[1]?.signals).toEqual(['SIGTERM'])
@@ -101,6 +110,36 @@ describe('the workers of a server', () => {
     const joined = await Promise.all(pairs.map((pair, i) => pair.serve(i + 1)))
     const all = await joined[1]?.measureAll()
     expect(all?.flat().map(({ lines }) => lines['n'])).toEqual([1, 2, 3])
+    stop()
+    await done
+  })
+
+  it('outlive one that ends while its question for figures is open', async () => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
+    try {
+      const { pairs, done, stop } = start(3)
+      const [asking] = await Promise.all(pairs.slice(0, 2).map((pair, i) => pair.serve(i)))
+      void asking?.measureAll()
+      pairs[0]?.end()
+      vi.runAllTimers()
+      expect(pairs).toHaveLength(4)
+      stop()
+      await done
+    } finally {
+      vi.useRealTimers()
+    }
+  })
+
+  it('ask none that is about to end', async () => {
+    const { pairs, done, stop } = start(2)
+    const [asking] = await Promise.all(pairs.map((pair, i) => pair.serve(i + 1)))
+    const [, leaving] = pairs
+    if (leaving) leaving.hasEnded = true
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
+    const all = asking?.measureAll()
+    vi.runAllTimers()
+    vi.useRealTimers()
+    expect((await all)?.flat().map(({ lines }) => lines['n'])).toEqual([1])
     stop()
     await done
   })
