@@ -1,6 +1,5 @@
 import { createHmac, randomBytes } from 'node:crypto'
-import { readBoundedFile, S3loError } from '@s3lo/core'
-import { createBoundedMap } from './bounded-map.ts'
+import { readBoundedFile, RecentMap, S3loError } from '@s3lo/core'
 import { createGate } from './gate.ts'
 
 /** The largest htpasswd file that is read (bytes). */
@@ -90,7 +89,7 @@ export function createUsers(initial: UserTable, options: UsersOptions = {}): Use
   const verify = options.verify ?? verifyBcrypt
   const gate = createGate(CHECKS)
   const key = randomBytes(32)
-  const results = createBoundedMap<string, boolean>(MAX_REMEMBERED)
+  const results = new RecentMap<string, boolean>(MAX_REMEMBERED)
   let table = initial
   let decoy = decoyFor(table)
   const digest = (name: string, password: string): string =>

@@ -1,5 +1,6 @@
+import { RecentMap } from '@s3lo/core'
 import { isIPv6 } from 'node:net'
-import { createBoundedMap } from './bounded-map.ts'
+import { plainAddress } from '../request/loopback.ts'
 
 /** Wrong log-ins that an address may make at once. */
 const ALLOWANCE = 10
@@ -19,11 +20,11 @@ export interface LogInPace {
 
 /**
  * An address has an allowance of wrong log-ins that refills with time. Memory is bounded: of very
- * many addresses, those that failed longest ago are forgotten.
+ * many addresses, those that were seen longest ago are forgotten.
  */
 export function createLogInPace(now: () => number = Date.now): LogInPace {
   /** When the allowance of an address will be whole again. */
-  const whole = createBoundedMap<string, number>(MAX_ADDRESSES)
+  const whole = new RecentMap<string, number>(MAX_ADDRESSES)
   return {
     waitOf(address) {
       const left = (whole.get(networkOf(address)) ?? 0) - now()
@@ -37,10 +38,9 @@ export function createLogInPace(now: () => number = Date.now): LogInPace {
 }
 
 /** Of an IPv6 address its /64, of which one client has every address. */
-function networkOf(address: string): string {
+function networkOf(text: string): string {
+  const address = plainAddress(text)
   if (!isIPv6(address)) return address
-  const mapped = /^::ffff:(?<v4>\d+\.\d+\.\d+\.\d+)$/i.exec(address)?.groups?.['v4']
-  if (mapped !== undefined) return mapped
   const [head = '', tail] = address.split('%')[0]?.toLowerCase().split('::') ?? []
   const first = head === '' ? [] : head.split(':')
   const zeros = tail === undefined ? 0 : 8 - first.length - tail.split(':').filter(Boolean).length
