@@ -1,8 +1,9 @@
 import type { IncomingMessage } from 'node:http'
 import type { Answer } from './answer/answer.ts'
 import { Refusal, refusalAnswer } from './answer/error.ts'
-import { isLoopbackName } from './request/loopback.ts'
 import type { Guard } from './options.ts'
+import { hostOf } from './request/client.ts'
+import { isLoopbackName } from './request/loopback.ts'
 
 /** Paths that say nothing of a store: probes ask for them by the address of a pod. */
 const EXEMPT: ReadonlySet<string> = new Set(['/healthz', '/readyz', '/metrics'])
@@ -34,7 +35,8 @@ export function createBrowserGuard({
   const known = new Set([...allowHosts, external?.hostname ?? []].flat().map(normalize))
   return (request) => {
     if (countHosts(request) > 1) return refuse(400, 'there is more than one Host header')
-    const host = hostOf(request)
+    const name = hostOf(request)
+    const host = name === undefined ? undefined : new URL(`http://${name}`)
     const path = request.url?.split('?')[0] ?? ''
     if (isOpen && !EXEMPT.has(path) && !(host && isKnown(host.hostname, known))) {
       return refuse(421, 'this server does not answer to that name: allow it with --allow-host')
@@ -59,12 +61,6 @@ function normalize(hostname: string): string {
 /** Node keeps the first of several and drops the rest, of which a proxy may have gone by the last. */
 function countHosts({ rawHeaders }: IncomingMessage): number {
   return rawHeaders.filter((name, i) => i % 2 === 0 && name.toLowerCase() === 'host').length
-}
-
-function hostOf({ headers: { host } }: IncomingMessage): URL | undefined {
-  if (host === undefined || !/^(?:[\w.-]+|\[[\da-f:.]+\])(?::\d{1,5})?$/i.test(host))
-    return undefined
-  return URL.canParse(`http://${host}`) ? new URL(`http://${host}`) : undefined
 }
 
 /**

@@ -1,4 +1,5 @@
 import { S3loError } from '@s3lo/core/plugin'
+import { isLoopbackAddress } from './request/loopback.ts'
 
 /** Where a server listens. */
 export interface ListenAddress {
@@ -23,7 +24,7 @@ export function parseListenAddress(text: string): ListenAddress {
 
 /** True for a host that only this machine can reach. No host at all is every address. */
 export function isLoopback(host: string): boolean {
-  return host === 'localhost' || host === '::1' || /^127(?:\.\d{1,3}){3}$/.test(host)
+  return host === 'localhost' || isLoopbackAddress(host)
 }
 
 /** The address as a part of a URL. */

@@ -4,6 +4,7 @@ import { dirname, resolve } from 'node:path'
 import { type AccessControl, createAccessControl } from './auth/access.ts'
 import type { AccessOptions, AccessSettings } from './auth/access-state.ts'
 import { readHtpasswd } from './auth/htpasswd.ts'
+import { changesAnonymously } from './auth/rules.ts'
 import { parseSigningKey, type SigningKey } from './auth/signing-key.ts'
 import { createBrowserGuard } from './browser-guard.ts'
 import { NO_CONFIG, parseServeConfig, type ServeConfig } from './config/serve-config.ts'
@@ -113,12 +114,6 @@ export function createSecurity(
 }
 
 function guardOf({ rules, canLogIn, allowHosts, externalUrl }: ServePlan): Guard {
-  const isOpen =
-    !canLogIn ||
-    rules.some(
-      ({ who, may }) =>
-        who.some(({ kind }) => kind === 'anonymous') &&
-        (may.includes('push') || may.includes('delete')),
-    )
+  const isOpen = !canLogIn || rules.some(changesAnonymously)
   return createBrowserGuard({ isOpen, allowHosts, externalUrl })
 }

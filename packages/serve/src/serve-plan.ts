@@ -2,9 +2,10 @@ import { parseDuration } from '@s3lo/core'
 import { S3loError } from '@s3lo/core/plugin'
 import type { BlockList } from 'node:net'
 import type { RedirectMode } from './answer/redirect.ts'
-import { type AccessRule, OPEN_RULES } from './auth/rules.ts'
+import { type AccessRule, changesAnonymously, OPEN_RULES } from './auth/rules.ts'
 import type { ServeConfig } from './config/serve-config.ts'
 import { isLoopback, type ListenAddress, parseListenAddress } from './listen-address.ts'
+import { parseOrigin } from './request/client.ts'
 import { isLoopbackName } from './request/loopback.ts'
 import type { TlsFiles } from './server.ts'
 
@@ -136,11 +137,6 @@ function rulesOf(
   })
 }
 
-function changesAnonymously({ who, may }: AccessRule): boolean {
-  const isAnonymous = who.some(({ kind }) => kind === 'anonymous')
-  return isAnonymous && (may.includes('push') || may.includes('delete'))
-}
-
 function tlsOf({ tlsCert, tlsKey }: ServeSettings): TlsFiles | undefined {
   if (tlsCert !== undefined && tlsKey !== undefined) return { cert: tlsCert, key: tlsKey }
   if (tlsCert === tlsKey) return undefined
@@ -149,8 +145,8 @@ function tlsOf({ tlsCert, tlsKey }: ServeSettings): TlsFiles | undefined {
 
 function originOf(text: string | undefined): string | undefined {
   if (text === undefined) return undefined
-  const url = URL.canParse(text) ? new URL(text) : undefined
-  if (url && /^https?:$/.test(url.protocol) && `${url.origin}/` === url.href) return url.origin
+  const origin = parseOrigin(text)
+  if (origin !== undefined) return origin
   throw new S3loError('USAGE', `${text} is not like https://registry.example`)
 }
 

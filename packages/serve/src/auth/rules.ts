@@ -37,6 +37,12 @@ export const OPEN_RULES: readonly AccessRule[] = [
   { repositories: ['**'], who: [{ kind: 'anonymous' }], may: ACTIONS },
 ]
 
+/** True for a rule that lets anonymous clients push or delete. */
+export function changesAnonymously({ who, may }: AccessRule): boolean {
+  const isAnonymous = who.some(({ kind }) => kind === 'anonymous')
+  return isAnonymous && (may.includes('push') || may.includes('delete'))
+}
+
 export function createRules(rules: readonly AccessRule[]): AccessRules {
   /** The identity itself, and what it is without credentials. */
   const guises = (identity: Identity): readonly (readonly AccessRule[])[] =>

@@ -2,6 +2,7 @@ import type { IncomingMessage } from 'node:http'
 import { type Answer, jsonAnswer } from '../answer/answer.ts'
 import { Refusal, refusalAnswer } from '../answer/error.ts'
 import type { Page } from '../options.ts'
+import { readBody } from '../request/body.ts'
 import { clientAddress } from '../request/client.ts'
 import { reportLogIn, type RequestContext } from './access-state.ts'
 import { refuseForNow, unauthorized } from './challenge.ts'
@@ -142,15 +143,8 @@ function formCredentials(form: URLSearchParams): Credentials | undefined {
 }
 
 async function readForm(request: IncomingMessage): Promise<URLSearchParams | undefined> {
-  const chunks: Buffer[] = []
-  let size = 0
-  // The connection stays: what is left of a form that is too large is not awaited.
-  for await (const chunk of request.iterator({ destroyOnReturn: false })) {
-    size += chunk.length
-    if (size > MAX_FORM_BYTES) return undefined
-    chunks.push(chunk)
-  }
-  return new URLSearchParams(Buffer.concat(chunks).toString('utf8'))
+  const content = await readBody(request, MAX_FORM_BYTES)
+  return content && new URLSearchParams(new TextDecoder().decode(content))
 }
 
 function invalid(message: string): Answer {

@@ -2,7 +2,7 @@ import { YamlReader } from '@s3lo/core'
 import type { BlockList } from 'node:net'
 import type { OidcIssuer } from '../auth/oidc.ts'
 import type { AccessRule } from '../auth/rules.ts'
-import { parseNetworks } from '../request/client.ts'
+import { parseNetworks, parseOrigin } from '../request/client.ts'
 import { readAccess } from './access-fields.ts'
 import { type Fields, readFields } from './fields.ts'
 import { readIssuers } from './issuer-fields.ts'
@@ -90,10 +90,7 @@ export async function parseServeConfig(content: Uint8Array, name: string): Promi
 function readExternalUrl(fields: Fields): string | undefined {
   const text = fields.text('external_url')
   if (text === undefined) return undefined
-  const url = URL.canParse(text) ? new URL(text) : undefined
-  const isOrigin = url && /^https?:$/.test(url.protocol) && `${url.origin}/` === url.href
-  if (!isOrigin) fields.fail('external_url', 'is not like https://registry.example')
-  return url?.origin
+  return parseOrigin(text) ?? fields.fail('external_url', 'is not like https://registry.example')
 }
 
 function readProxies(fields: Fields): BlockList | undefined {

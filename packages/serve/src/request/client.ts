@@ -47,11 +47,22 @@ export function clientAddress(request: IncomingMessage, way: WayToClients = {}):
 /** The origin that a client used (`https://host:port`); `undefined` where its `Host` is no name. */
 export function clientOrigin(request: IncomingMessage, way: WayToClients = {}): string | undefined {
   if (way.externalUrl !== undefined) return new URL(way.externalUrl).origin
-  const { host } = request.headers
+  const host = hostOf(request)
+  return host && `${isSecure(request, way) ? 'https' : 'http'}://${host}`
+}
+
+/** The `Host` of a request; `undefined` where it is no name or address. */
+export function hostOf({ headers: { host } }: IncomingMessage): string | undefined {
   if (host === undefined || !/^(?:[\w.-]+|\[[\da-f:.]+\])(?::\d{1,5})?$/i.test(host))
     return undefined
-  const origin = `${isSecure(request, way) ? 'https' : 'http'}://${host}`
-  return URL.canParse(origin) ? origin : undefined
+  return URL.canParse(`http://${host}`) ? host : undefined
+}
+
+/** An address of a server and nothing behind it: `https://registry.example`. */
+export function parseOrigin(text: string): string | undefined {
+  const url = URL.canParse(text) ? new URL(text) : undefined
+  const isOrigin = url && /^https?:$/.test(url.protocol) && `${url.origin}/` === url.href
+  return isOrigin ? url.origin : undefined
 }
 
 function isSecure(request: IncomingMessage, { trustedProxies }: WayToClients): boolean {
