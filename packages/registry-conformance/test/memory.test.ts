@@ -30,6 +30,6 @@ function open(options: MemoryRegistryOptions, more: Partial<RegistryUnderTest> =
 
 describeRegistry('a registry in memory', open({}))
 describeRegistry(
-  'one with tokens, which takes sparse manifests',
-  open({ auth: 'bearer', sparse: true }),
+  'one with tokens, which takes sparse manifests and sends clients to a store',
+  open({ auth: 'bearer', sparse: true, redirects: true }),
 )

@@ -505,6 +505,20 @@ const mutants: readonly Mutant[] = [
     options: { auth: 'bearer' },
   },
   {
+    name: 'names no digest where it sends clients to a store',
+    from: 'response.writeHead(307).end()',
+    to: "response.removeHeader('docker-content-digest')\n    response.writeHead(307).end()",
+    caughtBy: 'push blobs/sha256 POST and PUT',
+    options: { redirects: true },
+  },
+  {
+    name: 'sends clients to another blob of a store',
+    from: '`/store/${repository}/${digest}`',
+    to: '`/store/${repository}/${[...blobs.keys()].find((other) => other !== digest) ?? digest}`',
+    caughtBy: 'data/image',
+    options: { redirects: true },
+  },
+  {
     name: 'asks for another scope',
     from: '`repository:${repository}:${action}`',
     to: '`repository:${repository.slice(1)}:${action}`',

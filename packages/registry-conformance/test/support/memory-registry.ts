@@ -10,6 +10,8 @@ export interface MemoryRegistryOptions {
   readonly auth?: 'basic' | 'bearer'
   /** Whether it takes manifests whose parts are missing. */
   readonly sparse?: boolean
+  /** Whether blobs are read from a store that knows no digests, to which clients are sent. */
+  readonly redirects?: boolean
 }
 
 interface Manifest {
@@ -141,6 +143,9 @@ export class MemoryRegistry {
     const query = new URLSearchParams(search)
     response.setHeader('docker-distribution-api-version', 'registry/2.0')
     if (path === '/token') return this.#token(request, response, query)
+    const [, owner, stored = ''] = /^\/store\/(.*)\/(.*?)$/.exec(path) ?? []
+    const bytes = owner === undefined ? undefined : this.#repository(owner).blobs.get(stored)
+    if (bytes !== undefined) return sendBlob(request, response, bytes)
     const [, repository = '', kind = '', rest = ''] =
       /^\/v2\/(.*?)\/(blobs\/uploads|blobs|manifests|tags|referrers)\/(.*)$/s.exec(path) ?? []
     this.#authorize(request, response, repository)
@@ -209,14 +214,11 @@ export class MemoryRegistry {
     if (method !== 'GET' && method !== 'HEAD') throw new Refusal(405, 'UNSUPPORTED')
     response.setHeader('docker-content-digest', digest)
     response.setHeader('content-type', 'application/octet-stream')
-    const range = method === 'GET' ? rangeOf(request.headers.range, bytes.byteLength) : undefined
-    if (range === undefined) return sendBytes(method, response, 200, bytes)
-    if (range === 'outside') {
-      response.setHeader('content-range', `bytes */${bytes.byteLength}`)
-      throw new Refusal(416, 'SIZE_INVALID')
+    if (this.#options.redirects !== true || method === 'HEAD') {
+      return sendBlob(request, response, bytes)
     }
-    response.setHeader('content-range', `bytes ${range.first}-${range.last}/${bytes.byteLength}`)
-    sendBytes(method, response, 206, bytes.subarray(range.first, range.last + 1))
+    response.setHeader('location', `/store/${repository}/${digest}`)
+    response.writeHead(307).end()
   }
 
   // Uploads.
@@ -499,6 +501,19 @@ function pageSize(query: URLSearchParams): number {
   if (n === null) return TAG_PAGE
   if (!/^\d{1,9}$/.test(n)) throw new Refusal(400, 'UNSUPPORTED')
   return Number(n)
+}
+
+/** A blob, or the range of it that is asked for. */
+function sendBlob(request: IncomingMessage, response: ServerResponse, bytes: Buffer): void {
+  const { method = 'GET' } = request
+  const range = method === 'GET' ? rangeOf(request.headers.range, bytes.byteLength) : undefined
+  if (range === undefined) return sendBytes(method, response, 200, bytes)
+  if (range === 'outside') {
+    response.setHeader('content-range', `bytes */${bytes.byteLength}`)
+    throw new Refusal(416, 'SIZE_INVALID')
+  }
+  response.setHeader('content-range', `bytes ${range.first}-${range.last}/${bytes.byteLength}`)
+  sendBytes(method, response, 206, bytes.subarray(range.first, range.last + 1))
 }
 
 function sendBytes(method: string, response: ServerResponse, status: number, bytes: Buffer): void {
