@@ -11,12 +11,13 @@ import {
   attachReferrer,
   type ImageFixture,
   imageFixture,
+  MemoryBackend,
   putImage,
   referrerFixture,
 } from '@s3lo/core/testing'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { blobKeyOf } from './support/keys.ts'
-import { type Reply, type ServedStore, serveMemory } from './support/served-store.ts'
+import { type Reply, serveBackend, type ServedStore, serveMemory } from './support/served-store.ts'
 
 const layer = Buffer.alloc(300_000, 'layer ')
 let image: ImageFixture
@@ -106,6 +107,38 @@ describe('a registry', () => {
     const none = await served.ask(layerPath, { headers: { range: 'bytes=300000-' } })
     expect([none.status, none.headers['content-range']]).toEqual([416, 'bytes */300000'])
   })
+
+  it.each([
+    [undefined, 307],
+    ['bytes=100-299', 307],
+    ['bytes=100-', 307],
+    ['bytes=-100', 206],
+    ['bytes=0-1,5-6', 200],
+    ['items=0-1', 200],
+    ['bytes=300000-', 416],
+    ['bytes=-0', 416],
+  ])(
+    'sends to the store who asks for what every store reads alike: %s is %s',
+    async (range, status) => {
+      const address = 'https://store.example/blob?signature'
+      const backend = Object.assign(new MemoryBackend(), {
+        presignGet: async () => new URL(address),
+      })
+      await putImage(backend, { name: 'team/app', tag: 'v1' }, image)
+      const redirect = { mode: 'always', expiresInSeconds: 60 } as const
+      const redirecting = await serveBackend(backend, { redirect })
+      const reply = await redirecting.ask(
+        layerPath,
+        range === undefined ? {} : { headers: { range } },
+      )
+      expect(reply.status).toBe(status)
+      expect(reply.headers.location).toBe(status === 307 ? address : undefined)
+      if (status === 307) expect(reply.headers['docker-content-digest']).toBe(digestOf(layer))
+      const head = await redirecting.ask(layerPath, { method: 'HEAD' })
+      expect([head.status, head.headers['content-length']]).toEqual([200, `${layer.byteLength}`])
+      await redirecting[Symbol.asyncDispose]()
+    },
+  )
 
   it('gives a blob of another repository to none that does not have it', async () => {
     const elsewhere = layerPath.replace('team/app', 'team/other')

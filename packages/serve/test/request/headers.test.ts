@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest'
 import { parseContentRange } from '../../src/request/content-range.ts'
 import { matchesEtag } from '../../src/request/etag.ts'
 import { nextLink, parsePage } from '../../src/request/page.ts'
-import { parseRange } from '../../src/request/range.ts'
+import { isRangeOfStores, parseRange } from '../../src/request/range.ts'
 import { warning } from '../../src/answer/headers.ts'
 
 describe('parseRange', () => {
@@ -29,6 +29,25 @@ describe('parseRange', () => {
   it('has nothing of an empty blob', () => {
     expect(parseRange('bytes=0-', 0)).toBe('unsatisfiable')
     expect(parseRange('bytes=-1', 0)).toBe('unsatisfiable')
+  })
+})
+
+describe('isRangeOfStores', () => {
+  it.each([
+    [undefined, true],
+    ['bytes=0-0', true],
+    ['bytes=500-1499', true],
+    ['bytes=500-', true],
+    ['bytes=-500', false],
+    ['bytes=-', false],
+    ['bytes=0-1,5-6', false],
+    ['bytes= 0 - 0', false],
+    ['items=0-1', false],
+    ['BYTES=0-1', false],
+    [`bytes=${'9'.repeat(16)}-`, false],
+    ['', false],
+  ])('of %s is %s', (header, isAlike) => {
+    expect(isRangeOfStores(header)).toBe(isAlike)
   })
 })
 
