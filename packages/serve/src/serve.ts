@@ -4,6 +4,7 @@ import { assertRedirects } from './answer/redirect.ts'
 import { createLog, type Log } from './audit.ts'
 import { makeSigningKey, type SigningKey } from './auth/signing-key.ts'
 import { healthPages } from './health.ts'
+import { formatAuthority } from './listen-address.ts'
 import {
   addUpMetrics,
   createMetrics,
@@ -52,13 +53,14 @@ export async function startServing(
   options: ServeOptions,
 ): Promise<Serving> {
   const { env = {}, log: sink, signal, signingKey = makeSigningKey() } = options
-  const read = () => readSecurity(settings, env, signingKey)
-  const files = await read()
+  const files = await readSecurity(settings, env, signingKey)
   const { plan } = files
+  // What is read later has to be safe where the server listens already.
+  const later = { ...settings, listen: formatAuthority(plan.address) }
   const metrics = createMetrics()
   const requests = createRequestMetrics(metrics)
   const log = createLog({ write: (line) => sink?.write(line), isAccessLogged: plan.accessLog })
-  const security = createSecurity(files, read, {
+  const security = createSecurity(files, () => readSecurity(later, env, signingKey), {
     onLogIn(logIn) {
       requests.onLogIn(logIn)
       log.onLogIn(logIn)

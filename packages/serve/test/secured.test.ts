@@ -132,6 +132,17 @@ describe('a server with users', () => {
     expect(server.logged.some((line) => line.includes('"event":"reload"'))).toBe(true)
   })
 
+  it('takes no rules that are for another address than it listens on', async () => {
+    const file = join(folder, 'serve.yaml')
+    await writeFile(file, `listen: 0.0.0.0:0\n${CONFIG}`)
+    const server = await secured({ listen: undefined })
+    const secret = `${server.url.replace('0.0.0.0', '127.0.0.1')}/v2/secret/manifests/v1`
+    await writeFile(file, 'listen: 127.0.0.1:0\n')
+    await server.reload()
+    expect(server.logged.at(-1)).toContain('"event":"reload-failure"')
+    expect((await fetch(secret)).status).toBe(401)
+  })
+
   it('logs who did what, and no secret', async () => {
     const server = await secured({ accessLog: true })
     await server.get('/v2/team/app/manifests/v1', ALICE)
