@@ -51,7 +51,7 @@ export class LiveRecords {
   readonly #readOnce: ReadRoot
   /** Records that are roots, by repository. */
   readonly #roots = new DigestSet()
-  /** What those say that may expire, by key: it is in the digest, and so never changes. */
+  /** What those say that have expired, by key: it is in the digest, and so never changes. */
   readonly #judged = new Map<string, Facts>()
   #expired = new Map<string, ExpiredRecord>()
   #unreached = 0
@@ -74,8 +74,7 @@ export class LiveRecords {
 
   /**
    * Lists every record and adds what it needs. With a check, those that may expire are left out; they
-   * come in any
-   * order, so there are passes until one finds nothing new.
+   * come in any order, so there are passes until one finds nothing new.
    */
   async scan(check: ExpiryCheck | undefined, options: CallOptions): Promise<void> {
     for (let before = -1; before !== this.#size;) {
@@ -104,6 +103,8 @@ export class LiveRecords {
   async #addRoot({ repository, digest, info }: RecordEntry, signal: AbortSignal): Promise<void> {
     const name = nameOf(digest)
     this.#roots.add(within(repository, name))
+    // Such as refer to a live image may be millions.
+    this.#judged.delete(info.key)
     if (this.#graph.isKnownIn(repository, name)) return
     const add = (content: Uint8Array): Promise<void> => {
       assertDigest(content, digest)
@@ -119,7 +120,8 @@ export class LiveRecords {
   ): Promise<boolean> {
     const { repository, digest, info } = record
     const expiresAt = expiry.expiresAt(record)
-    const isKept = now <= expiresAt || this.#graph.isReachedIn(repository, nameOf(digest))
+    // What was a root once stays one: names are only ever added.
+    const isKept = now <= expiresAt || this.#isLiveIn(repository, nameOf(digest))
     if (isKept || this.#expired.size >= MAX_EXPIRED) return false
     const judged = await this.#judge(record, signal)
     if (!judged) return false

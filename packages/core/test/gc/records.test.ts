@@ -1,8 +1,10 @@
 import { describe, expect, it } from 'vitest'
 import { collectGarbage, type CollectOptions, type CollectResult } from '../../src/gc/collector.ts'
 import { writeControl } from '../../src/gc/control-object.ts'
+import { LiveContent } from '../../src/gc/live-content.ts'
 import { nameOf } from '../../src/gc/name-set.ts'
 import type { UntaggedImage } from '../../src/gc/record-collector.ts'
+import { RecordExpiry } from '../../src/gc/record-expiry.ts'
 import { blobKey, manifestKey, referrerBlobKey } from '../../src/layout/keys.ts'
 import { recordKey, referrerEntryKey, tagEventKey } from '../../src/layout/repository-keys.ts'
 import { digestOf } from '../../src/oci/digest.ts'
@@ -236,6 +238,18 @@ describe('a digest record', () => {
     await writeControl(store.backend, 'pin', content, { ttlSeconds: 600 })
     expect(await collect(store)).toMatchObject({ recordsDeleted: 1 })
     expect(await store.keys('.s3lo/repositories/')).toHaveLength(1)
+  })
+
+  it('stays for the rest of a clean that has taken it for a root once', async () => {
+    const store = await untagged()
+    store.advance(15 * DAY)
+    const live = new LiveContent(store.backend)
+    const expiry = { now: store.time, expiry: new RecordExpiry({ keepUntagged: () => 14 * DAY }) }
+    await live.scan({ expiry })
+    expect([...live.expired.keys()]).toEqual([recordKey('app', digest)])
+    await live.scan({ expiry, isPinned: (name) => name === nameOf(digest) })
+    await live.scan({ expiry })
+    expect(live.expired.size).toBe(0)
   })
 
   it('would go in a dry run, which writes nothing and counts what is held', async () => {
