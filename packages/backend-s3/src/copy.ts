@@ -43,14 +43,14 @@ export async function copyObject(
   to: ObjectPlace,
   { sourceEtag, signal }: Pick<CopySettings, 'signal' | 'sourceEtag'>,
 ): Promise<ObjectInfo> {
-  // The service refuses a copy onto itself that changes nothing.
-  if (from.service.bucket === to.service.bucket && from.key === to.key) {
-    return touchObject(to, { signal })
-  }
   const source = await headOf(from, signal)
   // The copy itself is of the version that was looked at.
   if (sourceEtag !== undefined && sourceEtag !== source.etag) {
     throw new S3loError('CONFLICT', `${from.service.nameOf(from.key)} has changed`)
+  }
+  // The service refuses a copy onto itself that changes nothing.
+  if (from.service.bucket === to.service.bucket && from.key === to.key) {
+    return renew(to, source, signal)
   }
   const copy = new Copy(from, to, source, signal)
   if (source.size > LARGEST_COPY_BYTES) return copy.inParts()
@@ -67,7 +67,14 @@ export async function touchObject(
   place: ObjectPlace,
   { signal }: Pick<CallSettings, 'signal'>,
 ): Promise<ObjectInfo> {
-  const source = await headOf(place, signal)
+  return renew(place, await headOf(place, signal), signal)
+}
+
+async function renew(
+  place: ObjectPlace,
+  source: Source,
+  signal: AbortSignal | undefined,
+): Promise<ObjectInfo> {
   const copy = new Copy(place, place, source, signal)
   if (source.size > LARGEST_COPY_BYTES) return copy.inParts()
   // A copy onto itself has to change something, so its description is given anew.

@@ -250,6 +250,14 @@ describe('a touch', () => {
     expect(service.requests[1]?.headers['x-amz-metadata-directive']).toBe('REPLACE')
   })
 
+  it('of another version than a copy onto itself is asked for is CONFLICT, and nothing is sent', async () => {
+    service.script(facts())
+    const backend = service.backend()
+    const stale = backend.copyFrom(backend, 'key', 'key', { sourceEtag: 'e0' })
+    expect((await failureOf(stale)).code).toBe('CONFLICT')
+    expect(service.seen).toEqual(['HEAD /bucket/key'])
+  })
+
   it('is UNSUPPORTED where the service keeps the date', async () => {
     service.script(facts(), copied('e1', '2020-01-01T00:00:00Z'))
     expect((await failureOf(service.backend().touch('key'))).code).toBe('UNSUPPORTED')
