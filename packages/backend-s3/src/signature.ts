@@ -46,7 +46,8 @@ export function signatureHeaders(
     host: request.host,
     'x-amz-content-sha256': NO_BODY,
     'x-amz-date': time,
-    ...(sessionToken !== undefined && { 'x-amz-security-token': sessionToken }),
+    // A program may pass on a variable that is empty.
+    ...(sessionToken && { 'x-amz-security-token': sessionToken }),
   }
   // They are in the order of their names.
   const names = Object.keys(headers).join(';')
