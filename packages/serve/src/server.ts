@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { createServer as createPlainServer, type RequestListener, type Server } from 'node:http'
 import { createServer as createTlsServer, type Server as TlsServer } from 'node:https'
-import type { AddressInfo } from 'node:net'
+import type { AddressInfo, Socket } from 'node:net'
 import { S3loError, toS3loError } from '@s3lo/core/plugin'
 import { formatAuthority, type ListenAddress } from './listen-address.ts'
 import { watchSlowClients } from './slow-clients.ts'
@@ -28,7 +28,10 @@ export interface RunningServer {
   drain(patience: number): Promise<void>
 }
 
-/** A connection without a byte for so long is closed (milliseconds); an upload may take hours. */
+/**
+ * A connection without a byte for so long is closed (milliseconds), unless its client waits for the
+ * answer; an upload may take hours.
+ */
 const IDLE_MS = 120_000
 /** Longer than balancers keep their connections, which otherwise use one that was just closed. */
 const KEEP_ALIVE_MS = 75_000
@@ -44,6 +47,10 @@ export async function startServer(
   const slowClients = watchSlowClients()
   server.on('request', (request, response) => {
     slowClients.watch(request, response)
+    response.on('timeout', (socket: Socket) => {
+      const isWorking = request.complete && !response.headersSent
+      if (!isWorking) socket.destroy()
+    })
     if (isEnding) response.shouldKeepAlive = false
     response.once('close', () => isEnding && server.closeIdleConnections())
     handle(request, response)

@@ -1,3 +1,5 @@
+import { once } from 'node:events'
+import type { IncomingMessage, ServerResponse } from 'node:http'
 import { ImageStore } from '@s3lo/core'
 import { imageFixture, MemoryBackend, putImage, runCommand } from '@s3lo/core/testing'
 import { describe, expect, it } from 'vitest'
@@ -5,6 +7,7 @@ import command from '../src/commands/serve.ts'
 import { isLoopback, parseListenAddress } from '../src/listen-address.ts'
 import { redirectTo } from '../src/answer/redirect.ts'
 import { startServing } from '../src/serve.ts'
+import { startServer } from '../src/server.ts'
 import type { ServeSettings } from '../src/serve-plan.ts'
 import { openSocket, readAll } from './support/raw-request.ts'
 
@@ -52,6 +55,47 @@ describe('the addresses to listen on', () => {
     expect(['', '0.0.0.0', '::', 'example.com', '127.0.0.1.example.com'].some(isLoopback)).toBe(
       false,
     )
+  })
+})
+
+describe('a connection without a byte', () => {
+  const LISTEN = { address: { host: '127.0.0.1', port: 0 } }
+
+  /** A running server, and one request to it that is not answered yet. */
+  async function pending(text: string) {
+    const { promise, resolve } = Promise.withResolvers<[IncomingMessage, ServerResponse]>()
+    const server = await startServer((...exchange) => resolve(exchange), LISTEN)
+    const socket = await openSocket(server.url)
+    socket.on('error', () => {})
+    socket.write(text)
+    const [request, response] = await promise
+    request.resume()
+    // What Node does when the time is over.
+    const passTime = () => request.socket.emit('timeout')
+    return { request, response, passTime, stop: () => server.drain(0) }
+  }
+
+  it('stays while the server works on the answer, and is closed while it is sent', async () => {
+    const { request, response, passTime, stop } = await pending(
+      'PUT / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\n\r\nx',
+    )
+    await once(request, 'end')
+    passTime()
+    expect(request.socket.destroyed).toBe(false)
+    response.writeHead(200).write('a')
+    passTime()
+    expect(request.socket.destroyed).toBe(true)
+    await stop()
+  })
+
+  it('is closed while a body is missing', async () => {
+    const { request, passTime, stop } = await pending(
+      'PUT / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\nx',
+    )
+    request.on('error', () => {})
+    passTime()
+    expect(request.socket.destroyed).toBe(true)
+    await stop()
   })
 })
 
