@@ -6,6 +6,7 @@ import { MemoryBackend } from '@s3lo/core/testing'
 import { describeRegistry } from '@s3lo/registry-conformance/vitest'
 import { afterAll } from 'vitest'
 import { startServing } from '../src/serve.ts'
+import { HASH } from './support/access.ts'
 import { serveMemory } from './support/served-store.ts'
 
 const ended: (() => Promise<unknown>)[] = []
@@ -17,8 +18,6 @@ describeRegistry('a store in memory', async () => {
   return { url: store.url, version: 'dev', with: ['digest-algorithm'], strict: true }
 })
 
-/** As `htpasswd -nbB -C 5 alice secret` printed it. */
-const USER = 'alice:$2y$05$3KxkwNZVY28NED/.oCn.3.UZTo8LbEVbFcwM/5OwyYPUzWcd739ES\n'
 const CONFIG = `
 users: { htpasswd: htpasswd }
 access:
@@ -28,7 +27,7 @@ access:
 describeRegistry('one with users and tokens', async () => {
   const folder = await mkdtemp(join(tmpdir(), 's3lo-serve-'))
   await writeFile(join(folder, 'serve.yaml'), CONFIG)
-  await writeFile(join(folder, 'htpasswd'), USER)
+  await writeFile(join(folder, 'htpasswd'), `alice:${HASH}\n`)
   const host = { openStore: () => Promise.resolve(new ImageStore(new MemoryBackend())) }
   const config = join(folder, 'serve.yaml')
   const settings = { listen: '127.0.0.1:0', readOnly: false, drain: '0s', config }

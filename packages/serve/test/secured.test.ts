@@ -6,11 +6,10 @@ import { imageFixture, MemoryBackend, putImage } from '@s3lo/core/testing'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { type Serving, startServing } from '../src/serve.ts'
 import type { ServeSettings } from '../src/serve-plan.ts'
+import { HASH } from './support/access.ts'
 import { openSocket, rawRequest, readAll } from './support/raw-request.ts'
 import { basic } from './support/requests.ts'
 
-/** As `htpasswd -nbB -C 5 alice secret` printed it. */
-const HASH = '$2y$05$3KxkwNZVY28NED/.oCn.3.UZTo8LbEVbFcwM/5OwyYPUzWcd739ES'
 const CONFIG = `
 users: { htpasswd: htpasswd }
 access:

@@ -5,26 +5,13 @@ import { type AccessControl, createAccessControl } from '../../src/auth/access.t
 import type { AccessOptions, AccessSettings, LogIn } from '../../src/auth/access-state.ts'
 import { parseHtpasswd } from '../../src/auth/htpasswd.ts'
 import type { Access, Authorization } from '../../src/auth/principal.ts'
-import { type AccessRule, ACTIONS, OPEN_RULES } from '../../src/auth/rules.ts'
+import { OPEN_RULES } from '../../src/auth/rules.ts'
 import { makeSigningKey } from '../../src/auth/signing-key.ts'
+import { HASH, ISSUER, RULES } from '../support/access.ts'
 import { startIssuer, type TestIssuer } from '../support/oidc-issuer.ts'
 import { basic, type FakeRequest, fakeRequest } from '../support/requests.ts'
 
-const ISSUER = 'https://token.example'
-const HASH = '$2y$05$3KxkwNZVY28NED/.oCn.3.UZTo8LbEVbFcwM/5OwyYPUzWcd739ES'
 const FAR = '192.0.2.1'
-const RULES: readonly AccessRule[] = [
-  { repositories: ['public/**'], who: [{ kind: 'anonymous' }], may: ['pull'] },
-  {
-    repositories: ['team/*'],
-    who: [
-      { kind: 'user', name: 'alice' },
-      { kind: 'oidc', issuer: ISSUER, subject: 'repo:org/app:*' },
-    ],
-    may: ['pull', 'push'],
-  },
-  { repositories: ['**'], who: [{ kind: 'user', name: 'admin' }], may: ACTIONS },
-]
 const SETTINGS: AccessSettings = {
   users: parseHtpasswd(`alice:${HASH}\nadmin:${HASH}\n`, 'htpasswd'),
   issuers: [{ issuer: ISSUER, audience: ['s3lo'], jwks: { from: 'discovery' } }],

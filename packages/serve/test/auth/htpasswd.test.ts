@@ -1,9 +1,8 @@
 import { describe, expect, it } from 'vitest'
 import { createUsers, parseHtpasswd } from '../../src/auth/htpasswd.ts'
+import { HASH } from '../support/access.ts'
 
-/** As `htpasswd -nbB -C 5 alice secret` printed it. */
-const ALICE = 'alice:$2y$05$3KxkwNZVY28NED/.oCn.3.UZTo8LbEVbFcwM/5OwyYPUzWcd739ES'
-const HASH = ALICE.slice('alice:'.length)
+const ALICE = `alice:${HASH}`
 
 /** bcrypt in name only: counts its calls. */
 function countingVerify(right: string) {

@@ -9,24 +9,11 @@ import {
   matchesSubject,
   OPEN_RULES,
 } from '../../src/auth/rules.ts'
+import { ISSUER, RULES } from '../support/access.ts'
 
-const ISSUER = 'https://token.example'
 const ADMIN: Identity = { kind: 'user', name: 'admin' }
 const ALICE: Identity = { kind: 'user', name: 'alice' }
 const bearer = (subject: string, issuer = ISSUER): Identity => ({ kind: 'oidc', issuer, subject })
-
-const RULES: readonly AccessRule[] = [
-  { repositories: ['public/**'], who: [{ kind: 'anonymous' }], may: ['pull'] },
-  {
-    repositories: ['team/*'],
-    who: [
-      { kind: 'user', name: 'alice' },
-      { kind: 'oidc', issuer: ISSUER, subject: 'repo:org/app:*' },
-    ],
-    may: ['pull', 'push'],
-  },
-  { repositories: ['**'], who: [{ kind: 'user', name: 'admin' }], may: ACTIONS },
-]
 
 describe('access rules', () => {
   const rules = createRules(RULES)
