@@ -1,14 +1,16 @@
 import type { CallOptions } from '../contract/call-options.ts'
-import { isS3loError, S3loError } from '../errors.ts'
+import { isS3loError } from '../errors.ts'
 import type { Descriptor } from '../oci/descriptor.ts'
 import type { Manifest, ManifestDocument } from '../oci/document.ts'
 import { isManifestMediaType } from '../oci/media-type.ts'
 import type { Platform } from '../oci/platform.ts'
-import { type MetManifest, type ReadManifest, walkManifests } from '../store/walk-manifests.ts'
+import {
+  boundedLevels,
+  type MetManifest,
+  type ReadManifest,
+  walkManifests,
+} from '../store/walk-manifests.ts'
 import { type ContentReader, readManifest } from './read-manifest.ts'
-
-/** Manifests that one walk holds together may not exceed this (bytes). */
-const MAX_HELD_BYTES = 64 * 1024 * 1024
 
 /** The entries of an index that are manifests themselves. */
 export function childManifests(manifest: Manifest): readonly Descriptor[] {
@@ -41,12 +43,6 @@ export async function readBelow(
   { follow = () => true, isSparse = false, signal }: ReadBelowOptions = {},
 ): Promise<ReadManifests> {
   const documents = new Map<string, ManifestDocument>()
-  let held = root.content.byteLength
-  const reserve = (level: readonly Descriptor[]): void => {
-    for (const { size } of level) held += size
-    if (held <= MAX_HELD_BYTES) return
-    throw new S3loError('INTEGRITY', `the image's manifests exceed ${MAX_HELD_BYTES} bytes`)
-  }
   const visit = ({ descriptor, found }: MetManifest): readonly Descriptor[] => {
     if (isS3loError(found)) {
       if (isSparse && found.code === 'NOT_FOUND') return []
@@ -56,7 +52,8 @@ export async function readBelow(
     return childManifests(found.manifest).filter(follow)
   }
   const start = childManifests(root.manifest).filter(follow)
-  await walkManifests(readingFrom(source), start, visit, { onLevel: reserve, signal })
+  const onLevel = boundedLevels(root)
+  await walkManifests(readingFrom(source), start, visit, { onLevel, signal })
   return documents
 }
 

@@ -19,7 +19,7 @@ import { type ObjectVersion, readVersion } from './read-object.ts'
 import { listRecords } from './records.ts'
 import { RecentMap } from './recent-map.ts'
 import { readImageTags } from './tags.ts'
-import { type MetManifest, walkManifests } from './walk-manifests.ts'
+import { MAX_GRAPH_BYTES, type MetManifest, walkManifests } from './walk-manifests.ts'
 
 /** What keeps content in a repository: a tag or a digest record. */
 export interface Root {
@@ -39,9 +39,6 @@ interface ListedRoot {
 
 const READS_AT_ONCE = 16
 const CHILDREN_AT_ONCE = 4
-
-/** Manifests of one root that are read (bytes): no larger image can be pulled. */
-const MAX_GRAPH_BYTES = 64 * 1024 * 1024
 
 /** Digests that are kept in memory, at about 100 bytes each. */
 const MAX_REMEMBERED_DIGESTS = 200_000

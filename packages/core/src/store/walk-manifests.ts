@@ -7,6 +7,9 @@ import { orImageFault } from './image-fault.ts'
 
 const READS_AT_ONCE = 10
 
+/** Manifests of one image together may not exceed this (bytes). */
+export const MAX_GRAPH_BYTES = 64 * 1024 * 1024
+
 /** A manifest below the roots of a walk, met once however many indexes name it. */
 export interface MetManifest {
   /** Of the entry that was met first. */
@@ -58,6 +61,19 @@ export async function walkManifests(
       outer,
     )
     level = next
+  }
+}
+
+/**
+ * An `onLevel` for a walk that holds all manifests below a root. It throws `INTEGRITY` before more than
+ * {@link MAX_GRAPH_BYTES} are read, the root among them.
+ */
+export function boundedLevels(root: ManifestDocument): (level: readonly Descriptor[]) => void {
+  let held = root.content.byteLength
+  return (level) => {
+    for (const { size } of level) held += size
+    if (held <= MAX_GRAPH_BYTES) return
+    throw new S3loError('INTEGRITY', `the image's manifests exceed ${MAX_GRAPH_BYTES} bytes`)
   }
 }
 
