@@ -2,7 +2,7 @@ import { keepUntaggedMs } from '../config/keep-untagged.ts'
 import { isImmutable } from '../config/effective-config.ts'
 import type { CallOptions } from '../contract/call-options.ts'
 import type { DeleteFailure, StorageBackend } from '../contract/storage-backend.ts'
-import { S3loError } from '../errors.ts'
+import { isS3loError, S3loError } from '../errors.ts'
 import { deleteInTime } from '../gc/delete-in-time.ts'
 import type { ProtectionOptions } from '../gc/protection.ts'
 import { formatStore } from '../layout/format-store.ts'
@@ -14,11 +14,12 @@ import {
 import type { ManifestDocument } from '../oci/document.ts'
 import { formatImageName, type Reference } from '../oci/reference.ts'
 import { type PresentTag, readPresentTag } from '../store/displace.ts'
+import { orImageFault } from '../store/image-fault.ts'
 import type { ImageStore } from '../store/image-store.ts'
 import { removeTags, whileDisplacing } from '../store/remove-tags.ts'
 import { companionKeys, readLegacyFiles } from '../store/tag-files.ts'
 import type { ForceOptions } from './options.ts'
-import { findUses, purge, type Purged, type Uses, wholeImage } from './purge.ts'
+import { damagedImage, findUses, purge, type Purged, type Uses, wholeImage } from './purge.ts'
 
 export interface DeleteOptions extends ForceOptions, CallOptions {
   /** The image shall not stay pullable by its digest: its record and its history go as well. */
@@ -99,9 +100,13 @@ async function removeDigest(
   options: DeleteOptions,
 ): Promise<DeleteResult | undefined> {
   await assertMutable(store, reference, options)
-  const root = await store.find(reference, options)
+  const root = await orImageFault(() => store.find(reference, options))
   if (!root) return undefined
-  const image = await wholeImage(store, reference.name, root, options)
+  const isDamaged = isS3loError(root)
+  if (isDamaged && root.code !== 'INTEGRITY') throw root
+  const image = isDamaged
+    ? damagedImage(reference.name, digest)
+    : await wholeImage(store, reference.name, root, options)
   const uses: Uses = await findUses(store, image, options)
   const tags: string[] = []
   for (const tag of uses.tags) {
@@ -110,6 +115,8 @@ async function removeDigest(
     if (await removeFiles(store, named, { ...options, purge: true, only: digest })) tags.push(tag)
   }
   const purged = await purge(store, image, uses, options)
+  // No record was in the way: what is damaged is a blob, which is not a tag's to lose.
+  if (isDamaged && purged.records === 0) throw root
   const ref = formatReference(reference)
   return { ref, deleted: true, digest, tags, remaining: uses.holders, purged }
 }

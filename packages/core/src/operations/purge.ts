@@ -53,6 +53,11 @@ export async function wholeImage(
   return subject === undefined ? image : { ...image, subject }
 }
 
+/** An image whose record is damaged: what is below it is not known. */
+export function damagedImage(repository: string, digest: string): WholeImage {
+  return { repository, digest, children: new Set() }
+}
+
 /** Reads every tag and record of the repository: what names the image, and what is below it. */
 export async function findUses(
   store: ImageStore,

@@ -183,7 +183,9 @@ class Survey {
     if (isS3loError(document)) {
       const message = `${info.key}: ${document.message}`
       const ref = formatStore(backend, `${repository}@${digest}`)
-      const hint = `push the image again, or remove the record: s3lo delete ${ref}`
+      const hint = isTagged
+        ? 'push or copy the image to another tag of its repository: the record is written anew'
+        : `push the image again, or remove the record: s3lo delete ${ref}`
       this.issues.push({ repository, issue: { key: info.key, message, hint } })
       return undefined
     }

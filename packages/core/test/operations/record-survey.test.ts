@@ -1,5 +1,7 @@
 import { describe, expect, it } from 'vitest'
+import { clean } from '../../src/operations/clean.ts'
 import { copy } from '../../src/operations/copy.ts'
+import { deleteTag } from '../../src/operations/delete-tag.ts'
 import { doctor } from '../../src/operations/doctor.ts'
 import { stats } from '../../src/operations/stats.ts'
 import { blobKey } from '../../src/layout/keys.ts'
@@ -23,9 +25,14 @@ function emptyStore(): ImageStore {
   return new ImageStore(new MemoryBackend({ now: () => new Date(TIME) }))
 }
 
-async function push(store: ImageStore, image: ImageFixture, name = 'app'): Promise<void> {
-  const source = new FixtureSource({ [`${name}:v1`]: image })
-  const reference = { name, tag: 'v1' }
+async function push(
+  store: ImageStore,
+  image: ImageFixture,
+  name = 'app',
+  tag = 'v1',
+): Promise<void> {
+  const source = new FixtureSource({ [`${name}:${tag}`]: image })
+  const reference = { name, tag }
   await copy({ source, reference }, { target: store, reference })
 }
 
@@ -91,6 +98,29 @@ describe('what stats and doctor say of untagged images', () => {
     const report = await doctor(store, '', { probe: false })
     expect(report.ok).toBe(false)
     expect(new Set(report.file_issues?.map(({ key }) => key))).toEqual(new Set([record, entry]))
+  })
+
+  it.each([
+    ['an untagged image', two, /^push the image again, or remove .*: s3lo delete .*@sha256:/],
+    ['a tagged image', one, /^push or copy the image to another tag/],
+  ])('names what mends the damaged record of %s, and costs no tag', async (_, last, hint) => {
+    const store = emptyStore()
+    await push(store, one)
+    await push(store, last)
+    const key = recordKey('app', digest)
+    // A bit that has turned, so that the size is right.
+    await store.backend.put(key, one.root.content.with(3, 0))
+    const report = await doctor(store, '', { probe: false })
+    expect(report.file_issues).toMatchObject([{ key, hint: expect.stringMatching(hint) }])
+    if (last === two) {
+      expect((await clean(store, '', { confirm: true })).unreadable).toHaveLength(1)
+      const place = { scheme: 'memory', bucket: 'memory', image: 'app', name: 'app', digest }
+      expect(await deleteTag(store, place)).toMatchObject({ tags: [], purged: { records: 1 } })
+      await expect(deleteTag(store, place)).rejects.toMatchObject({ code: 'NOT_FOUND' })
+    } else await push(store, one, 'app', 'v2')
+    expect(await doctor(store, '', { probe: false })).not.toHaveProperty('file_issues')
+    expect((await clean(store, '', { confirm: true })).unreadable).toEqual([])
+    expect(await Array.fromAsync(store.tags('app'))).toContain('v1')
   })
 
   it('takes what a referrer needs, and a manifest of its own, for no garbage', async () => {
