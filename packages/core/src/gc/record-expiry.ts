@@ -1,4 +1,4 @@
-import type { RecordEntry } from '../store/records.ts'
+import type { ObjectInfo } from '../contract/storage-backend.ts'
 import { DEFAULT_MARGIN_MS } from './participant.ts'
 import { leastAge } from './steps.ts'
 
@@ -15,6 +15,12 @@ export interface ExpiryOptions {
   readonly marginMs?: number | undefined
 }
 
+/** A record, as far as its age goes. */
+interface DatedRecord {
+  readonly repository: string
+  readonly info: Pick<ObjectInfo, 'lastModified'>
+}
+
 /** When the records of each repository expire. */
 export class RecordExpiry {
   readonly #options: ExpiryOptions
@@ -25,7 +31,7 @@ export class RecordExpiry {
   }
 
   /** Milliseconds since 1970; `Infinity` for never. */
-  expiresAt({ repository, info }: Pick<RecordEntry, 'repository' | 'info'>): number {
+  expiresAt({ repository, info }: DatedRecord): number {
     return info.lastModified.getTime() + this.#ageOf(repository)
   }
 

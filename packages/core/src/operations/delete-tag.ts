@@ -1,4 +1,3 @@
-import { keepUntaggedMs } from '../config/keep-untagged.ts'
 import { isImmutable } from '../config/effective-config.ts'
 import type { CallOptions } from '../contract/call-options.ts'
 import type { DeleteFailure, StorageBackend } from '../contract/storage-backend.ts'
@@ -20,6 +19,7 @@ import { removeTags, whileDisplacing } from '../store/remove-tags.ts'
 import { companionKeys, readLegacyFiles } from '../store/tag-files.ts'
 import type { ForceOptions } from './options.ts'
 import { damagedImage, findUses, purge, type Purged, type Uses, wholeImage } from './purge.ts'
+import { expiryBy, untilOf } from './untagged.ts'
 
 export interface DeleteOptions extends ForceOptions, CallOptions {
   /** The image shall not stay pullable by its digest: its record and its history go as well. */
@@ -138,9 +138,8 @@ async function keptUntil(
   repository: string,
   { signal }: CallOptions,
 ): Promise<string> {
-  const keptMs = keepUntaggedMs(await store.config({ signal }), repository)
-  if (keptMs === Infinity) return 'forever'
-  return `${new Date(Date.now() + keptMs).toISOString().slice(0, 19)}Z`
+  const expiry = expiryBy(await store.config({ signal }))
+  return untilOf(expiry.expiresAt({ repository, info: { lastModified: new Date() } }))
 }
 
 interface RemoveFilesOptions extends DeleteOptions {

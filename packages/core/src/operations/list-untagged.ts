@@ -2,7 +2,7 @@ import type { CallOptions } from '../contract/call-options.ts'
 import type { ImageStore } from '../store/image-store.ts'
 import { surveyRecords } from './record-survey.ts'
 import { readStoreGraph } from './store-graph.ts'
-import { isoOf } from './untagged.ts'
+import { isoOf, untilOf } from './untagged.ts'
 
 /** An image that no tag and no index of its repository reaches; field names are those of `--output json`. */
 export interface UntaggedListing {
@@ -29,7 +29,7 @@ export async function listUntagged(
     name: repository,
     digest,
     untagged_since: isoOf(info.lastModified.getTime()),
-    kept_until: expiresAt === Infinity ? 'forever' : isoOf(expiresAt),
+    kept_until: untilOf(expiresAt),
   }))
   return rows.toSorted(
     (a, b) => compare(a.name, b.name) || compare(b.untagged_since, a.untagged_since),

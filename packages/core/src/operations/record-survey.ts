@@ -1,5 +1,4 @@
 import { forEachConcurrent } from '../concurrency/for-each-concurrent.ts'
-import { keepUntaggedMs } from '../config/keep-untagged.ts'
 import type { CallOptions } from '../contract/call-options.ts'
 import type { ObjectInfo } from '../contract/storage-backend.ts'
 import { isS3loError } from '../errors.ts'
@@ -22,7 +21,7 @@ import { readRecord, type RecordEntry } from '../store/records.ts'
 import type { FileIssue } from './doctor-files.ts'
 import { EntryCheck, type EntryIssue } from './doctor-referrers.ts'
 import { reachable, type StoreGraph } from './store-graph.ts'
-import { type UntaggedFigures, UntaggedTally } from './untagged.ts'
+import { expiryBy, type UntaggedFigures, UntaggedTally } from './untagged.ts'
 
 export interface SurveyOptions extends CallOptions {
   /** Empty, or ending in `/`: narrows the repositories. */
@@ -210,6 +209,6 @@ class Survey {
   async #readExpiry(options: CallOptions): Promise<RecordExpiry> {
     const config = await orImageFault(() => this.#store.config(options))
     if (isS3loError(config)) return new RecordExpiry({})
-    return new RecordExpiry({ keepUntagged: (repository) => keepUntaggedMs(config, repository) })
+    return expiryBy(config)
   }
 }

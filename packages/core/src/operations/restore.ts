@@ -1,8 +1,7 @@
-import { keepUntaggedMs } from '../config/keep-untagged.ts'
 import type { CallOptions } from '../contract/call-options.ts'
 import type { ProgressOptions } from '../contract/progress.ts'
 import { S3loError } from '../errors.ts'
-import { RecordExpiry } from '../gc/record-expiry.ts'
+import type { RecordExpiry } from '../gc/record-expiry.ts'
 import { expandDigest } from '../graph/expand-digest.ts'
 import { transferImage } from '../graph/transfer.ts'
 import { formatStore } from '../layout/format-store.ts'
@@ -14,7 +13,7 @@ import type { TagEvent } from '../store/tag-events.ts'
 import type { ForceOptions } from './options.ts'
 import { readRepositories, type RepositoryMemory } from './tag-memory.ts'
 import { assertTagged, tagPolicy } from './tag-policy.ts'
-import { isoOf } from './untagged.ts'
+import { expiryBy, untilOf } from './untagged.ts'
 
 export interface RestoreOptions extends ForceOptions, CallOptions, ProgressOptions {
   /** What the tag named at that moment. */
@@ -60,8 +59,7 @@ export async function restorable(
   const colon = scope.lastIndexOf(':')
   const [repository, tag] =
     colon < 0 ? [scope, undefined] : [scope.slice(0, colon), scope.slice(colon + 1)]
-  const config = await store.config(options)
-  const expiry = new RecordExpiry({ keepUntagged: (name) => keepUntaggedMs(config, name) })
+  const expiry = expiryBy(await store.config(options))
   const rows: RestorableImage[] = []
   const from = repository === '' ? {} : { repository, ...(tag === undefined ? {} : { tag }) }
   for await (const memory of readRepositories(store, from, options)) {
@@ -84,7 +82,6 @@ async function rowsOf(
       const info = was === undefined ? undefined : records.get(was)
       if (was === undefined || !info || seen.has(was)) continue
       seen.add(was)
-      const until = expiry.expiresAt({ repository, info })
       rows.push({
         image: repository,
         tag,
@@ -93,7 +90,7 @@ async function rowsOf(
         reason,
         ...(by === undefined ? {} : { by }),
         ...(size_bytes === undefined ? {} : { size_bytes }),
-        kept_until: until === Infinity ? 'forever' : isoOf(until),
+        kept_until: untilOf(expiry.expiresAt({ repository, info })),
       })
     }
   }

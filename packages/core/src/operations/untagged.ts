@@ -1,3 +1,7 @@
+import type { BucketConfig } from '../config/bucket-config.ts'
+import { keepUntaggedMs } from '../config/keep-untagged.ts'
+import { RecordExpiry } from '../gc/record-expiry.ts'
+
 /** Images that are pullable by their digests alone; field names are those of `--output json`. */
 export interface UntaggedFigures {
   readonly images: number
@@ -39,6 +43,16 @@ export class UntaggedTally {
       ...(this.#forever > 0 ? { kept_forever: this.#forever } : {}),
     }
   }
+}
+
+/** When untagged images expire, by the settings of their store. */
+export function expiryBy(config: BucketConfig): RecordExpiry {
+  return new RecordExpiry({ keepUntagged: (repository) => keepUntaggedMs(config, repository) })
+}
+
+/** Until when something is kept: whole seconds by the store's clock, or `forever`. */
+export function untilOf(expiresAt: number): string {
+  return expiresAt === Infinity ? 'forever' : isoOf(expiresAt)
 }
 
 /** Whole seconds, by the store's clock. */

@@ -287,6 +287,17 @@ describe('what can be restored', () => {
     ])
   })
 
+  it('stays for a day at least, as the delete says', async () => {
+    await inner.put('s3lo.yaml', Buffer.from('default: {lifecycle: {keep_untagged: 0}}'))
+    time = Date.now() - HOUR
+    await push(first)
+    const { kept_until: until = '' } = await deleteTag(new ImageStore(inner), PLACE)
+    const [row] = await restorable(store, 'app')
+    const [told = 0, kept = 0] = [until, row?.kept_until ?? ''].map(Date.parse)
+    expect(kept - time).toBeGreaterThan(24 * HOUR)
+    expect(Math.abs(told - kept)).toBeLessThan(60_000)
+  })
+
   it('leaves out an event that cannot be read', async () => {
     await push(first)
     await remove()
