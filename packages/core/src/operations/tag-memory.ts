@@ -6,6 +6,7 @@ import { parseRepositoryKey, REPOSITORIES_PREFIX } from '../layout/repository-ke
 import { orImageFault } from '../store/image-fault.ts'
 import type { ImageStore } from '../store/image-store.ts'
 import { listRecords } from '../store/records.ts'
+import { inOrder } from './event-order.ts'
 import {
   listTagEvents,
   readTagEvent,
@@ -106,5 +107,5 @@ async function readEvents(
     },
     signal,
   )
-  return names.flatMap((_, i) => events.get(i) ?? [])
+  return inOrder(names.flatMap((_, i) => events.get(i) ?? []))
 }

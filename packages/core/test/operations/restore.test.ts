@@ -4,9 +4,9 @@ import { blobKey, manifestKey } from '../../src/layout/keys.ts'
 import { copy } from '../../src/operations/copy.ts'
 import { deleteTag } from '../../src/operations/delete-tag.ts'
 import { listUntagged } from '../../src/operations/list-untagged.ts'
+import { readTagEvents } from '../../src/operations/tag-memory.ts'
 import { restorable, restore, type RestoreOptions } from '../../src/operations/restore.ts'
 import { ImageStore } from '../../src/store/image-store.ts'
-import { listTagEvents, readTagEvent } from '../../src/store/tag-events.ts'
 import {
   dieAt,
   FaultyBackend,
@@ -163,8 +163,25 @@ describe('restore', () => {
     await remove({ force: true })
     await bringBack()
     await pull(first)
-    const [event] = (await Array.fromAsync(listTagEvents(inner, PLACE_OF_EVENTS))).slice(-1)
-    expect(await readTagEvent(inner, event!)).toMatchObject({ became: digestOf(first) })
+    const events = await readTagEvents(store, PLACE_OF_EVENTS)
+    expect(events.at(-1)).toMatchObject({ became: digestOf(first) })
+  })
+
+  it('brings back the last of several that a tag named within one tick of the clock', async () => {
+    for (const order of [
+      [first, second, third],
+      [third, first, second],
+      [second, third, first],
+    ]) {
+      inner = new MemoryBackend({ now: () => new Date(Date.UTC(2026, 0, 1)) })
+      store = new ImageStore(inner)
+      for (const image of order) await push(image)
+      await remove()
+      expect(await bringBack()).toMatchObject({ digest: digestOf(order[2]!) })
+      const events = await readTagEvents(store, PLACE_OF_EVENTS)
+      const reasons = events.map(({ reason }) => reason)
+      expect(reasons).toEqual(['moved', 'moved', 'deleted', 'restored'])
+    }
   })
 
   it('publishes nothing of an image whose layers another program has deleted', async () => {
