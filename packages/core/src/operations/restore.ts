@@ -1,3 +1,4 @@
+import { mapInOrder } from '../concurrency/map-in-order.ts'
 import type { CallOptions } from '../contract/call-options.ts'
 import type { ProgressOptions } from '../contract/progress.ts'
 import { S3loError } from '../errors.ts'
@@ -47,6 +48,8 @@ export interface RestorableImage {
   readonly kept_until: string
 }
 
+const TAGS_AT_ONCE = 16
+
 /**
  * What can be restored in a store, of an image in it, or of one of its tags (`app:v1`): the last that
  * each tag named comes first. Throws `INTEGRITY` where the settings cannot be read.
@@ -72,11 +75,14 @@ async function rowsOf(
   store: ImageStore,
   { repository, events, records }: RepositoryMemory,
   expiry: RecordExpiry,
-  options: CallOptions,
+  { signal: outer }: CallOptions,
 ): Promise<readonly RestorableImage[]> {
-  const rows: RestorableImage[] = []
-  for (const [tag, ofTag] of Map.groupBy(events, (event) => event.tag)) {
-    const current = await presentDigest(store.backend, { name: repository, tag }, options)
+  const rowsOfTag = async (
+    [tag, ofTag]: readonly [string, readonly TagEvent[]],
+    signal: AbortSignal,
+  ): Promise<readonly RestorableImage[]> => {
+    const rows: RestorableImage[] = []
+    const current = await presentDigest(store.backend, { name: repository, tag }, { signal })
     const seen = new Set(current === undefined ? [] : [current])
     for (const { was, at, reason, by, size_bytes } of ofTag.toReversed()) {
       const info = was === undefined ? undefined : records.get(was)
@@ -93,8 +99,10 @@ async function rowsOf(
         kept_until: untilOf(expiry.expiresAt({ repository, info })),
       })
     }
+    return rows
   }
-  return rows
+  const byTag = Map.groupBy(events, ({ tag }) => tag)
+  return (await Array.fromAsync(mapInOrder(byTag, TAGS_AT_ONCE, rowsOfTag, outer))).flat()
 }
 
 /**
