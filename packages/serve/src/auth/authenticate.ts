@@ -59,13 +59,16 @@ export function createAuthenticator({
     // The same again is no guess, but a client with an old password: others at its address are not slowed.
     if (recalled === false) return WRONG
     // Not even a right one: it would be told from a wrong one at any pace.
-    const seconds = pace.waitOf(address)
-    if (seconds > 0) return { kind: 'later', seconds, why: 'slowed' }
-    const checked = recalled ?? (await users.check(name, password))
-    if (checked === 'busy') return { kind: 'later', seconds: 1, why: 'busy' }
-    if (checked) return { kind: 'known', identity: { kind: 'user', name } }
-    pace.failed(address)
-    return WRONG
+    const isSlowed = (): boolean => pace.waitOf(address) > 0
+    const failed = (): void => pace.failed(address)
+    const checked = isSlowed()
+      ? 'slowed'
+      : (recalled ?? (await users.check(name, password, { isSlowed, failed })))
+    if (checked === 'busy') return { kind: 'later', seconds: 1, why: checked }
+    if (checked === 'slowed') {
+      return { kind: 'later', seconds: pace.waitOf(address), why: checked }
+    }
+    return checked ? { kind: 'known', identity: { kind: 'user', name } } : WRONG
   }
   const byToken = async (token: string): Promise<Authentication> => {
     if (decodeIssuer(token) !== OWN_ISSUER) return byOidc(token)

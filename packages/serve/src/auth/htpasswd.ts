@@ -29,12 +29,21 @@ export type UserTable = ReadonlyMap<string, string>
 export interface Users {
   /** The result of the same log-in before, while the user's hash has stayed the same. */
   recall(name: string, password: string): boolean | undefined
-  /** True for the user's password. `busy`: too many checks are waiting, this one was not made. */
-  check(name: string, password: string): Promise<boolean | 'busy'>
+  /**
+   * True for the user's password. `busy`: too many checks are waiting; `slowed`: the turn of this one
+   * came too late. Neither was made.
+   */
+  check(name: string, password: string, pace?: CheckPace): Promise<boolean | 'busy' | 'slowed'>
   /** What changes when the user's password does; `undefined` when there is no such user. */
   fingerprint(name: string): string | undefined
   /** Puts other users in place of these. */
   replace(table: UserTable): void
+}
+
+/** Is asked when it is a check's turn: those that waited before it may have been wrong. */
+export interface CheckPace {
+  isSlowed(): boolean
+  failed(): void
 }
 
 export interface UsersOptions {
@@ -98,16 +107,20 @@ export function createUsers(initial: UserTable, options: UsersOptions = {}): Use
       .digest('base64')
   return {
     recall: (name, password) => results.get(digest(name, password)),
-    async check(name, password) {
+    async check(name, password, pace) {
       const hash = table.get(name)
       const isPossible =
         Buffer.byteLength(password) <= MAX_PASSWORD_BYTES && !password.includes('\0')
       const asked = digest(name, password)
-      const checked = await gate.run(() => verify(isPossible ? password : '', hash ?? decoy))
-      if (!checked) return 'busy'
-      const isRight = checked.value && hash !== undefined && isPossible
-      results.set(asked, isRight)
-      return isRight
+      const checked = await gate.run(async () => {
+        if (pace?.isSlowed()) return 'slowed'
+        const isVerified = await verify(isPossible ? password : '', hash ?? decoy)
+        const isRight = isVerified && hash !== undefined && isPossible
+        results.set(asked, isRight)
+        if (!isRight) pace?.failed()
+        return isRight
+      })
+      return checked ? checked.value : 'busy'
     },
     fingerprint: (name) => table.get(name),
     replace(users) {

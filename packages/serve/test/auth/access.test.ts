@@ -398,6 +398,17 @@ describe('wrong log-ins', () => {
     expect(await askToken(setup, '', basic('alice', 'secret'))).toMatchObject({ status: 200 })
   })
 
+  it('are slowed as well where they come all at once', async () => {
+    const setup = await setUp()
+    const guesses = Array.from({ length: 60 }, (_, i) => basic('alice', `guess ${i}`))
+    const answers = await Promise.all(guesses.map((guess) => askToken(setup, '', guess)))
+    // Two are looked at beside each other.
+    expect(setup.guesses.length).toBeGreaterThanOrEqual(10)
+    expect(setup.guesses.length).toBeLessThanOrEqual(11)
+    expect(new Set(answers.map(({ status }) => status))).toEqual(new Set([401, 429]))
+    expect(answers.at(-1)?.headers?.['retry-after']).toBeGreaterThan(0)
+  })
+
   it('are slowed by address: the eleventh is not looked at, right or wrong', async () => {
     const setup = await setUp()
     for (let i = 0; i < 10; i++) await askToken(setup, '', basic('alice', `guess ${i}`))
