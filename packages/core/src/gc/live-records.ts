@@ -87,8 +87,8 @@ export class LiveRecords {
         async (record, signal) => {
           const { repository, digest } = record
           if (!this.#graph.isReachedIn(repository, nameOf(digest))) this.#unreached++
-          if (check && (await this.#mayExpire(record, check, signal))) return
-          await this.#addRoot(record, signal)
+          const judged = check && (await this.#judge(record, check, signal))
+          if (judged !== 'expired') await this.#addRoot(record, judged, signal)
         },
         options.signal,
       )
@@ -100,32 +100,42 @@ export class LiveRecords {
     return this.#graph.size + this.#roots.size
   }
 
-  async #addRoot({ repository, digest, info }: RecordEntry, signal: AbortSignal): Promise<void> {
+  /** `content` is what was read of it already. */
+  async #addRoot(
+    { repository, digest, info }: RecordEntry,
+    content: Uint8Array | undefined,
+    signal: AbortSignal,
+  ): Promise<void> {
     const name = nameOf(digest)
     this.#roots.add(within(repository, name))
     // Such as refer to a live image may be millions.
     this.#judged.delete(info.key)
     if (this.#graph.isKnownIn(repository, name)) return
-    const add = (content: Uint8Array): Promise<void> => {
-      assertDigest(content, digest)
-      return this.#graph.addRecord(repository, content, digest, signal)
+    const add = (read: Uint8Array): Promise<void> => {
+      assertDigest(read, digest)
+      return this.#graph.addRecord(repository, read, digest, signal)
     }
+    // What is wrong with it is told below, where it is read as a root.
+    if (content && !((await orImageFault(() => add(content))) instanceof S3loError)) return
     await this.#readOnce(`${repository}@${digest}`, info, add, signal)
   }
 
-  async #mayExpire(
+  /** Whether a record has expired; of one that has not, what had to be read to tell. */
+  async #judge(
     record: RecordEntry,
     { now, expiry, isPinned }: ExpiryCheck,
     signal: AbortSignal,
-  ): Promise<boolean> {
+  ): Promise<'expired' | Uint8Array | undefined> {
     const { repository, digest, info } = record
     const expiresAt = expiry.expiresAt(record)
     // What was a root once stays one: names are only ever added.
     const isKept = now <= expiresAt || this.#isLiveIn(repository, nameOf(digest))
-    if (isKept || this.#expired.size >= MAX_EXPIRED) return false
-    const judged = await this.#judge(record, signal)
-    if (!judged) return false
-    const { names, subject } = judged
+    if (isKept || this.#expired.size >= MAX_EXPIRED) return undefined
+    const known = this.#judged.get(info.key)
+    const read = known ? undefined : await this.#read(record, signal)
+    const facts = known ?? read?.facts
+    if (!facts) return undefined
+    const { names, subject } = facts
     const isLive = (name: string): boolean => this.#isLiveIn(repository, name) || isPinned(name)
     const verdict = {
       isPinned: names.some(isPinned),
@@ -133,9 +143,10 @@ export class LiveRecords {
       hasLiveSubject: subject !== undefined && isLive(nameOf(subject)),
       expiresAt,
     }
-    if (!mayExpire(verdict, now)) return false
-    this.#expired.set(info.key, { ...record, ...judged })
-    return true
+    if (!mayExpire(verdict, now)) return read?.content
+    this.#judged.set(info.key, facts)
+    this.#expired.set(info.key, { ...record, ...facts })
+    return 'expired'
   }
 
   #isLiveIn(repository: string, name: string): boolean {
@@ -143,20 +154,18 @@ export class LiveRecords {
   }
 
   /** `undefined` for a record that cannot be read: as a root, it is told. */
-  async #judge({ digest, info }: RecordEntry, signal: AbortSignal): Promise<Facts | undefined> {
-    const known = this.#judged.get(info.key)
-    if (known) return known
-    const judged = await orImageFault(() => this.#readFacts(digest, info.key, signal))
-    if (!judged || judged instanceof S3loError) return undefined
-    this.#judged.set(info.key, judged)
-    return judged
-  }
-
-  async #readFacts(digest: string, key: string, signal: AbortSignal): Promise<Facts | undefined> {
-    const content = await readObject(this.#backend, key, MAX_MANIFEST_BYTES, { signal })
-    if (!content) return undefined
-    assertDigest(content, digest)
-    const { subject } = parseManifest(content, digest)
-    return { names: namesOf(content), ...(subject && { subject: subject.digest }) }
+  async #read(
+    { digest, info }: RecordEntry,
+    signal: AbortSignal,
+  ): Promise<{ readonly content: Uint8Array; readonly facts: Facts } | undefined> {
+    const read = await orImageFault(async () => {
+      const content = await readObject(this.#backend, info.key, MAX_MANIFEST_BYTES, { signal })
+      if (!content) return undefined
+      assertDigest(content, digest)
+      const { subject } = parseManifest(content, digest)
+      const facts = { names: namesOf(content), ...(subject && { subject: subject.digest }) }
+      return { content, facts }
+    })
+    return read instanceof S3loError ? undefined : read
   }
 }
