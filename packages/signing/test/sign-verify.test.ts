@@ -1,6 +1,16 @@
-import { createHash } from 'node:crypto'
-import { type Descriptor, digestOf, ImageStore, S3loError } from '@s3lo/core'
-import { imageFixture, MemoryBackend, putImage } from '@s3lo/core/testing'
+import { createHash, randomUUID } from 'node:crypto'
+import { Readable } from 'node:stream'
+import {
+  type Descriptor,
+  digestOf,
+  foldSignatures,
+  ImageStore,
+  S3loError,
+  signatureManifest,
+  SIMPLE_SIGNING_TYPE,
+  withPublication,
+} from '@s3lo/core'
+import { FaultyBackend, imageFixture, MemoryBackend, putImage } from '@s3lo/core/testing'
 import { describe, expect, it } from 'vitest'
 import { LocalSigner, PublicKey, signImage, verifyImage } from '../src/index.ts'
 import { formatRecord, recordPayload, type RecordSchema } from '../src/record.ts'
@@ -324,6 +334,65 @@ describe('signatures that a person without the key adds', () => {
     await signImage(store, reference, newSigner(), at('2026-03-01T00:00:00Z'))
     expect(await verify('2026-01-15T00:00:00Z')).toMatchObject({ verified: true })
     expect(await verify('2026-02-15T00:00:00Z')).toMatchObject({ verified: false })
+  })
+})
+
+/** Attaches what a `.sig` tag had: foreign signatures, and behind them `own`. */
+async function attachForeign(
+  store: ImageStore,
+  count: number,
+  own: readonly Descriptor[] = [],
+  certificate = '',
+): Promise<void> {
+  const payload = Buffer.from(`{"critical":{},"optional":{"n":"${randomUUID()}"}}`)
+  const layers = Array.from({ length: count }, (_, i) => ({
+    mediaType: SIMPLE_SIGNING_TYPE,
+    digest: digestOf(payload),
+    size: payload.byteLength,
+    annotations: { 'dev.cosignproject.cosign/signature': btoa(`${i}`), certificate },
+  }))
+  const { document, config } = signatureManifest([...layers, ...own])
+  const subject = await store.resolve(reference)
+  const folded = foldSignatures(document, subject)!
+  const place = { repository: reference.name, subject }
+  await withPublication(store, { purpose: 'a test' }, (publication) =>
+    publication.attach(folded, place, async ({ digest }) =>
+      Readable.from([digest === digestOf(payload) ? payload : config]),
+    ),
+  )
+}
+
+describe('the manifest of many signatures', () => {
+  it('is read where certificates make it large', async () => {
+    const store = await storeWithImage()
+    const signer = newSigner()
+    const { storedPath, signature = '', bundle = '' } = await signImage(store, reference, signer)
+    const record = `.s3lo/repositories/org/app/_manifests/${signature.replace(':', '-')}.json`
+    const { layers } = await readJson(store, record)
+    await attachForeign(store, 10, layers as Descriptor[], 'x'.repeat(10_000))
+    const place = { repository: reference.name, subject: await store.resolve(reference) }
+    for (const digest of [signature, bundle]) await store.begin().detach(place, digest)
+    await store.backend.delete([storedPath.replace('my-bucket/', '')])
+    const options = { allowCosign: true }
+    expect(await verifyImage(store, reference, signer.publicKey, options)).toMatchObject({
+      verified: true,
+      form: 'simple-signing',
+    })
+  })
+
+  it('counts with all that it has: no more than 200 are looked at', async () => {
+    const store = await storeWithImage()
+    for (let i = 0; i < 3; i++) await attachForeign(store, 150)
+    const backend = new FaultyBackend(store.backend)
+    const options = { allowCosign: true }
+    const key = newSigner().publicKey
+    expect(await verifyImage(new ImageStore(backend), reference, key, options)).toMatchObject({
+      verified: false,
+    })
+    const read = backend.calls.filter(
+      ({ method, key: of }) => method === 'get' && /s3lo\/blobs/.test(of),
+    )
+    expect(read).toHaveLength(201)
   })
 })
 

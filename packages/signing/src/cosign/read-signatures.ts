@@ -2,6 +2,7 @@ import {
   type Descriptor,
   type ImageManifest,
   type ImageStore,
+  MAX_MANIFEST_BYTES,
   parseManifest,
   ReferrerFinder,
   readAll,
@@ -44,6 +45,7 @@ const MAX_PAYLOAD = 64 * 1024
 
 /** How many signatures of one image are looked at: each costs a request, and anybody may add some. */
 const MAX_SIGNATURES = 200
+const TOO_MANY = `those behind the first ${MAX_SIGNATURES} signatures were not looked at`
 
 /** Finds what the key signed of a manifest: in what refers to it, and at its `.sig` tag if there is one. */
 export async function findCosignSignatures(
@@ -58,7 +60,7 @@ export async function findCosignSignatures(
   const tagged = tag && (await findSigManifest(store, { name: image, tag }, options))
   if (typeof tagged === 'string') signatures.problems.push(tagged)
   else if (tagged) {
-    for await (const { found } of readLayers(store, tagged, key, options)) {
+    for await (const found of readLayers(store, tagged, key, options)) {
       signatures.add('simple-signing', found)
     }
   }
@@ -109,15 +111,17 @@ export async function findSourceSignatures(
       const form = tag === undefined ? formOf(manifest) : undefined
       const isTagged = tag !== undefined && tag === signatureTagOf(subject.digest)
       if ((!form && !isTagged) || manifest.kind !== 'manifest') continue
-      if (++looked > MAX_SIGNATURES) break
+      if (looked >= MAX_SIGNATURES) break
       try {
         if (form === 'bundle') {
+          looked++
           const found = await readBundle(source, descriptor, subject.digest, key, options)
           signatures.add('bundle', found)
           continue
         }
-        for await (const { found } of readLayers(source, manifest, key, options)) {
+        for await (const found of readLayers(source, manifest, key, options)) {
           signatures.add('simple-signing', found)
+          if (++looked >= MAX_SIGNATURES) break
         }
       } catch (error) {
         if (!isS3loError(error) || !(await isRefusedBeside(error, readSubject))) throw error
@@ -163,10 +167,11 @@ async function* readLayers(
   { layers }: Pick<ImageManifest, 'layers'>,
   key: PublicKey,
   options: CallOptions,
-): AsyncGenerator<{ readonly layer: Descriptor; readonly found: SimpleSigning | string }> {
+): AsyncGenerator<SimpleSigning | string> {
   for (const layer of layers.slice(0, MAX_SIGNATURES)) {
-    yield { layer, found: await readLayer(source, layer, key, options) }
+    yield readLayer(source, layer, key, options)
   }
+  if (layers.length > MAX_SIGNATURES) yield TOO_MANY
 }
 
 async function readLayer(
@@ -206,12 +211,14 @@ export async function* readAttached(
   try {
     for await (const referrer of store.referrers(repository, subject, options)) {
       const form = formOf(referrer)
-      if (!form || ++looked[form] > MAX_SIGNATURES) {
+      if (!form || looked[form] > MAX_SIGNATURES) {
         if (Object.values(looked).every((count) => count > MAX_SIGNATURES)) return
         continue
       }
       for await (const found of readReferrer(store, referrer, subject.digest, key, call)) {
-        yield { form, referrer, found }
+        const isOver = ++looked[form] > MAX_SIGNATURES
+        yield { form, referrer, found: isOver ? TOO_MANY : found }
+        if (isOver) break
       }
     }
   } catch (error) {
@@ -238,10 +245,11 @@ async function* readReferrer(
     yield await readBundle(source, referrer, digest, key, options)
     return
   }
-  const content = await readBlob(source, referrer, options)
+  const content = await readBlob(source, referrer, options, MAX_MANIFEST_BYTES)
   const manifest = typeof content === 'string' ? content : parseSigManifest(content)
   if (typeof manifest === 'string') yield manifest
-  else for await (const { found } of readLayers(source, manifest, key, options)) yield found
+  else if (manifest.layers.length === 0) yield 'a manifest of signatures has none'
+  else yield* readLayers(source, manifest, key, options)
 }
 
 async function readBundle(
@@ -267,10 +275,11 @@ async function readBlob(
   source: Contents,
   descriptor: Descriptor,
   options: ReadOptions,
+  limit = MAX_PAYLOAD,
 ): Promise<Uint8Array | string> {
-  if (descriptor.size > MAX_PAYLOAD) return `a signature of ${descriptor.size} bytes is too large`
+  if (descriptor.size > limit) return `a signature of ${descriptor.size} bytes is too large`
   try {
-    return await readAll(await source.fetch(descriptor, options), MAX_PAYLOAD, descriptor.digest)
+    return await readAll(await source.fetch(descriptor, options), limit, descriptor.digest)
   } catch (error) {
     if (isS3loError(error, 'NOT_FOUND')) return error.message
     return problemOf(error)
