@@ -12,6 +12,7 @@ import { parseUploadKey, sessionKey, uploadPrefix, UPLOADS_PREFIX } from '../lay
 import { isDigest } from '../oci/digest.ts'
 import { endOfLink } from '../store/links.ts'
 import { listKeys } from '../store/list-keys.ts'
+import { markOfEvent, markOfRecord } from '../store/tag-events.ts'
 import { DigestSet } from './digest-set.ts'
 import { within } from './live-graph.ts'
 import { nameOf } from './name-set.ts'
@@ -127,11 +128,11 @@ async function* lostWithRecords(
   { now, abandonedAfterMs, signal }: LeftoverOptions,
 ): AsyncGenerator<string, void> {
   let repository: string | undefined
-  let events: { readonly key: string; readonly id: string }[] = []
+  let events: { readonly key: string; readonly mark: string }[] = []
   let records = new Set<string>()
   const manifests = new DigestSet()
   const lost = (): readonly string[] =>
-    events.flatMap(({ key, id }) => (records.has(id.slice(0, NAMED)) ? [] : key))
+    events.flatMap(({ key, mark }) => (records.has(mark) ? [] : key))
   for await (const info of backend.list(REPOSITORIES_PREFIX, { signal })) {
     const key = parseRepositoryKey(info.key)
     if (!key) continue
@@ -141,19 +142,16 @@ async function* lostWithRecords(
       records = new Set()
       repository = key.repository
     }
-    if (key.kind === 'record' && events.length > 0) records.add(nameOf(key.digest).slice(0, NAMED))
+    if (key.kind === 'record' && events.length > 0) records.add(markOfRecord(key.digest))
     if (key.kind === 'record') manifests.add(within(repository, nameOf(key.digest)))
     const isOld = info.lastModified.getTime() + abandonedAfterMs < now
     // Entries come after the records, and are written after theirs.
     const isEntry = key.kind === 'referrer-entry' && isOld
     if (isEntry && !manifests.has(within(repository, nameOf(key.digest)))) yield info.key
-    if (key.kind === 'tag-event' && isOld) events.push({ key: info.key, id: key.id })
+    if (key.kind === 'tag-event' && isOld) events.push({ key: info.key, mark: markOfEvent(key.id) })
   }
   yield* lost()
 }
-
-/** So many digits of an event's id are of the digest whose record it needs. */
-const NAMED = 16
 
 /** Of blobs in every form: whole, of referrers, in chunks of both formats. */
 async function readStoredNames(backend: StorageBackend, options: CallOptions): Promise<DigestSet> {

@@ -77,10 +77,31 @@ export async function writeTagEvent(
   return key
 }
 
-/** An event lives as long as the record of what the tag named before, or else of what it names. */
+/** Digits of an event's id: of its place among those of one moment, and of the digest whose record it needs. */
+const ORDER_DIGITS = 13
+const DIGEST_DIGITS = 16
+let latest = 0
+
+/**
+ * A store's clock may have whole seconds, in which one machine deletes and restores: the id begins
+ * with the microsecond by the machine's own clock, never the same twice. An event lives as long as
+ * the record of what the tag named before, or else of what it names.
+ */
 function eventId(digest: string | undefined): string {
+  latest = Math.max(latest + 1, Math.floor((performance.timeOrigin + performance.now()) * 1000))
   const random = process.getBuiltinModule('node:crypto').randomUUID().replaceAll('-', '')
-  return digest === undefined ? random : parseDigest(digest).hex.slice(0, 16) + random.slice(16)
+  const order = latest.toString(16).padStart(ORDER_DIGITS, '0')
+  const named = digest === undefined ? '' : markOfRecord(digest)
+  return (order + named + random).slice(0, random.length)
+}
+
+/** What the id of an event and the digest of the record that it needs have in common: `markOfRecord`. */
+export function markOfEvent(id: string): string {
+  return id.slice(ORDER_DIGITS, ORDER_DIGITS + DIGEST_DIGITS)
+}
+
+export function markOfRecord(digest: string): string {
+  return parseDigest(digest).hex.slice(0, DIGEST_DIGITS)
 }
 
 /**

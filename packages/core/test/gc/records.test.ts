@@ -296,7 +296,7 @@ describe('a publication that is stopped for days before its tag', () => {
 
 describe('an event of a tag', () => {
   const event = (tag: string, of: string, at = 1): string =>
-    tagEventKey('app', tag, at, `${nameOf(of).slice(0, 16)}0123456789abcdef`)
+    tagEventKey('app', tag, at, `${'0'.repeat(13)}${nameOf(of).slice(0, 16)}abc`)
 
   it('goes a day after the record that it needs, whose repository alone counts', async () => {
     const store = await untagged()
