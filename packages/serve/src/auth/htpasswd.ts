@@ -41,7 +41,7 @@ export interface Users {
 }
 
 /** Is asked when it is a check's turn: those that waited before it may have been wrong. */
-export interface CheckPace {
+interface CheckPace {
   isSlowed(): boolean
   failed(): void
 }
