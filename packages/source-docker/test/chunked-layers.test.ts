@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdtemp, readdir, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { constants, zstdCompressSync } from 'node:zlib'
@@ -38,9 +38,23 @@ async function pull(): Promise<readonly string[]> {
   return manifest.kind === 'manifest' ? manifest.layers.map(({ digest }) => digest) : []
 }
 
-it('a docker archive gets the uncompressed content of layers in chunks', async () => {
+it.each([1, 2] as const)(
+  'a docker archive gets the uncompressed content of layers in chunks of format %d',
+  async (format) => {
+    await putChunkedImage(backend, app, { layers, chunkSize: 1000, format })
+    expect(await pull()).toEqual(layers.map((layer) => digestOf(layer)))
+  },
+)
+
+it('a recipe whose digest is a path (W3) writes nothing', async () => {
   await putChunkedImage(backend, app, { layers, chunkSize: 1000 })
-  expect(await pull()).toEqual(layers.map((layer) => digestOf(layer)))
+  for await (const { key } of backend.list('recipes/')) {
+    const recipe = await text((await backend.get(key)).body)
+    const hostile = recipe.replace(/"layer":"\w+"/, '"layer":"../../../evil"')
+    await backend.put(key, Buffer.from(hostile))
+  }
+  await expect(pull()).rejects.toMatchObject({ code: 'INTEGRITY' })
+  expect(await readdir(folder)).toEqual([])
 })
 
 it('a layer of which another encoder had stored chunks is pulled all the same (W17)', async () => {

@@ -47,17 +47,25 @@ export async function decodeFrame(chunk: StoredChunk, frame: Uint8Array): Promis
   if (frame.length !== chunk.frameSize || found !== chunk.frame) {
     throw damaged(chunk, `expected a frame ${chunk.frame}, got ${found}`)
   }
-  const raw = await decompress(chunk, frame)
+  const raw = await decompressFrame(frame, chunk.size).catch((error: Error) => {
+    throw damaged(chunk, 'its frame cannot be decompressed', error)
+  })
   const actual = digestOf(raw)
   if (raw.length === chunk.size && actual === chunk.raw) return raw
   throw damaged(chunk, `expected ${chunk.size} bytes, got ${raw.length} with ${actual}`)
 }
 
-function decompress(chunk: StoredChunk, frame: Uint8Array): Promise<Uint8Array> {
-  const { zstdDecompress } = process.getBuiltinModule('node:zlib')
+/**
+ * What a frame decodes to, on a thread of Node's pool: nothing of it is verified, but that it is no more
+ * than `size` bytes. Throws what zlib says.
+ */
+export function decompressFrame(frame: Uint8Array, size: number): Promise<Uint8Array> {
+  const { constants, zstdDecompress } = process.getBuiltinModule('node:zlib')
+  // One buffer for all of it: a second one is taken when the first is full.
+  const chunkSize = Math.max(size + 1, constants.Z_MIN_CHUNK)
   return new Promise((resolve, reject) => {
-    zstdDecompress(frame, { maxOutputLength: chunk.size }, (error, bytes) => {
-      if (error) reject(damaged(chunk, 'its frame cannot be decompressed', error))
+    zstdDecompress(frame, { maxOutputLength: size, chunkSize }, (error, bytes) => {
+      if (error) reject(error)
       else resolve(bytes)
     })
   })

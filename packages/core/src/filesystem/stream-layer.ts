@@ -1,5 +1,6 @@
 import { Readable } from 'node:stream'
 import type { CallOptions } from '../contract/call-options.ts'
+import type { FetchOptions, PlainLayer } from '../contract/image-source.ts'
 import type { LayerReader } from '../contract/layer-reader.ts'
 import { S3loError } from '../errors.ts'
 import type { ContentReader } from '../graph/read-manifest.ts'
@@ -12,6 +13,8 @@ import type { TocEntry } from '../tar/toc-entry.ts'
 export interface StreamLayerOptions extends CallOptions {
   /** Which files are kept while they pass, because they are probably wanted. */
   readonly keep?: ((entry: TocEntry) => boolean) | undefined
+  /** The layer's content, which is read in place of its blob. */
+  readonly plain?: PlainLayer | undefined
 }
 
 /** What is kept of one layer; a file that does not fit is read again, up to its end (bytes). */
@@ -27,12 +30,13 @@ const HEAD_BYTES = 4
 export async function streamLayer(
   source: ContentReader,
   layer: Descriptor,
-  { keep = () => false, signal }: StreamLayerOptions = {},
+  { keep = () => false, plain, signal }: StreamLayerOptions = {},
 ): Promise<LayerReader> {
   const toc = new TarToc({ tolerant: true })
   const kept = new Keeper(toc.entries, keep)
   let position = 0
-  for await (const chunk of openTar(source, layer, { signal })) {
+  const tar = plain ? openPlain(plain, { signal }) : openTar(source, layer, { signal })
+  for await (const chunk of tar) {
     toc.push(chunk)
     kept.take(chunk, position)
     position += chunk.byteLength
@@ -41,7 +45,11 @@ export async function streamLayer(
   toc.finish()
   return {
     entries: toc.entries,
-    read: (entry, options) => kept.get(entry) ?? readAgain(source, layer, entry, options),
+    read: (entry, options) =>
+      kept.get(entry) ??
+      (plain
+        ? openPlain(plain, { ...options, range: rangeOf(entry) })
+        : readAgain(source, layer, entry, options)),
   }
 }
 
@@ -86,15 +94,24 @@ class Keeper {
   }
 }
 
+function rangeOf({ offset, size }: TocEntry): { readonly start: number; readonly end: number } {
+  return { start: offset, end: offset + size }
+}
+
+/** What was read as a whole before is verified in ranges too: the same chunks, each by its digest. */
+async function* openPlain(plain: PlainLayer, options: FetchOptions): AsyncGenerator<Uint8Array> {
+  yield* (await plain.open(options)) as AsyncIterable<Uint8Array>
+}
+
 async function* readAgain(
   source: ContentReader,
   layer: Descriptor,
-  { offset, size }: TocEntry,
+  entry: TocEntry,
   options?: CallOptions,
 ): AsyncGenerator<Uint8Array> {
-  const end = offset + size
+  const { start: offset, end } = rangeOf(entry)
   let position = 0
-  if (size === 0) return
+  if (entry.size === 0) return
   for await (const chunk of openTar(source, layer, options)) {
     const part = chunk.subarray(Math.max(0, offset - position), Math.max(0, end - position))
     if (part.length > 0) yield part

@@ -18,6 +18,7 @@ import type { ImageStore } from '../store/image-store.ts'
 import { metered } from '../stream/verify-digest.ts'
 import type { TocEntry } from '../tar/toc-entry.ts'
 import { KeptIndexes } from './kept-indexes.ts'
+import { PlainLayers } from './plain-layers.ts'
 import type { OperationOptions } from './options.ts'
 
 /** What looking into an image accepts. */
@@ -196,6 +197,7 @@ class LayerOpener {
   readonly #keep: (entry: TocEntry) => boolean
   readonly #options: ImageFilesOptions
   readonly #context: LayerReaderContext
+  readonly #plain: PlainLayers
 
   constructor(
     store: ImageStore,
@@ -211,11 +213,12 @@ class LayerOpener {
     this.#options = options
     const { signal } = options
     this.#context = { ...documents, signal, source: this.#counted(store, name), indexes: kept }
+    this.#plain = new PlainLayers(store, documents.image, (bytes) => this.#count(bytes))
   }
 
   /** Bytes of layers and of their indexes so far. */
   get fetched(): number {
-    return this.#fetched + this.#kept.fetched
+    return Math.round(this.#fetched) + this.#kept.fetched
   }
 
   close(): void {
@@ -264,8 +267,9 @@ class LayerOpener {
 
   async #openWhole(layer: Descriptor): Promise<OpenedLayer> {
     const { signal } = this.#options
+    const plain = await this.#plain.find(layer, { signal })
     const { source } = this.#context
-    const reader = await streamLayer(source, layer, { keep: this.#keep, signal })
+    const reader = await streamLayer(source, layer, { keep: this.#keep, plain, signal })
     return { reader, byIndex: false }
   }
 

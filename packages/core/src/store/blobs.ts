@@ -15,6 +15,9 @@ import { RecentMap } from './recent-map.ts'
 /** Images of layout v1.0.0 in whose folders a blob is looked for, one request each: those that were read last. */
 const MAX_LEGACY_PREFIXES = 16
 
+/** Chunks of the layers whose recipes are remembered, for reads in ranges; typically 4 MiB each. */
+const MAX_REMEMBERED_CHUNKS = 50_000
+
 /** How a blob is stored. `chunks`: as a recipe and chunks, of format 1 (the Go program's) or 2. */
 export type BlobForm = 'whole' | 'chunks'
 
@@ -34,6 +37,11 @@ export class BlobStore {
   readonly #backend: StorageBackend
   /** Folders of v1.0.0 images that were resolved, whose blobs are their own. */
   readonly #legacyPrefixes = new RecentMap<string, true>(MAX_LEGACY_PREFIXES)
+  /** Layers in chunks of which a range was read, by their digests. */
+  readonly #layers = new RecentMap<string, ChunkedLayer>(
+    MAX_REMEMBERED_CHUNKS,
+    ({ recipe }) => recipe.chunks.length + 1,
+  )
 
   constructor(backend: StorageBackend) {
     this.#backend = backend
@@ -85,6 +93,8 @@ export class BlobStore {
     descriptor: Descriptor,
     { range, signal }: CallOptions & { readonly range?: ByteRange | undefined } = {},
   ): Promise<Readable> {
+    const known = range && this.#layers.get(descriptor.digest)
+    if (range && known) return this.#openRange(known, descriptor, { range, signal })
     const found = await this.#findWhole(descriptor, { range, signal })
     if (!found) return this.#openChunked(descriptor, { range, signal })
     const { info, body } = found
@@ -223,12 +233,26 @@ export class BlobStore {
 
   async #openChunked(
     descriptor: Descriptor,
-    options: CallOptions & { readonly range?: ByteRange | undefined },
+    { range, signal }: CallOptions & { readonly range?: ByteRange | undefined },
   ): Promise<Readable> {
-    const layer = await this.#findChunked(descriptor, options)
+    const layer = await this.#findChunked(descriptor, { signal })
     if (!layer) throw missing(descriptor)
-    const body = Readable.from(layer.frames(options), { objectMode: false })
-    return options.range ? body : verified(body, descriptor)
+    if (range) return this.#openRange(layer, descriptor, { range, signal })
+    const body = Readable.from(layer.frames({ signal }), { objectMode: false })
+    return verified(body, { ...descriptor, hint: layer.otherStreamHint })
+  }
+
+  /** A client that reads one range reads more: the recipe is not read again for each. */
+  #openRange(
+    layer: ChunkedLayer,
+    descriptor: Descriptor,
+    options: CallOptions & { readonly range: ByteRange },
+  ): Readable {
+    const { digest } = descriptor
+    assertSize(layer, descriptor)
+    this.#layers.set(digest, layer)
+    const forget = (): void => this.#layers.delete(digest)
+    return Readable.from(layer.frames(options), { objectMode: false }).once('error', forget)
   }
 
   async #findChunked(
@@ -238,10 +262,14 @@ export class BlobStore {
     const recipe = await readRecipe(this.#backend, descriptor.digest, { signal })
     if (!recipe) return undefined
     const layer = new ChunkedLayer(this.#backend, descriptor.digest, recipe)
-    const { blobSize = descriptor.size } = layer
-    if (blobSize !== descriptor.size) throw wrongSize(descriptor, blobSize)
+    assertSize(layer, descriptor)
     return layer
   }
+}
+
+function assertSize({ blobSize }: ChunkedLayer, descriptor: Descriptor): void {
+  const { size } = descriptor
+  if ((blobSize ?? size) !== size) throw wrongSize(descriptor, blobSize ?? size)
 }
 
 function wrongSize({ digest, size }: Descriptor, actual: number): S3loError {

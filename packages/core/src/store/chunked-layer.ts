@@ -1,8 +1,10 @@
-import { MAX_FRAME_BYTES } from '../chunk/frame.ts'
-import { mapInOrder } from '../concurrency/map-in-order.ts'
+import { decompressFrame, MAX_FRAME_BYTES } from '../chunk/frame.ts'
+import { MAX_CHUNK_BYTES } from '../chunk/gear.ts'
+import { ByteBudget } from '../concurrency/byte-budget.ts'
+import { readAhead } from '../concurrency/read-ahead.ts'
 import type { ByteRange, CallOptions } from '../contract/call-options.ts'
 import type { StorageBackend } from '../contract/storage-backend.ts'
-import { S3loError } from '../errors.ts'
+import { isS3loError, S3loError } from '../errors.ts'
 import { chunkFrameKey } from '../layout/chunk-keys.ts'
 import { chunkKey } from '../layout/keys.ts'
 import { digestOf } from '../oci/digest.ts'
@@ -13,8 +15,16 @@ export interface ReadChunksOptions extends CallOptions {
   readonly range?: ByteRange | undefined
 }
 
+/** Memory for the chunks that this process reads at once, of all layers (bytes). */
+const READ_AHEAD = new ByteBudget(64 * 1024 * 1024)
+
 /** Chunks of one layer that are read or decoded at once; typically 4 MiB each, never over 16. */
-const CHUNKS_AT_ONCE = 4
+const MOST_AHEAD = 8
+
+/** Bytes by which a frame is longer than its chunk, at most. */
+const FRAME_OVERHEAD = MAX_FRAME_BYTES - MAX_CHUNK_BYTES
+
+const REPAIR_HINT = 'push the image again to repair it'
 
 /** What helps where the stored stream is not the blob (W17). */
 const RECODED_HINT =
@@ -33,7 +43,7 @@ export class ChunkedLayer {
   readonly #digest: string
   readonly recipe: Recipe
 
-  /** @param digest Of the layer's blob, for messages. */
+  /** @param digest Of the layer's blob. */
   constructor(backend: StorageBackend, digest: string, recipe: Recipe) {
     this.#backend = backend
     this.#digest = digest
@@ -49,11 +59,16 @@ export class ChunkedLayer {
     )
   }
 
+  /** What helps where the frames are not the blob, although each of them is right. */
+  get otherStreamHint(): string {
+    return this.recipe.chunks.every(hasFrameDigest) ? REPAIR_HINT : RECODED_HINT
+  }
+
   /**
-   * The frames in order, each of the length that the recipe has, in format 2 each verified: the blob's
-   * bytes. The caller compares the whole with the blob's digest, because the Go program never does: where a chunk was stored by
-   * another encoder before, its recipes have the digest of a stream that nothing holds
-   * (docs/go-compatibility.md, W17). Throws `INTEGRITY`, `NOT_FOUND`.
+   * The frames in order, each of the length that the recipe has, each verified: in format 2 itself, in
+   * format 1 what it decodes to. The caller compares the whole with the blob's digest, because the Go
+   * program never does: where a chunk was stored by another encoder before, its recipes have the digest of
+   * a stream that nothing holds (docs/go-compatibility.md, W17). Throws `INTEGRITY`, `NOT_FOUND`.
    */
   async *frames({ range, signal }: ReadChunksOptions = {}): AsyncGenerator<Uint8Array> {
     if (range && this.blobSize === undefined) {
@@ -62,68 +77,70 @@ export class ChunkedLayer {
         `layer ${this.#digest} is stored in chunks of unknown size`,
       )
     }
-    const pieces = piecesOf(
-      this.recipe.chunks,
-      ({ frameSize = MAX_FRAME_BYTES }) => frameSize,
-      range,
-    )
-    for await (const [piece, frame] of mapInOrder(
-      pieces,
-      CHUNKS_AT_ONCE,
-      async (piece, inner) => [piece, await this.#frame(piece.chunk, inner)] as const,
-      signal,
-    )) {
-      const { frameSize = frame.length } = piece.chunk
-      if (frame.length !== frameSize) throw this.#recoded(piece.chunk, frame.length)
-      yield range ? frame.subarray(piece.start, piece.end) : frame
-    }
+    const pieces = piecesOf(this.recipe.chunks, frameBytes, range)
+    const ahead = { budget: READ_AHEAD, most: MOST_AHEAD, signal, bytesOf: bytesInMemory }
+    yield* readAhead(pieces, ahead, async ({ chunk, start, end }, inner) => {
+      const frame = await this.#frame(chunk, inner)
+      if (!hasFrameDigest(chunk)) await this.#decode(chunk, frame, true)
+      const { frameSize = frame.length } = chunk
+      if (frame.length !== frameSize) throw this.#recoded(chunk, frame.length)
+      return range ? frame.subarray(start, end) : frame
+    })
   }
 
-  /** What the frames decode to, each chunk verified: the tar. Throws `INTEGRITY`, `NOT_FOUND`. */
+  /**
+   * What the frames decode to: the tar, each chunk verified, in a range by its raw digest too. The caller
+   * compares the whole with the recipe's digest of it. Throws `INTEGRITY`, `NOT_FOUND`.
+   */
   async *content({ range, signal }: ReadChunksOptions = {}): AsyncGenerator<Uint8Array> {
     const pieces = piecesOf(this.recipe.chunks, ({ size }) => size, range)
-    for await (const [piece, bytes] of mapInOrder(
-      pieces,
-      CHUNKS_AT_ONCE,
-      async (piece, inner) => [piece, await this.#raw(piece.chunk, inner)] as const,
-      signal,
-    )) {
-      yield bytes.subarray(piece.start, piece.end)
-    }
+    const ahead = { budget: READ_AHEAD, most: MOST_AHEAD, signal, bytesOf: bytesInMemory }
+    yield* readAhead(pieces, ahead, async ({ chunk, start, end }, inner) => {
+      const frame = await this.#frame(chunk, inner)
+      // Where the whole is compared, the digest of the frame is enough to name a chunk that is damaged.
+      const bytes = await this.#decode(chunk, frame, range !== undefined || !hasFrameDigest(chunk))
+      return bytes.subarray(start, end)
+    })
   }
 
   async #frame(chunk: RecipeChunk, signal: AbortSignal): Promise<Uint8Array> {
     const { digest: raw, frame: expected } = chunk
     const key = expected === undefined ? chunkKey(raw) : chunkFrameKey({ raw, frame: expected })
-    const frame = await readObject(this.#backend, key, MAX_FRAME_BYTES, { signal })
-    if (frame) {
-      const found = expected && digestOf(frame)
-      if (found === expected) return frame
-      throw this.#damaged(chunk, `expected a frame ${expected}, got ${found}`)
+    const frame = await this.#read(chunk, key, signal)
+    if (!frame) {
+      throw new S3loError(
+        'NOT_FOUND',
+        `chunk ${raw} of layer ${this.#digest} is missing from the store`,
+        { hint: REPAIR_HINT },
+      )
     }
-    throw new S3loError(
-      'NOT_FOUND',
-      `chunk ${chunk.digest} of layer ${this.#digest} is missing from the store`,
-      { hint: 'push the image again to repair it' },
-    )
+    if (expected === undefined) return frame
+    const found = digestOf(frame)
+    if (found === expected) return frame
+    throw this.#damaged(chunk, `expected a frame ${expected}, got ${found}`)
   }
 
-  async #raw(chunk: RecipeChunk, signal: AbortSignal): Promise<Uint8Array> {
-    const frame = await this.#frame(chunk, signal)
-    const bytes = await this.#decode(chunk, frame)
-    const actual = digestOf(bytes)
-    if (actual === chunk.digest && bytes.length === chunk.size) return bytes
-    throw this.#damaged(chunk, `expected ${chunk.digest} of ${chunk.size} bytes, got ${actual}`)
+  async #read(
+    chunk: RecipeChunk,
+    key: string,
+    signal: AbortSignal,
+  ): Promise<Uint8Array | undefined> {
+    try {
+      return await readObject(this.#backend, key, mostFrameBytes(chunk), { signal })
+    } catch (error) {
+      if (!isS3loError(error, 'INTEGRITY')) throw error
+      throw this.#damaged(chunk, error.message, error)
+    }
   }
 
-  #decode(chunk: RecipeChunk, frame: Uint8Array): Promise<Uint8Array> {
-    const { zstdDecompress } = process.getBuiltinModule('node:zlib')
-    return new Promise((resolve, reject) => {
-      zstdDecompress(frame, { maxOutputLength: chunk.size }, (error, bytes) => {
-        if (error) reject(this.#damaged(chunk, 'its frame cannot be decompressed', error))
-        else resolve(bytes)
-      })
+  async #decode(chunk: RecipeChunk, frame: Uint8Array, isHashed: boolean): Promise<Uint8Array> {
+    const bytes = await decompressFrame(frame, chunk.size).catch((error: Error) => {
+      throw this.#damaged(chunk, 'its frame cannot be decompressed', error)
     })
+    const actual = isHashed ? digestOf(bytes) : chunk.digest
+    if (actual === chunk.digest && bytes.length === chunk.size) return bytes
+    const got = `got ${bytes.length} bytes of ${actual}`
+    throw this.#damaged(chunk, `expected ${chunk.digest} of ${chunk.size} bytes, ${got}`)
   }
 
   #recoded({ digest, frameSize }: RecipeChunk, length: number): S3loError {
@@ -138,9 +155,28 @@ export class ChunkedLayer {
     return new S3loError(
       'INTEGRITY',
       `chunk ${digest} of layer ${this.#digest} is damaged: ${what}`,
-      { ...(cause ? { cause } : {}), hint: 'push the image again to repair it' },
+      { ...(cause ? { cause } : {}), hint: REPAIR_HINT },
     )
   }
+}
+
+/** True in format 2. */
+function hasFrameDigest({ frame }: RecipeChunk): boolean {
+  return frame !== undefined
+}
+
+/** As the recipe has it, where it does. */
+function frameBytes({ frameSize = MAX_FRAME_BYTES }: RecipeChunk): number {
+  return frameSize
+}
+
+/** A longer one is not read. In format 1, the frame of another encoder may be of another length. */
+function mostFrameBytes(chunk: RecipeChunk): number {
+  return hasFrameDigest(chunk) ? frameBytes(chunk) : chunk.size + FRAME_OVERHEAD
+}
+
+function bytesInMemory({ chunk }: Piece): number {
+  return mostFrameBytes(chunk) + chunk.size
 }
 
 function piecesOf(

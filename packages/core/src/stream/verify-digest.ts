@@ -6,6 +6,8 @@ import { Digester, parseDigest } from '../oci/digest.ts'
 export interface ExpectedContent {
   readonly digest: string
   readonly size?: number | undefined
+  /** What helps where it has another digest. */
+  readonly hint?: string | undefined
 }
 
 /**
@@ -43,7 +45,7 @@ export class DigestVerifier extends Transform {
   }
 
   override _flush(done: TransformCallback): void {
-    const { digest, size = 0 } = this.descriptor
+    const { digest, size = 0, hint } = this.descriptor
     if (this.#received < size) {
       const message = `${digest} ends after ${this.#received} of ${size} bytes`
       done(ofContent(new S3loError('INTEGRITY', message)))
@@ -51,7 +53,7 @@ export class DigestVerifier extends Transform {
     }
     const actual = this.#digester.digest()
     if (actual === digest) done(null)
-    else done(ofContent(new S3loError('INTEGRITY', `expected ${digest}, got ${actual}`)))
+    else done(ofContent(new S3loError('INTEGRITY', `expected ${digest}, got ${actual}`, { hint })))
   }
 }
 

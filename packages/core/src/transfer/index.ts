@@ -21,7 +21,7 @@ export {
   withDeadline,
 } from './failure.ts'
 export { type GuardedWrite, guardedWrite } from './guarded-write.ts'
-export { ByteBudget } from './byte-budget.ts'
+export { ByteBudget } from '../concurrency/byte-budget.ts'
 export { type NetworkBackend, networkBackend, type TransferOptions } from './network-backend.ts'
 export type * from './network-service.ts'
 export {

@@ -15,7 +15,7 @@ import type {
   StorageBackend,
 } from '../contract/storage-backend.ts'
 import { S3loError } from '../errors.ts'
-import { ByteBudget } from './byte-budget.ts'
+import { ByteBudget } from '../concurrency/byte-budget.ts'
 import { deleteObjects } from './delete-objects.ts'
 import { guardedWrite } from './guarded-write.ts'
 import { listFolders, listObjects } from './list-objects.ts'

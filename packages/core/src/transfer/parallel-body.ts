@@ -1,5 +1,5 @@
 import { Readable } from 'node:stream'
-import type { ByteBudget } from './byte-budget.ts'
+import type { ByteBudget } from '../concurrency/byte-budget.ts'
 import { toThrown } from './requests.ts'
 
 /** A part of an object: `[start, end)`. */

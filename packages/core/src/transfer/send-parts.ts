@@ -1,4 +1,4 @@
-import type { ByteBudget } from './byte-budget.ts'
+import type { ByteBudget } from '../concurrency/byte-budget.ts'
 import type { BufferPool, Part } from './parts.ts'
 
 /** A part on its way. */

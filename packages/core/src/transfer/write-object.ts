@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import type { ObjectInfo } from '../contract/storage-backend.ts'
 import { S3loError } from '../errors.ts'
-import type { ByteBudget } from './byte-budget.ts'
+import type { ByteBudget } from '../concurrency/byte-budget.ts'
 import { withDeadline } from './failure.ts'
 import type {
   Body,

@@ -4,7 +4,8 @@ import { buffer } from 'node:stream/consumers'
 import { constants, zstdCompressSync } from 'node:zlib'
 import { beforeEach, describe, expect, it } from 'vitest'
 import { parseRecipe } from '../../src/store/recipe.ts'
-import { chunkKey, recipeKey } from '../../src/layout/keys.ts'
+import { rawChunkPrefix } from '../../src/layout/chunk-keys.ts'
+import { blobKey, chunkKey, recipeKey } from '../../src/layout/keys.ts'
 import type { Descriptor } from '../../src/oci/descriptor.ts'
 import { digestOf } from '../../src/oci/digest.ts'
 import { parseManifest } from '../../src/oci/document.ts'
@@ -131,29 +132,110 @@ describe('a layer whose chunk another encoder had stored before (W17)', () => {
   })
 })
 
-describe('a damaged chunk', () => {
-  const key = chunkKey(digestOf(repeated))
+it('a layer whose frames are right and are no stream of its digest (W17) is not given', async () => {
+  const named = digestOf(Buffer.from('what another encoder would have made'))
+  await backend.put(recipeKey(named), await bytesAt(recipeKey(blob.digest)))
+  const body = await store.fetch({ ...blob, digest: named })
+  await expect(buffer(body)).rejects.toMatchObject({
+    code: 'INTEGRITY',
+    message: expect.stringContaining(`expected ${named}`),
+    hint: expect.stringContaining('another encoder'),
+  })
+  expect(await readPlain({ ...blob, digest: named })).toEqual(layer)
+})
+
+describe.each([1, 2] as const)('a damaged chunk of format %d', (format) => {
+  let key: string
+
+  beforeEach(async () => {
+    backend = new MemoryBackend()
+    store = new ImageStore(backend)
+    blob = await putLayer({ format })
+    key = await keyOf(repeated)
+  })
 
   it.each<[string, string, () => Promise<unknown>]>([
     ['that is gone', 'NOT_FOUND', () => backend.delete([key])],
     ['that is cut', 'INTEGRITY', async () => backend.put(key, (await bytesAt(key)).subarray(1))],
     ['that is no frame', 'INTEGRITY', () => backend.put(key, Buffer.from('no frame'))],
-    [
-      'of other content',
-      'INTEGRITY',
-      () => backend.put(key, zstdCompressSync(Buffer.alloc(CHUNK))),
-    ],
+    ['that is another one', 'INTEGRITY', async () => backend.put(key, await otherChunk())],
+    ['with a wrong bit', 'INTEGRITY', async () => backend.put(key, flipped(await bytesAt(key)))],
     ['that expands', 'INTEGRITY', () => backend.put(key, zstdCompressSync(Buffer.alloc(1e6)))],
-  ])('%s fails both streams with %s', async (_, code, spoil) => {
+    ['that is huge', 'INTEGRITY', () => backend.put(key, Buffer.alloc(20 * 1024 * 1024))],
+  ])('%s fails every read of it with %s, which names layer and chunk', async (_, code, spoil) => {
     await spoil()
-    await expect(buffer(await store.fetch(blob))).rejects.toMatchObject({ code })
-    await expect(readPlain(blob)).rejects.toMatchObject({ code })
+    const named = { code, message: expect.stringMatching(namesBoth()) }
+    await expect(buffer(await store.fetch(blob))).rejects.toMatchObject(named)
+    await expect(readPlain(blob)).rejects.toMatchObject(named)
+    const range = { start: 3, end: 9 }
+    await expect(buffer(await store.fetch(blob, { range }))).rejects.toMatchObject(named)
+    const plain = await store.plainLayer(blob)
+    await expect(plain?.open({ range }).then(buffer)).rejects.toMatchObject(named)
   })
 
-  async function bytesAt(name: string): Promise<Buffer> {
-    return buffer((await backend.get(name)).body)
+  function namesBoth(): RegExp {
+    return new RegExp(`chunk ${digestOf(repeated)} of layer ${blob.digest}`)
+  }
+
+  async function otherChunk(): Promise<Buffer> {
+    return bytesAt(await keyOf(layer.subarray(CHUNK, 2 * CHUNK)))
+  }
+
+  function flipped(bytes: Buffer): Buffer {
+    const at = Math.floor(bytes.length / 2)
+    bytes.writeUInt8(bytes.readUInt8(at) ^ 1, at)
+    return bytes
+  }
+
+  async function keyOf(raw: Uint8Array): Promise<string> {
+    const digest = digestOf(raw)
+    if (format === 1) return chunkKey(digest)
+    for await (const { key: found } of backend.list(rawChunkPrefix(digest))) return found
+    throw new Error('the fixture has no such chunk')
   }
 })
+
+describe('the recipe of a layer that is read in ranges', () => {
+  it('is read once', async () => {
+    const keys = watchReads()
+    for (const start of [0, 5, 10]) {
+      await buffer(await store.fetch(blob, { range: { start, end: start + 5 } }))
+    }
+    expect(keys.filter((key) => key === recipeKey(blob.digest))).toHaveLength(1)
+  })
+
+  it('is forgotten when what it names is gone', async () => {
+    const whole = await buffer(await store.fetch(blob))
+    const range = { start: 0, end: 5 }
+    await buffer(await store.fetch(blob, { range }))
+    await backend.put(blobKey(blob.digest), whole)
+    for await (const { key } of backend.list('chunks/')) await backend.delete([key])
+    const failed = store.fetch(blob, { range }).then(buffer)
+    await expect(failed).rejects.toMatchObject({ code: 'NOT_FOUND' })
+    expect(await buffer(await store.fetch(blob, { range }))).toEqual(whole.subarray(0, 5))
+  })
+
+  it('is compared with the size that is asked for each time', async () => {
+    const range = { start: 0, end: 5 }
+    await buffer(await store.fetch(blob, { range }))
+    const other = { ...blob, size: blob.size + 1 }
+    await expect(store.fetch(other, { range })).rejects.toMatchObject({ code: 'INTEGRITY' })
+  })
+
+  function watchReads(): readonly string[] {
+    const keys: string[] = []
+    const get = backend.get.bind(backend)
+    backend.get = (key, ...rest) => {
+      keys.push(key)
+      return get(key, ...rest)
+    }
+    return keys
+  }
+})
+
+async function bytesAt(name: string): Promise<Buffer> {
+  return buffer((await backend.get(name)).body)
+}
 
 describe('a hostile recipe', () => {
   const chunk = { digest: 'a'.repeat(64), size: 1, compressedSize: 10 }
@@ -171,6 +253,7 @@ describe('a hostile recipe', () => {
     ['an empty chunk', { ...good, size: 0, chunks: [{ ...chunk, size: 0 }] }],
     ['a chunk of 17 MiB', { ...good, size: 17 << 20, chunks: [{ ...chunk, size: 17 << 20 }] }],
     ['a frame of 17 MiB', { ...good, chunks: [chunk, { ...chunk, compressedSize: 17 << 20 }] }],
+    ['a digest that is too short', { ...good, chunks: [chunk, { ...chunk, digest: 'abc' }] }],
     ['a chunk that is no digest', { ...good, chunks: [chunk, { ...chunk, digest: '../../x' }] }],
   ])('is refused with %s', (_, document) => {
     expect(() => parseRecipe(encode(document), 'r')).toThrow(

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest'
-import { ByteBudget } from '../../src/transfer/index.ts'
+import { ByteBudget } from '../../src/concurrency/byte-budget.ts'
 
 /** Something that a budget is used for until it is ended. */
 function job(budget: ByteBudget, bytes: number, signal?: AbortSignal) {
