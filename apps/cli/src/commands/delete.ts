@@ -17,7 +17,7 @@ export default defineCommand({
     purge: flag('--purge', 'keep nothing: neither the image by its digest nor its history'),
     allTags: flag('--all-tags', 'delete every tag of images that are named without a tag'),
   },
-  async run({ args, host, options: { signal }, status }) {
+  async run({ args, host, options: { signal, onProgress }, status }) {
     const { references, force, purge, allTags } = args
     const deleted: DeleteResult[] = []
     const onDeleted = (result: DeleteResult): void => {
@@ -26,8 +26,9 @@ export default defineCommand({
     }
     try {
       for (const reference of references) {
-        if (allTags) await host.deleteAllTags(reference, { signal, force, purge, onDeleted })
-        else onDeleted(await host.delete(reference, { signal, force, purge }))
+        const options = { signal, onProgress, force, purge }
+        if (allTags) await host.deleteAllTags(reference, { ...options, onDeleted })
+        else onDeleted(await host.delete(reference, options))
       }
     } catch (error) {
       if (deleted.length === 0) throw error

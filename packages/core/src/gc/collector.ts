@@ -1,14 +1,13 @@
 import type { DeleteFailure, ObjectInfo, StorageBackend } from '../contract/storage-backend.ts'
 import { MEDIA_TYPE } from '../oci/media-type.ts'
 import { BlobReport, type ReportedBlob, reportPlan } from '../progress/blob-report.ts'
-import { provenGuarantees } from '../store/guarantees.ts'
 import { type Collectable, listCollectable } from './collectable.ts'
 import { CondemnedNames } from './condemned.ts'
 import { type HousekeepingResult, keepHouse } from './housekeeping.ts'
 import { findLegacyFolder, isLegacySidecar } from './legacy-trace.ts'
 import { LiveContent, type UnreadableManifest } from './live-content.ts'
 import { Others } from './others.ts'
-import { DEFAULT_TTL_SECONDS, type ParticipantOptions } from './participant.ts'
+import { lifeOf, type ParticipantOptions } from './participant.ts'
 import { collectRecords, type RecordResult, type UntaggedImage } from './record-collector.ts'
 import { type ExpiryOptions, RecordExpiry } from './record-expiry.ts'
 import { type RoundContext, runRound } from './round.ts'
@@ -232,17 +231,11 @@ class Collector {
       backend: this.#backend,
       live: this.#live,
       others: this.#others,
-      ttlSeconds: this.#isDryRun ? undefined : await this.#ttlSeconds(),
+      ttlSeconds: this.#isDryRun ? undefined : await lifeOf(this.#backend, this.#options),
       who: this.#options.who ?? 'clean',
       signal: this.#options.signal,
       onProgress: this.#options.onProgress,
     }
-  }
-
-  async #ttlSeconds(): Promise<number | undefined> {
-    const { signal, ttlSeconds = DEFAULT_TTL_SECONDS } = this.#options
-    const { deadlines } = await provenGuarantees(this.#backend, { signal })
-    return deadlines ? ttlSeconds : undefined
   }
 
   #count(item: Collectable, kind: 'deleted' | 'would-delete'): void {

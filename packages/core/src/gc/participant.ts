@@ -1,7 +1,9 @@
 import { setTimeout } from 'node:timers/promises'
 import type { CallOptions } from '../contract/call-options.ts'
 import type { ProgressOptions } from '../contract/progress.ts'
+import type { StorageBackend } from '../contract/storage-backend.ts'
 import { type ErrorCode, isS3loError, S3loError } from '../errors.ts'
+import { provenGuarantees } from '../store/guarantees.ts'
 import type { Answer } from './steps.ts'
 
 /** What writers and collectors can be told. */
@@ -26,6 +28,15 @@ export type Delay = (ms: number, signal?: AbortSignal, isBackground?: boolean) =
 
 export const DEFAULT_TTL_SECONDS = 600
 export const DEFAULT_MARGIN_MS = 300_000
+
+/** How long what a participant writes lives (seconds); `undefined` where the store enforces no deadlines. */
+export async function lifeOf(
+  backend: StorageBackend,
+  { ttlSeconds = DEFAULT_TTL_SECONDS, signal }: Pick<ParticipantOptions, 'ttlSeconds' | 'signal'>,
+): Promise<number | undefined> {
+  const { deadlines } = await provenGuarantees(backend, { signal })
+  return deadlines ? ttlSeconds : undefined
+}
 
 /** Waits by the clock of this machine. */
 export const defaultDelay: Delay = (ms, signal, isBackground = false) =>

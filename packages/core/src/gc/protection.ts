@@ -3,16 +3,15 @@ import type { ObjectInfo, StorageBackend } from '../contract/storage-backend.ts'
 import { isS3loError, S3loError, toS3loError } from '../errors.ts'
 import type { Descriptor } from '../oci/descriptor.ts'
 import { MAX_MANIFEST_BYTES } from '../oci/document.ts'
-import { provenGuarantees } from '../store/guarantees.ts'
 import { readObject } from '../store/read-object.ts'
 import { type ControlObject, writeControl } from './control-object.ts'
 import { nameOf, shorten } from './name-set.ts'
 import { Others } from './others.ts'
 import {
   answerOf,
-  DEFAULT_TTL_SECONDS,
   defaultDelay,
   type Delay,
+  lifeOf,
   type ParticipantOptions,
 } from './participant.ts'
 import type { ContentPlace, Look, Origin, Release, TagWrite } from './protected-write.ts'
@@ -227,18 +226,13 @@ export class Protection {
     const names = shorten(digests.map(nameOf))
     const content = { names, who: this.#options.who ?? 'push or copy' }
     return writeControl(this.#backend, 'pin', content, {
-      ttlSeconds: await this.#ttlSeconds({ signal }),
+      // Where the store enforces no deadlines, nothing of ours may ever count as dead.
+      ttlSeconds: await lifeOf(this.#backend, { ...this.#options, signal }),
       signal,
       onProgress: this.#options.onProgress,
       // Before the answer: an aborted write may have landed, and where nothing expires it would stay.
       onKey: (key) => this.#pinKeys.push(key),
     })
-  }
-
-  /** Where the store enforces no deadlines, nothing of ours may ever count as dead. */
-  async #ttlSeconds(options: CallOptions): Promise<number | undefined> {
-    const { deadlines } = await provenGuarantees(this.#backend, options)
-    return deadlines ? (this.#options.ttlSeconds ?? DEFAULT_TTL_SECONDS) : undefined
   }
 
   #contesting(

@@ -2,7 +2,7 @@ import type { DeleteFailure } from '../contract/storage-backend.ts'
 import { referrerEntryKey } from '../layout/repository-keys.ts'
 import type { ExpiredRecord } from './live-records.ts'
 import type { RecordExpiry } from './record-expiry.ts'
-import { inRound, type RoundContext } from './round.ts'
+import { inCollectorRound, type RoundContext } from './round.ts'
 
 /** What became of records that had expired. */
 export interface RecordRoundResult {
@@ -22,7 +22,7 @@ export async function expireRecords(
 ): Promise<RecordRoundResult> {
   const { live, signal } = context
   const names = candidates.flatMap((record) => record.names)
-  return inRound(names, context, async (round) => {
+  return inCollectorRound(names, context, async (round) => {
     const { isPinned, openedAt } = round
     await live.scan({ signal, isPinned, expiry: { now: openedAt, expiry } })
     if (live.unreadable.length > 0) return { deleted: [], failed: [] }

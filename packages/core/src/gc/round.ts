@@ -3,7 +3,13 @@ import type { DeadlineOptions, DeleteFailure, StorageBackend } from '../contract
 import { S3loError } from '../errors.ts'
 import type { Collectable } from './collectable.ts'
 import { MAX_TTL_SECONDS } from './control-key.ts'
-import { type ControlObject, listControls, readControl, writeControl } from './control-object.ts'
+import {
+  type Author,
+  type ControlObject,
+  listControls,
+  readControl,
+  writeControl,
+} from './control-object.ts'
 import type { LiveContent } from './live-content.ts'
 import { type NameSet, shorten } from './name-set.ts'
 import type { Others } from './others.ts'
@@ -13,15 +19,26 @@ import { type Answer, mayDelete, mayRelease } from './steps.ts'
 
 const KEYS_PER_REQUEST = 1000
 
-/** What a round works with. */
-export interface RoundContext extends ProgressOptions {
+/** What a round is opened with. */
+export interface RoundOpening extends ProgressOptions {
   readonly backend: StorageBackend
-  readonly live: LiveContent
   readonly others: Others
   /** `undefined` where the store enforces no deadlines. */
   readonly ttlSeconds: number | undefined
   readonly who: string
   readonly signal: AbortSignal | undefined
+}
+
+/** What a collector's round works with. */
+export interface RoundContext extends RoundOpening {
+  readonly live: LiveContent
+}
+
+/** A pin that was there when a round was open. */
+interface SeenPin {
+  readonly pin: ControlObject
+  readonly names: NameSet
+  readonly author: Author
 }
 
 /** What became of each candidate of a round. */
@@ -35,38 +52,56 @@ export interface RoundResult {
 export interface OpenRound {
   /** By the store's clock, milliseconds since 1970: later than the listing of the pins by nothing. */
   readonly openedAt: number
-  /** True for a name that a writer may be about to publish, or a client may name for a day. */
+  /** Those that are not over. */
+  readonly pins: readonly SeenPin[]
+  /** True for a name that a writer may be about to publish. */
   readonly isPinned: (name: string) => boolean
   /** Deletes in the order of the keys, under the round's deadline. */
   readonly delete: (keys: readonly string[]) => Promise<readonly DeleteFailure[]>
 }
 
 /**
- * Opens a round that names what may be deleted, reads the pins and links, and has `work` look again
- * and delete (docs/garbage-collection.md, steps C3 to C7).
+ * Opens a round that names what may be deleted, reads the pins, and has `work` look again and delete:
+ * no writer that comes later looks for one of the names before the round has ended.
  */
 export async function inRound<T>(
   names: readonly string[],
-  context: RoundContext,
+  context: RoundOpening,
   work: (round: OpenRound) => Promise<T>,
 ): Promise<T> {
-  const { backend, others, ttlSeconds, who, signal, onProgress } = context
+  const { backend, ttlSeconds, who, signal, onProgress } = context
   const options = { ttlSeconds, signal, onProgress }
   const startedAt = timestamps()
   const round = await writeControl(backend, 'round', { names: shorten(names), who }, options)
   const answers: Answer[] = []
   try {
     const pins = await readPins(round, context)
-    const linked = await readLinkedNames(backend, { now: round.created, others, signal })
     return await work({
       openedAt: round.created,
-      isPinned: (name) => linked.has(name) || pins.some((pin) => pin.matches(name)),
+      pins,
+      isPinned: (name) => pins.some((pin) => pin.names.matches(name)),
       delete: (keys) => deleteBy(round, keys, answers, { ...context, startedAt }),
     })
   } finally {
     // Not bound to the signal: a round that is left makes writers wait for nothing.
     if (mayRelease(answers)) await backend.delete([round.key])
   }
+}
+
+/**
+ * As {@link inRound}, for collectors: a link is a pin of one name, which a client may name for a day
+ * (docs/garbage-collection.md, steps C3 to C7).
+ */
+export async function inCollectorRound<T>(
+  names: readonly string[],
+  context: RoundOpening,
+  work: (round: OpenRound) => Promise<T>,
+): Promise<T> {
+  return inRound(names, context, async (round) => {
+    const { backend, others, signal } = context
+    const linked = await readLinkedNames(backend, { now: round.openedAt, others, signal })
+    return work({ ...round, isPinned: (name) => linked.has(name) || round.isPinned(name) })
+  })
 }
 
 /**
@@ -79,7 +114,7 @@ export async function runRound(
 ): Promise<RoundResult> {
   const { live, signal } = context
   const names = candidates.map(({ name }) => name)
-  return inRound(names, context, async (round) => {
+  return inCollectorRound(names, context, async (round) => {
     await live.scan({ signal, isPinned: round.isPinned })
     if (live.unreadable.length > 0) return { deleted: [], pinned: [], failed: [] }
     const isPinned = ({ name }: Collectable): boolean => round.isPinned(name)
@@ -96,14 +131,14 @@ export async function runRound(
 /** Its own date is the collector's clock: too early a time only takes a dead pin for a live one. */
 async function readPins(
   round: ControlObject,
-  { backend, others, signal }: RoundContext,
-): Promise<readonly NameSet[]> {
-  const pins: NameSet[] = []
+  { backend, others, signal }: RoundOpening,
+): Promise<readonly SeenPin[]> {
+  const pins: SeenPin[] = []
   for await (const pin of listControls(backend, 'pin', { signal })) {
     if (others.isDead(pin, round.created)) continue
     // Gone: its writer has finished, and the scan that follows sees what it published.
     const read = await readControl(backend, pin, { signal })
-    if (read && !(await others.isOver(pin, read.author, round.created))) pins.push(read.names)
+    if (read && !(await others.isOver(pin, read.author, round.created))) pins.push({ pin, ...read })
   }
   return pins
 }
@@ -113,7 +148,7 @@ async function deleteBy(
   { expires }: ControlObject,
   doomed: readonly string[],
   answers: Answer[],
-  { backend, signal, startedAt }: RoundContext & { readonly startedAt: Timestamps },
+  { backend, signal, startedAt }: RoundOpening & { readonly startedAt: Timestamps },
 ): Promise<readonly DeleteFailure[]> {
   const failed: DeleteFailure[] = []
   const options: DeadlineOptions = {

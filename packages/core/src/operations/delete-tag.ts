@@ -3,7 +3,6 @@ import type { CallOptions } from '../contract/call-options.ts'
 import type { DeleteFailure, StorageBackend } from '../contract/storage-backend.ts'
 import { isS3loError, S3loError } from '../errors.ts'
 import { deleteInTime } from '../gc/delete-in-time.ts'
-import type { ProtectionOptions } from '../gc/protection.ts'
 import { formatStore } from '../layout/format-store.ts'
 import {
   type ConfigScope,
@@ -18,14 +17,21 @@ import type { ImageStore } from '../store/image-store.ts'
 import { removeTags, whileDisplacing } from '../store/remove-tags.ts'
 import { companionKeys, readLegacyFiles } from '../store/tag-files.ts'
 import type { ForceOptions } from './options.ts'
-import { damagedImage, findUses, purge, type Purged, type Uses, wholeImage } from './purge.ts'
+import {
+  damagedImage,
+  findUses,
+  purge,
+  type Purged,
+  type PurgeOptions,
+  type Uses,
+  type WholeImage,
+  wholeImage,
+} from './purge.ts'
 import { expiryBy, untilOf } from './untagged.ts'
 
-export interface DeleteOptions extends ForceOptions, CallOptions {
+export interface DeleteOptions extends ForceOptions, PurgeOptions {
   /** The image shall not stay pullable by its digest: its record and its history go as well. */
   readonly purge?: boolean | undefined
-  /** How pins are held. */
-  readonly protection?: ProtectionOptions | undefined
 }
 
 /** What was deleted; field names are those of `--output json`. */
@@ -85,12 +91,8 @@ async function removeTag(
     return { ref, deleted: true, digest, kept_until: until }
   }
   const image = await wholeImage(store, reference.name, document, options)
-  const uses = await findUses(store, image, options)
-  const tags = uses.tags.map((tag) => `${reference.name}:${tag}`)
-  // What another tag names is that tag's to lose.
-  const purged =
-    tags.length > 0 ? { records: 0, events: 0 } : await purge(store, image, uses, options)
-  return { ref, deleted: true, digest, remaining: [...tags, ...uses.holders], purged }
+  const { uses, purged } = await purge(store, image, options)
+  return { ref, deleted: true, digest, remaining: remainingOf(image, uses), purged }
 }
 
 async function removeDigest(
@@ -107,18 +109,21 @@ async function removeDigest(
   const image = isDamaged
     ? damagedImage(reference.name, digest)
     : await wholeImage(store, reference.name, root, options)
-  const uses: Uses = await findUses(store, image, options)
   const tags: string[] = []
-  for (const tag of uses.tags) {
+  for (const tag of (await findUses(store, image, options)).tags) {
     const named = { name: reference.name, tag }
     // One that was moved meanwhile names something else.
     if (await removeFiles(store, named, { ...options, purge: true, only: digest })) tags.push(tag)
   }
-  const purged = await purge(store, image, uses, options)
+  const { uses, purged } = await purge(store, image, options)
   // No record was in the way: what is damaged is a blob, which is not a tag's to lose.
   if (isDamaged && purged.records === 0) throw root
   const ref = formatReference(reference)
-  return { ref, deleted: true, digest, tags, remaining: uses.holders, purged }
+  return { ref, deleted: true, digest, tags, remaining: remainingOf(image, uses), purged }
+}
+
+function remainingOf({ repository }: WholeImage, { tags, holders }: Uses): readonly string[] {
+  return [...tags.map((tag) => `${repository}:${tag}`), ...holders]
 }
 
 async function assertMutable(

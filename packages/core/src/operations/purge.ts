@@ -1,7 +1,14 @@
 import { forEachConcurrent } from '../concurrency/for-each-concurrent.ts'
 import type { CallOptions } from '../contract/call-options.ts'
-import { isS3loError, type S3loError } from '../errors.ts'
-import { deleteInTime } from '../gc/delete-in-time.ts'
+import type { ProgressOptions } from '../contract/progress.ts'
+import { isS3loError, S3loError } from '../errors.ts'
+import { nameOf } from '../gc/name-set.ts'
+import { Others } from '../gc/others.ts'
+import { defaultDelay, lifeOf } from '../gc/participant.ts'
+import { describeParticipant, nameParticipant } from '../gc/participants.ts'
+import type { ProtectionOptions } from '../gc/protection.ts'
+import { inRound, type OpenRound } from '../gc/round.ts'
+import { formatStore } from '../layout/format-store.ts'
 import { recordKey, referrerEntryKey } from '../layout/repository-keys.ts'
 import { type ManifestDocument, successors } from '../oci/document.ts'
 import { isIndexMediaType } from '../oci/media-type.ts'
@@ -34,7 +41,6 @@ export interface WholeImage {
 }
 
 const READS_AT_ONCE = 16
-const KEYS_PER_REQUEST = 1000
 
 /** An image with the manifests below it, as far as they can be read. */
 export async function wholeImage(
@@ -131,14 +137,91 @@ export interface Purged {
   readonly events: number
 }
 
+/** What became of an image that was to be purged. */
+interface Purge {
+  readonly uses: Uses
+  readonly purged: Purged
+}
+
+export interface PurgeOptions extends CallOptions, ProgressOptions {
+  readonly protection?: ProtectionOptions | undefined
+  /** How long writers that have named the image are waited for (milliseconds, default: until they are over). */
+  readonly maxWaitMs?: number | undefined
+}
+
+const POLL_MS = 2000
+
 /**
  * Removes the record of an image, those of what is below it and of no other image, the entry that
- * lists it where it refers to something, and the events that would bring it back. Its content is left to the collector.
+ * lists it where it refers to something, and the events that would bring it back. Nothing is removed
+ * while a tag of the repository names it. It is a round as a collector's, on records of any age: a
+ * move or restore that comes later finds the image gone, and one that runs is waited for, so that
+ * none writes a record of it afterwards (docs/garbage-collection.md). Its content is left to the
+ * collector. Throws `UNAVAILABLE` where a writer takes longer than `maxWaitMs`.
  */
 export async function purge(
   store: ImageStore,
+  image: WholeImage,
+  { protection = {}, maxWaitMs = Infinity, signal, onProgress }: PurgeOptions,
+): Promise<Purge> {
+  const { backend } = store
+  const { delay = defaultDelay, pollMs = POLL_MS } = protection
+  const who = `purge of ${image.repository}@${image.digest}`
+  const ttlSeconds = await lifeOf(backend, { ...protection, signal })
+  const others = new Others(backend, protection)
+  const context = { backend, others, ttlSeconds, who, signal, onProgress }
+  const names = [image.digest, ...image.children].map(nameOf)
+  for (let waited = 0; ; waited += pollMs) {
+    const result = await inRound(names, context, async (round) => {
+      const pinned = round.pins.find((pin) => names.some((name) => pin.names.matches(name)))
+      if (pinned) return pinned
+      const uses = await findUses(store, image, { signal })
+      const isNamed = uses.tags.length > 0
+      // What another tag names is that tag's to lose.
+      return {
+        uses,
+        purged: isNamed ? NOTHING : await remove(store, image, uses, round, { signal }),
+      }
+    })
+    if ('uses' in result) return result
+    const writer = nameParticipant(describeParticipant(result.pin, result.author, others))
+    if (waited >= maxWaitMs) throw named(image, store, writer)
+    // At the second look it has been waited for: most writers are done by then.
+    if (waited === pollMs)
+      onProgress?.({
+        type: 'notice',
+        code: 'waiting-for-push',
+        message: told(writer, result.pin, store),
+      })
+    await delay(pollMs, signal)
+  }
+}
+
+const NOTHING: Purged = { records: 0, events: 0 }
+
+function told(writer: string, { id }: { readonly id: string }, { backend }: ImageStore): string {
+  return (
+    `waiting for the ${writer}, which names what is purged; where it has ended for certain: ` +
+    `s3lo clean ${formatStore(backend)} --end ${id} --confirm`
+  )
+}
+
+function named(
+  { repository, digest }: WholeImage,
+  { backend }: ImageStore,
+  writer: string,
+): S3loError {
+  const image = `${repository}@${digest}`
+  return new S3loError('UNAVAILABLE', `${image} is not purged: it is named by the ${writer}`, {
+    hint: `run it again when that has ended: s3lo delete ${formatStore(backend, image)}`,
+  })
+}
+
+async function remove(
+  store: ImageStore,
   { repository, digest, children, subject }: WholeImage,
   { shared }: Uses,
+  round: OpenRound,
   { signal }: CallOptions,
 ): Promise<Purged> {
   const { backend } = store
@@ -160,11 +243,7 @@ export async function purge(
   }
   // None is listed that cannot be read: the entry goes first.
   const entry = subject === undefined ? [] : [referrerEntryKey(repository, subject, digest)]
-  const keys = [...entry, ...known, ...events]
-  for (let start = 0; start < keys.length; start += KEYS_PER_REQUEST) {
-    const batch = keys.slice(start, start + KEYS_PER_REQUEST)
-    const [failure] = await deleteInTime(backend, batch, { signal })
-    if (failure) throw failure.error
-  }
+  const [failure] = await round.delete([...entry, ...known, ...events])
+  if (failure) throw failure.error
   return { records: known.size, events: events.length }
 }

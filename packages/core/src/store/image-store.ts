@@ -20,6 +20,7 @@ import { ManifestMemory } from './manifest-memory.ts'
 import { findManifest, readLegacyManifest, readTagVersion } from './manifests.ts'
 import { readRecord } from './records.ts'
 import { readReferrers, type ReadReferrersOptions } from './referrers.ts'
+import { RepositoryReach } from './repository-reach.ts'
 import { SeenTags } from './seen-tags.ts'
 import { StorePublication } from './publication.ts'
 import type { WindowOptions } from './name-window.ts'
@@ -49,10 +50,12 @@ export class ImageStore implements ImageSource, ImageTarget, StoreFacts {
   readonly #config: CurrentConfig
   readonly #manifests = new ManifestMemory()
   readonly #seen = new SeenTags()
+  readonly #reach: RepositoryReach
 
   constructor(backend: StorageBackend, options: ImageStoreOptions = {}) {
     this.backend = backend
     this.blobs = new BlobStore(backend)
+    this.#reach = new RepositoryReach(backend)
     this.#config = new CurrentConfig(backend, options.clock)
     this.#options = options
   }
@@ -86,7 +89,7 @@ export class ImageStore implements ImageSource, ImageTarget, StoreFacts {
       reference.digest === undefined
         ? ((await this.#readTag(reference, options)) ??
           (await this.#readLegacy(reference, options)))
-        : await findManifest(this.backend, reference.name, reference.digest, options)
+        : await this.#findDigest(reference.name, reference.digest, options)
     if (document) this.#remember(reference.name, document)
     return document
   }
@@ -182,7 +185,15 @@ export class ImageStore implements ImageSource, ImageTarget, StoreFacts {
   #remember(repository: string, { descriptor, content }: ManifestDocument): void {
     const { digest } = descriptor
     this.#manifests.add(digest, content, ({ signal }) =>
-      findManifest(this.backend, repository, digest, { signal }),
+      this.#findDigest(repository, digest, { signal }),
     )
+  }
+
+  #findDigest(
+    repository: string,
+    digest: string,
+    options?: CallOptions,
+  ): Promise<ManifestDocument | undefined> {
+    return findManifest(this.backend, this.#reach, { repository, digest }, options)
   }
 }

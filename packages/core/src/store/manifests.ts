@@ -9,6 +9,7 @@ import { readAll } from '../stream/read-all.ts'
 import { orImageFault } from './image-fault.ts'
 import { readObject, readVersion } from './read-object.ts'
 import { readRecord } from './records.ts'
+import type { RepositoryReach } from './repository-reach.ts'
 import type { TagEntry } from './tag-entry.ts'
 import { readImageTags } from './tags.ts'
 
@@ -90,32 +91,39 @@ export async function readLegacyManifest(
 }
 
 /**
- * Finds a manifest by its digest: by its record in the repository, then among the blobs (a child of
- * an index), then among the image's tags, where programs that write no records have been. The
+ * Finds a manifest by its digest within a repository: by its record, or where a root of the repository
+ * reaches it. That it is a blob of the store is not enough, for it may be another repository's. The
  * content decides: a tag that is merely named like the digest does not count, and what does not have
  * the digest is not looked into. Throws `INVALID_REFERENCE` for a digest that cannot be checked,
  * `INTEGRITY` when record or blob is damaged and nothing else has the content.
  */
 export async function findManifest(
   backend: StorageBackend,
-  image: string,
-  digest: string,
+  reach: RepositoryReach,
+  { repository, digest }: { readonly repository: string; readonly digest: string },
   options?: CallOptions,
 ): Promise<ManifestDocument | undefined> {
-  const name = `${image}@${digest}`
+  const name = `${repository}@${digest}`
   if (!isDigest(digest)) throw unknownDigest(name)
-  const record = await orImageFault(() => readRecord(backend, image, digest, options))
+  const record = await orImageFault(() => readRecord(backend, repository, digest, options))
   if (record && !isS3loError(record)) return record
-  const key = blobKey(digest)
-  const blob = await readCandidate(backend, await backend.head(key, options), options)
-  if (blob && hasDigest(blob, digest)) return toNamed(blob, name, digest)
-  for await (const { info } of readImageTags(backend, image, options)) {
-    const content = await readCandidate(backend, info, options)
+  const root = await reach.find(repository, digest, options)
+  if (root) {
+    const key = root.digest === digest ? root.key : blobKey(digest)
+    const content = await readCandidate(backend, await backend.head(key, options), options)
     if (content && hasDigest(content, digest)) return toNamed(content, name, digest)
+    for await (const { info } of readImageTags(backend, repository, options)) {
+      const tagged = await readCandidate(backend, info, options)
+      if (tagged && hasDigest(tagged, digest)) return toNamed(tagged, name, digest)
+    }
+    // A tag that has been moved since names another manifest.
+    const isDamaged = content && root.digest !== digest
+    if (isDamaged)
+      throw new S3loError('INTEGRITY', `the object ${key} does not have the digest ${digest}`)
   }
-  if (blob) throw new S3loError('INTEGRITY', `the object ${key} does not have the digest ${digest}`)
   if (record) throw record
-  return undefined
+  // Its tag may have been moved since the first look: the record was written before that.
+  return readRecord(backend, repository, digest, options)
 }
 
 /** Parsers of references take any digest, as those of the Go program do. */

@@ -1,15 +1,11 @@
 import type { CallOptions } from '../contract/call-options.ts'
 import type { StorageBackend } from '../contract/storage-backend.ts'
 import { isS3loError, S3loError } from '../errors.ts'
-import { blobKey } from '../layout/keys.ts'
 import { assertRepository, memberKey } from '../layout/repository-keys.ts'
-import { algorithmOf, digestOf } from '../oci/digest.ts'
-import { type ManifestDocument, MAX_MANIFEST_BYTES, parseDocument } from '../oci/document.ts'
+import type { ManifestDocument } from '../oci/document.ts'
 import { BlobStore, type FoundBlob } from './blobs.ts'
-import { orImageFault } from './image-fault.ts'
 import { Links, type RepositoryOptions } from './links.ts'
-import { readObject } from './read-object.ts'
-import { readRecord } from './records.ts'
+import { findManifest } from './manifests.ts'
 import { RepositoryReach, type Root } from './repository-reach.ts'
 import { RecentMap } from './recent-map.ts'
 
@@ -103,23 +99,7 @@ class StoreMembership implements Membership {
     { signal }: CallOptions = {},
   ): Promise<ManifestDocument | undefined> {
     assertRepository(repository)
-    const record = await orImageFault(() =>
-      readRecord(this.#backend, repository, digest, { signal }),
-    )
-    if (record && !isS3loError(record)) return record
-    const root = await this.#reach.find(repository, digest, { signal })
-    const isRoot = root?.digest === digest
-    const key = isRoot ? root.key : blobKey(digest)
-    const content = root && (await readObject(this.#backend, key, MAX_MANIFEST_BYTES, { signal }))
-    if (content && digestOf(content, algorithmOf(digest)) === digest) {
-      return parseDocument(content, `${repository}@${digest}`, { digest })
-    }
-    // A tag that has been moved since names another manifest.
-    if (content && !isRoot) {
-      throw new S3loError('INTEGRITY', `the object ${key} does not have the digest ${digest}`)
-    }
-    if (record) throw record
-    return undefined
+    return findManifest(this.#backend, this.#reach, { repository, digest }, { signal })
   }
 
   async mount(

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { isS3loError } from '../../src/errors.ts'
 import { collectGarbage } from '../../src/gc/collector.ts'
+import type { ProtectionOptions } from '../../src/gc/protection.ts'
 import { blobKey, manifestKey } from '../../src/layout/keys.ts'
 import { parseRepositoryKey, recordKey } from '../../src/layout/repository-keys.ts'
 import { parseManifest, successors } from '../../src/oci/document.ts'
@@ -12,11 +13,13 @@ import { Actor, type Request } from './scheduler.ts'
 import { HOUR, layered, TimedStore } from './world.ts'
 
 const image = layered('layer')
-const other = layered('another')
+const another = layered('another')
 const { digest } = image.root.descriptor
 const LATEST = { name: 'app', tag: 'latest' }
+const PLACE = { scheme: 'memory', bucket: 'memory', image: 'app', ...LATEST }
 const POLL_MS = 1
 const RUNS = 300
+const PURGES = 150
 
 /** What matters to both: control objects, tags, records, and one layer. */
 const layer = successors(parseManifest(image.root.content, 'image'))[1]!
@@ -58,36 +61,51 @@ interface Course {
   readonly failure: unknown
 }
 
+type Work = (store: ImageStore, protection: ProtectionOptions) => Promise<unknown>
+
+const collect: Work = ({ backend }) =>
+  collectGarbage(backend, { confirm: true, graceMs: 0, keepUntagged: () => 0 })
+
+const purge: Work = (target, protection) =>
+  deleteTag(target, { ...PLACE, digest }, { protection }).catch((error: unknown) => {
+    if (!isS3loError(error, 'NOT_FOUND')) throw error
+  })
+
+/** Starts one of the two sides. */
+async function begin(name: string, store: TimedStore, work: Work): Promise<Actor> {
+  const actor = new Actor(name)
+  const delay = (ms: number, signal?: AbortSignal): Promise<void> =>
+    ms === POLL_MS ? actor.turn({ method: 'delay', key: '' }) : store.delay(ms, signal)
+  const protection = { pollMs: POLL_MS, delay }
+  const target = new ImageStore(actor.through(store.backend, isFree), { protection })
+  await actor.start(() => work(target, protection))
+  return actor
+}
+
 /** One course of events in an order that the seed fixes. */
 async function play(
   seed: number,
   store: TimedStore,
-  work: (store: ImageStore) => Promise<unknown>,
+  work: Work,
+  against = collect,
 ): Promise<Course> {
   const random = randomOf(seed)
-  const writer = new Actor('writer')
-  const collector = new Actor('collector')
-  const delay = (ms: number, signal?: AbortSignal): Promise<void> =>
-    ms === POLL_MS ? writer.turn({ method: 'delay', key: '' }) : store.delay(ms, signal)
-  const protection = { pollMs: POLL_MS, delay }
-  const target = new ImageStore(writer.through(store.backend, isFree), { protection })
-  await writer.start(() => work(target))
-  const gated = collector.through(store.backend, isFree)
-  const options = { confirm: true, graceMs: 0, keepUntagged: () => 0 }
-  await collector.start(() => collectGarbage(gated, options))
+  const writer = await begin('writer', store, work)
+  const other = await begin('other', store, against)
   const steps: string[] = []
   const faults: string[] = []
-  while (writer.waiting ?? collector.waiting) {
-    // A writer that polls for a round sees no more before the collector has gone on.
-    const isPolling = writer.waiting?.method === 'delay' && collector.waiting
-    const ready = [writer, collector].filter((a) => a.waiting && !(a === writer && isPolling))
-    const actor = ready[Math.floor(random() * ready.length)]!
+  while (writer.waiting ?? other.waiting) {
+    // One that polls sees no more before the other side has gone on.
+    const ready = [writer, other].filter(({ waiting }) => waiting)
+    const awake = ready.filter(({ waiting }) => waiting?.method !== 'delay')
+    const able = awake.length > 0 ? awake : ready
+    const actor = able[Math.floor(random() * able.length)]!
     const { method, key } = actor.waiting!
     steps.push(`${actor.name}: ${method} ${key}`)
     await actor.step()
     if (method === 'put' || method === 'delete') faults.push(...(await broken(store)))
   }
-  if (collector.failure !== undefined) throw collector.failure
+  if (other.failure !== undefined) throw other.failure
   return { steps, broken: faults, failure: writer.failure }
 }
 
@@ -123,7 +141,7 @@ describe('interleavings of a collection', () => {
   it('with a move of a tag without a record: what it named stays whole', async () => {
     for (let seed = 1; seed <= RUNS; seed++) {
       const store = await filled(true)
-      const source = new FixtureSource({ 'app:x': other })
+      const source = new FixtureSource({ 'app:x': another })
       const course = await play(seed, store, (target) =>
         copy({ source, reference: { name: 'app', tag: 'x' } }, { target, reference: LATEST }),
       )
@@ -135,18 +153,53 @@ describe('interleavings of a collection', () => {
   it('with a delete of a tag without a record: what it named stays whole', async () => {
     for (let seed = 1; seed <= RUNS; seed++) {
       const store = await filled(true)
-      const course = await play(seed, store, (target) => {
-        const { scheme, bucket } = target.backend
-        return deleteTag(
-          target,
-          { scheme, bucket, image: 'app', ...LATEST },
-          {
-            protection: { pollMs: POLL_MS, delay: store.delay },
-          },
-        )
-      })
+      const course = await play(seed, store, (target, protection) =>
+        deleteTag(target, PLACE, { protection }),
+      )
       expect(course).toMatchObject({ broken: [], failure: undefined })
       expect(await store.backend.head(recordKey('app', digest))).toBeDefined()
     }
+  }, 60_000)
+})
+
+describe('interleavings of a purge', () => {
+  const move: Work = (target) => {
+    const source = new FixtureSource({ 'app:x': another })
+    return copy({ source, reference: { name: 'app', tag: 'x' } }, { target, reference: LATEST })
+  }
+  const restore: Work = (target) =>
+    copy({ source: target, reference: { name: 'app', digest } }, { target, reference: LATEST })
+
+  it.each([
+    ['with its record', true],
+    ['without a record', false],
+  ])(
+    'with a move of the tag of an image %s: nothing is left of that',
+    async (_, hasRecord) => {
+      for (let seed = 1; seed <= PURGES; seed++) {
+        const store = await filled(true)
+        if (hasRecord) await store.backend.put(recordKey('app', digest), image.root.content)
+        const course = await play(seed, store, move, purge)
+        expect(course).toMatchObject({ broken: [], failure: undefined })
+        expect(await store.backend.head(recordKey('app', digest))).toBeUndefined()
+      }
+    },
+    60_000,
+  )
+
+  it('with a restore: the tag and the record are there, or neither', async () => {
+    let restored = 0
+    for (let seed = 1; seed <= PURGES; seed++) {
+      const store = await filled(false)
+      const course = await play(seed, store, restore, purge)
+      expect(course).toMatchObject({ broken: [] })
+      const isThere = (await store.backend.head(manifestKey(LATEST))) !== undefined
+      const hasRecord = (await store.backend.head(recordKey('app', digest))) !== undefined
+      expect(hasRecord).toBe(isThere)
+      expect(course.failure === undefined || !isThere).toBe(true)
+      restored += Number(isThere)
+    }
+    expect(restored).toBeGreaterThan(PURGES / 20)
+    expect(restored).toBeLessThan(PURGES)
   }, 60_000)
 })

@@ -13,7 +13,7 @@ export type RecordWriter =
   | { readonly kind: 'move'; readonly tag: number; readonly to?: number }
   /** Publishes an image under a tag that is not there, from its record. */
   | { readonly kind: 'restore'; readonly image: number; readonly tag: number }
-  /** Deletes the tag and the record of an image at once. */
+  /** Deletes the tag and, in a round of its own, the record of an image at any age. */
   | { readonly kind: 'purge'; readonly image: number; readonly tag: number }
   /** A client that was told that a blob is there, and may name it while its link lives. */
   | { readonly kind: 'link'; readonly blob: number }
@@ -35,7 +35,7 @@ export interface RecordInstance {
 /** The protocol, and what a mutation takes out of it. */
 export interface RecordProtocol {
   readonly steps: Pick<typeof steps, keyof typeof steps>
-  /** A mover pins what it displaces, and all that this needs. */
+  /** A mover pins what it displaces, and where that has no record all that it needs. */
   readonly pinsDisplaced: boolean
   readonly pinsClosure: boolean
   /** A mover looks at the tag again, a restorer at the record, once no round can delete any more. */
@@ -53,6 +53,10 @@ export interface RecordProtocol {
   /** A record's age is the one of the last listing, not of the mark. */
   readonly looksAtAge: boolean
   readonly collector: readonly ('round' | 'pins' | 'tags' | 'records')[]
+  /** A purger opens a round, waits for the pins on the image, and keeps what a tag names. */
+  readonly purgesInRound: boolean
+  readonly purgeWaits: boolean
+  readonly purgeLooksAtTags: boolean
 }
 
 export const RECORD_PROTOCOL: RecordProtocol = {
@@ -67,6 +71,9 @@ export const RECORD_PROTOCOL: RecordProtocol = {
   recordsAreRoots: true,
   looksAtAge: true,
   collector: ['round', 'pins', 'tags', 'records'],
+  purgesInRound: true,
+  purgeWaits: true,
+  purgeLooksAtTags: true,
 }
 
 export const BLOB = 8
@@ -89,7 +96,31 @@ const WRITER_SIZE = 5
 const C = { pc: 0, names: 1, pinned: 2, live: 3, age: 4, todo: 5, round: 6 }
 const COLLECTOR_SIZE = 7
 
-const AT = { look: 0, pin: 1, rounds: 2, again: 3, renew: 4, write: 5, release: 6, done: 7 }
+const AT = {
+  look: 0,
+  pin: 1,
+  rounds: 2,
+  record: 3,
+  closure: 4,
+  again: 5,
+  renew: 6,
+  write: 7,
+  release: 8,
+  done: 9,
+}
+
+/** A purger. Its round is where others have their pin, `seen` has what is to be read, `waits` what was found. */
+const P = {
+  tag: 0,
+  round: 1,
+  listPins: 2,
+  pins: 3,
+  listTags: 4,
+  tags: 5,
+  delete: 6,
+  kept: 7,
+  done: 8,
+}
 
 const FAULTS = [
   '',
@@ -107,6 +138,8 @@ export class RecordModel implements Model {
   readonly #records: number
   readonly #writers: readonly number[]
   readonly #collectors: readonly number[]
+  /** Collectors, and what else opens rounds: where their names and the age of their round are. */
+  readonly #rounds: readonly { readonly names: number; readonly round: number }[]
 
   constructor(instance: RecordInstance, protocol: RecordProtocol = RECORD_PROTOCOL) {
     const { images, tags, records, writers } = instance
@@ -122,6 +155,12 @@ export class RecordModel implements Model {
       { length: instance.collectors },
       (_, i) => end + i * COLLECTOR_SIZE,
     )
+    this.#rounds = [
+      ...this.#collectors.map((at) => ({ names: at + C.names, round: at + C.round })),
+      ...this.#writers.flatMap((at, i) =>
+        writers[i]!.kind === 'purge' ? { names: at + W.names, round: at + W.pin } : [],
+      ),
+    ]
     this.size = Math.ceil((end + instance.collectors * COLLECTOR_SIZE) / 4) * 4
     this.start = new Uint8Array(this.size)
     this.start[0] = instance.blobs
@@ -137,18 +176,21 @@ export class RecordModel implements Model {
   broken(s: Uint8Array): string | undefined {
     const fault = FAULTS[s[1]!]
     if (fault) return fault
-    const isPurged = this.#instance.writers.some(({ kind }) => kind === 'purge')
     for (let tag = 0; tag < this.#instance.tags.length; tag++) {
       const image = s[this.#tags + tag]! - 1
       if (image < 0) continue
       if (this.#lacks(s, image)) return `tag t${tag} has lost a blob`
       const isOurs = (s[2]! & (1 << tag)) === 0
-      if (isOurs && !isPurged && this.#age(s, image) === ABSENT) return `tag t${tag} has no record`
+      if (isOurs && this.#age(s, image) === ABSENT) return `tag t${tag} has no record`
     }
     for (const [i, spec] of this.#instance.writers.entries()) {
       const at = this.#writers[i]!
       const isTold = spec.kind === 'link' && s[at + W.pc] === AT.done && s[at + W.pin] === YOUNG
       if (isTold && (s[0]! & spec.blob) === 0) return `a linked blob is gone`
+      const isPurged = spec.kind === 'purge' && s[at + W.pc] === P.done
+      if (isPurged && this.#age(s, spec.image) !== ABSENT) {
+        return `the record of image ${spec.image} is back that was purged`
+      }
     }
     for (let image = 0; image < this.#instance.images.length; image++) {
       if (this.#age(s, image) !== ABSENT && this.#lacks(s, image)) {
@@ -163,7 +205,8 @@ export class RecordModel implements Model {
     for (const [i, spec] of this.#instance.writers.entries()) {
       const at = this.#writers[i]!
       const who = `${spec.kind} ${i}`
-      this.#ageControl(s, at + W.pin, `the pin of ${who}`, emit)
+      const control = spec.kind === 'purge' ? 'round' : 'pin'
+      this.#ageControl(s, at + W.pin, `the ${control} of ${who}`, emit)
       if (spec.kind === 'go') this.#stepGo(s, at, spec, who, emit)
       else if (spec.kind === 'link') this.#stepLink(s, at, spec.blob, who, emit)
       else if (spec.kind === 'purge') this.#stepPurge(s, at, spec, who, emit)
@@ -230,11 +273,73 @@ export class RecordModel implements Model {
     emit: Emit,
   ): void {
     const pc = s[at + W.pc]!
-    if (pc > 1) return
-    const t = this.#with(s, at + W.pc, pc + 1)
-    if (pc === 0 && s[this.#tags + tag] === image + 1) t[this.#tags + tag] = 0
-    if (pc === 1) t[this.#records + image * 2] = ABSENT
-    emit(who, pc === 0 ? `deletes t${tag}` : `deletes the record of image ${image}`, t)
+    const to = (next: number): Uint8Array => this.#with(s, at + W.pc, next)
+    const t = to(pc + 1)
+    switch (pc) {
+      case P.tag:
+        if (s[this.#tags + tag] === image + 1) t[this.#tags + tag] = 0
+        emit(who, `deletes t${tag}`, t)
+        return
+      case P.round:
+        t[at + W.names] = 1 << image
+        t[at + W.waits] = 0
+        if (this.#protocol.purgesInRound) t[at + W.pin] = YOUNG
+        emit(who, 'opens its round', t)
+        return
+      case P.listPins:
+        t[at + W.seen] = (1 << this.#writers.length) - 1
+        emit(who, 'looks at the pins', t)
+        return
+      case P.listTags:
+        t[at + W.seen] = (1 << this.#instance.tags.length) - 1
+        emit(who, 'looks at the tags', t)
+        return
+      case P.pins:
+      case P.tags:
+        this.#readForPurge(s, at, image, who, emit)
+        return
+      case P.delete:
+        if (this.#accepts(s, at, false))
+          emit(who, 'is refused as too late', this.#endRound(to(P.kept), at))
+        if (!this.#accepts(s, at, true)) return
+        t[at + W.pc] = P.done
+        t[this.#records + image * 2] = ABSENT
+        emit(who, `deletes the record of image ${image}`, this.#endRound(t, at))
+        return
+    }
+  }
+
+  /** One by one, in any order; a pin on the image is waited for without a round, a tag of it keeps the record. */
+  #readForPurge(s: Uint8Array, at: number, image: number, who: string, emit: Emit): void {
+    const isPins = s[at + W.pc] === P.pins
+    const todo = s[at + W.seen]!
+    for (let i = 0; todo >> i > 0; i++) {
+      if ((todo & (1 << i)) === 0) continue
+      const t = this.#with(s, at + W.seen, todo & ~(1 << i))
+      const isFound = isPins
+        ? this.#protocol.purgeWaits && this.#isPinnedBy(s, i, 1 << image)
+        : this.#protocol.purgeLooksAtTags && s[this.#tags + i] === image + 1
+      if (isFound) t[at + W.waits] = 1
+      if (t[at + W.seen] === 0) {
+        const next = isPins ? P.listTags : P.delete
+        const isKept = t[at + W.waits] === 1
+        t[at + W.pc] = isKept ? (isPins ? P.round : P.kept) : next
+        if (isKept) this.#endRound(t, at)
+      }
+      emit(who, `reads ${isPins ? 'pin' : 'tag'} ${i}`, t)
+    }
+  }
+
+  #endRound(t: Uint8Array, at: number): Uint8Array {
+    t[at + W.pin] = t[at + W.names] = t[at + W.waits] = 0
+    return t
+  }
+
+  #isPinnedBy(s: Uint8Array, i: number, names: number): boolean {
+    const writer = this.#writers[i]!
+    const pin = s[writer + W.pin]!
+    if (this.#instance.writers[i]!.kind === 'purge' || pin === ABSENT) return false
+    return !this.#isDead(pin) && (s[writer + W.names]! & names) !== 0
   }
 
   #stepWriter(
@@ -257,15 +362,29 @@ export class RecordModel implements Model {
         const t = this.#with(s, at + W.pc, AT.rounds)
         if (this.#protocol.pinsDisplaced || spec.kind === 'restore') {
           t[at + W.pin] = YOUNG
-          t[at + W.names] = (1 << seen) | (this.#protocol.pinsClosure ? this.#blobsOf(seen) : 0)
+          t[at + W.names] = (1 << seen) | (spec.kind === 'restore' ? this.#blobsOf(seen) : 0)
         }
         emit(who, `pins image ${seen}`, t)
         return
       }
       case AT.rounds: {
-        const t = this.#with(s, at + W.pc, AT.again)
+        const t = this.#with(s, at + W.pc, this.#mayNeedClosure(s, at, spec) ? AT.record : AT.again)
         this.#contest(t, at, s[at + W.names]!)
         emit(who, 'lists the rounds', t)
+        return
+      }
+      case AT.record: {
+        if (!this.#mayLook(s, at)) return
+        const isThere = this.#age(s, seen) !== ABSENT
+        const t = this.#with(s, at + W.pc, isThere ? AT.again : AT.closure)
+        emit(who, isThere ? 'finds the record' : 'finds no record', t)
+        return
+      }
+      case AT.closure: {
+        // A pin more, which lives no shorter than the first.
+        const t = this.#with(s, at + W.pc, AT.rounds)
+        t[at + W.names]! |= this.#blobsOf(seen)
+        emit(who, `pins what image ${seen} needs`, t)
         return
       }
       case AT.again: {
@@ -289,13 +408,19 @@ export class RecordModel implements Model {
     }
   }
 
+  /** Of a mover that has not looked for the record yet. */
+  #mayNeedClosure(s: Uint8Array, at: number, { kind }: RecordWriter): boolean {
+    const { pinsDisplaced, pinsClosure } = this.#protocol
+    return kind === 'move' && pinsDisplaced && pinsClosure && s[at + W.names]! < BLOB
+  }
+
   #contest(t: Uint8Array, at: number, names: number): void {
     const contested = this.#protocol.steps.waitSet(
-      this.#collectors.filter((c) => t[c + C.round] !== ABSENT),
-      (c) => (t[c + C.names]! & names) !== 0,
-      (c) => this.#isDead(t[c + C.round]!),
+      this.#rounds.filter(({ round }) => t[round] !== ABSENT),
+      (round) => (t[round.names]! & names) !== 0,
+      ({ round }) => this.#isDead(t[round]!),
     )
-    for (const c of contested) t[at + W.waits]! |= 1 << this.#collectors.indexOf(c)
+    for (const round of contested) t[at + W.waits]! |= 1 << this.#rounds.indexOf(round)
   }
 
   /** What a tag names that is to be moved, or the image to be restored where it has a record. */
@@ -332,8 +457,7 @@ export class RecordModel implements Model {
     const next = spec.kind === 'restore' ? s[at + W.seen]! : (spec.to ?? -1) + 1
     t[this.#tags + spec.tag] = next
     t[2]! &= ~(1 << spec.tag)
-    const isPurged = this.#instance.writers.some(({ kind }) => kind === 'purge')
-    const isLeft = present !== 0 && present !== next && !isPurged
+    const isLeft = present !== 0 && present !== next
     if (isLeft && this.#age(s, present - 1) !== YOUNG) t[1] = 3
     emit(who, next === 0 ? `deletes t${spec.tag}` : `writes image ${next - 1} to t${spec.tag}`, t)
   }
@@ -344,9 +468,9 @@ export class RecordModel implements Model {
 
   #mayLook(s: Uint8Array, at: number): boolean {
     return this.#protocol.steps.mayLook(
-      this.#collectors.filter((_, i) => (s[at + W.waits]! & (1 << i)) !== 0),
-      (c) => s[c + C.round] !== ABSENT,
-      (c) => this.#isDead(s[c + C.round]!),
+      this.#rounds.filter((_, i) => (s[at + W.waits]! & (1 << i)) !== 0),
+      ({ round }) => s[round] !== ABSENT,
+      ({ round }) => this.#isDead(s[round]!),
     )
   }
 
@@ -404,10 +528,8 @@ export class RecordModel implements Model {
   }
 
   #readPin(t: Uint8Array, at: number, i: number): void {
-    const writer = this.#writers[i]!
-    const pin = t[writer + W.pin]!
-    if (pin === ABSENT || this.#isDead(pin)) return
-    t[at + C.pinned]! |= t[writer + W.names]! & t[at + C.names]!
+    const names = t[at + C.names]!
+    if (this.#isPinnedBy(t, i, names)) t[at + C.pinned]! |= t[this.#writers[i]! + W.names]! & names
   }
 
   #readRecord(t: Uint8Array, at: number, image: number): void {
@@ -477,7 +599,10 @@ export class RecordModel implements Model {
   #withAge(s: Uint8Array, image: number, age: number): Uint8Array {
     const t = this.#with(s, this.#records + image * 2, age)
     let pins = 0
-    for (const [i, at] of this.#writers.entries()) if (s[at + W.pin] !== ABSENT) pins |= 1 << i
+    for (const [i, at] of this.#writers.entries()) {
+      const isPin = this.#instance.writers[i]!.kind !== 'purge'
+      if (isPin && s[at + W.pin] !== ABSENT) pins |= 1 << i
+    }
     t[this.#records + image * 2 + 1] = age === YOUNG ? pins : 0
     return t
   }

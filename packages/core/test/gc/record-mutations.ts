@@ -34,6 +34,10 @@ export const RECORD_INSTANCES: Readonly<Record<string, RecordInstance>> = {
   Td: { ...start, records: [0, 1], writers: [{ ...restorer, tag: 2 }, deleter] },
   /** An image is purged while its tag moves and while it is restored. */
   P: { ...start, records: [0, 1], writers: [purger, mover, { ...restorer, tag: 2 }] },
+  /** An image is purged while its tag moves. */
+  Pm: { ...start, records: [0, 1], writers: [purger, mover] },
+  /** The same where a writer without records has published it. */
+  Pg: { ...start, records: [1], writers: [purger, mover] },
   /** An image is purged while it is restored. */
   Pt: { ...start, records: [0, 1], writers: [purger, { ...restorer, tag: 2 }] },
   /** A client looks for a blob that is garbage. */
@@ -69,6 +73,9 @@ export const RECORD_MUTATIONS: readonly RecordMutation[] = [
   mutation('records as roots', 'T', { recordsAreRoots: false }),
   mutation('the least age of records', 'M', {}, { leastAge: () => 0 }),
   mutation('the tags before a record goes', 'M', {}, withoutReach()),
+  mutation('the round of a purge', 'Pt', { purgesInRound: false }),
+  mutation('the wait of a purge', 'Pm', { purgeWaits: false }),
+  mutation('the tags before a purge', 'Pt', { purgeLooksAtTags: false }),
 ]
 
 function withoutReach(): Partial<RecordProtocol['steps']> {

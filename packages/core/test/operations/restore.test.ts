@@ -204,7 +204,7 @@ describe('restore', () => {
         before: async (call) => {
           if (call.count !== count) return
           const place = { ...PLACE, digest: digestOf(first) }
-          await deleteTag(new ImageStore(inner), place).catch(() => {})
+          await deleteTag(new ImageStore(inner), place, { maxWaitMs: 0 }).catch(() => {})
           await collectGarbage(inner, { confirm: true, graceMs: 0 })
         },
       })

@@ -272,6 +272,68 @@ describe('a purge', () => {
   })
 })
 
+describe('a purge beside a move that has looked at its tag again', () => {
+  /** Moves the tag, and calls `beside` before the move writes the record of what it displaces. */
+  async function moveBeside(beside: () => Promise<void>): Promise<void> {
+    await push(first)
+    const key = recordKey('app', digestOf(first))
+    let isReached = false
+    backend.faults = {
+      before: async (call) => {
+        if (isReached || call.method !== 'put' || call.key !== key) return
+        isReached = true
+        await beside()
+      },
+    }
+    await push(second)
+    expect(isReached).toBe(true)
+  }
+
+  it('waits for it, says so, and leaves no record', async () => {
+    const notices: string[] = []
+    const purger = new ImageStore(inner)
+    const polls = [Promise.withResolvers<void>(), Promise.withResolvers<void>()] as const
+    const moved = Promise.withResolvers<void>()
+    let looks = 0
+    let purged: Promise<unknown> = Promise.resolve()
+    const delay = (): Promise<void> => {
+      polls[looks++]?.resolve()
+      return looks < polls.length ? Promise.resolve() : moved.promise
+    }
+    await moveBeside(async () => {
+      purged = deleteTag(purger, PLACE, {
+        purge: true,
+        protection: { delay },
+        onProgress: (event) => void (event.type === 'notice' && notices.push(event.code)),
+      })
+      await polls[1].promise
+    })
+    moved.resolve()
+    expect(await purged).toMatchObject({ digest: digestOf(first), purged: { records: 1 } })
+    expect(notices).toContain('waiting-for-push')
+    expect(await inner.head(recordKey('app', digestOf(first)))).toBeUndefined()
+    expect((await store.resolve(V1)).digest).toBe(digestOf(second))
+    await sweep()
+    await pull(second)
+    expect(await Array.fromAsync(inner.list('.s3lo/gc/rounds/'))).toEqual([])
+  })
+
+  it('fails when it has no time to wait, keeps what is there whole, and can be repeated', async () => {
+    const purger = new ImageStore(inner)
+    await moveBeside(async () => {
+      await expect(deleteTag(purger, PLACE, { purge: true, maxWaitMs: 0 })).rejects.toMatchObject({
+        code: 'UNAVAILABLE',
+        hint: expect.stringMatching(/s3lo delete .*app@sha256:/),
+      })
+    })
+    await sweep()
+    await pull(first)
+    const again = { ...PLACE, digest: digestOf(first) }
+    expect(await deleteTag(purger, again)).toMatchObject({ purged: { records: 1 } })
+    await expect(pull(first)).rejects.toMatchObject({ code: 'NOT_FOUND' })
+  })
+})
+
 describe('a process that is stopped for weeks', () => {
   const WEEKS = 20 * 24 * HOUR
 

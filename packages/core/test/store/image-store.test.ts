@@ -67,11 +67,11 @@ describe('reading a store', () => {
   it('tells a damaged blob from one that is missing, unless a tag has the content', async () => {
     const backend = new MemoryBackend()
     const { digest } = image.root.descriptor
-    await backend.put(`blobs/sha256/${digest.slice(7)}`, encode('hello'))
     const store = new ImageStore(backend)
-    await expect(store.read({ name: 'app', digest })).rejects.toMatchObject({ code: 'INTEGRITY' })
-    await putImage(backend, tag, image)
+    await putImage(backend, { ...tag, tag: 'all' }, indexFixture({ 'linux/amd64': image }))
     await backend.put(`blobs/sha256/${digest.slice(7)}`, encode('hello'))
+    await expect(store.read({ name: 'app', digest })).rejects.toMatchObject({ code: 'INTEGRITY' })
+    await backend.put('manifests/app/v1/manifest.json', image.root.content)
     expect((await store.read({ name: 'app', digest })).descriptor.digest).toBe(digest)
   })
 

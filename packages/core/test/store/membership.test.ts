@@ -6,6 +6,7 @@ import { blobKey, manifestKey } from '../../src/layout/keys.ts'
 import { linksPrefix, memberKey, recordKey } from '../../src/layout/repository-keys.ts'
 import { digestOf } from '../../src/oci/digest.ts'
 import { type ManifestDocument, successors } from '../../src/oci/document.ts'
+import { ImageStore } from '../../src/store/image-store.ts'
 import { openMembership } from '../../src/store/membership.ts'
 import { openUploads } from '../../src/store/uploads.ts'
 import {
@@ -266,8 +267,13 @@ describe('a manifest belongs to a repository', () => {
     const backend = new MemoryBackend()
     const { content, descriptor } = image.root
     await backend.put(blobKey(descriptor.digest), content)
-    const membership = openMembership(backend)
-    expect(await membership.findManifest(APP, descriptor.digest)).toBeUndefined()
+    const { digest } = descriptor
+    expect(await openMembership(backend).findManifest(APP, digest)).toBeUndefined()
+    const store = new ImageStore(backend)
+    expect(await store.find({ name: APP, digest })).toBeUndefined()
+    await publish(backend, index, manifestKey({ name: OTHER, tag: 'v1' }))
+    expect(await store.find({ name: APP, digest })).toBeUndefined()
+    expect(await store.find({ name: OTHER, digest })).toMatchObject({ descriptor })
   })
 
   it('and damage is no absence', async () => {

@@ -2,7 +2,7 @@ import { deleteTag, isDigest, isS3loError } from '@s3lo/core'
 import type { Answer } from '../answer/answer.ts'
 import { Refusal } from '../answer/error.ts'
 import type { Call } from '../call.ts'
-import type { Parts } from '../parts.ts'
+import { MAX_WAIT_MS, type Parts } from '../parts.ts'
 import type { Route } from '../request/route.ts'
 import { unknownManifest } from './manifests.ts'
 
@@ -21,7 +21,8 @@ export async function deleteManifest(
   const { scheme, bucket } = store.backend
   const named = isDigest(reference) ? { digest: reference } : { tag: reference }
   try {
-    await deleteTag(store, { scheme, bucket, name, image: name, ...named }, { signal })
+    const place = { scheme, bucket, name, image: name, ...named }
+    await deleteTag(store, place, { signal, maxWaitMs: MAX_WAIT_MS })
     return { status: 202 }
   } catch (error) {
     if (isS3loError(error, 'NOT_FOUND')) throw unknownManifest(route)
