@@ -3,7 +3,7 @@ import { SEVERITIES } from '../contract/scanner.ts'
 import { BUCKET_CONFIG_KEY } from '../layout/keys.ts'
 import type { ImageSettings } from './config-types.ts'
 import { isWellFormed } from './glob.ts'
-import { nest } from './settings.ts'
+import { type ImageSetting, nest } from './settings.ts'
 import { YamlReader, type YamlValue } from './yaml-reader.ts'
 
 /** The largest `s3lo.yaml` that is read (bytes): the parser is slow on hostile ones. */
@@ -18,9 +18,9 @@ export interface BucketConfig {
   /** By image name or glob. */
   readonly images: Readonly<Record<string, ImageSettings>>
   readonly policies?: readonly PolicyRule[]
-  /** Absent is true, for the Go program. */
+  /** Of all images without a value of their own; see `ImageSettings`. Absent is true for the Go program. */
   readonly chunked?: boolean
-  /** The chunk format that the Go program stamped the bucket with. */
+  /** The format of chunks that is written to the bucket: 1 by the Go program, 2 by s3lo. */
   readonly chunkFormat?: number
 }
 
@@ -36,7 +36,7 @@ export async function parseBucketConfig(
   const yaml = await YamlReader.open({ name, content, limit: MAX_BUCKET_CONFIG_BYTES })
   const document = yaml.mapping(yaml.root)
   return {
-    default: readMember(document, 'default', (value) => readSettings(yaml, value)) ?? {},
+    default: readMember(document, 'default', (value) => readDefaults(yaml, value)) ?? {},
     images: readMember(document, 'images', (value) => readImages(yaml, value)) ?? {},
     ...defined({
       policies: readMember(document, 'policies', (value) => readPolicies(yaml, value)),
@@ -68,8 +68,16 @@ function readImages(yaml: YamlReader, value: YamlValue): BucketConfig['images'] 
   return images
 }
 
+function readDefaults(yaml: YamlReader, value: YamlValue): ImageSettings {
+  return readSettings(yaml, value, ({ isAtTop }) => !isAtTop)
+}
+
 /** The settings of a scope, each read by its definition. */
-function readSettings(yaml: YamlReader, value: YamlValue): ImageSettings {
+function readSettings(
+  yaml: YamlReader,
+  value: YamlValue,
+  isRead: (setting: ImageSetting) => boolean = () => true,
+): ImageSettings {
   const blocks = new Map<string, Members>([['', yaml.mapping(value)]])
   const membersOf = (block: string): Members => {
     const known = blocks.get(block)
@@ -80,7 +88,9 @@ function readSettings(yaml: YamlReader, value: YamlValue): ImageSettings {
     return members
   }
   return nest(
-    ({ path, fromYaml }) => {
+    (setting) => {
+      if (!isRead(setting)) return undefined
+      const { path, fromYaml } = setting
       const block = path.length > 1 ? path[0] : ''
       return readMember(membersOf(block), path.at(-1) ?? '', (member) => fromYaml(yaml, member))
     },

@@ -34,15 +34,11 @@ export function parseSetting(scope: string, text: string): ConfigEdit {
   return { path, value: atKey(key, value, setting.fromText) }
 }
 
-/** Where a setting of a scope stands in the file. Throws `USAGE` for a key that can not be set there. */
+/** Where a setting of a scope stands in the file. Throws `USAGE` for what is no setting. */
 export function settingPath(scope: string, key: string): ConfigPath {
   if (!BLOCKS.has(key) && !SETTING_KEYS.includes(key)) throw unknownKey(key)
-  const keys = key.split('.')
-  if (SETTINGS[key]?.scope !== 'store') return [...scopePath(scope), ...keys]
-  if (scope === '') return [key]
-  throw new S3loError('USAGE', `${key} is a setting of the whole store, not of image ${scope}`, {
-    hint: `name the store alone: s3lo config set s3://bucket/ ${key}=…`,
-  })
+  if (scope === '' && SETTINGS[key]?.isAtTop) return [key]
+  return [...scopePath(scope), ...key.split('.')]
 }
 
 /** Where everything of a scope stands. Throws `USAGE` for what no image can match. */

@@ -31,4 +31,6 @@ export interface ImageSettings {
   /** Existing tags are not overwritten. */
   readonly immutable?: boolean
   readonly lifecycle?: LifecycleSettings
+  /** A push stores uncompressed layers compressed, large ones in chunks. */
+  readonly chunked?: boolean
 }

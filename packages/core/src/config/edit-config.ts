@@ -67,6 +67,11 @@ export async function assertStoreOf(
   await backend.list(BUCKET_CONFIG_KEY, options)[Symbol.asyncIterator]().next()
 }
 
+interface EditConfigOptions extends CallOptions {
+  /** Gets what the file says before each attempt to write: what it throws ends the edit. */
+  readonly expect?: ((current: BucketConfig) => void) | undefined
+}
+
 /**
  * Changes keys of a bucket's `s3lo.yaml` and keeps everything else, also what another process writes
  * at the same time. Throws `CONFLICT` when they changed one of the same keys to something else,
@@ -75,11 +80,12 @@ export async function assertStoreOf(
 export async function editConfig(
   backend: StorageBackend,
   edits: readonly ConfigEdit[],
-  options: CallOptions = {},
+  { expect, ...options }: EditConfigOptions = {},
 ): Promise<ConfigEditOutcome> {
   const base = await readConfigDocument(backend, options)
   let current = base
   for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
+    expect?.(current.document.config)
     const edited = await current.document.edit(edits)
     assertMergeable(base, current, edited, edits, backend)
     const written = edited !== current.document

@@ -22,6 +22,7 @@ export interface EffectiveConfig {
   readonly keepTags?: Setting<readonly string[]>
   readonly keepUntagged?: Setting<string>
   readonly mode?: Setting<LifecycleMode>
+  readonly chunked?: Setting<boolean>
 }
 
 /**
@@ -42,7 +43,7 @@ export function effectiveSettings(
   image: string,
   pattern: string | undefined,
 ): EffectiveConfig {
-  const defaults = settingsFrom(config.default, { kind: 'default' })
+  const defaults = settingsFrom(defaultsOf(config), { kind: 'default' })
   const immutable = inheritedImmutability(config, image)
   const inherited = immutable ? { immutable } : {}
   if (pattern === undefined || !Object.hasOwn(config.images, pattern)) {
@@ -50,6 +51,10 @@ export function effectiveSettings(
   }
   const settings = config.images[pattern] ?? {}
   return { ...defaults, ...settingsFrom(settings, { kind: 'image', pattern }), ...inherited }
+}
+
+function defaultsOf({ default: defaults, chunked }: BucketConfig): ImageSettings {
+  return chunked === undefined ? defaults : { ...defaults, chunked }
 }
 
 /** The protection that an image cannot lose to a narrower pattern; `undefined` where there is none. */
@@ -66,6 +71,14 @@ function inheritedImmutability(config: BucketConfig, image: string): Setting<tru
 /** True when existing tags of an image must not be overwritten. */
 export function isImmutable(config: BucketConfig, image: string): boolean {
   return effectiveConfig(config, image).immutable?.value ?? false
+}
+
+/** What {@link isChunked} is where `s3lo.yaml` says nothing. */
+const CHUNKED_BY_DEFAULT = false
+
+/** True when a push stores uncompressed layers of an image compressed, large ones in chunks. */
+export function isChunked(config: BucketConfig, image: string): boolean {
+  return effectiveConfig(config, image).chunked?.value ?? CHUNKED_BY_DEFAULT
 }
 
 /**

@@ -10,9 +10,9 @@ export const FOREVER = 'forever'
 /** A setting of `s3lo.yaml`, by its key, such as `lifecycle.keep_last`. */
 export interface SettingDefinition {
   /** What the setting is called in the code, in its block. */
-  readonly member: keyof ImageSettings | keyof LifecycleSettings | 'chunked'
-  /** `image`: of the defaults, an image or a glob. `store`: at the top of the file. */
-  readonly scope: 'image' | 'store'
+  readonly member: keyof ImageSettings | keyof LifecycleSettings
+  /** The value of the whole store is at the top of the file and not among the defaults: the Go program reads it there. */
+  readonly isAtTop?: true
   /** Reads the text of `key=value`; `undefined` unsets. Throws `USAGE`. */
   readonly fromText: (text: string) => ConfigValue | undefined
   /** Reads the value in the file; `undefined` where it sets nothing. Throws `INTEGRITY`. */
@@ -27,14 +27,12 @@ export interface SettingDefinition {
 export const SETTINGS: Readonly<Record<string, SettingDefinition>> = {
   immutable: {
     member: 'immutable',
-    scope: 'image',
     fromText: readFlag,
     fromYaml: (yaml, value) => yaml.flag(value),
     help: 'true: tags of the image are not overwritten or deleted without --force',
   },
   'lifecycle.keep_last': {
     member: 'keepLast',
-    scope: 'image',
     fromText: readCount,
     // Zero is how Go spells "not set".
     fromYaml: (yaml, value) => yaml.wholeNumber(value) || undefined,
@@ -42,38 +40,34 @@ export const SETTINGS: Readonly<Record<string, SettingDefinition>> = {
   },
   'lifecycle.max_age': {
     member: 'maxAge',
-    scope: 'image',
     fromText: readDuration,
     fromYaml: (yaml, value) => checked(yaml, value, readDuration),
     help: 'clean removes tags that are older: 90d, 36h, 1h30m',
   },
   'lifecycle.keep_tags': {
     member: 'keepTags',
-    scope: 'image',
     fromText: readTags,
     fromYaml: tagsOf,
     help: 'names and globs of tags that are always kept, with commas: latest,v*',
   },
   'lifecycle.keep_untagged': {
     member: 'keepUntagged',
-    scope: 'image',
     fromText: readKeepUntagged,
     fromYaml: (yaml, value) => checked(yaml, value, readKeepUntagged),
     help: 'how long an image stays pullable by its digest after its last tag moved or was deleted (default 14d): 30d, 36h, 0, forever',
   },
   'lifecycle.mode': {
     member: 'mode',
-    scope: 'image',
     fromText: readMode,
     fromYaml: modeOf,
     help: 'floor (default): keep_last protects from max_age; either: a tag that breaks one of the rules goes',
   },
   chunked: {
     member: 'chunked',
-    scope: 'store',
+    isAtTop: true,
     fromText: readFlag,
     fromYaml: (yaml, value) => yaml.flag(value),
-    help: 'of the whole store only, for the Go program: false stops it from splitting layers',
+    help: 'true: a push stores uncompressed layers compressed, large ones in chunks, which the Go program does not read; false (default): as they are',
   },
 }
 
@@ -82,16 +76,13 @@ export interface ImageSetting extends SettingDefinition {
   readonly key: string
   /** `['lifecycle', 'keep_last']`. */
   readonly path: readonly [string, ...string[]]
-  readonly member: Exclude<SettingDefinition['member'], 'lifecycle' | 'chunked'>
+  readonly member: Exclude<SettingDefinition['member'], 'lifecycle'>
 }
 
 /** The settings of the defaults, of images and of globs. */
-export const IMAGE_SETTINGS: readonly ImageSetting[] = Object.entries(SETTINGS)
-  .filter(([, { scope }]) => scope === 'image')
-  .map(
-    ([key, definition]) =>
-      ({ ...definition, key, path: key.split('.') }) as unknown as ImageSetting,
-  )
+export const IMAGE_SETTINGS: readonly ImageSetting[] = Object.entries(SETTINGS).map(
+  ([key, definition]) => ({ ...definition, key, path: key.split('.') }) as unknown as ImageSetting,
+)
 
 /** The keys that hold other settings: `lifecycle`. */
 export const BLOCKS: ReadonlySet<string> = new Set(

@@ -1,9 +1,10 @@
 import type { ConfigDocument } from './config-document.ts'
 import { BLOCKS, IMAGE_SETTINGS, SETTINGS } from './settings.ts'
 
-const STORE_SETTINGS = Object.keys(SETTINGS).filter((key) => SETTINGS[key]?.scope === 'store')
+const STORE_SETTINGS = Object.keys(SETTINGS).filter((key) => SETTINGS[key]?.isAtTop)
 const STORE_KEYS = ['default', 'images', 'policies', 'chunk_format', ...STORE_SETTINGS]
-const SCOPE_KEYS = IMAGE_SETTINGS.map(({ path }) => path[0])
+const IMAGE_KEYS = IMAGE_SETTINGS.map(({ path }) => path[0])
+const DEFAULT_KEYS = IMAGE_KEYS.filter((key) => !STORE_SETTINGS.includes(key))
 
 /**
  * The paths in a document that no version known here reads, such as `default.imutable`. They are no
@@ -14,7 +15,7 @@ export function unknownKeys(document: ConfigDocument): readonly string[] {
   return [
     ...others(document, [], STORE_KEYS),
     ...scopes.flatMap((scope) => [
-      ...others(document, scope, SCOPE_KEYS),
+      ...others(document, scope, scope[0] === 'default' ? DEFAULT_KEYS : IMAGE_KEYS),
       ...[...BLOCKS].flatMap((block) => others(document, [...scope, block], keysOf(block))),
     ]),
   ]

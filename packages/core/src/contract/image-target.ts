@@ -4,6 +4,7 @@ import type { ManifestDocument } from '../oci/document.ts'
 import type { Reference } from '../oci/reference.ts'
 import type { CallOptions } from './call-options.ts'
 import type { ContentSource, ImageSource } from './image-source.ts'
+import type { LayerCompressor } from './layer-compressor.ts'
 import type { ProgressOptions } from './progress.ts'
 
 export interface TagOptions extends CallOptions, ProgressOptions {
@@ -66,6 +67,11 @@ export interface Publication {
     mediaType: string,
     options?: CallOptions,
   ): Promise<Descriptor>
+  /**
+   * Of a target that stores uncompressed layers compressed: how those of the image get there that is to
+   * be published under the reference. To be called once, before anything is put.
+   */
+  compressLayers?(reference: Reference): LayerCompressor
   /** Takes the blob from `source` without moving bytes through this process; `false` means: put it. */
   mount?(descriptor: Descriptor, source: ImageSource, options?: CallOptions): Promise<boolean>
   /**

@@ -42,8 +42,11 @@ export interface Release {
   readonly failures: readonly DeleteFailure[]
 }
 
-/** Where content is kept: a referrer's is out of the Go program's reach. */
-export type ContentPlace = 'blobs' | 'referrer-blobs' | RecordPlace
+/** Where content is kept: all but blobs is out of the Go program's reach. */
+export type ContentPlace = 'blobs' | 'referrer-blobs' | 'recipes' | RecordPlace | FramePlace
+
+/** Of a chunk, whose name is that of its raw bytes: the frame that is stored, by its digest. */
+export type FramePlace = `frame ${string}`
 
 /** The records of a repository. */
 export type RecordPlace = `records of ${string}`

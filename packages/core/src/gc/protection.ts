@@ -28,7 +28,7 @@ export interface ProtectionOptions extends ParticipantOptions {
 interface Checked {
   readonly descriptor: Descriptor
   readonly place: ContentPlace
-  /** Of its batch at that time. */
+  /** What {@link Protection.settle} gave before. */
   readonly cover: number
 }
 
@@ -127,9 +127,9 @@ export class Protection {
     options: CallOptions = {},
     place: ContentPlace = 'blobs',
   ): Promise<boolean> {
-    const { cover } = await this.#settle(descriptor.digest, options)
+    const cover = await this.settle(descriptor.digest, options)
     const isThere = await this.#look(descriptor, options, place)
-    if (isThere) this.#note({ descriptor, place, cover })
+    if (isThere) this.note({ descriptor, place, cover })
     return isThere
   }
 
@@ -140,10 +140,29 @@ export class Protection {
     options: CallOptions = {},
     place: ContentPlace = 'blobs',
   ): Promise<boolean> {
-    const { cover } = await this.#settle(descriptor.digest, options)
+    const cover = await this.settle(descriptor.digest, options)
     const isWritten = await write()
-    if (isWritten) this.#note({ descriptor, place, cover })
+    if (isWritten) this.note({ descriptor, place, cover })
     return isWritten
+  }
+
+  /**
+   * Pins the digest, and resolves once no round can delete what it names. Gives the present cover, with
+   * which {@link note} says what was seen or written after that.
+   */
+  async settle(digest: string, options: CallOptions = {}): Promise<number> {
+    await this.protect([digest], options)
+    const batch = await this.#pinned.get(digest)
+    if (!batch) throw new S3loError('INTERNAL', `${digest} is not pinned`)
+    // Taken before the wait: a gap meanwhile makes what is found afterwards count for nothing.
+    const { cover, rounds } = batch
+    await this.#watch.waitFor(rounds, nameOf(digest), options)
+    return cover
+  }
+
+  /** Counts content for {@link publish}: after a gap between pins it is looked for again. */
+  note(checked: Checked): void {
+    this.#checked.set(`${checked.place} ${checked.descriptor.digest}`, checked)
   }
 
   /** True while the digest is pinned, so that {@link has} and {@link put} need no pin of their own. */
@@ -243,17 +262,6 @@ export class Protection {
     return this.#watch.contesting(digests.map(nameOf), pin.created, options)
   }
 
-  /** The digest's batch once no round can delete it; its cover is that of the moment. */
-  async #settle(digest: string, options: CallOptions): Promise<{ readonly cover: number }> {
-    await this.protect([digest], options)
-    const batch = await this.#pinned.get(digest)
-    if (!batch) throw new S3loError('INTERNAL', `${digest} is not pinned`)
-    // Taken before the wait: a gap meanwhile makes what is found afterwards count for nothing.
-    const { cover, rounds } = batch
-    await this.#watch.waitFor(rounds, nameOf(digest), options)
-    return { cover }
-  }
-
   /** The deadline for publishing, once everything that was looked at counts under the present pins. */
   async #readyUntil(write: TagWrite): Promise<number | undefined> {
     const { digests, origin, prepared, signal } = write
@@ -293,10 +301,6 @@ export class Protection {
     return [...this.#checked.values()].filter(
       ({ descriptor, cover }) => !isStillChecked(cover, covers.get(descriptor.digest) ?? -1),
     )
-  }
-
-  #note(checked: Checked): void {
-    this.#checked.set(`${checked.place} ${checked.descriptor.digest}`, checked)
   }
 
   #covers(): string {

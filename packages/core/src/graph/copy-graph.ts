@@ -20,8 +20,23 @@ export interface CopyGraphStats {
   readonly blobsCopied: number
   /** Blobs that were there already. */
   readonly blobsSkipped: number
-  /** Bytes of the copied blobs. */
+  /** Bytes of the copied blobs; of layers in chunks, those that were sent. */
   readonly bytesCopied: number
+  /** Chunks of the layers that were encoded. */
+  readonly chunks?: number
+  readonly chunksCopied?: number
+}
+
+/** What two copies moved together. */
+export function addStats(a: CopyGraphStats, b: CopyGraphStats | undefined): CopyGraphStats {
+  if (!b) return a
+  return {
+    blobsCopied: a.blobsCopied + b.blobsCopied,
+    blobsSkipped: a.blobsSkipped + b.blobsSkipped,
+    bytesCopied: a.bytesCopied + b.bytesCopied,
+    chunks: (a.chunks ?? 0) + (b.chunks ?? 0),
+    chunksCopied: (a.chunksCopied ?? 0) + (b.chunksCopied ?? 0),
+  }
 }
 
 /** Bytes from which a blob's own transfer, not the wait for its answer, takes the time. */

@@ -9,7 +9,9 @@ import { isManifestMediaType } from '../oci/media-type.ts'
 import { formatPlatform } from '../oci/platform.ts'
 import { BlobReport } from '../progress/blob-report.ts'
 import { verified } from '../stream/verify-digest.ts'
-import type { CopyGraphStats } from './copy-graph.ts'
+import { isUncompressed } from '../oci/compressed-manifest.ts'
+import type { LayerCompression } from './compress-layers.ts'
+import { addStats, type CopyGraphStats } from './copy-graph.ts'
 
 /** Puts what a streaming source gives into a target, and counts it. */
 export class TargetSink implements BlobSink {
@@ -17,25 +19,29 @@ export class TargetSink implements BlobSink {
   /** Of the target, for messages. */
   readonly #name: string
   readonly #options: CallOptions & ProgressOptions
+  readonly #compression: LayerCompression | undefined
   readonly #settled = new Set<string>()
   readonly #stats = { blobsCopied: 0, blobsSkipped: 0, bytesCopied: 0 }
 
   constructor(
     into: { readonly target: Pick<ImageTarget, 'name'>; readonly publication: Publication },
     options: CallOptions & ProgressOptions,
+    compression?: LayerCompression,
   ) {
+    this.#compression = compression
     this.#publication = into.publication
     this.#name = into.target.name
     this.#options = options
   }
 
   get stats(): CopyGraphStats {
-    return this.#stats
+    return addStats(this.#stats, this.#compression?.stats)
   }
 
   async has(descriptor: Descriptor): Promise<boolean> {
     const { signal } = this.#options
-    const there = await this.#publication.has(descriptor, { signal })
+    const there =
+      this.#compression?.knows(descriptor) || (await this.#publication.has(descriptor, { signal }))
     if (there && this.#settle(descriptor)) {
       this.#stats.blobsSkipped++
       this.#reportOn(descriptor).end('skip')
@@ -50,6 +56,10 @@ export class TargetSink implements BlobSink {
       await this.#publication.put(descriptor, open, { signal })
       return
     }
+    if (this.#compression && isUncompressed(descriptor)) {
+      await this.#compress(this.#compression, content, descriptor)
+      return
+    }
     const report = this.#reportOn(descriptor)
     report.start()
     await this.#publication.put(
@@ -61,6 +71,10 @@ export class TargetSink implements BlobSink {
   }
 
   async ingest(content: Readable, size: number, mediaType: string): Promise<Descriptor> {
+    if (this.#compression && isUncompressed({ mediaType })) {
+      const digest = await this.#compress(this.#compression, content, { mediaType, size })
+      return { mediaType, digest, size }
+    }
     if (!this.#publication.ingest) {
       content.destroy()
       throw new S3loError(
@@ -76,6 +90,21 @@ export class TargetSink implements BlobSink {
     const descriptor = await this.#publication.ingest(metering, size, mediaType, { signal })
     this.#arrived(report, descriptor)
     return descriptor
+  }
+
+  /** Gives the digest of the uncompressed content. */
+  async #compress(
+    compression: LayerCompression,
+    content: Readable,
+    layer: Omit<Descriptor, 'digest'> & Partial<Descriptor>,
+  ): Promise<string> {
+    const report = this.#reportOn({ digest: '', ...layer })
+    report.start()
+    const { layer: stored, sent } = await compression.put(report.meter(content), layer)
+    const descriptor = { ...layer, digest: stored.diffId }
+    report.end(sent.blobs > 0 ? 'done' : 'skip', descriptor)
+    this.#settle(descriptor)
+    return stored.diffId
   }
 
   #arrived(report: BlobReport, descriptor: Descriptor): void {

@@ -18,6 +18,8 @@ import type { Selection } from './select.ts'
 export interface TransferRequest extends CallOptions, ProgressOptions {
   readonly selection: Selection
   readonly concurrency?: number | undefined
+  /** Uncompressed layers are stored compressed, where the target does that: the manifest is another one then. */
+  readonly compressLayers?: boolean | undefined
   /**
    * Told what is about to be published before any of it is moved; `undefined` where a stream does
    * not tell beforehand and the target's present image is not it. What throws here prevents it.

@@ -11,8 +11,10 @@ import { type Descriptor, totalSize } from '../oci/descriptor.ts'
 import type { ManifestDocument } from '../oci/document.ts'
 import type { Platform } from '../oci/platform.ts'
 import { formatImageName, type Reference } from '../oci/reference.ts'
-import { reportPresent } from '../progress/blob-report.ts'
-import { copyGraph, type CopyGraphStats, digestsOf } from './copy-graph.ts'
+import { uncompressedLayers } from '../oci/compressed-manifest.ts'
+import { reportPlan, reportPresent } from '../progress/blob-report.ts'
+import { LayerCompression } from './compress-layers.ts'
+import { addStats, copyGraph, type CopyGraphStats, digestsOf } from './copy-graph.ts'
 import { firstMissing } from './missing.ts'
 import { contentSize, type GraphPlan, planGraph } from './plan.ts'
 import { asSource, assertSource, resolveIn, whereReadable } from './present.ts'
@@ -111,8 +113,14 @@ async function copyInto(
   into: Into,
   request: TransferRequest,
 ): Promise<TransferResult> {
-  const { publication } = into
-  const { sourceRoot, root, plan, displaced } = await readImage(from, into, request)
+  const { publication, reference } = into
+  const image = await readImage(from, into, request)
+  const { sourceRoot, root, plan, displaced } = image
+  // An image that is there with its layers as they are stays so.
+  if (displaced !== root.descriptor.digest && uncompressedLayers(root).length > 0) {
+    const compression = LayerCompression.begin(publication, reference, request)
+    if (compression) return copyCompressed(from, into, image, compression, request)
+  }
   request.admit?.(root.descriptor)
   await request.selected?.({ sourceRoot, root })
   tellLayers(plan, request)
@@ -124,6 +132,37 @@ async function copyInto(
   await publish(plan, into, request)
   await restoreLost(publication, from.source, request)
   return { plan, sourceRoot, ...stats }
+}
+
+/** As {@link copyInto}, with the layers that the target makes of the image's uncompressed ones. */
+async function copyCompressed(
+  { source }: From<ImageSource>,
+  into: Into,
+  { sourceRoot, root, plan, displaced }: ReadImage,
+  compression: LayerCompression,
+  request: TransferRequest,
+): Promise<TransferResult> {
+  const { publication } = into
+  const { onProgress } = request
+  request.admit?.((await compression.find(root))?.descriptor)
+  await request.selected?.({ sourceRoot, root })
+  tellLayers(plan, request)
+  reportPlan(plan.blobs, request)
+  await compression.store(source, plan)
+  const stored = await planGraph(source, compression.compressed(root), request)
+  await publication.protect?.([...digestsOf(stored), ...(displaced ? [displaced] : [])], request)
+  const others = new Set(plan.blobs.map(({ descriptor }) => descriptor.digest))
+  const rest = {
+    ...stored,
+    blobs: stored.blobs.filter(({ descriptor }) => others.has(descriptor.digest)),
+  }
+  const copied = await copyGraph(source, publication, rest, {
+    ...request,
+    onProgress: onProgress && ((event) => event.type !== 'plan' && onProgress(event)),
+  })
+  await publish(stored, into, request)
+  await restoreLost(publication, undefined, request)
+  return { plan: stored, sourceRoot, ...addStats(copied, compression.stats) }
 }
 
 function adopted({ blobs }: GraphPlan): CopyGraphStats {
@@ -192,17 +231,20 @@ async function stream(
     platform: singlePlatform(selection),
     allPlatforms: selection.kind === 'all',
   }
-  const matching = await matchingImage({ source, reference }, into, options)
+  const compression = LayerCompression.begin(into.publication, into.reference, request)
+  const matching = await matchingImage({ source, reference }, into, { ...options, compression })
   request.admit?.(matching?.descriptor)
   const present = matching && (await planWhole(into, matching, options))
   if (present) reportPresent(present.blobs, request)
-  const sink = new TargetSink(into, { signal, onProgress })
-  const root = present?.root ?? (await source.transfer(reference, sink, options))
+  if (!present) await compression?.look('newest')
+  const sink = new TargetSink(into, { signal, onProgress }, compression)
+  const sourceRoot = present?.root ?? (await source.transfer(reference, sink, options))
+  const root = compression && !present ? compression.compressed(sourceRoot) : sourceRoot
   const plan = present ?? (await arrivedWhole(into, root, { signal }))
   await publish(plan, into, request)
   await restoreLost(into.publication, undefined, request)
   const stats = present ? { ...sink.stats, blobsSkipped: plan.blobs.length } : sink.stats
-  return { plan, sourceRoot: root, ...stats }
+  return { plan, sourceRoot, ...stats }
 }
 
 async function receive(
@@ -267,11 +309,17 @@ const LOOKUPS_AT_ONCE = 16
 async function matchingImage(
   { source, reference }: From<StreamingSource>,
   into: Into,
-  options: TransferOptions,
+  {
+    compression,
+    ...options
+  }: TransferOptions & { readonly compression?: LayerCompression | undefined },
 ): Promise<ManifestDocument | undefined> {
   const reader = asSource(into.target)
   const document = reader && (await whereReadable(() => readRoot(reader, into.reference, options)))
-  return document && (await source.matches(reference, document, options)) ? document : undefined
+  if (!document) return undefined
+  await compression?.look('tag')
+  const given = compression?.uncompressed(document) ?? document
+  return (await source.matches(reference, given, options)) ? document : undefined
 }
 
 async function readRoot(

@@ -1,3 +1,4 @@
+import { isChunked } from '../config/effective-config.ts'
 import { contentSize } from '../graph/plan.ts'
 import { transferImage } from '../graph/transfer.ts'
 import type { SourceEnd } from '../graph/transfer-request.ts'
@@ -21,6 +22,7 @@ export interface PushResult {
   readonly digest: string
   /** Configs and layers of the image, each digest once. */
   readonly bytes: number
+  /** Of the layers that were read and are stored in chunks. */
   readonly chunks: number
   readonly chunks_uploaded: number
   readonly bytes_uploaded: number
@@ -38,11 +40,13 @@ export async function push(
   assertTagged(to, 'push to')
   const platform = options.platform === undefined ? undefined : parsePlatform(options.platform)
   const policy = await tagPolicy(store, to, options)
+  const compressLayers = isChunked(await store.config(options), to.name)
   const { plan, ...moved } = await transferImage(
     from,
     { target: store, reference: to },
     {
       ...options,
+      compressLayers,
       selection: options.allPlatforms ? { kind: 'all' } : { kind: 'choose', platform },
       admit: policy.admit,
       beforeTag: async ({ root }) => options.beforePublish?.(root, to),
@@ -53,8 +57,8 @@ export async function push(
     ref: formatReference(to),
     digest: plan.root.descriptor.digest,
     bytes: contentSize(plan),
-    chunks: 0,
-    chunks_uploaded: 0,
+    chunks: moved.chunks ?? 0,
+    chunks_uploaded: moved.chunksCopied ?? 0,
     bytes_uploaded: moved.bytesCopied,
     blobs_uploaded: moved.blobsCopied,
     blobs_skipped: moved.blobsSkipped,

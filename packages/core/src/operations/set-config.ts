@@ -143,7 +143,8 @@ function effectsOf(
 
 /** `lifecycle.keep_last` of a path in any scope. */
 function nameOf([first, ...rest]: ConfigPath): string {
-  return first === 'images' ? rest.slice(1).join('.') : rest.join('.')
+  if (first === 'images') return rest.slice(1).join('.')
+  return first === 'default' ? rest.join('.') : [first, ...rest].join('.')
 }
 
 /** Of two values for one key neither can be what was meant. */

@@ -161,10 +161,13 @@ export class BlobStore {
     await this.#write(referrerBlobKey(descriptor.digest), descriptor, content, options)
   }
 
-  /** Stores content of unknown digest: it waits in the store's staging place until it has been hashed. */
+  /**
+   * Stores content of unknown digest, and of unknown size (bytes) where none is given: it waits in the
+   * store's staging place until it has been hashed.
+   */
   async ingest(
     content: Readable,
-    size: number,
+    size: number | undefined,
     mediaType: string,
     options: CallOptions = {},
   ): Promise<Descriptor> {
@@ -177,8 +180,8 @@ export class BlobStore {
       },
     })
     try {
-      await this.#backend.put(key, pipeThrough(content, hash), { ...options, size })
-      const descriptor = { mediaType, digest: digester.digest(), size }
+      const info = await this.#backend.put(key, pipeThrough(content, hash), { ...options, size })
+      const descriptor = { mediaType, digest: digester.digest(), size: info.size }
       if (!(await this.has(descriptor, options))) await this.#settle(key, descriptor, options)
       return descriptor
     } finally {

@@ -147,6 +147,7 @@ export class ImageStore implements ImageSource, ImageTarget, StoreFacts {
       onProgress,
       now,
       seen: this.#seen,
+      config: (options) => this.config(options),
     })
   }
 

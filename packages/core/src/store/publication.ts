@@ -8,10 +8,12 @@ import type {
   Publication,
   TagOptions,
 } from '../contract/image-target.ts'
+import type { BucketConfig } from '../config/bucket-config.ts'
 import type { StorageBackend } from '../contract/storage-backend.ts'
+import type { LayerCompressor } from '../contract/layer-compressor.ts'
 import { isStore } from '../contract/store-facts.ts'
 import { S3loError } from '../errors.ts'
-import type { Look, Origin } from '../gc/protected-write.ts'
+import type { Origin } from '../gc/protected-write.ts'
 import { Protection, type ProtectionOptions } from '../gc/protection.ts'
 import { manifestKey } from '../layout/keys.ts'
 import type { Descriptor } from '../oci/descriptor.ts'
@@ -21,12 +23,14 @@ import type { BlobStore } from './blobs.ts'
 import { GoNeighbour } from './go-neighbour.ts'
 import { recordWrite } from './history.ts'
 import { readClosure } from './closure.ts'
+import { type KeepBlob, lookIn } from './content-look.ts'
+import { StoreLayers } from './store-layers.ts'
 import { type Displacing, type PresentTag, readPresentTag } from './displace.ts'
 import { provenGuarantees } from './guarantees.ts'
 import { readTagManifest } from './manifests.ts'
 import { type PublishedTag, publishTag } from './publish-tag.ts'
 import type { SeenTags } from './seen-tags.ts'
-import { hasRecord, recordPlace, writeRecord } from './records.ts'
+import { recordPlace, writeRecord } from './records.ts'
 import {
   attachReferrer,
   detachReferrer,
@@ -43,6 +47,8 @@ export interface StorePublicationOptions extends ProtectionOptions {
   readonly now?: (() => Date) | undefined
   /** What tags were when they were last read. */
   readonly seen?: SeenTags | undefined
+  /** What `s3lo.yaml` says; default: nothing. */
+  readonly config?: ((options?: CallOptions) => Promise<BucketConfig>) | undefined
 }
 
 /** How the records of an image are written. */
@@ -70,6 +76,8 @@ export class StorePublication implements Publication {
   readonly #seen: SeenTags | undefined
   readonly #protection: Protection
   readonly #neighbour: GoNeighbour
+  readonly #config: (options?: CallOptions) => Promise<BucketConfig>
+  #layers: StoreLayers | undefined
   /** Content that was seen or written without a pin, which proves nothing yet. */
   readonly #unproven = new Map<string, Descriptor>()
   #adopted: Adopted | undefined
@@ -80,20 +88,17 @@ export class StorePublication implements Publication {
   constructor(
     backend: StorageBackend,
     blobs: BlobStore,
-    { now, seen, ...options }: StorePublicationOptions = {},
+    { now, seen, config = noConfig, ...options }: StorePublicationOptions = {},
   ) {
     this.#backend = backend
     this.#blobs = blobs
     this.#now = now
     this.#seen = seen
     this.#neighbour = new GoNeighbour(backend)
-    const look: Look = async (descriptor, call, place) => {
-      if (place === 'referrer-blobs') return blobs.hasReferrerBlob(descriptor, call)
-      if (place !== 'blobs') return hasRecord(backend, descriptor, place, call)
-      const info = await blobs.look(descriptor, call)
-      return info !== undefined && this.#neighbour.keep(descriptor, info, this.#time, call)
-    }
-    this.#protection = new Protection(backend, look, options)
+    this.#config = config
+    const keep: KeepBlob = (descriptor, info, call) =>
+      this.#neighbour.keep(descriptor, info, this.#time, call)
+    this.#protection = new Protection(backend, lookIn(backend, blobs, keep), options)
   }
 
   /** Pins digests: three requests in all, if they come in one call. */
@@ -102,6 +107,7 @@ export class StorePublication implements Publication {
   }
 
   async has(descriptor: Descriptor, options?: CallOptions): Promise<boolean> {
+    if (this.#layers?.holds(descriptor)) return true
     if (this.#protection.covers(descriptor.digest)) {
       return this.#protection.has(descriptor, options)
     }
@@ -128,9 +134,21 @@ export class StorePublication implements Publication {
     mediaType: string,
     options?: CallOptions,
   ): Promise<Descriptor> {
-    const descriptor = await this.#blobs.ingest(content, size, mediaType, options)
-    await this.#write(descriptor, () => Promise.resolve(true), options)
-    return descriptor
+    return this.#ingest(content, size, mediaType, options)
+  }
+
+  compressLayers(reference: Reference): LayerCompressor {
+    const place = {
+      backend: this.#backend,
+      blobs: this.#blobs,
+      protection: this.#protection,
+      publication: this,
+      config: this.#config,
+      ingest: (content: Readable, mediaType: string, options: CallOptions) =>
+        this.#ingest(content, undefined, mediaType, options),
+    }
+    this.#layers = new StoreLayers(place, reference)
+    return this.#layers
   }
 
   /** Server-side copy of a blob of another bucket of the same kind of store. */
@@ -244,6 +262,17 @@ export class StorePublication implements Publication {
     return this.#protection.time ?? 0
   }
 
+  async #ingest(
+    content: Readable,
+    size: number | undefined,
+    mediaType: string,
+    options?: CallOptions,
+  ): Promise<Descriptor> {
+    const descriptor = await this.#blobs.ingest(content, size, mediaType, options)
+    await this.#write(descriptor, () => Promise.resolve(true), options)
+    return descriptor
+  }
+
   /** What is not under a pin yet is proven before the tag. */
   async #write(
     descriptor: Descriptor,
@@ -322,6 +351,8 @@ export class StorePublication implements Publication {
     this.#unproven.clear()
   }
 }
+
+const noConfig = (): Promise<BucketConfig> => Promise.resolve({ default: {}, images: {} })
 
 function collected({ digest }: Descriptor): S3loError {
   return new S3loError('UNAVAILABLE', `${digest} was collected before it was published`, {

@@ -7,7 +7,7 @@ import { Protection, type ProtectionOptions } from '../gc/protection.ts'
 import { manifestKey } from '../layout/keys.ts'
 import { type Displacing, type PresentTag, protectDisplaced, renewDisplaced } from './displace.ts'
 import type { ImageStore } from './image-store.ts'
-import { hasRecord } from './records.ts'
+import { lookIn } from './content-look.ts'
 import type { TagEventReason } from './tag-events.ts'
 
 export interface RemoveTagsOptions extends CallOptions {
@@ -31,14 +31,8 @@ export async function whileDisplacing<T>(
   options: ProtectionOptions,
   work: (place: Displacing) => Promise<T>,
 ): Promise<T> {
-  const protection = new Protection(
-    backend,
-    (descriptor, call, place) =>
-      place === 'blobs' || place === 'referrer-blobs'
-        ? blobs.has(descriptor, call)
-        : hasRecord(backend, descriptor, place, call),
-    options,
-  )
+  const look = lookIn(backend, blobs, () => Promise.resolve(true))
+  const protection = new Protection(backend, look, options)
   try {
     return await work({ backend, blobs, protection })
   } finally {

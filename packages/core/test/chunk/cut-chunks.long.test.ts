@@ -61,7 +61,7 @@ async function cutByModule(content: Uint8Array): Promise<GoldenChunk[]> {
 /** Stores a layer in memory and reads it back; gives its chunks. */
 async function roundTrip(tar: Buffer): Promise<readonly StoredChunk[]> {
   const frames: Uint8Array[] = []
-  const layer = encodeLayer(only(tar))
+  const layer = encodeLayer(cutChunks(only(tar)))
   let step = await layer.next()
   for (; !step.done; step = await layer.next()) frames.push(step.value.bytes)
   const key = chunkRecipeKey(step.value.layer.digest)

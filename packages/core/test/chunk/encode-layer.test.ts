@@ -2,8 +2,13 @@ import { Readable } from 'node:stream'
 import { setImmediate } from 'node:timers/promises'
 import { expect, it } from 'vitest'
 import type { ChunkRecipe } from '../../src/chunk/chunk-recipe.ts'
-import type { RawChunk } from '../../src/chunk/cut-chunks.ts'
-import { encodeLayer, type EncodeLayerOptions } from '../../src/chunk/encode-layer.ts'
+import { cutChunks, type RawChunk } from '../../src/chunk/cut-chunks.ts'
+import {
+  encodeLayer,
+  type EncodeLayerOptions,
+  type Frame,
+  frameOfChunk,
+} from '../../src/chunk/encode-layer.ts'
 import { encodeFrame } from '../../src/chunk/frame.ts'
 import { digestOf } from '../../src/oci/digest.ts'
 import { decompress } from '../../src/stream/decompress.ts'
@@ -21,7 +26,7 @@ async function encoded(
   options?: EncodeLayerOptions,
 ): Promise<{ readonly frames: readonly Uint8Array[]; readonly recipe: ChunkRecipe }> {
   const frames: Uint8Array[] = []
-  const layer = encodeLayer(content, options)
+  const layer = encodeLayer(cutChunks(content), options)
   let step = await layer.next()
   for (; !step.done; step = await layer.next()) frames.push(step.value.bytes)
   return { frames, recipe: step.value }
@@ -46,11 +51,12 @@ it('a layer without content has no chunks', async () => {
 })
 
 it('a frame that is stored already takes the place of a new one', async () => {
-  const known = await encodeFrame(Buffer.from('of another encoder'))
+  const bytes = await encodeFrame(Buffer.from('of another encoder'))
+  const known = { bytes, digest: digestOf(bytes) }
   const { frames, recipe } = await encoded(pieces(UNIFORM.subarray(0, 17 * MIB)), {
-    frameOf: async ({ offset, bytes }) => (offset === 0 ? known : encodeFrame(bytes)),
+    frameOf: async (chunk) => (chunk.offset === 0 ? known : frameOfChunk(chunk)),
   })
-  expect(frames[0]).toBe(known)
+  expect(frames[0]).toBe(bytes)
   expect(recipe.layer.digest).toBe(digestOf(Buffer.concat(frames)))
 })
 
@@ -62,7 +68,7 @@ it('no more chunks are cut than are encoded or wait to be taken', async () => {
       yield bytes
     }
   }
-  const layer = encodeLayer(counted(), { parallel: 1 })
+  const layer = encodeLayer(cutChunks(counted()), { parallel: 1 })
   await layer.next()
   for (let i = 0; i < 50; i++) await setImmediate()
   // The next chunk is cut while the first one is sent, and then nothing is read.
@@ -72,12 +78,12 @@ it('no more chunks are cut than are encoded or wait to be taken', async () => {
 
 it('the first failure ends it, and what was begun has ended then', async () => {
   let open = 0
-  const frameOf = async ({ offset }: RawChunk, signal: AbortSignal): Promise<Uint8Array> => {
+  const frameOf = async ({ offset }: RawChunk, signal: AbortSignal): Promise<Frame> => {
     if (offset > 0) throw new Error('no space')
     open += 1
     await new Promise((resolve) => signal.addEventListener('abort', resolve))
     open -= 1
-    return Buffer.of(1)
+    return { bytes: Buffer.of(1), digest: '' }
   }
   const stop = new AbortController()
   const running = encoded(pieces(UNIFORM), { frameOf, parallel: 2, signal: stop.signal })

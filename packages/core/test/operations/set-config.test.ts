@@ -163,7 +163,6 @@ describe('setConfig', () => {
     ['', ['lifecycle.keep_tags=a/b']],
     ['', ['immutable=true', 'immutable=false']],
     ['', ['lifecycle=', 'lifecycle.keep_last=1']],
-    ['app', ['chunked=true']],
     ['app:v1', ['immutable=true']],
     ['[', ['immutable=true']],
   ])('for %j refuses %j before anything is read', async (scope, settings) => {
@@ -327,11 +326,13 @@ chunk_format: 1
       immutable: true,
       lifecycle: { keep_last: 2, max_age: '90d', mode: 'either' },
       pattern: 'a*c',
+      chunked: false,
       sources: {
         immutable: 'default',
         'lifecycle.keep_last': 'images["a*c"]',
         'lifecycle.max_age': 'default',
         'lifecycle.mode': 'images["a*c"]',
+        chunked: 'default',
       },
     })
   })

@@ -137,9 +137,15 @@ class SaveReader implements SavedImage {
     const plain = form === 'tar' || form === 'unknown'
     const named = digestInName(name) ?? (plain ? this.#knownLayer(name) : undefined)
     const digest = named === undefined ? await this.#ingest(name, size, form) : named
-    if (named !== undefined) await this.#put({ mediaType: blobMediaType(form), digest, size })
+    if (named !== undefined) await this.#put({ mediaType: this.#mediaType(form), digest, size })
     this.#awaited.delete(digest)
     this.blobs.set(name, { path: name, form, digest, size })
+  }
+
+  /** All that is no JSON in a docker archive is a layer, one without files too. */
+  #mediaType(form: ContentForm): string {
+    const isLayer = this.#format === 'docker' || ['tar', 'gzip', 'zstd'].includes(form)
+    return isLayer ? layerMediaType(form, '') : MEDIA_TYPE.octetStream
   }
 
   async #put(descriptor: Descriptor): Promise<void> {
@@ -195,9 +201,4 @@ function digestInName(name: string): string | undefined {
 function describesImage(content: Uint8Array): boolean {
   const text = Buffer.from(content.buffer, content.byteOffset, content.byteLength)
   return ['"schemaVersion"', '"rootfs"'].some((member) => text.includes(member))
-}
-
-function blobMediaType(form: ContentForm): string {
-  const isLayer = form === 'tar' || form === 'gzip' || form === 'zstd'
-  return isLayer ? layerMediaType(form, '') : MEDIA_TYPE.octetStream
 }
