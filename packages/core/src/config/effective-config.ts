@@ -74,7 +74,7 @@ export function isImmutable(config: BucketConfig, image: string): boolean {
 }
 
 /** What {@link isChunked} is where `s3lo.yaml` says nothing. */
-const CHUNKED_BY_DEFAULT = false
+export const CHUNKED_BY_DEFAULT = false
 
 /** True when a push stores uncompressed layers of an image compressed, large ones in chunks. */
 export function isChunked(config: BucketConfig, image: string): boolean {

@@ -72,7 +72,10 @@ export interface Publication {
    * be published under the reference. To be called once, before anything is put.
    */
   compressLayers?(reference: Reference): LayerCompressor
-  /** Takes the blob from `source` without moving bytes through this process; `false` means: put it. */
+  /**
+   * Takes the blob from `source` as it is stored there: without moving bytes through this process, or only
+   * the part of them that the target lacks. `false` means: put it.
+   */
   mount?(descriptor: Descriptor, source: ImageSource, options?: CallOptions): Promise<boolean>
   /**
    * True when the source is this very place: what its tag names need not be looked for. The digests

@@ -24,6 +24,7 @@ import { GoNeighbour } from './go-neighbour.ts'
 import { recordWrite } from './history.ts'
 import { readClosure } from './closure.ts'
 import { type KeepBlob, lookIn } from './content-look.ts'
+import { CopiedChunks } from './copied-chunks.ts'
 import { StoreLayers } from './store-layers.ts'
 import { type Displacing, type PresentTag, readPresentTag } from './displace.ts'
 import { provenGuarantees } from './guarantees.ts'
@@ -77,6 +78,7 @@ export class StorePublication implements Publication {
   readonly #protection: Protection
   readonly #neighbour: GoNeighbour
   readonly #config: (options?: CallOptions) => Promise<BucketConfig>
+  readonly #copied: CopiedChunks
   #layers: StoreLayers | undefined
   /** Content that was seen or written without a pin, which proves nothing yet. */
   readonly #unproven = new Map<string, Descriptor>()
@@ -99,6 +101,7 @@ export class StorePublication implements Publication {
     const keep: KeepBlob = (descriptor, info, call) =>
       this.#neighbour.keep(descriptor, info, this.#time, call)
     this.#protection = new Protection(backend, lookIn(backend, blobs, keep), options)
+    this.#copied = new CopiedChunks({ backend, protection: this.#protection, config })
   }
 
   /** Pins digests: three requests in all, if they come in one call. */
@@ -108,10 +111,9 @@ export class StorePublication implements Publication {
 
   async has(descriptor: Descriptor, options?: CallOptions): Promise<boolean> {
     if (this.#layers?.holds(descriptor)) return true
-    if (this.#protection.covers(descriptor.digest)) {
-      return this.#protection.has(descriptor, options)
-    }
-    const isThere = await this.#blobs.has(descriptor, options)
+    if (this.#protection.covers(descriptor.digest)) return this.#isProven(descriptor, options)
+    const isThere =
+      (await this.#blobs.has(descriptor, options)) || (await this.#copied.look(descriptor, options))
     if (isThere) this.#unproven.set(descriptor.digest, descriptor)
     return isThere
   }
@@ -151,7 +153,7 @@ export class StorePublication implements Publication {
     return this.#layers
   }
 
-  /** Server-side copy of a blob of another bucket of the same kind of store. */
+  /** Server-side copy of a blob of another bucket of the same kind of store; of chunks, from any store. */
   async mount(
     descriptor: Descriptor,
     source: ImageSource,
@@ -159,7 +161,8 @@ export class StorePublication implements Publication {
   ): Promise<boolean> {
     if (!isStore(source)) return false
     const copy = (): Promise<boolean> => this.#blobs.mount(descriptor, source.backend, options)
-    return this.#write(descriptor, copy, options)
+    if (await this.#write(descriptor, copy, options)) return true
+    return this.#copied.take(descriptor, source.backend, options)
   }
 
   /**
@@ -262,6 +265,12 @@ export class StorePublication implements Publication {
     return this.#protection.time ?? 0
   }
 
+  /** True for a blob that is there under a pin, whole or in chunks. */
+  async #isProven(descriptor: Descriptor, options?: CallOptions): Promise<boolean> {
+    const isWhole = await this.#protection.has(descriptor, options)
+    return isWhole || this.#copied.has(descriptor, options)
+  }
+
   async #ingest(
     content: Readable,
     size: number | undefined,
@@ -344,7 +353,7 @@ export class StorePublication implements Publication {
       [...this.#unproven.values()],
       LOOKUPS_AT_ONCE,
       async (descriptor, signal) => {
-        if (!(await this.#protection.has(descriptor, { signal }))) throw collected(descriptor)
+        if (!(await this.#isProven(descriptor, { signal }))) throw collected(descriptor)
       },
       options.signal,
     )

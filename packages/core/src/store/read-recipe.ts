@@ -1,4 +1,8 @@
-import { MAX_CHUNK_RECIPE_BYTES, parseChunkRecipe } from '../chunk/chunk-recipe.ts'
+import {
+  type ChunkRecipe,
+  MAX_CHUNK_RECIPE_BYTES,
+  parseChunkRecipe,
+} from '../chunk/chunk-recipe.ts'
 import type { CallOptions } from '../contract/call-options.ts'
 import type { StorageBackend } from '../contract/storage-backend.ts'
 import { chunkRecipeKey } from '../layout/chunk-keys.ts'
@@ -39,10 +43,23 @@ async function readOwnRecipe(
   digest: string,
   options?: CallOptions,
 ): Promise<Recipe | undefined> {
+  const recipe = await readChunkRecipe(backend, digest, options)
+  return recipe && recipeOf(recipe)
+}
+
+/** The recipe of a layer in chunks of format 2. Throws `INTEGRITY`. */
+export async function readChunkRecipe(
+  backend: StorageBackend,
+  digest: string,
+  options?: CallOptions,
+): Promise<ChunkRecipe | undefined> {
   if (algorithmOf(digest) !== 'sha256') return undefined
   const key = chunkRecipeKey(digest)
   const bytes = await readObject(backend, key, MAX_CHUNK_RECIPE_BYTES, options)
-  if (!bytes) return undefined
-  const { content, chunks } = parseChunkRecipe(bytes, key)
+  return bytes && parseChunkRecipe(bytes, key)
+}
+
+/** A recipe of format 2, to read by. */
+export function recipeOf({ content, chunks }: ChunkRecipe): Recipe {
   return { content, chunks: chunks.map(({ raw, ...chunk }) => ({ digest: raw, ...chunk })) }
 }

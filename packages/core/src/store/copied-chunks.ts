@@ -1,0 +1,190 @@
+import { type ChunkRecipe, formatChunkRecipe } from '../chunk/chunk-recipe.ts'
+import type { EncodedChunk } from '../chunk/encode-layer.ts'
+import type { StoredChunk } from '../chunk/frame.ts'
+import { forEachConcurrent } from '../concurrency/for-each-concurrent.ts'
+import { mapInOrder } from '../concurrency/map-in-order.ts'
+import type { BucketConfig } from '../config/bucket-config.ts'
+import { CHUNK_FORMAT, stampChunkFormat, takesChunks } from '../config/chunk-format.ts'
+import { CHUNKED_BY_DEFAULT } from '../config/effective-config.ts'
+import type { CallOptions } from '../contract/call-options.ts'
+import type { StorageBackend } from '../contract/storage-backend.ts'
+import { isS3loError, S3loError } from '../errors.ts'
+import type { Protection } from '../gc/protection.ts'
+import { chunkFrameKey, chunkRecipeKey } from '../layout/chunk-keys.ts'
+import type { Descriptor } from '../oci/descriptor.ts'
+import { Digester } from '../oci/digest.ts'
+import { MEDIA_TYPE } from '../oci/media-type.ts'
+import { ChunkedLayer } from './chunked-layer.ts'
+import { framePlace } from './content-look.ts'
+import { readChunkRecipe, recipeOf } from './read-recipe.ts'
+
+/** Chunks of one layer that are looked for or copied at once. */
+const CHUNKS_AT_ONCE = 4
+
+/** What a publication of a store lends. */
+interface CopiedChunksPlace {
+  readonly backend: StorageBackend
+  readonly protection: Protection
+  readonly config: (options?: CallOptions) => Promise<BucketConfig>
+}
+
+/**
+ * Layers in chunks of format 2 that a publication relies on as they are: those that its store has, and
+ * those that it takes from another store chunk by chunk. Everything that they consist of is pinned before
+ * the store is asked for it, and counts for the publication.
+ */
+export class CopiedChunks {
+  readonly #place: CopiedChunksPlace
+  readonly #present = new Set<string>()
+  #takesChunks: Promise<boolean> | undefined
+
+  constructor(place: CopiedChunksPlace) {
+    this.#place = place
+  }
+
+  /** As {@link has}, without a pin, which proves nothing. */
+  async look(layer: Descriptor, options: CallOptions = {}): Promise<boolean> {
+    const { backend } = this.#place
+    const recipe = await findRecipe(backend, layer, options)
+    if (!recipe) return false
+    let isWhole = true
+    await forEachChunk(recipe, options, async (chunk, call) => {
+      const info = await backend.head(chunkFrameKey(chunk), call)
+      if (info?.size !== chunk.frameSize) isWhole = false
+    })
+    return isWhole
+  }
+
+  /** True where the store has the recipe of the layer, and every chunk that it names. */
+  async has(layer: Descriptor, options: CallOptions = {}): Promise<boolean> {
+    if (this.#present.has(layer.digest)) return true
+    const recipe = await findRecipe(this.#place.backend, layer, options)
+    if (!recipe) return false
+    let isWhole = true
+    await this.#pin(recipe, options)
+    await forEachChunk(recipe, options, async (chunk, call) => {
+      if (!(await this.#hasChunk(chunk, call))) isWhole = false
+    })
+    const { protection } = this.#place
+    if (!isWhole || !(await protection.has(layer, options, 'recipes'))) return false
+    this.#present.add(layer.digest)
+    return true
+  }
+
+  /**
+   * Copies a layer that another store holds in chunks: those that are not here, and the recipe last, once
+   * the chunks were compared with the layer's digest as a whole. False where that store holds it otherwise,
+   * or this one is to have it whole. Throws `INTEGRITY` and `NOT_FOUND` for a chunk that is damaged or
+   * missing there.
+   */
+  async take(layer: Descriptor, from: StorageBackend, options: CallOptions = {}): Promise<boolean> {
+    const recipe = await findRecipe(from, layer, options)
+    if (!recipe || !(await this.#isTaken(options))) return false
+    await this.#pin(recipe, options)
+    const { digest } = layer
+    const chunks = verifiedChunks(new ChunkedLayer(from, digest, recipeOf(recipe)), recipe, options)
+    const copy = (chunk: EncodedChunk, signal: AbortSignal): Promise<void> =>
+      this.#copyChunk(chunk, { signal })
+    const copied = mapInOrder(chunks, CHUNKS_AT_ONCE, copy, options.signal)
+    for (let step = await copied.next(); !step.done;) step = await copied.next()
+    await this.#putRecipe(layer, recipe, options)
+    this.#present.add(digest)
+    return true
+  }
+
+  async #putRecipe(layer: Descriptor, recipe: ChunkRecipe, options: CallOptions): Promise<void> {
+    const { backend, protection } = this.#place
+    const write = async (): Promise<boolean> => {
+      const put = { ...options, mediaType: 'application/json' }
+      await backend.put(chunkRecipeKey(layer.digest), formatChunkRecipe(recipe), put)
+      return true
+    }
+    await protection.put(layer, write, options, 'recipes')
+  }
+
+  #pin({ layer, chunks }: ChunkRecipe, options: CallOptions): Promise<void> {
+    const digests = [layer.digest, ...chunks.map(({ raw }) => raw)]
+    return this.#place.protection.protect(digests, options)
+  }
+
+  #hasChunk(chunk: StoredChunk, options: CallOptions): Promise<boolean> {
+    return this.#place.protection.has(pieceOf(chunk), options, framePlace(chunk.frame))
+  }
+
+  async #copyChunk(chunk: EncodedChunk, options: CallOptions): Promise<void> {
+    if (await this.#hasChunk(chunk, options)) return
+    const { backend, protection } = this.#place
+    const write = async (): Promise<boolean> => {
+      const put = { mediaType: MEDIA_TYPE.octetStream, storageClass: 'tiered' } as const
+      await backend.put(chunkFrameKey(chunk), chunk.bytes, { ...options, ...put })
+      return true
+    }
+    await protection.put(pieceOf(chunk), write, options, framePlace(chunk.frame))
+  }
+
+  /** Stamps the bucket with the first layer. */
+  #isTaken(options: CallOptions): Promise<boolean> {
+    this.#takesChunks ??= this.#decide(options)
+    return this.#takesChunks
+  }
+
+  async #decide(options: CallOptions): Promise<boolean> {
+    const config = await this.#place.config(options)
+    const { chunked = CHUNKED_BY_DEFAULT || config.chunkFormat === CHUNK_FORMAT } = config
+    if (!chunked || !takesChunks(config)) return false
+    return config.chunkFormat !== undefined || stampChunkFormat(this.#place.backend, options)
+  }
+}
+
+/** Each chunk once, several at a time. */
+function forEachChunk(
+  { chunks }: ChunkRecipe,
+  { signal }: CallOptions,
+  task: (chunk: StoredChunk, options: CallOptions) => Promise<void>,
+): Promise<void> {
+  const unique = new Map(chunks.map((chunk) => [chunk.frame, chunk])).values()
+  const run = (chunk: StoredChunk, inner: AbortSignal): Promise<void> =>
+    task(chunk, { signal: inner })
+  return forEachConcurrent(unique, CHUNKS_AT_ONCE, run, signal)
+}
+
+/** The recipe of a layer that a store may hold in chunks; none that contradicts itself or the layer. */
+async function findRecipe(
+  backend: StorageBackend,
+  { digest, size, mediaType }: Descriptor,
+  options: CallOptions,
+): Promise<ChunkRecipe | undefined> {
+  if (mediaType !== MEDIA_TYPE.ociLayerZstd) return undefined
+  try {
+    const recipe = await readChunkRecipe(backend, digest, options)
+    return recipe?.layer.size === size ? recipe : undefined
+  } catch (error) {
+    if (isS3loError(error, 'INTEGRITY')) return undefined
+    throw error
+  }
+}
+
+/** As collectors know a chunk: by its raw digest. */
+function pieceOf({ raw, frameSize }: StoredChunk): Descriptor {
+  return { mediaType: MEDIA_TYPE.octetStream, digest: raw, size: frameSize }
+}
+
+/** The chunks of a layer with their frames. Throws `INTEGRITY` at the end of a stream that is not the layer. */
+async function* verifiedChunks(
+  source: ChunkedLayer,
+  { layer, chunks }: ChunkRecipe,
+  options: CallOptions,
+): AsyncGenerator<EncodedChunk, void> {
+  const digester = new Digester()
+  let i = 0
+  for await (const bytes of source.frames(options)) {
+    digester.update(bytes)
+    const chunk = chunks[i++]
+    if (chunk) yield { ...chunk, bytes }
+  }
+  const actual = digester.digest()
+  if (actual === layer.digest) return
+  throw new S3loError('INTEGRITY', `expected ${layer.digest}, got ${actual}`, {
+    hint: source.otherStreamHint,
+  })
+}
