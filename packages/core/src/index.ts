@@ -142,15 +142,14 @@ export {
   type RestoreOptions,
   type RestoreResult,
 } from './operations/restore.ts'
+export { clean, type CleanOptions } from './operations/clean.ts'
 export {
-  clean,
   type CleanedImage,
   type CleanedObject,
   type CleanedTag,
   cleanFailure,
-  type CleanOptions,
   type CleanResult,
-} from './operations/clean.ts'
+} from './operations/clean-result.ts'
 export type { UntaggedFigures } from './operations/untagged.ts'
 export { nameParticipant, type Participant } from './gc/participants.ts'
 export type { DoctorOptions, DoctorResult } from './operations/doctor.ts'

@@ -60,7 +60,7 @@ function* untaggedNotes({
 
 function* keptNotes(result: CleanResult): Generator<string, void> {
   const { skipped_recent: recent, skipped_pinned: pinned, images_immutable: immutable } = result
-  const { undated = [] } = result
+  const { undated = [], go_garbage: go } = result
   if (immutable > 0) yield `${count(immutable, 'immutable image')} passed over.`
   for (const { image, message } of undated) {
     yield `${escapeText(image)} kept: its date is not known: ${escapeText(message)}`
@@ -72,6 +72,11 @@ function* keptNotes(result: CleanResult): Generator<string, void> {
   }
   if (pinned > 0)
     yield `${count(pinned, 'unreferenced object')} kept: a push or copy needs them now.`
+  if (go) {
+    const size = formatSize(go.bytes)
+    yield `${count(go.objects, 'unreferenced object')} of the Go program's chunks kept (${size}).`
+    yield 'It re-uses them without a word: if none is running, add --go-writers-stopped.'
+  }
 }
 
 /** What `--explain` asks for; empty without it. */
@@ -103,6 +108,7 @@ const REASONS: Readonly<Record<string, string>> = {
   recent: 'no tag needs it, but it is new',
   condemned: 'no tag needs it, but not for long',
   pinned: 'no tag needs it, but a push or copy does',
+  'go-writers': 'no tag needs it, but a push of the Go program may',
   failed: 'no tag needs it, but it could not be deleted',
 }
 

@@ -12,6 +12,7 @@ export function renderStats(store: string, stats: StatsResult): string {
       `Tags:         ${stats.tags}${renderLegacy(stats)}`,
       `Storage:      ${renderStorage(stats)}`,
       ...renderSavings(stats),
+      ...renderChunked(stats),
       ...(stats.untagged ? [`Untagged:     ${untaggedNote(stats.untagged)}`] : []),
     ],
     renderClasses(stats),
@@ -33,6 +34,15 @@ function renderStorage({ blob_bytes, unique_blobs, chunks, chunk_bytes }: StatsR
   if (chunks === 0) return `${size} across ${unique_blobs} unique blobs`
   const chunked = formatSize(chunk_bytes)
   return `${size} across ${unique_blobs} blobs and ${chunks} chunks (${chunked} chunked)`
+}
+
+function renderChunked({ chunked }: StatsResult): string[] {
+  if (!chunked) return []
+  const { layers, content_bytes: content, compression, shared_percent: shared } = chunked
+  const what = `${layers} layers of ${formatSize(content)}`
+  return [
+    `In chunks:    ${what}, ${compression.toFixed(1)} × smaller, ${shared.toFixed(1)} % shared`,
+  ]
 }
 
 function renderSavings({ dedup_savings, dedup_percent, logical_bytes }: StatsResult): string[] {

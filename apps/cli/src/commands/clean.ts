@@ -30,6 +30,10 @@ export default defineCommand({
       '--expect-fewer',
       'clean even if there is no tag, or fewer than half of those that the last clean saw',
     ),
+    goWritersStopped: flag(
+      '--go-writers-stopped',
+      'delete also garbage in chunks of the Go program, none of which is running for certain',
+    ),
     end: repeatedOption(
       '--end',
       'end the pin or round `ID`, whose process has ended for certain, and do nothing else',

@@ -1,37 +1,19 @@
-import type { DeleteFailure, ObjectInfo, StorageBackend } from '../contract/storage-backend.ts'
-import { MEDIA_TYPE } from '../oci/media-type.ts'
-import { BlobReport, type ReportedBlob, reportPlan } from '../progress/blob-report.ts'
-import { type Collectable, listCollectable } from './collectable.ts'
+import type { ObjectInfo, StorageBackend } from '../contract/storage-backend.ts'
+import { GO_CHUNKS, OWN_CHUNKS } from './chunk-format.ts'
+import { listCollectable, listGoRecipes } from './collectable.ts'
 import { CondemnedNames } from './condemned.ts'
 import { type HousekeepingResult, keepHouse } from './housekeeping.ts'
 import { findLegacyFolder, isLegacySidecar } from './legacy-trace.ts'
-import { LiveContent, type UnreadableManifest } from './live-content.ts'
+import { LiveChunks } from './live-chunks.ts'
+import { type LayerState, LiveContent, type UnreadableManifest } from './live-content.ts'
 import { Others } from './others.ts'
 import { lifeOf, type ParticipantOptions } from './participant.ts'
 import { collectRecords, type RecordResult, type UntaggedImage } from './record-collector.ts'
 import { type ExpiryOptions, RecordExpiry } from './record-expiry.ts'
-import { type RoundContext, runRound } from './round.ts'
+import type { RoundContext } from './round.ts'
+import { type CollectedObject, Sweep, type SweepLook } from './sweep.ts'
 import type { Census } from './tag-census.ts'
 import { peekTime, readTime } from './store-clock.ts'
-
-/** Why an object was deleted, or why garbage stays for now. */
-type Outcome =
-  | { readonly kind: 'deleted' | 'would-delete' }
-  /** Younger than the grace period: it may belong to a push that writes no pin. */
-  | { readonly kind: 'recent' }
-  /** Garbage for less than the grace period. */
-  | { readonly kind: 'condemned' }
-  /** A push or copy that is running has named it. */
-  | { readonly kind: 'pinned' }
-  | { readonly kind: 'failed'; readonly failure: DeleteFailure }
-
-/** An object that no published manifest needs, and what was done about it. */
-export interface CollectedObject {
-  readonly key: string
-  /** Bytes. */
-  readonly size: number
-  readonly outcome: Outcome
-}
 
 export interface CollectOptions extends ParticipantOptions, ExpiryOptions {
   /** Deletes; otherwise nothing is written and the result says what would be. */
@@ -42,6 +24,11 @@ export interface CollectOptions extends ParticipantOptions, ExpiryOptions {
   readonly ignore?: Iterable<string> | undefined
   /** What was seen before: a listing with far fewer tags ends the collection with `INTEGRITY`. */
   readonly census?: Census | undefined
+  /**
+   * The operator's word that no writer of version 3 of the Go program runs: what it stored in chunks
+   * and nothing needs is deleted as well. Otherwise it is counted.
+   */
+  readonly goWritersStopped?: boolean | undefined
   /** Called for every object that no manifest needs, one by one: they may be a million. */
   readonly onObject?: ((object: CollectedObject) => void) | undefined
   /** Called for every untagged image, one by one. */
@@ -68,19 +55,20 @@ export interface CollectResult extends HousekeepingResult, RecordResult {
   readonly heldBytes: number
   /** Manifests that cannot be read: while there is one, nothing was deleted. */
   readonly unreadable: readonly UnreadableManifest[]
+  /** Recipes that cannot be read: while there is one, no chunk of its format was deleted. */
+  readonly unreadableRecipes: readonly UnreadableManifest[]
+  /** What the Go program stored in chunks, is garbage, and stays without the operator's word. */
+  readonly goGarbage: { readonly objects: number; readonly bytes: number }
   /** An object that only a program without pins writes: what it re-uses without touching is not safe. */
   readonly legacyTrace?: ObjectInfo
 }
 
 export const DEFAULT_GRACE_MS = 3_600_000
 
-/** Objects of one round: a writer that uses one of them waits for the round to end. */
-const ROUND_SIZE = 4000
-
 /**
  * Deletes content that no published manifest needs, while pushes and other collections run. Nothing
  * that was published or is about to be is ever deleted (docs/garbage-collection.md). Memory is
- * 32 to 64 bytes for each name that is live and, with a grace period, for each that is garbage.
+ * 32 to 64 bytes for each name and chunk that is live and, with a grace period, for each that is garbage.
  */
 export async function collectGarbage(
   backend: StorageBackend,
@@ -98,28 +86,20 @@ class Collector {
   readonly #backend: StorageBackend
   readonly #options: CollectOptions
   readonly #now: number
-  readonly #graceMs: number
   readonly #isDryRun: boolean
   readonly #others: Others
   readonly #live: LiveContent
+  readonly #own: LiveChunks
+  readonly #go: LiveChunks
   readonly #condemned: CondemnedNames
   readonly #expiry: RecordExpiry
-  readonly #counts = {
-    scanned: 0,
-    deleted: 0,
-    freedBytes: 0,
-    rounds: 0,
-    recordsDeleted: 0,
-    untagged: 0,
-    heldBytes: 0,
-  }
-  readonly #kept = { recent: 0, condemned: 0, pinned: 0, failed: 0 }
+  readonly #sweep: Sweep
+  readonly #unreadableRecipes: UnreadableManifest[] = []
 
   constructor(backend: StorageBackend, options: CollectOptions, now: number) {
     this.#backend = backend
     this.#options = options
     this.#now = now
-    this.#graceMs = options.graceMs ?? DEFAULT_GRACE_MS
     this.#isDryRun = !(options.confirm ?? false)
     this.#others = new Others(backend, options)
     this.#expiry = new RecordExpiry(options)
@@ -127,10 +107,20 @@ class Collector {
       ignore: new Set(options.ignore),
       census: options.census,
     })
-    this.#condemned = new CondemnedNames(backend, {
+    this.#own = new LiveChunks(backend, OWN_CHUNKS)
+    this.#go = new LiveChunks(backend, GO_CHUNKS)
+    const { graceMs = DEFAULT_GRACE_MS, onObject, onProgress, signal } = options
+    const isDryRun = this.#isDryRun
+    this.#condemned = new CondemnedNames(backend, { now, graceMs, isDryRun })
+    this.#sweep = new Sweep({
       now,
-      graceMs: this.#graceMs,
-      isDryRun: this.#isDryRun,
+      graceMs,
+      isDryRun,
+      condemned: this.#condemned,
+      context: () => this.#roundContext(),
+      onObject,
+      onProgress,
+      signal,
     })
   }
 
@@ -139,21 +129,27 @@ class Collector {
     const isDryRun = this.#isDryRun
     const others = this.#others
     const house = await keepHouse(this.#backend, { now: this.#now, others, isDryRun, signal })
-    let legacyTrace = await findLegacyFolder(this.#backend, { signal })
+    const goFolder = await findLegacyFolder(this.#backend, { signal })
+    let legacyTrace = goFolder
     const onFile = (info: ObjectInfo): void => {
       if (isLegacySidecar(info.key)) legacyTrace ??= info
     }
     const expiry = { now: this.#now, expiry: this.#expiry }
     await this.#live.scan({ signal, onProgress, onFile, expiry })
-    if (this.#isReadable) await this.#expire()
-    if (this.#isReadable) await this.#collect()
+    const records = this.#isReadable ? await this.#expire() : NO_RECORDS
+    if (this.#isReadable) await this.#collect(goFolder !== undefined)
+    const { counts, kept, goGarbage } = this.#sweep
     return {
       dryRun: isDryRun,
       tags: this.#live.tags,
-      ...this.#counts,
-      ...this.#kept,
+      ...records,
+      ...counts,
+      rounds: records.rounds + counts.rounds,
+      ...kept,
       ...house,
       unreadable: this.#live.unreadable,
+      unreadableRecipes: this.#unreadableRecipes,
+      goGarbage,
       ...(legacyTrace ? { legacyTrace } : {}),
     }
   }
@@ -162,68 +158,90 @@ class Collector {
     return this.#live.unreadable.length === 0
   }
 
-  async #expire(): Promise<void> {
-    const { recordsDeleted, untagged, rounds } = await collectRecords({
+  async #expire(): Promise<RecordResult> {
+    return collectRecords({
       ...(await this.#roundContext()),
       expiry: this.#expiry,
       isDryRun: this.#isDryRun,
       onUntagged: this.#options.onUntagged,
-      onFailure: (failure) => this.#fail({ key: failure.key, size: 0 }, failure),
+      onFailure: (failure) => this.#sweep.fail({ key: failure.key, size: 0 }, failure),
     })
-    Object.assign(this.#counts, { recordsDeleted, untagged, rounds })
   }
 
-  async #collect(): Promise<void> {
+  /** What says something about layers goes before them, and recipes before chunks. */
+  async #collect(hasGo: boolean): Promise<void> {
     const { signal } = this.#options
-    await this.#condemned.load((name) => this.#live.has({ name }), { signal })
-    let batch: Collectable[] = []
-    for await (const item of listCollectable(this.#backend, { signal })) {
-      this.#counts.scanned++
-      if (this.#live.isHeld(item.name)) this.#counts.heldBytes += item.info.size
-      if (this.#isCandidate(item)) batch.push(item)
-      if (this.#condemned.isFull) await this.#condemned.flush({ signal })
-      if (batch.length < ROUND_SIZE) continue
-      await this.#delete(batch)
-      batch = []
-      if (!this.#isReadable) return
-    }
-    await this.#delete(batch)
-    if (!this.#isReadable) return
+    const chunks = hasGo ? [this.#own, this.#go] : [this.#own]
+    for (const each of chunks) await each.mark(this.#stateOf, { signal })
+    const isLive = (mark: string): boolean =>
+      this.#live.has({ name: mark }) || chunks.some((each) => each.isLive(mark))
+    await this.#condemned.load(isLive, { signal })
+    const content = listCollectable(this.#backend, { signal })
+    if (!(await this.#sweep.run(content, this.#contentLook(this.#own)))) return
+    const isDone = await this.#sweepChunks(this.#own, true)
+    const isGoDone = !hasGo || (await this.#collectGo())
     await this.#condemned.flush({ signal })
-    await this.#condemned.settle({ signal })
+    if (isDone && isGoDone) await this.#condemned.settle({ signal })
   }
 
-  #isCandidate(item: Collectable): boolean {
-    if (this.#live.has(item)) return false
-    if (item.info.lastModified.getTime() + this.#graceMs > this.#now) {
-      this.#keep('recent', item)
-      return false
+  readonly #stateOf = (name: string): LayerState => this.#live.stateOf(name)
+
+  /** Of everything but chunks: manifests need it. */
+  #contentLook(chunks: LiveChunks): SweepLook {
+    const { signal } = this.#options
+    return {
+      isGarbage: (item) => !this.#live.has(item),
+      needs: (item) => this.#live.has(item),
+      isHeld: ({ name }) => this.#live.stateOf(name) === 'untagged',
+      again: async (isPinned) => {
+        await this.#live.scan({ signal, isPinned })
+        return this.#isReadable
+      },
+      onGone: (item) => {
+        if (this.#isDryRun && item.isRecipe) chunks.forget(item)
+      },
     }
-    if (this.#condemned.isMature(item.name)) return true
-    this.#keep('condemned', item)
-    return false
   }
 
-  async #delete(candidates: readonly Collectable[]): Promise<void> {
-    if (candidates.length === 0) return
-    if (this.#isDryRun) {
-      for (const item of candidates) this.#count(item, 'would-delete')
-      return
+  /** Of chunks: recipes need them. */
+  #chunkLook(chunks: LiveChunks, isCondemned: boolean): SweepLook {
+    const { signal } = this.#options
+    return {
+      isGarbage: ({ mark }) => !chunks.isLive(mark),
+      needs: ({ mark }) => chunks.isNamed(mark),
+      isHeld: ({ mark }) => chunks.isHeld(mark),
+      isCondemned,
+      again: async () => {
+        await chunks.scan(this.#stateOf, { signal })
+        return chunks.unreadable.length === 0
+      },
     }
-    this.#counts.rounds++
-    reportPlan(candidates.map(toBlob), this.#options)
-    const { deleted, pinned, failed } = await runRound(candidates, await this.#roundContext())
-    const gone = new Set(deleted)
-    for (const item of candidates) {
-      new BlobReport(toBlob(item), this.#options).end(gone.has(item) ? 'done' : 'skip')
+  }
+
+  /** False where a recipe cannot be read. */
+  async #sweepChunks(chunks: LiveChunks, isCondemned: boolean): Promise<boolean> {
+    const { signal } = this.#options
+    await chunks.scan(this.#stateOf, { signal })
+    const look = this.#chunkLook(chunks, isCondemned)
+    const isDone =
+      chunks.unreadable.length === 0 && (await this.#sweep.run(chunks.list({ signal }), look))
+    this.#unreadableRecipes.push(...chunks.unreadable)
+    return isDone
+  }
+
+  /** Of what the Go program stored in chunks. False where it could not be done. */
+  async #collectGo(): Promise<boolean> {
+    const { signal, goWritersStopped = false } = this.#options
+    const recipes = listGoRecipes(this.#backend, { signal })
+    const look = { ...this.#contentLook(this.#go), isCondemned: false }
+    if (goWritersStopped) {
+      return (await this.#sweep.run(recipes, look)) && this.#sweepChunks(this.#go, false)
     }
-    for (const item of deleted) this.#count(item, 'deleted')
-    for (const item of pinned) this.#keep('pinned', item)
-    const items = new Map(candidates.map((item) => [item.info.key, item]))
-    for (const failure of failed) {
-      const item = items.get(failure.key)
-      if (item) this.#fail(item.info, failure)
-    }
+    await this.#sweep.count(recipes, look)
+    // Where a recipe of a live layer cannot be read, what is garbage cannot be told.
+    if (this.#go.unreadable.length > 0) return true
+    await this.#sweep.count(this.#go.list({ signal }), this.#chunkLook(this.#go, false))
+    return true
   }
 
   async #roundContext(): Promise<RoundContext> {
@@ -237,28 +255,6 @@ class Collector {
       onProgress: this.#options.onProgress,
     }
   }
-
-  #count(item: Collectable, kind: 'deleted' | 'would-delete'): void {
-    this.#counts.deleted++
-    this.#counts.freedBytes += item.info.size
-    this.#tell(item, { kind })
-  }
-
-  #keep(kind: 'recent' | 'condemned' | 'pinned', item: Collectable): void {
-    this.#kept[kind]++
-    this.#tell(item, { kind })
-  }
-
-  #fail({ key, size }: Pick<ObjectInfo, 'key' | 'size'>, failure: DeleteFailure): void {
-    this.#kept.failed++
-    this.#options.onObject?.({ key, size, outcome: { kind: 'failed', failure } })
-  }
-
-  #tell({ info: { key, size } }: Collectable, outcome: Outcome): void {
-    this.#options.onObject?.({ key, size, outcome })
-  }
 }
 
-function toBlob({ digest, info: { size } }: Collectable): ReportedBlob {
-  return { descriptor: { digest, size, mediaType: MEDIA_TYPE.octetStream }, platform: 'single' }
-}
+const NO_RECORDS: RecordResult = { recordsDeleted: 0, untagged: 0, rounds: 0 }

@@ -17,12 +17,12 @@ import type { Collectable } from './collectable.ts'
 import { DigestSet } from './digest-set.ts'
 import { LiveGraph } from './live-graph.ts'
 import { type ExpiredRecord, type ExpiryCheck, LiveRecords } from './live-records.ts'
-import { nameOf } from './name-set.ts'
+import { nameOf, versionOf } from './name-set.ts'
 import { assertEnough, type Census } from './tag-census.ts'
 
-/** A manifest that cannot be read, so that its needs are unknown. */
+/** A manifest or recipe that cannot be read, so that its needs are unknown. */
 export interface UnreadableManifest {
-  /** `image:tag`, `repository@digest`, or the key of a referrer. */
+  /** `image:tag`, `repository@digest`, or the key of a referrer or recipe. */
   readonly name: string
   readonly error: S3loError
 }
@@ -35,6 +35,9 @@ export interface LiveContentOptions {
   /** What was seen before: a scan that lists far fewer tags throws `INTEGRITY`. */
   readonly census?: Census | undefined
 }
+
+/** What needs a blob: a tag, or what is below one, digest records alone, or nothing. */
+export type LayerState = 'tagged' | 'untagged' | 'garbage'
 
 /** How a scan is made. */
 export interface ScanOptions extends CallOptions, ProgressOptions {
@@ -95,9 +98,10 @@ export class LiveContent {
     return this.#graph.needs(name) || this.#graph.hasManifest(name)
   }
 
-  /** True for what only untagged images need. */
-  isHeld(name: string): boolean {
-    return this.#graph.isHeld(name)
+  /** What needs a layer or other blob. */
+  stateOf(name: string): LayerState {
+    if (!this.#graph.needs(name)) return 'garbage'
+    return this.#graph.isHeld(name) ? 'untagged' : 'tagged'
   }
 
   /** Every record of an image that no tag and no index reaches, as far as the last scan saw. */
@@ -197,8 +201,4 @@ function reportManifest(descriptor: Descriptor, options: ProgressOptions): void 
   report.start()
   report.reach(descriptor.size)
   report.end('done')
-}
-
-function versionOf({ key, etag }: ObjectInfo): string {
-  return nameOf(digestOf(new TextEncoder().encode(`${key}\0${etag}`)))
 }

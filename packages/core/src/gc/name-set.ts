@@ -1,8 +1,14 @@
-import { parseDigest } from '../oci/digest.ts'
+import type { ObjectInfo } from '../contract/storage-backend.ts'
+import { digestOf, parseDigest } from '../oci/digest.ts'
 
 /** The name of a digest in pins and rounds: its hex digits, for every class of object. */
 export function nameOf(digest: string): string {
   return parseDigest(digest).hex
+}
+
+/** One name for what an object is at one moment, for sets of names. */
+export function versionOf({ key, etag }: Pick<ObjectInfo, 'key' | 'etag'>): string {
+  return nameOf(digestOf(new TextEncoder().encode(`${key}\0${etag}`)))
 }
 
 /** Names are cut to this in a control object of many: a false match only keeps or waits. */

@@ -88,6 +88,14 @@ export async function inRound<T>(
   }
 }
 
+/** What decides whether a candidate of a round is garbage. */
+export interface Look {
+  /** True for what is needed, as far as was seen. */
+  readonly needs: (item: Collectable) => boolean
+  /** Looks at the store, after the pins. False where something cannot be read: nothing is deleted then. */
+  readonly again: (isPinned: OpenRound['isPinned']) => Promise<boolean>
+}
+
 /**
  * As {@link inRound}, for collectors: a link is a pin of one name, which a client may name for a day
  * (docs/garbage-collection.md, steps C3 to C7).
@@ -105,22 +113,21 @@ export async function inCollectorRound<T>(
 }
 
 /**
- * Deletes what is still garbage of the candidates: in a round that names them, it looks at every
- * manifest after the pins. Deletes nothing while a manifest cannot be read: see `live.unreadable`.
+ * Deletes what is still garbage of the candidates: in a round that names them, it looks again after
+ * the pins.
  */
 export async function runRound(
   candidates: readonly Collectable[],
+  { needs, again }: Look,
   context: RoundContext,
 ): Promise<RoundResult> {
-  const { live, signal } = context
   const names = candidates.map(({ name }) => name)
   return inCollectorRound(names, context, async (round) => {
-    await live.scan({ signal, isPinned: round.isPinned })
-    if (live.unreadable.length > 0) return { deleted: [], pinned: [], failed: [] }
+    if (!(await again(round.isPinned))) return { deleted: [], pinned: [], failed: [] }
     const isPinned = ({ name }: Collectable): boolean => round.isPinned(name)
-    const pinned = candidates.filter((item) => isPinned(item) && !live.has(item))
+    const pinned = candidates.filter((item) => isPinned(item) && !needs(item))
     const doomed = candidates.filter((item) =>
-      mayDelete({ isPinned: isPinned(item), isReferenced: live.has(item) }),
+      mayDelete({ isPinned: isPinned(item), isReferenced: needs(item) }),
     )
     const failed = await round.delete(doomed.map(({ info }) => info.key))
     const kept = new Set(failed.map(({ key }) => key))

@@ -10,6 +10,8 @@ import { OWN_PREFIX } from './keys.ts'
 
 export const CHUNK_FRAMES_PREFIX = `${OWN_PREFIX}chunks/sha256/`
 export const CHUNK_RECIPES_PREFIX = `${OWN_PREFIX}recipes/sha256/`
+/** Of the tables of contents of layers, `<algorithm>/<hex>` each. */
+export const LAYER_TABLES_PREFIX = `${OWN_PREFIX}files/`
 
 /** What a chunk is called: what was cut, and the frame that is stored. Both are sha256. */
 export interface ChunkName {

@@ -21,7 +21,8 @@ export const GUARANTEES_PREFIX = `${OWN_PREFIX}guarantees/`
 export const GC_PREFIX = `${OWN_PREFIX}gc/`
 export const CHUNKS_PREFIX = 'chunks/'
 export const RECIPES_PREFIX = 'recipes/'
-const FILE_INDEXES_PREFIX = 'indexes/'
+/** Where the Go program keeps what files a layer in chunks has. */
+export const FILE_INDEXES_PREFIX = 'indexes/'
 /** Where only version 3 of the Go program writes. */
 export const GO_PREFIXES = [RECIPES_PREFIX, CHUNKS_PREFIX, FILE_INDEXES_PREFIX] as const
 /** Where the content of a store and its settings are: what a lifecycle rule of the bucket must not delete. */

@@ -1,4 +1,5 @@
 import { isDigest } from '../oci/digest.ts'
+import { LAYER_TABLES_PREFIX } from './chunk-keys.ts'
 import {
   BLOBS_PREFIX,
   HISTORY_FILE,
@@ -27,7 +28,7 @@ export type TagKey = TagName &
 
 /** Content of the store under its digest. */
 export interface ContentKey {
-  readonly kind: 'blob' | 'referrer-blob' | 'layer-index' | 'record'
+  readonly kind: 'blob' | 'referrer-blob' | 'layer-index' | 'layer-table' | 'record'
   readonly digest: string
 }
 
@@ -105,6 +106,7 @@ const BY_PATH = [
   [BLOBS_PREFIX, 'blob'],
   [REFERRER_BLOBS_PREFIX, 'referrer-blob'],
   [LAYER_INDEXES_PREFIX, 'layer-index'],
+  [LAYER_TABLES_PREFIX, 'layer-table'],
 ] as const
 
 /** `<algorithm>-<hex>.json` as a digest. */

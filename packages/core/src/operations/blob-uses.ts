@@ -26,7 +26,7 @@ export interface BlobUse {
 export class Contents {
   readonly table = new DigestTable()
   readonly problems = new Map<number, BlobFault>()
-  /** What the Go program stored in pieces. */
+  /** What is stored in chunks, of either format. */
   readonly chunked = new Set<number>()
   /** Of what is in pieces: those whose stored stream is not the blob, though their content is right. */
   readonly recoded = new Set<number>()

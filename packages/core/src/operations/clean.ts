@@ -3,15 +3,13 @@ import type { ProgressOptions } from '../contract/progress.ts'
 import type { DeleteFailure, StorageBackend } from '../contract/storage-backend.ts'
 import type { BucketConfig } from '../config/bucket-config.ts'
 import { keepUntaggedMs } from '../config/keep-untagged.ts'
-import { S3loError } from '../errors.ts'
 import {
   collectGarbage,
   type CollectOptions,
   type CollectResult,
   DEFAULT_GRACE_MS,
 } from '../gc/collector.ts'
-import { endParticipants, type Participant } from '../gc/participants.ts'
-import type { UntaggedImage } from '../gc/record-collector.ts'
+import { endParticipants } from '../gc/participants.ts'
 import { peekTime, readTime } from '../gc/store-clock.ts'
 import { recordCensus, takeCensus } from '../gc/tag-census.ts'
 import { formatStore } from '../layout/format-store.ts'
@@ -21,8 +19,16 @@ import { followSubjects } from '../retention/follow-subject.ts'
 import { droppedTags, isJudged, planRetention, type RetentionPlan } from '../retention/plan.ts'
 import { readDatedTags } from '../retention/tag-time.ts'
 import type { ImageStore } from '../store/image-store.ts'
-import { LIST_PRICES, type Prices } from './prices.ts'
-import { isoOf, type UntaggedFigures, UntaggedTally } from './untagged.ts'
+import {
+  type CleanedImage,
+  type CleanedObject,
+  type CleanedTag,
+  type CleanResult,
+  figuresOf,
+  toCleanedImage,
+} from './clean-result.ts'
+import type { Prices } from './prices.ts'
+import { UntaggedTally } from './untagged.ts'
 
 export interface CleanOptions extends CallOptions, ProgressOptions {
   /** Deletes; otherwise nothing is changed and the result says what would be. */
@@ -35,6 +41,11 @@ export interface CleanOptions extends CallOptions, ProgressOptions {
   readonly graceMs?: number | undefined
   /** Tags (`image:tag`) that may be unreadable: what only they need is garbage. */
   readonly ignore?: readonly string[] | undefined
+  /**
+   * No writer of version 3 of the Go program runs, for certain: what it stored in chunks and nothing
+   * needs is deleted too. Content is lost if one is still running.
+   */
+  readonly goWritersStopped?: boolean | undefined
   /** Cleans even if the store shows no tag, or fewer than half of those that the last clean saw. */
   readonly expectFewer?: boolean | undefined
   /**
@@ -52,84 +63,6 @@ export interface CleanOptions extends CallOptions, ProgressOptions {
   readonly protocol?:
     | Pick<CollectOptions, 'ttlSeconds' | 'marginMs' | 'delay' | 'leastKeptMs'>
     | undefined
-}
-
-/** Which rule keeps or drops a tag, and why. */
-export interface CleanedTag {
-  readonly image: string
-  readonly tag: string
-  readonly written_at: string
-  readonly keep: boolean
-  readonly rule: string
-  readonly reason: string
-}
-
-/** An object that nothing needs, and what was done about it. */
-export interface CleanedObject {
-  readonly key: string
-  /** Bytes. */
-  readonly size: number
-  /** `deleted`, `would-delete`, `recent`, `condemned`, `pinned` or `failed`. */
-  readonly outcome: string
-}
-
-/** An image that no tag and no index names, and what was done about it. */
-export interface CleanedImage {
-  readonly image: string
-  readonly digest: string
-  /** When it was last pushed, or lost its tag. */
-  readonly untagged_since: string
-  /** `kept`, `deleted` or `would-delete`. */
-  readonly outcome: string
-  /** Absent for never. */
-  readonly expires_at?: string
-}
-
-/** What a clean did, or would do; field names are those of `--output json`, sizes are bytes. */
-export interface CleanResult {
-  readonly ref: string
-  readonly dry_run: boolean
-  /** Tags of images that a rule applies to. */
-  readonly tags_evaluated: number
-  readonly tags_deleted: number
-  /** Images that were passed over because they are immutable. */
-  readonly images_immutable: number
-  /** Objects of content that were looked at. */
-  readonly scanned: number
-  /** Objects of content that nothing needs, referrers and their records included. */
-  readonly deleted: number
-  /** The same as `deleted`, by the name that the Go program gives it. */
-  readonly blobs_deleted: number
-  readonly freed_bytes: number
-  /** What they cost a month, in the currency of the prices. */
-  readonly freed_monthly: number
-  /** Garbage that stays for now: it, or its being garbage, is younger than the grace period. */
-  readonly skipped_recent: number
-  /** Garbage that a push or copy has named. */
-  readonly skipped_pinned: number
-  /** Manifests that were kept by their digests and have expired. */
-  readonly records_deleted: number
-  /** What untagged images hold, and until when; absent where there is none, and with `only: 'tags'`. */
-  readonly untagged?: UntaggedFigures
-  readonly uploads_aborted: number
-  /** Dead pins and rounds, and what crashed writers left. */
-  readonly leftovers_removed: number
-  /**
-   * Tags that stay because a file of theirs cannot be read, so that their date is not known; absent
-   * where there is none.
-   */
-  readonly undated?: readonly { readonly image: string; readonly message: string }[]
-  /** Manifests that cannot be read: while there is one, no blob is deleted. */
-  readonly unreadable: readonly { readonly image: string; readonly message: string }[]
-  readonly failed: readonly { readonly key: string; readonly message: string }[]
-  /** With `end`: what was ended, or would be. */
-  readonly ended?: readonly Participant[]
-  /** With `explain`. */
-  readonly tags?: readonly CleanedTag[]
-  /** With `explain`. */
-  readonly untagged_images?: readonly CleanedImage[]
-  /** With `explain`. */
-  readonly objects?: readonly CleanedObject[]
 }
 
 /**
@@ -239,69 +172,25 @@ async function collect(
   options: CleanOptions,
   hooks: Pick<CollectOptions, 'census' | 'keepUntagged' | 'onObject' | 'onUntagged'>,
 ): Promise<CollectResult> {
-  const { confirm, graceMs, ignore, now, protocol, signal, onProgress } = options
+  const { confirm, graceMs, goWritersStopped, ignore, now, protocol, signal, onProgress } = options
   const result = await collectGarbage(backend, {
     ...protocol,
     ...hooks,
     confirm,
     graceMs,
+    goWritersStopped,
     ignore,
     now,
     signal,
     onProgress,
   })
-  if (result.legacyTrace) {
+  if (result.legacyTrace && !goWritersStopped) {
     const message =
       `${result.legacyTrace.key} was written by a program that does not tell what it re-uses: ` +
       'what it finds and does not upload again can be lost while this deletes it'
     notify(options, 'legacy-writers', message)
   }
   return result
-}
-
-function figuresOf(
-  result: CollectResult | undefined,
-  { prices = LIST_PRICES }: CleanOptions,
-): Omit<
-  CleanResult,
-  'ref' | 'dry_run' | 'tags_evaluated' | 'tags_deleted' | 'images_immutable' | 'undated' | 'failed'
-> {
-  const deleted = result?.deleted ?? 0
-  const freed = result?.freedBytes ?? 0
-  return {
-    scanned: result?.scanned ?? 0,
-    deleted,
-    blobs_deleted: deleted,
-    freed_bytes: freed,
-    freed_monthly: (freed / 2 ** 30) * prices.s3_gib_month,
-    skipped_recent: (result?.recent ?? 0) + (result?.condemned ?? 0),
-    skipped_pinned: result?.pinned ?? 0,
-    records_deleted: result?.recordsDeleted ?? 0,
-    uploads_aborted: result?.uploadsAborted ?? 0,
-    leftovers_removed: result
-      ? result.pinsRemoved + result.roundsRemoved + result.leftoversRemoved
-      : 0,
-    unreadable: (result?.unreadable ?? []).map(({ name, error }) => ({
-      image: name,
-      message: error.message,
-    })),
-  }
-}
-
-function toCleanedImage({
-  repository,
-  digest,
-  info,
-  outcome,
-  expiresAt,
-}: UntaggedImage): CleanedImage {
-  return {
-    image: repository,
-    digest,
-    untagged_since: isoOf(info.lastModified.getTime()),
-    outcome,
-    ...(expiresAt < Infinity ? { expires_at: isoOf(expiresAt) } : {}),
-  }
 }
 
 function undatedTags({ images }: RetentionPlan): NonNullable<CleanResult['undated']> {
@@ -323,25 +212,6 @@ function explained({ images }: RetentionPlan): readonly CleanedTag[] {
       reason,
     })),
   )
-}
-
-/** Why a clean did not do all that it was to do; `undefined` when it did. */
-export function cleanFailure({ unreadable, failed, ref }: CleanResult): S3loError | undefined {
-  const [first] = unreadable
-  if (first) {
-    const others = unreadable.length > 1 ? ` and ${unreadable.length - 1} more` : ''
-    return new S3loError(
-      'INTEGRITY',
-      `${first.image}${others} cannot be read, so no blob was deleted: ${first.message}`,
-      {
-        hint: `push it again, delete it, or leave it out: s3lo clean ${ref} --ignore ${first.image}`,
-      },
-    )
-  }
-  const [failure] = failed
-  if (!failure) return undefined
-  const message = `${failed.length} objects could not be deleted: ${failure.key}: ${failure.message}`
-  return new S3loError('UNAVAILABLE', message, { hint: 'run it again to delete the rest' })
 }
 
 function notify({ onProgress }: ProgressOptions, code: string, message: string): void {

@@ -3,11 +3,11 @@ import { forEachConcurrent } from '../concurrency/for-each-concurrent.ts'
 import type { CallOptions } from '../contract/call-options.ts'
 import type { StorageBackend } from '../contract/storage-backend.ts'
 import { isS3loError, type S3loError } from '../errors.ts'
+import { type ChunkFormat, chunkMark, GO_CHUNKS, OWN_CHUNKS } from '../gc/chunk-format.ts'
 import { Digester } from '../oci/digest.ts'
 import { orImageFault } from '../store/image-fault.ts'
-import { readGoRecipe } from '../store/read-recipe.ts'
+import { readRecipe } from '../store/read-recipe.ts'
 import { type BlobFault, Contents } from './blob-uses.ts'
-import { listStored } from './stored-content.ts'
 
 const READS_AT_ONCE = 20
 /** Layers of which every chunk is read; each reads several at once. */
@@ -19,7 +19,7 @@ export interface CheckChunksOptions extends CallOptions {
 }
 
 /**
- * Checks layers that the Go program stored in chunks: a layer of which a chunk is missing is missing.
+ * Checks layers that are stored in chunks, of either format: a layer of which a chunk is missing is missing.
  * One whose chunks are right, and whose stored stream is not the blob, is noted in
  * `contents.recoded`: sizes tell most of them, and a deep check all.
  */
@@ -31,8 +31,8 @@ export async function checkChunks(
 ): Promise<void> {
   if (layers.length === 0) return
   const stored = new Contents()
-  for await (const { digest, info } of listStored(backend, 'chunks', { signal: outer })) {
-    stored.setSize(stored.table.add(digest), info.size)
+  for (const format of [OWN_CHUNKS, GO_CHUNKS]) {
+    await noteChunks(backend, format, stored, { signal: outer })
   }
   await forEachConcurrent(
     layers,
@@ -46,17 +46,32 @@ export async function checkChunks(
   )
 }
 
+async function noteChunks(
+  backend: StorageBackend,
+  { chunksPrefix, toChunk }: ChunkFormat,
+  stored: Contents,
+  options: CallOptions,
+): Promise<void> {
+  for await (const info of backend.list(chunksPrefix, options)) {
+    const chunk = toChunk(info)
+    // The chunks of recipes have no other algorithm.
+    if (chunk?.mark.length !== 64) continue
+    stored.setSize(stored.table.add(`sha256:${chunk.mark}`), info.size)
+  }
+}
+
 async function judge(
   backend: StorageBackend,
   digest: string,
   stored: Contents,
   { deep, signal }: CheckChunksOptions,
 ): Promise<BlobFault | 'recoded' | undefined> {
-  const recipe = await orImageFault(() => readGoRecipe(backend, digest, { signal }))
+  const recipe = await orImageFault(() => readRecipe(backend, digest, { signal }))
   if (!recipe) return 'missing'
   if (isS3loError(recipe)) return faultOf(recipe)
   const sizes = recipe.chunks.map((chunk) => {
-    const found = stored.table.find(chunk.digest)
+    const mark = chunkMark({ raw: chunk.digest, frame: chunk.frame })
+    const found = stored.table.find(`sha256:${mark}`)
     return found === undefined ? undefined : stored.size(found)
   })
   if (sizes.includes(undefined)) return 'missing'

@@ -43,7 +43,7 @@ export async function readStored(
   const orphans = { count: 0, bytes: 0 }
   let blobs = 0
   let heldBytes = 0
-  for (const kind of ['blobs', 'recipes'] as const) {
+  for (const kind of ['blobs', 'recipes', 'go-recipes'] as const) {
     for await (const { digest, info } of listStored(store.backend, kind, options)) {
       if (kind === 'blobs') blobs++
       const content = contents.table.find(digest)

@@ -2,6 +2,7 @@ import type { CallOptions } from '../contract/call-options.ts'
 import type { ProgressOptions } from '../contract/progress.ts'
 import type { StorageBackend } from '../contract/storage-backend.ts'
 import { isS3loError, type S3loError } from '../errors.ts'
+import { GO_CHUNKS, OWN_CHUNKS } from '../gc/chunk-format.ts'
 import { DigestSet } from '../gc/digest-set.ts'
 import { nameOf } from '../gc/name-set.ts'
 import { parseLegacyKey, type TagName } from '../layout/parse-key.ts'
@@ -15,6 +16,7 @@ import { readLegacyFiles } from '../store/tag-files.ts'
 import { LIST_PRICES, type Prices } from './prices.ts'
 import { surveyRecords } from './record-survey.ts'
 import { type GraphTag, reachable, readStoreGraph, type StoreGraph } from './store-graph.ts'
+import { type ChunkFigures, measureChunks } from './chunk-figures.ts'
 import { listStored, type StoredContent } from './stored-content.ts'
 import type { UntaggedFigures } from './untagged.ts'
 
@@ -45,6 +47,8 @@ export interface StatsResult {
   readonly blob_bytes: number
   readonly chunks: number
   readonly chunk_bytes: number
+  /** What layers in chunks are, and what they save, of the whole bucket; absent where there is none. */
+  readonly chunked?: ChunkFigures
   /** What the tags would take if they shared nothing: configs and layers of every platform. */
   readonly logical_bytes: number
   readonly dedup_savings: number
@@ -89,6 +93,7 @@ export async function stats(
   const records = await surveyRecords(store, graph, { filter, signal })
   const isHeld = (digest: string): boolean => records.holds(digest) && !tagged.has(nameOf(digest))
   const stored = await measureStored(store.backend, all, isHeld, { signal })
+  const chunked = await measureChunks(store.backend, stored.chunkBytes, { signal })
   const untagged = records.figures(stored.heldBytes)
   const savings = Math.max(0, logical.bytes - stored.bytes)
   return {
@@ -99,6 +104,7 @@ export async function stats(
     blob_bytes: stored.bytes,
     chunks: stored.chunks,
     chunk_bytes: stored.chunkBytes,
+    ...(chunked ? { chunked } : {}),
     logical_bytes: logical.bytes,
     dedup_savings: savings,
     dedup_percent: percent(savings, logical.bytes),
@@ -198,9 +204,19 @@ async function measureStored(
   }
   const [blobs, blobBytes] = await sum(listStored(backend, 'blobs', options))
   const [copies, copyBytes] = await sum(listLegacyBlobs(backend, legacy, options))
-  const [chunks, chunkBytes] = await sum(listStored(backend, 'chunks', options))
+  const [chunks, chunkBytes] = await sum(listChunks(backend, options))
   const bytes = blobBytes + copyBytes + chunkBytes
   return { blobs: blobs + copies, chunks, chunkBytes, heldBytes, bytes, byClass }
+}
+
+/** Of both formats. */
+async function* listChunks(
+  backend: StorageBackend,
+  options: CallOptions,
+): AsyncGenerator<Pick<StoredContent, 'info'>, void> {
+  for (const { chunksPrefix, toChunk } of [OWN_CHUNKS, GO_CHUNKS]) {
+    for await (const info of backend.list(chunksPrefix, options)) if (toChunk(info)) yield { info }
+  }
 }
 
 /** The blobs of tags of layout v1.0.0, each tag's own. */

@@ -1,12 +1,17 @@
 import type { CallOptions } from '../contract/call-options.ts'
 import type { ObjectInfo, StorageBackend } from '../contract/storage-backend.ts'
-import { BLOBS_PREFIX, CHUNKS_PREFIX, RECIPES_PREFIX } from '../layout/keys.ts'
+import { CHUNK_RECIPES_PREFIX } from '../layout/chunk-keys.ts'
+import { BLOBS_PREFIX, RECIPES_PREFIX } from '../layout/keys.ts'
 import { isDigest } from '../oci/digest.ts'
 
-/** The prefixes below which content lies under its digest. */
-const PREFIX = { blobs: BLOBS_PREFIX, recipes: RECIPES_PREFIX, chunks: CHUNKS_PREFIX } as const
+/** The prefixes below which content lies under its digest, as `<algorithm>/<hex>`. */
+const PREFIX = {
+  blobs: BLOBS_PREFIX,
+  recipes: CHUNK_RECIPES_PREFIX.slice(0, -'sha256/'.length),
+  'go-recipes': RECIPES_PREFIX,
+} as const
 
-/** Blobs lie whole; what the Go program chunked is a recipe and its chunks. */
+/** Blobs lie whole; a layer in chunks is a recipe, of format 2 or of the Go program's, and its chunks. */
 export type StoredKind = keyof typeof PREFIX
 
 /** An object that is content, with the digest that its key says. */

@@ -3,6 +3,8 @@
  * to so many states of each instance (2 000 000), and prints how each mutation loses a blob. Fails
  * when the protocol does, when a mutation does not, and on less than a million states in all.
  */
+import { ChunkModel } from './chunk-model.ts'
+import { CHUNK_INSTANCES, CHUNK_MUTATIONS } from './chunk-mutations.ts'
 import { explore, type Model } from './explore.ts'
 import { INSTANCES, MUTATIONS } from './model-mutations.ts'
 import { ProtocolModel } from './model.ts'
@@ -23,6 +25,9 @@ function* models(): Generator<readonly [string, Model], void> {
   for (const [name, instance] of Object.entries(RECORD_INSTANCES)) {
     yield [name, new RecordModel(instance)]
   }
+  for (const [name, instance] of Object.entries(CHUNK_INSTANCES)) {
+    yield [name, new ChunkModel(instance)]
+  }
 }
 
 function* mutations(): Generator<readonly [string, Model], void> {
@@ -31,6 +36,9 @@ function* mutations(): Generator<readonly [string, Model], void> {
   }
   for (const { removed, instance, protocol } of RECORD_MUTATIONS) {
     yield [`${removed} (${instance})`, new RecordModel(RECORD_INSTANCES[instance]!, protocol)]
+  }
+  for (const { removed, instance, protocol } of CHUNK_MUTATIONS) {
+    yield [`${removed} (${instance})`, new ChunkModel(CHUNK_INSTANCES[instance]!, protocol)]
   }
 }
 

@@ -1,15 +1,11 @@
 import { describe, expect, it } from 'vitest'
 import { FaultyBackend } from '../../src/testing/index.ts'
 import { S3loError } from '../../src/errors.ts'
-import {
-  type CollectedObject,
-  collectGarbage,
-  type CollectOptions,
-  type CollectResult,
-} from '../../src/gc/collector.ts'
+import { collectGarbage, type CollectOptions, type CollectResult } from '../../src/gc/collector.ts'
 import { deleteInTime } from '../../src/gc/delete-in-time.ts'
 import { writeControl } from '../../src/gc/control-object.ts'
 import { nameOf } from '../../src/gc/name-set.ts'
+import type { CollectedObject } from '../../src/gc/sweep.ts'
 import { blobKey, manifestKey } from '../../src/layout/keys.ts'
 import { digestOf } from '../../src/oci/digest.ts'
 import { parseManifest, successors } from '../../src/oci/document.ts'

@@ -1,4 +1,6 @@
 import { describe, expect, it } from 'vitest'
+import { ChunkModel } from './chunk-model.ts'
+import { CHUNK_INSTANCES, CHUNK_MUTATIONS } from './chunk-mutations.ts'
 import { explore } from './explore.ts'
 import { ProtocolModel } from './model.ts'
 import { INSTANCES, MUTATIONS } from './model-mutations.ts'
@@ -60,6 +62,30 @@ describe('the protocol of digest records', () => {
       const model = new RecordModel(RECORD_INSTANCES[instance]!, protocol)
       const { trace = [] } = explore(model, MAX_MUTATED_STATES)
       expect(trace.at(-1)).toMatch(/lost a blob|record|is gone/)
+      expect(trace.length).toBeLessThan(30)
+      expect(trace.every((line) => line !== '')).toBe(true)
+    },
+    TIMEOUT_MS,
+  )
+})
+
+describe('the protocol of layers in chunks', () => {
+  it.each(Object.entries(CHUNK_INSTANCES))(
+    'loses no chunk of a tag or a recipe in instance %s',
+    (_, instance) => {
+      const { states, trace } = explore(new ChunkModel(instance), MAX_STATES)
+      expect(trace).toBeUndefined()
+      expect(states).toBeGreaterThan(20_000)
+    },
+    TIMEOUT_MS,
+  )
+
+  it.each(CHUNK_MUTATIONS)(
+    'loses a chunk or a recipe without: $removed',
+    ({ instance, protocol }) => {
+      const model = new ChunkModel(CHUNK_INSTANCES[instance]!, protocol)
+      const { trace = [] } = explore(model, MAX_MUTATED_STATES)
+      expect(trace.at(-1)).toMatch(/has lost a chunk|has lost its recipe/)
       expect(trace.length).toBeLessThan(30)
       expect(trace.every((line) => line !== '')).toBe(true)
     },

@@ -1,11 +1,7 @@
 import { Readable } from 'node:stream'
 import { beforeEach, describe, expect, it } from 'vitest'
-import {
-  clean,
-  cleanFailure,
-  type CleanOptions,
-  type CleanResult,
-} from '../../src/operations/clean.ts'
+import { clean, type CleanOptions } from '../../src/operations/clean.ts'
+import { cleanFailure, type CleanResult } from '../../src/operations/clean-result.ts'
 import { copy } from '../../src/operations/copy.ts'
 import { blobKey, manifestKey } from '../../src/layout/keys.ts'
 import { cosignTagsOf } from '../../src/oci/referrer-tag.ts'

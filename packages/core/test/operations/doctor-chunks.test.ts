@@ -93,3 +93,36 @@ describe('a layer in chunks', () => {
     expect(await check(true)).toMatchObject({ broken: false, recoded_tags: ['app:v1'] })
   })
 })
+
+describe('a layer in chunks of format 2', () => {
+  const CHUNKS = '.s3lo/chunks/'
+
+  beforeEach(async () => {
+    const options = { layers: [content], chunkSize: CHUNK, format: 2 } as const
+    await putChunkedImage(backend, { name: 'own', tag: 'v1' }, options)
+  })
+
+  const chunkKeys = async (): Promise<readonly string[]> =>
+    (await Array.fromAsync(backend.list(CHUNKS))).map((info) => info.key)
+
+  it.each([false, true])('that is whole is a part of a whole tag (deep: %s)', async (deep) => {
+    expect(await check(deep)).toMatchObject({ broken: false, orphaned_blobs: 0 })
+  })
+
+  it.each<[string, string, boolean, (key: string) => Promise<unknown>]>([
+    ['of which one is gone', 'missing', false, (each) => backend.delete([each])],
+    ['of which one is cut', 'damaged', false, (each) => backend.put(each, Buffer.from('tw'))],
+    ['of which one has other bytes', 'damaged', true, (each) => flipLast(each)],
+  ])('%s breaks its tag', async (_, problem, deep, damage) => {
+    const [first = ''] = await chunkKeys()
+    await damage(first)
+    const { manifest_issues: issues } = await check(deep)
+    expect(issues).toMatchObject([{ image: 'own:v1', blobs: [{ role: 'layer', problem }] }])
+  })
+
+  async function flipLast(each: string): Promise<void> {
+    const bytes = await buffer((await backend.get(each)).body)
+    bytes[bytes.length - 1]! ^= 1
+    await backend.put(each, bytes)
+  }
+})

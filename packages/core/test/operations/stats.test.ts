@@ -11,6 +11,7 @@ import {
   imageFixture,
   indexFixture,
   MemoryBackend,
+  putChunkedImage,
   putImage,
 } from '../../src/testing/index.ts'
 import { sampleStore } from '../support/sample-store.ts'
@@ -237,5 +238,35 @@ describe('the sample store', async () => {
   it.skipIf(!backend)('has the size that its manifests say', async () => {
     const result = await stats(new ImageStore(backend ?? new MemoryBackend()))
     expect(result).toMatchObject({ images: 1, tags: 1, logical_bytes: 30_343_991 })
+  })
+})
+
+describe('stats of layers in chunks', () => {
+  it('tell what they hold, compress and share, in both formats', async () => {
+    const backend = new MemoryBackend()
+    const [a, b] = [Buffer.alloc(4000, 'shared'), Buffer.alloc(4000, 'other')]
+    for (const format of [1, 2] as const) {
+      const layers = [a, Buffer.concat([a, b])]
+      await putChunkedImage(
+        backend,
+        { name: 'app', tag: `v${format}` },
+        { layers, chunkSize: 4000, format },
+      )
+    }
+    const result = await stats(new ImageStore(backend))
+    expect(result).toMatchObject({ chunks: 4, unreadable_tags: 0 })
+    expect(result.chunked).toMatchObject({ layers: 4, content_bytes: 24_000 })
+    const {
+      layer_bytes: frames = 0,
+      compression = 0,
+      shared_percent: shared,
+    } = result.chunked ?? {}
+    expect(compression).toBeCloseTo(24_000 / frames)
+    expect(shared).toBeCloseTo((100 * (frames - result.chunk_bytes)) / frames)
+    await backend.put('.s3lo/recipes/sha256/' + 'a'.repeat(64), Buffer.from('{}'))
+    expect((await stats(new ImageStore(backend))).chunked).toMatchObject({
+      layers: 4,
+      unreadable: 1,
+    })
   })
 })

@@ -3,7 +3,8 @@ import { blobKey, manifestKey } from '../../src/layout/keys.ts'
 import { digestOf, parseDigest } from '../../src/oci/digest.ts'
 import { toDocument } from '../../src/oci/document.ts'
 import { MEDIA_TYPE } from '../../src/oci/media-type.ts'
-import { clean, type CleanOptions, type CleanResult } from '../../src/operations/clean.ts'
+import { clean, type CleanOptions } from '../../src/operations/clean.ts'
+import type { CleanResult } from '../../src/operations/clean-result.ts'
 import { ImageStore } from '../../src/store/image-store.ts'
 import {
   imageFixture,

@@ -1,0 +1,69 @@
+import { ByteBudget } from '../concurrency/byte-budget.ts'
+import { forEachConcurrent } from '../concurrency/for-each-concurrent.ts'
+import type { CallOptions } from '../contract/call-options.ts'
+import type { StorageBackend } from '../contract/storage-backend.ts'
+import { isS3loError } from '../errors.ts'
+import { orImageFault } from '../store/image-fault.ts'
+import { readRecipe } from '../store/read-recipe.ts'
+import { listStored } from './stored-content.ts'
+
+/** What layers in chunks are; field names are those of `--output json`, sizes are bytes. */
+export interface ChunkFigures {
+  readonly layers: number
+  /** Uncompressed. */
+  readonly content_bytes: number
+  /** As blobs: the chunks that layers share are counted for each of them. */
+  readonly layer_bytes: number
+  /** How many times smaller the frames are than what they decode to. */
+  readonly compression: number
+  /** What sharing chunks saves of `layer_bytes` (percent). */
+  readonly shared_percent: number
+  /** Recipes that cannot be read, and are not counted; absent where there is none. */
+  readonly unreadable?: number
+}
+
+const READS_AT_ONCE = 20
+
+/** Recipes that are read at once: the largest there may be, or many of the ordinary ones (bytes). */
+const READ_BUDGET = 16 * 1024 * 1024
+
+/** Reads every recipe of a store; `stored` is what its chunks take. `undefined` where there is none. */
+export async function measureChunks(
+  backend: StorageBackend,
+  stored: number,
+  { signal: outer }: CallOptions,
+): Promise<ChunkFigures | undefined> {
+  const budget = new ByteBudget(READ_BUDGET)
+  const sums = { layers: 0, content: 0, frames: 0, unreadable: 0 }
+  for (const kind of ['recipes', 'go-recipes'] as const) {
+    await forEachConcurrent(
+      listStored(backend, kind, { signal: outer }),
+      READS_AT_ONCE,
+      async ({ digest, info }, signal) => {
+        const recipe = await budget.use(info.size, signal, () =>
+          orImageFault(() => readRecipe(backend, digest, { signal })),
+        )
+        // Deleted since it was listed.
+        if (!recipe) return
+        if (isS3loError(recipe)) {
+          sums.unreadable++
+          return
+        }
+        sums.layers++
+        sums.content += recipe.content.size
+        for (const { frameSize = 0 } of recipe.chunks) sums.frames += frameSize
+      },
+      outer,
+    )
+  }
+  const { layers, content, frames, unreadable } = sums
+  if (layers + unreadable === 0) return undefined
+  return {
+    layers,
+    content_bytes: content,
+    layer_bytes: frames,
+    compression: frames === 0 ? 1 : content / frames,
+    shared_percent: frames === 0 ? 0 : (Math.max(0, frames - stored) / frames) * 100,
+    ...(unreadable > 0 ? { unreadable } : {}),
+  }
+}
