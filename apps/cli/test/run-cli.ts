@@ -200,6 +200,7 @@ function fakeHost(operations: Partial<Host>): Host {
     history: unexpected,
     login: unexpected,
     logout: unexpected,
+    validationTools: () => ({ env: {}, findCheck: unexpected }),
     openStore: unexpected,
     openImage: unexpected,
     init: unexpected,

@@ -41,6 +41,8 @@ export interface FailureDetails {
   readonly digest?: string
   /** The platform that needs it: `os/arch[/variant]`, where there are several. */
   readonly platform?: string
+  /** The policies that the image fails, with their reasons. */
+  readonly policies?: string
 }
 
 /** What an error may carry beside its code and message. */

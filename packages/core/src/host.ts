@@ -1,6 +1,7 @@
 import type { Host, StoreHandle } from './host/contract.ts'
 import { type HostOptions, Opener } from './host/opener.ts'
 import { bindOperations } from './host/operations.ts'
+import { validationTools } from './host/tools.ts'
 
 export type { Host, Operations, StoreHandle } from './host/contract.ts'
 export type { HostOptions, OpenedImage } from './host/opener.ts'
@@ -15,6 +16,7 @@ export function createHost(options: HostOptions = {}): Host {
   const opener = new Opener(options)
   return {
     ...bindOperations(opener),
+    validationTools: () => validationTools(opener),
     async open(reference, given): Promise<StoreHandle> {
       const { openHandle } = await import('./host/handle.ts')
       return openHandle(opener, reference, given)

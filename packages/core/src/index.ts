@@ -107,7 +107,15 @@ export type {
   ScanImageOptions,
   ScanResult,
 } from './operations/scan.ts'
-export type { PolicyResult, ValidateOptions, ValidateResult } from './operations/validate.ts'
+export { SIGNED_CHECK, type SignatureChoice, signedRule } from './operations/signed-rule.ts'
+export {
+  assertEnforceable,
+  assertValid,
+  type PolicyResult,
+  type ValidateOptions,
+  type ValidateResult,
+  type ValidationTools,
+} from './operations/validate.ts'
 export { type IndexedImage, readIndexContent } from './graph/index-entries.ts'
 export { planGraph } from './graph/plan.ts'
 export { ReferrerFinder } from './graph/referrers.ts'

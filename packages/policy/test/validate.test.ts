@@ -1,4 +1,11 @@
-import { createHost, type Host, isS3loError, type PolicyRule, type PolicySubject } from '@s3lo/core'
+import {
+  createHost,
+  type Host,
+  isS3loError,
+  type PolicyRule,
+  type PolicySubject,
+  type ProgressEvent,
+} from '@s3lo/core'
 import {
   FixtureSource,
   imageFixture,
@@ -218,6 +225,26 @@ describe('a push or copy that validates', () => {
     expect(await host.stats('mem://b/')).toEqual(before)
     await host.push('fix:app:v1', to, { ...options, allowNoPolicies: true })
     expect(await host.list('mem://b/new')).toEqual([{ name: 'new/app', tags: ['v2'] }])
+  })
+
+  it('is what every push is, for policies that are enforced', async () => {
+    await configure(
+      '  - {name: tiny, check: size, max_bytes: 1, enforce: push, images: [strict/*]}',
+      '  - {name: small, check: size, max_bytes: 2, enforce: warn}',
+      '  - {name: asked, check: size, max_bytes: 3}',
+    )
+    const notices: string[] = []
+    const onProgress = (event: ProgressEvent): void => {
+      if (event.type === 'notice') notices.push(event.message)
+    }
+    await host.push('fix:app:v1', 'mem://b/team/app:v2', { onProgress })
+    expect(notices).toEqual([expect.stringMatching(/^team\/app:v2 fails the policy small \(/)])
+    const denied =
+      /^FORBIDDEN: mem:\/\/b\/strict\/app:v1 is not published: it fails tiny \([^,]*, [^,]*$/
+    const to = 'mem://b/strict/app:v1'
+    expect(await failure(host.push('fix:app:v1', to))).toMatch(denied)
+    expect(await failure(host.copy('mem://b/team/app:v1', to))).toMatch(denied)
+    expect(await host.list('mem://b/strict')).toEqual([])
   })
 
   it('writes no tag for what fails', async () => {

@@ -17,6 +17,9 @@ import {
 import { requireTrivy } from './require-trivy.ts'
 import { TrivyScanner } from './trivy-scanner.ts'
 
+/** A scan of a large image takes minutes. */
+export const isSlow = true
+
 /**
  * Passes when Trivy finds nothing of `max_severity` (default: any) or worse in any platform of the
  * image. Attestations are no images and are passed over.

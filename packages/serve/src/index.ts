@@ -1,4 +1,6 @@
 export type { Answer, AnswerHeaders } from './answer/answer.ts'
 export type { Access, Action, Authorization, Authorize, Principal } from './auth/principal.ts'
+export { createBrowserGuard, type BrowserGuardOptions } from './browser-guard.ts'
+export type { Verification } from './judgement/verified-images.ts'
 export type { Exchange, Guard, Page, RegistryOptions } from './options.ts'
 export { createRegistry, type Registry } from './registry.ts'

@@ -1,7 +1,9 @@
 import type { IncomingMessage } from 'node:http'
+import type { ValidationTools } from '@s3lo/core'
 import type { Answer } from './answer/answer.ts'
 import type { RedirectOptions } from './answer/redirect.ts'
 import type { Authorize } from './auth/principal.ts'
+import type { Verification } from './judgement/verified-images.ts'
 
 /** Answers a request instead of the registry, or lets it pass. */
 export type Guard = (request: IncomingMessage) => Answer | undefined
@@ -46,6 +48,13 @@ export interface RegistryOptions {
   readonly observe?: ((exchange: Exchange) => void) | undefined
   /** Default: clients are never sent to the store. */
   readonly redirect?: RedirectOptions | undefined
+  /**
+   * What policies that every push is held against are checked with. Default: nothing, so that a push
+   * that one of them is about fails.
+   */
+  readonly policyTools?: ValidationTools | undefined
+  /** Answers clients that may not push with images only that one of the keys signed. */
+  readonly verification?: Verification | undefined
   /** Refuses everything that would change the store. */
   readonly readOnly?: boolean | undefined
 }

@@ -120,7 +120,7 @@ function read(parts: Parts, route: Route, call: Call): Answer | Promise<Answer> 
     case 'catalog':
       return listRepositories(parts.store, call)
     case 'manifest':
-      return getManifest(parts.manifests, route, call)
+      return getManifest(parts, route, call)
     case 'blob':
       return getBlob(parts, route, call)
     case 'tags':

@@ -1,5 +1,5 @@
-import { parseDuration } from '@s3lo/core'
-import { S3loError } from '@s3lo/core/plugin'
+import { parseDuration, signedRule } from '@s3lo/core'
+import { type PolicyRule, S3loError } from '@s3lo/core/plugin'
 import type { BlockList } from 'node:net'
 import type { RedirectMode } from './answer/redirect.ts'
 import { type AccessRule, changesAnonymously, OPEN_RULES } from './auth/rules.ts'
@@ -25,6 +25,9 @@ export interface ServeSettings {
   readonly externalUrl?: string | undefined
   readonly allowHost?: readonly string[] | undefined
   readonly readOnly: boolean
+  readonly verifyKey?: readonly string[] | undefined
+  readonly allowCosign?: boolean | undefined
+  readonly allowSchema1?: boolean | undefined
   readonly redirect?: string | undefined
   readonly presignTtl?: string | undefined
   readonly allowAnonymous?: string | undefined
@@ -47,6 +50,8 @@ export interface ServePlan {
   /** Other machines can reach it: by its address, or by a name that it answers to. */
   readonly isFar: boolean
   readonly readOnly: boolean
+  /** A signature that fits one of them is needed by clients that may not push. */
+  readonly verifyRules: readonly PolicyRule[]
   readonly redirect: { readonly mode: RedirectMode; readonly expiresInSeconds: number }
   readonly accessLog: boolean
   readonly maxConnections: number
@@ -76,16 +81,19 @@ export function planServing(settings: ServeSettings, config: ServeConfig): Serve
   const names = externalUrl === undefined ? allowHosts : [...allowHosts, hostOf(externalUrl)]
   const isFar = !isLoopback(address.host) || !names.every(isLoopbackName)
   const canLogIn = config.htpasswd !== undefined || config.issuers.length > 0
+  const readOnly = settings.readOnly || config.readOnly === true || (isFar && !canLogIn)
+  const rules = rulesOf(settings, config, { canLogIn, isFar })
   return {
     address,
     tls: tlsOf(settings) ?? config.tls,
     externalUrl,
     allowHosts,
     trustedProxies: config.trustedProxies,
-    rules: rulesOf(settings, config, { canLogIn, isFar }),
+    rules,
     canLogIn,
     isFar,
-    readOnly: settings.readOnly || config.readOnly === true || (isFar && !canLogIn),
+    readOnly,
+    verifyRules: verifyRulesOf(settings, !readOnly && rules.some(changesAnonymously)),
     redirect: { mode: redirectMode(settings), expiresInSeconds: presignSeconds(settings) },
     accessLog: settings.accessLog === true || config.accessLog === true,
     maxConnections: connectionsOf(settings) ?? config.limits.connections ?? DEFAULT_CONNECTIONS,
@@ -135,6 +143,28 @@ function rulesOf(
   throw new S3loError('USAGE', 'other machines can reach this server, and anyone on them', {
     hint: 'say who may do what with --config, or let everyone read with --allow-anonymous pull',
   })
+}
+
+/** `isOpen`: clients push without a name. Who may push reads everything, so that nothing would be verified. */
+function verifyRulesOf(
+  { verifyKey = [], allowCosign, allowSchema1 }: ServeSettings,
+  isOpen: boolean,
+): readonly PolicyRule[] {
+  if (verifyKey.length === 0 && (allowCosign || allowSchema1)) {
+    throw new S3loError('USAGE', 'there is no key that a signature could be accepted of', {
+      hint: 'name one: --verify-key cosign.pub',
+    })
+  }
+  if (verifyKey.length > 0 && isOpen) {
+    throw new S3loError(
+      'USAGE',
+      'clients that may push are answered without a signature, and here everyone may',
+      {
+        hint: 'verify with --read-only, or with users and rules',
+      },
+    )
+  }
+  return verifyKey.map((key) => signedRule(key, { allowCosign, allowSchema1 }))
 }
 
 function tlsOf({ tlsCert, tlsKey }: ServeSettings): TlsFiles | undefined {

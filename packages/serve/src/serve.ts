@@ -4,6 +4,7 @@ import { assertRedirects } from './answer/redirect.ts'
 import { createLog, type Log } from './audit.ts'
 import { makeSigningKey, type SigningKey } from './auth/signing-key.ts'
 import { healthPages } from './health.ts'
+import { assertJudges } from './judgement/assert-judges.ts'
 import { formatAuthority } from './listen-address.ts'
 import {
   addUpMetrics,
@@ -45,9 +46,12 @@ export interface ServeOptions extends CallOptions {
   readonly measureAll?: (() => Promise<readonly MetricsSnapshot[]>) | undefined
 }
 
+/** What a server needs of a host. */
+export type ServeHost = Pick<Host, 'openStore' | 'validationTools'>
+
 /** Opens the store and serves it. Throws `USAGE` before anything is opened. */
 export async function startServing(
-  host: Pick<Host, 'openStore'>,
+  host: ServeHost,
   reference: string,
   settings: ServeSettings,
   options: ServeOptions,
@@ -71,6 +75,9 @@ export async function startServing(
   let server: RunningServer | undefined
   try {
     assertRedirects(store.backend, plan.redirect.mode)
+    const tools = host.validationTools()
+    const { verifyRules } = plan
+    await assertJudges(store, tools, plan, { signal })
     measureStore(store.backend, metrics)
     metrics.gauge(
       's3lo_connections',
@@ -80,6 +87,8 @@ export async function startServing(
     const registry = createRegistry(store, {
       readOnly: plan.readOnly,
       redirect: plan.redirect,
+      policyTools: tools,
+      verification: verifyRules.length > 0 ? { rules: verifyRules, tools } : undefined,
       authorize: security.control.authorize,
       guards: [security.guard],
       pages: {
@@ -149,6 +158,7 @@ function bannerOf(store: string, url: string, plan: ServePlan): readonly string[
       ? 'Blobs: sent by this server'
       : `Blobs: by redirects to the store where clients can reach it (${redirect.mode}), else sent by this server`,
     ...(readOnly ? ['Read-only: pushes and deletes are refused'] : []),
+    ...plan.verifyRules.map(({ keyRef }) => `Images: only those that ${keyRef} signed`),
     ...(isFar && !canLogIn
       ? [
           'Warning: anyone who reaches this address can pull every image that the rules let anonymous clients pull',

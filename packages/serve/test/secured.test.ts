@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { ImageStore } from '@s3lo/core'
 import { imageFixture, MemoryBackend, putImage } from '@s3lo/core/testing'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { NO_TOOLS } from '../src/judgement/push-policies.ts'
 import { type Serving, startServing } from '../src/serve.ts'
 import type { ServeSettings } from '../src/serve-plan.ts'
 import { HASH } from './support/access.ts'
@@ -44,7 +45,10 @@ async function start(settings: Partial<ServeSettings> = {}, env = {}): Promise<S
   for (const name of ['public/app', 'team/app', 'secret']) {
     await putImage(backend, { name, tag: 'v1' }, image)
   }
-  const host = { openStore: () => Promise.resolve(new ImageStore(backend)) }
+  const host = {
+    openStore: () => Promise.resolve(new ImageStore(backend)),
+    validationTools: () => NO_TOOLS,
+  }
   const logged: string[] = []
   const log = { write: (line: string) => logged.push(line) > 0 }
   const serving = await startServing(

@@ -1,11 +1,13 @@
 import { once } from 'node:events'
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import { ImageStore } from '@s3lo/core'
+import { type ErrorCode, ImageStore, type ValidationTools } from '@s3lo/core'
 import { imageFixture, MemoryBackend, putImage, runCommand } from '@s3lo/core/testing'
+import { type PolicyCheckModule, type PolicyVerdict, S3loError } from '@s3lo/core/plugin'
 import { describe, expect, it } from 'vitest'
 import command from '../src/commands/serve.ts'
 import { isLoopback, parseListenAddress } from '../src/listen-address.ts'
 import { redirectTo } from '../src/answer/redirect.ts'
+import { NO_TOOLS } from '../src/judgement/push-policies.ts'
 import { startServing } from '../src/serve.ts'
 import { startServer } from '../src/server.ts'
 import type { ServeSettings } from '../src/serve-plan.ts'
@@ -19,6 +21,7 @@ function memoryHost(backend = new MemoryBackend()) {
   return {
     closed,
     backend,
+    validationTools: () => NO_TOOLS,
     openStore: async () => {
       const store = new ImageStore(backend)
       store.close = async () => void closed.push(store.name)
@@ -26,6 +29,8 @@ function memoryHost(backend = new MemoryBackend()) {
     },
   }
 }
+
+type MemoryHost = ReturnType<typeof memoryHost>
 
 function start(settings: Partial<ServeSettings> = {}, host = memoryHost()) {
   return startServing(
@@ -172,6 +177,52 @@ describe('s3lo serve', () => {
     )
     expect((await output).result).toMatchObject({ store: 'memory://memory/' })
     expect(lines).toHaveLength(3)
+  })
+})
+
+describe('what judges images', () => {
+  const checks = (isSlow: boolean, checkPolicy: PolicyCheckModule['checkPolicy']) => ({
+    env: {},
+    findCheck: () => Promise.resolve({ isSlow, checkPolicy }),
+  })
+  const passing = (): Promise<PolicyVerdict> => Promise.resolve({ passed: true })
+
+  async function hostWith(validation: ValidationTools, config = ''): Promise<MemoryHost> {
+    const host = memoryHost()
+    await host.backend.put('s3lo.yaml', Buffer.from(config))
+    return { ...host, validationTools: () => validation }
+  }
+
+  it.each([
+    ['is missing', NO_TOOLS, 'PLUGIN_NOT_INSTALLED'],
+    ['is slow', checks(true, passing), 'USAGE'],
+  ])('is there before a server starts: not one that %s', async (_, validation, code) => {
+    const host = await hostWith(validation, 'policies: [{check: size, enforce: push}]')
+    await expect(start({}, host)).rejects.toMatchObject({ code })
+    expect(host.closed).toHaveLength(1)
+    const { stop } = await start({ readOnly: true }, host)
+    await stop()
+  })
+
+  it('is no key that cannot be opened', async () => {
+    const fail = (code: ErrorCode) => () => Promise.reject(new S3loError(code, 'no key'))
+    const settings = { readOnly: true, verifyKey: ['cosign.pub'] }
+    const missing = await hostWith(checks(false, fail('NOT_FOUND')))
+    await expect(start(settings, missing)).rejects.toMatchObject({ code: 'NOT_FOUND' })
+    const { stop, lines } = await start(
+      settings,
+      await hostWith(checks(false, fail('UNAVAILABLE'))),
+    )
+    await stop()
+    expect(lines).toContain('Images: only those that cosign.pub signed')
+  })
+
+  it.each([
+    [{ verifyKey: ['cosign.pub'] }],
+    [{ readOnly: true, allowCosign: true }],
+    [{ readOnly: true, allowSchema1: true }],
+  ])('is not asked for in vain: %j', async (settings) => {
+    await expect(start(settings)).rejects.toMatchObject({ code: 'USAGE' })
   })
 })
 

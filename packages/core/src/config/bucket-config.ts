@@ -111,6 +111,7 @@ const POLICY_KEYS = new Set([
   'max_days',
   'max_bytes',
   'key_ref',
+  'enforce',
 ])
 
 function readPolicy(yaml: YamlReader, value: YamlValue): PolicyRule {
@@ -131,6 +132,7 @@ function readPolicy(yaml: YamlReader, value: YamlValue): PolicyRule {
       maxDays: number('max_days'),
       maxBytes: number('max_bytes'),
       keyRef: text('key_ref'),
+      enforce: readMember(members, 'enforce', (member) => readEnforcement(yaml, member)),
     }),
   }
 }
@@ -142,6 +144,13 @@ function readPatterns(yaml: YamlReader, value: YamlValue): readonly string[] {
     if (pattern !== '' && isWellFormed(pattern)) return pattern
     throw yaml.error(entry, `is ${JSON.stringify(pattern)}, not the name of an image or a glob`)
   })
+}
+
+/** A typo must not let everything pass. */
+function readEnforcement(yaml: YamlReader, value: YamlValue): PolicyRule['enforce'] {
+  const text = yaml.text(value) || undefined
+  if (text === undefined || text === 'push' || text === 'warn') return text
+  throw yaml.error(value, `is ${JSON.stringify(text)}, neither push nor warn`)
 }
 
 function readSeverity(yaml: YamlReader, value: YamlValue): string | undefined {

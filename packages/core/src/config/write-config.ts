@@ -30,7 +30,7 @@ function valuesOf(config: BucketConfig): ReadonlyMap<string, ConfigEdit> {
 
 /** A policy as the file has it. */
 export function toPolicy(rule: PolicyRule): { readonly [key: string]: ConfigValue } {
-  const { name, check, maxSeverity, maxDays, maxBytes, keyRef, images, parameters } = rule
+  const { name, check, images, maxSeverity, maxDays, maxBytes, keyRef, enforce, parameters } = rule
   return {
     name,
     check,
@@ -39,6 +39,7 @@ export function toPolicy(rule: PolicyRule): { readonly [key: string]: ConfigValu
     ...(maxDays === undefined ? {} : { max_days: maxDays }),
     ...(maxBytes === undefined ? {} : { max_bytes: maxBytes }),
     ...(keyRef === undefined ? {} : { key_ref: keyRef }),
+    ...(enforce === undefined ? {} : { enforce }),
     ...parameters,
   }
 }

@@ -16,6 +16,11 @@ export interface PolicyRule {
   readonly maxDays?: number
   readonly maxBytes?: number
   readonly keyRef?: string
+  /**
+   * Every push is held against it: `push` refuses an image that fails, `warn` says so. Absent: only
+   * those that ask for it.
+   */
+  readonly enforce?: 'push' | 'warn'
   /** Every other key with a scalar value, as it is written: parameters of checks from elsewhere. */
   readonly parameters?: Readonly<Record<string, string>>
 }
@@ -55,6 +60,8 @@ export type SourceSubject = Pick<PolicySubject, 'name' | 'reference' | 'root' | 
 
 /** What a policy check contribution's `load()` gives. */
 export interface PolicyCheckModule {
+  /** The check may run for minutes, as a scanner does: a server does not let its clients wait for it. */
+  readonly isSlow?: boolean
   /** Judges an image. A rule that makes no sense is a `USAGE` error; a question without answer throws too. */
   checkPolicy(
     rule: PolicyRule,

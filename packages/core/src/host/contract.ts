@@ -38,7 +38,7 @@ import type {
 } from '../operations/scan.ts'
 import type { SetConfigResult } from '../operations/set-config.ts'
 import type { StatsOptions, StatsResult } from '../operations/stats.ts'
-import type { ValidateOptions, ValidateResult } from '../operations/validate.ts'
+import type { ValidateOptions, ValidateResult, ValidationTools } from '../operations/validate.ts'
 import type { ImageStore } from '../store/image-store.ts'
 
 /** What the command line runs and libraries use. */
@@ -48,6 +48,8 @@ export interface Host extends Operations {
    * (`names: 'image'`). Notices of the store itself go to the `onProgress` that is given here.
    */
   open(reference: string, options?: LocateOptions): Promise<StoreHandle>
+  /** What judges images by policies and signatures: for servers, which do so at each request. */
+  validationTools(): ValidationTools
 }
 
 /**

@@ -8,9 +8,12 @@ import type { ValidateOptions } from '../operations/validate.ts'
 import type { Opener } from './opener.ts'
 import { validationTools } from './tools.ts'
 
-/** Whether the policies of the destination decide. */
+/** Which policies of the destination decide. */
 export interface ValidationChoice {
-  /** Publish only what passes the `policies:` of the bucket; else throw `FORBIDDEN`. */
+  /**
+   * Publish only what passes all `policies:` of the bucket; else throw `FORBIDDEN`. Those with
+   * `enforce` are asked in any case.
+   */
   readonly validate?: boolean | undefined
   /** Passes `validate` even if no policy applies to the image; otherwise that is `FORBIDDEN` too. */
   readonly allowNoPolicies?: boolean | undefined
@@ -28,12 +31,12 @@ export async function publishValidation(
   target: TargetEnd['target'],
   { validate = false, allowNoPolicies = false, ...options }: ValidationChoice & ValidateOptions,
 ): Promise<PublishOptions> {
-  if (!validate) return {}
   const store = target.kind === 'random-access' ? asSource(target) : undefined
   if (!store || !isStore(store)) {
+    if (!validate) return {}
     throw new S3loError('USAGE', 'only a store has policies to validate against')
   }
-  if (!allowNoPolicies) {
+  if (validate && !allowNoPolicies) {
     const { assertPolicies } = await import('../operations/validate.ts')
     await assertPolicies(store, image, options)
   }
@@ -41,7 +44,8 @@ export async function publishValidation(
     beforePublish: async (root, reference) => {
       const { assertValid } = await import('../operations/validate.ts')
       const published = { ...location, image: reference.name, ...reference }
-      await assertValid(store, published, root, validationTools(opener), options)
+      const checks = { ...options, onlyEnforced: !validate }
+      await assertValid(store, published, root, validationTools(opener), checks)
     },
   }
 }

@@ -11,21 +11,15 @@ import { formatReference, parseStoreReference } from '../layout/store-reference.
 import type { ManifestDocument } from '../oci/document.ts'
 import { formatImageName } from '../oci/reference.ts'
 import type { OperationOptions, VerifyOptions } from '../operations/options.ts'
+import { type SignatureChoice, SIGNED_CHECK, signedRule } from '../operations/signed-rule.ts'
 import { isStore } from '../contract/store-facts.ts'
 import type { Opener } from './opener.ts'
 
 /** Whether only what a key signed is moved. */
-export interface VerificationChoice {
+export interface VerificationChoice extends SignatureChoice {
   /** Move only what this key signed, as `verify` judges it; else throw `FORBIDDEN`. */
   readonly verifyKey?: string | undefined
-  /** Accept signatures in cosign's formats of a store as well; those of other sources are no others. */
-  readonly allowCosign?: boolean | undefined
-  /** Accept records of schema 1, which hold for the content wherever it is. */
-  readonly allowSchema1?: boolean | undefined
 }
-
-/** The check that judges signatures. */
-const CHECK = 'signed'
 
 /** The hook that verifies what an operation is about to move. Throws `USAGE`. */
 export function sourceVerification(
@@ -40,16 +34,11 @@ export function sourceVerification(
       hint: 'name one: --verify-key cosign.pub',
     })
   }
-  const rule = {
-    name: `--verify-key ${verifyKey}`,
-    check: CHECK,
-    keyRef: verifyKey,
-    parameters: { allow_cosign: String(allowCosign), allow_schema_1: String(allowSchema1) },
-  }
+  const rule = signedRule(verifyKey, { allowCosign, allowSchema1 })
   const options = { env, now: new Date(), settings: {}, signal, onProgress }
   return {
     verifySource: async (root, end) => {
-      const check = await registry.policyCheck(CHECK)
+      const check = await registry.policyCheck(SIGNED_CHECK)
       const name = nameOf(from, end)
       const { passed, message = 'not signed' } = await judge(
         check,

@@ -12,6 +12,7 @@ import { type ManifestDocument, successors, toDocument } from '../oci/document.t
 import { isManifestMediaType } from '../oci/media-type.ts'
 import { formatImageName } from '../oci/reference.ts'
 import type { ImageStore } from '../store/image-store.ts'
+import type { PublishOptions } from './options.ts'
 import { readTagContent } from '../store/manifests.ts'
 import type { StorePublication } from '../store/publication.ts'
 import { readRecord } from '../store/records.ts'
@@ -31,6 +32,11 @@ export interface PutManifestOptions extends CallOptions, ProgressOptions {
    * store. What it may not is missing.
    */
   readonly mayName?: ((digest: string, options: CallOptions) => Promise<boolean>) | undefined
+  /**
+   * Called for each tag, before the first of them is written, once all that the manifest names is known
+   * to be there: what it throws keeps everything from being published.
+   */
+  readonly beforePublish?: PublishOptions['beforePublish']
   /** How long collectors are waited for (milliseconds, default without end); then `UNAVAILABLE`. */
   readonly maxWaitMs?: number | undefined
 }
@@ -64,27 +70,31 @@ export async function putManifest(
 ): Promise<ManifestPutResult> {
   const { document, isByDigest, repository, tags } = put
   const { content, descriptor } = document
+  const tagged = toDocument(content, descriptor.mediaType)
+  let isAdmitted = false
+  const admit = async (): Promise<void> => {
+    if (isAdmitted) return
+    for (const tag of tags) await options.beforePublish?.(tagged, { name: repository, tag })
+    isAdmitted = true
+  }
   if (isByDigest) {
     const result = await publish(store, put, options, async (publication, { signal }) => {
+      await admit()
       // Parents may name it.
       await publication.put(descriptor, async () => Readable.from([content]), { signal })
       await publication.record(document, repository, { signal })
     })
     if (result.kind === 'incomplete') return result
   }
-  const tagged = toDocument(content, descriptor.mediaType)
   const { onProgress } = options
   for (const tag of tags) {
     const reference = { name: repository, tag }
     const conditions = await tagConditions(store, tagged, reference, options)
-    const result = await publish(store, put, options, (publication, { signal }) =>
-      publication.tag(tagged, reference, {
-        ...conditions,
-        ...sizeOf(document),
-        onProgress,
-        signal,
-      }),
-    )
+    const result = await publish(store, put, options, async (publication, { signal }) => {
+      await admit()
+      const tagOptions = { ...conditions, ...sizeOf(document), onProgress, signal }
+      await publication.tag(tagged, reference, tagOptions)
+    })
     if (result.kind === 'incomplete') return result
   }
   return { kind: 'published' }

@@ -8,11 +8,12 @@ import { matchesGlob } from '../config/glob.ts'
 import { historyKey, manifestKey } from '../layout/keys.ts'
 import { formatReference, type StoreReference } from '../layout/store-reference.ts'
 import type { ManifestDocument } from '../oci/document.ts'
-import type { Reference } from '../oci/reference.ts'
+import { formatImageName, type Reference } from '../oci/reference.ts'
 import { readHistory } from '../store/history.ts'
 import { orImageFault } from '../store/image-fault.ts'
 import type { ImageStore } from '../store/image-store.ts'
 import type { ImageSource } from '../contract/image-source.ts'
+import type { CallOptions } from '../contract/call-options.ts'
 import type { StoreFacts } from '../contract/store-facts.ts'
 import { type ErrorCode, isS3loError, S3loError } from '../errors.ts'
 import type { OperationOptions } from './options.ts'
@@ -29,6 +30,14 @@ export interface ValidationTools {
 export interface ValidateOptions extends OperationOptions {
   /** What the command line says to one kind of check, such as `installTrivy`. */
   readonly settings?: Readonly<Record<string, unknown>> | undefined
+}
+
+/** Which policies decide about an image that is about to be published. */
+export interface PublishChecks extends ValidateOptions {
+  /** Only those that every push is held against; what fails those that warn is a notice. Default: all. */
+  readonly onlyEnforced?: boolean | undefined
+  /** A check that may run for minutes is not run and has no answer. */
+  readonly isHasty?: boolean | undefined
 }
 
 /** What one policy says of an image. */
@@ -61,41 +70,87 @@ export async function validate(
 ): Promise<ValidateResult> {
   const root = await store.read(reference, options)
   const publishedAt = await lastWritten(store, reference, root, options)
-  return validateRoot(store, reference, { root, publishedAt }, tools, options)
+  const judged = await judge(store, reference, { root, publishedAt }, tools, options)
+  const results = judged.map(({ result }) => result)
+  return {
+    reference: formatReference(reference),
+    results,
+    all_passed: results.every(({ passed }) => passed),
+  }
 }
 
 /**
  * Holds an image against the policies before it is published: everything below `root` is in the
- * store. Throws `FORBIDDEN` naming what failed.
+ * store. Throws `FORBIDDEN` naming what failed (`details.policies`), and the error of a check where no
+ * other one failed.
  */
 export async function assertValid(
   store: ImageSource & StoreFacts,
   reference: StoreReference,
   root: ManifestDocument,
   tools: ValidationTools,
-  options: ValidateOptions = {},
+  options: PublishChecks = {},
 ): Promise<void> {
   const publishedAt = tools.now?.() ?? new Date()
-  const { results, reference: name } = await validateRoot(
-    store,
-    reference,
-    { root, publishedAt },
-    tools,
-    options,
-  )
-  const failed = results.filter(({ passed }) => !passed)
-  if (failed.length === 0) return
-  const reasons = failed.map((each) => each.name + (each.message ? ` (${each.message})` : ''))
+  const subject = { root, publishedAt }
+  const judged = await judge(store, reference, subject, tools, options)
+  const name = formatReference(reference)
+  const failed = judged.filter(({ result }) => !result.passed)
+  const warns = ({ rule }: Judged): boolean =>
+    options.onlyEnforced === true && rule.enforce === 'warn'
+  for (const each of failed.filter(warns)) {
+    const message = `${formatImageName(reference)} fails the policy ${reasonOf(each)}`
+    options.onProgress?.({ type: 'notice', code: 'policy-warning', message })
+  }
+  const refusing = failed.filter((each) => !warns(each))
+  if (refusing.length > 0) throw notPublished(name, refusing)
+}
+
+function notPublished(name: string, failed: readonly Judged[]): S3loError {
   // Where every policy that did not pass has no answer, the image is not at fault.
-  const unanswered = failed.every(({ error }) => error) ? failed[0]?.error : undefined
+  const unanswered = failed.every(({ result }) => result.error)
+    ? failed[0]?.result.error
+    : undefined
   const verdict = unanswered ? 'there is no answer of' : 'it fails'
-  throw new S3loError(
+  const reasons = failed.map(reasonOf).join(', ')
+  return new S3loError(
     unanswered?.code ?? 'FORBIDDEN',
-    `${name} is not published: ${verdict} ${reasons.join(', ')}`,
+    `${name} is not published: ${verdict} ${reasons}`,
     {
+      ...(unanswered ? {} : { details: { policies: reasons } }),
       hint:
         unanswered?.hint ??
         'the content is in the store and no tag names it; fix the image and push again',
+    },
+  )
+}
+
+function reasonOf({ result: { name, message } }: Judged): string {
+  return name + (message ? ` (${message})` : '')
+}
+
+/**
+ * Throws what keeps the policies that every push is held against from being asked by a server:
+ * `PLUGIN_NOT_INSTALLED` for a check that is missing, `USAGE` for a slow one.
+ */
+export async function assertEnforceable(
+  store: StoreFacts,
+  { findCheck }: Pick<ValidationTools, 'findCheck'>,
+  { signal }: CallOptions = {},
+): Promise<void> {
+  const { policies = [] } = await store.config({ signal })
+  for (const rule of policies) {
+    if (rule.enforce) assertHasty(rule, await findCheck(rule.check))
+  }
+}
+
+function assertHasty({ name, check }: PolicyRule, { isSlow }: PolicyCheckModule): void {
+  if (!isSlow) return
+  throw new S3loError(
+    'USAGE',
+    `policy ${name}: the check ${check} is too slow for a server's push`,
+    {
+      hint: 'leave its enforce out, and ask it where time is: s3lo push --validate, s3lo config validate',
     },
   )
 }
@@ -114,13 +169,19 @@ export async function assertPolicies(
   })
 }
 
-async function validateRoot(
+interface Judged {
+  readonly rule: PolicyRule
+  readonly result: PolicyResult
+}
+
+async function judge(
   store: ImageSource & StoreFacts,
   reference: StoreReference,
   { root, publishedAt }: Pick<PolicySubject, 'root' | 'publishedAt'>,
-  { findCheck, env, now = () => new Date() }: ValidationTools,
-  { settings = {}, signal, onProgress }: ValidateOptions,
-): Promise<ValidateResult> {
+  tools: ValidationTools,
+  { settings = {}, onlyEnforced = false, isHasty = false, signal, onProgress }: PublishChecks,
+): Promise<readonly Judged[]> {
+  const { env, now = () => new Date() } = tools
   const { policies = [] } = await store.config({ signal })
   const subject: PolicySubject = {
     name: formatReference(reference),
@@ -130,28 +191,27 @@ async function validateRoot(
     backend: store.backend,
     publishedAt,
   }
-  const rules = policies.filter((rule) => concerns(rule, reference))
-  const results: PolicyResult[] = []
+  const rules = policies.filter(
+    (rule) => concerns(rule, reference) && (rule.enforce !== undefined || !onlyEnforced),
+  )
+  const judged: Judged[] = []
   for (const rule of rules) {
     const options = { env, now: now(), settings, signal, onProgress }
-    const verdict = await verdictOf(rule, subject, findCheck, options)
-    results.push({ name: rule.name, check: rule.check, ...verdict })
+    const verdict = await verdictOf(rule, subject, { ...tools, isHasty }, options)
+    judged.push({ rule, result: { name: rule.name, check: rule.check, ...verdict } })
   }
-  return {
-    reference: subject.name,
-    results,
-    all_passed: results.every(({ passed }) => passed),
-  }
+  return judged
 }
 
 async function verdictOf(
   rule: PolicyRule,
   subject: PolicySubject,
-  findCheck: ValidationTools['findCheck'],
+  { findCheck, isHasty }: Pick<ValidationTools, 'findCheck'> & { readonly isHasty: boolean },
   options: PolicyCheckOptions,
 ): Promise<Pick<PolicyResult, 'passed' | 'message' | 'error'>> {
   try {
     const check = await findCheck(rule.check)
+    if (isHasty) assertHasty(rule, check)
     const { passed, message } = await check.checkPolicy(rule, subject, options)
     return { passed, ...(message === undefined ? {} : { message }) }
   } catch (error) {

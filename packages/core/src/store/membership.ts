@@ -39,6 +39,11 @@ export interface Membership {
     digest: string,
     options?: CallOptions,
   ): Promise<ManifestDocument | undefined>
+  /**
+   * The roots of the repository that reach a digest, from the newest on: what it is a part of, with
+   * the digest of a root itself among them.
+   */
+  roots(repository: string, digest: string, options?: CallOptions): AsyncIterable<Root>
   /** Makes a blob of one repository another's own as well; `undefined` where it is not the first one's. */
   mount(blob: MountName, options?: CallOptions): Promise<FoundBlob | undefined>
   /**
@@ -100,6 +105,11 @@ class StoreMembership implements Membership {
   ): Promise<ManifestDocument | undefined> {
     assertRepository(repository)
     return findManifest(this.#backend, this.#reach, { repository, digest }, { signal })
+  }
+
+  roots(repository: string, digest: string, options?: CallOptions): AsyncIterable<Root> {
+    assertRepository(repository)
+    return this.#reach.roots(repository, digest, options)
   }
 
   async mount(

@@ -27,6 +27,8 @@ export interface Root {
   readonly etag: string
   /** Of its manifest. */
   readonly digest: string
+  /** `undefined` for a digest record. */
+  readonly tag: string | undefined
 }
 
 /** A root as a listing has it. */
@@ -35,6 +37,7 @@ interface ListedRoot {
   readonly etag: string
   /** Milliseconds since 1970. */
   readonly date: number
+  readonly tag: string | undefined
 }
 
 const READS_AT_ONCE = 16
@@ -59,15 +62,25 @@ export class RepositoryReach {
     this.#backend = backend
   }
 
-  /**
-   * A root of the repository that reaches the digest, looked for from the newest on; `undefined` when
-   * there is none. A root that is damaged reaches nothing.
-   */
+  /** The first of {@link RepositoryReach.roots}; `undefined` when there is none. */
   async find(
     repository: string,
     digest: string,
-    { signal }: CallOptions = {},
+    options: CallOptions = {},
   ): Promise<Root | undefined> {
+    for await (const root of this.roots(repository, digest, options)) return root
+    return undefined
+  }
+
+  /**
+   * The roots of the repository that reach the digest, looked for from the newest on, a few at a time.
+   * A root that is damaged reaches nothing.
+   */
+  async *roots(
+    repository: string,
+    digest: string,
+    { signal }: CallOptions = {},
+  ): AsyncGenerator<Root, void> {
     const roots = await this.#list(repository, { signal })
     for (let start = 0; start < roots.length; start += READS_AT_ONCE) {
       const found: Root[] = []
@@ -80,17 +93,18 @@ export class RepositoryReach {
         },
         signal,
       )
-      if (found[0]) return found[0]
+      yield* found
     }
-    return undefined
   }
 
   async #list(repository: string, options: CallOptions): Promise<readonly ListedRoot[]> {
     const roots: ListedRoot[] = []
-    const add = ({ key, etag, lastModified }: ObjectInfo): void => {
-      roots.push({ key, etag, date: lastModified.getTime() })
+    const add = ({ key, etag, lastModified }: ObjectInfo, tag?: string): void => {
+      roots.push({ key, etag, date: lastModified.getTime(), tag })
     }
-    for await (const { info } of readImageTags(this.#backend, repository, options)) add(info)
+    for await (const { info, tag } of readImageTags(this.#backend, repository, options)) {
+      add(info, tag)
+    }
     for await (const { info } of listRecords(this.#backend, repository, options)) add(info)
     return roots.toSorted((a, b) => b.date - a.date)
   }
@@ -98,14 +112,14 @@ export class RepositoryReach {
   /** What a root reaches; `undefined` for one that is gone. */
   async #reachFrom(
     repository: string,
-    { key, etag }: ListedRoot,
+    { key, etag, tag }: ListedRoot,
     options: CallOptions,
   ): Promise<(Root & { readonly reached: ReadonlySet<string> }) | undefined> {
     const record = parseRepositoryKey(key)
     const isRecord = record?.kind === 'record'
     const named = isRecord ? record.digest : this.#digests.get(versionOf(key, etag))
     const known = named === undefined ? undefined : this.#reached.get(named)
-    if (named !== undefined && known) return { key, etag, digest: named, reached: known }
+    if (named !== undefined && known) return { key, etag, tag, digest: named, reached: known }
     const read = await readIntact(this.#backend, key, options)
     if (!read) return undefined
     const { content, info } = read
@@ -114,7 +128,7 @@ export class RepositoryReach {
     if (!isRecord) this.#digests.set(versionOf(key, info.etag), digest)
     const reached =
       this.#reached.get(digest) ?? (await this.#walk(repository, digest, content, options))
-    return { key, etag: info.etag, digest, reached }
+    return { key, etag: info.etag, tag, digest, reached }
   }
 
   async #walk(

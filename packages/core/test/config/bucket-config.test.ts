@@ -36,7 +36,7 @@ policies:
     - {name: no criticals, check: scan, max_severity: CRITICAL}
     - {name: fresh, check: age, max_days: 0}
     - {check: size, max_bytes: 1073741824}
-    - {name: ours, check: signed, key_ref: cosign.pub, later: x}
+    - {name: ours, check: signed, key_ref: cosign.pub, enforce: push, later: x}
 chunked: false
 chunk_format: 1
 `)
@@ -55,7 +55,13 @@ chunk_format: 1
         { name: 'no criticals', check: 'scan', maxSeverity: 'CRITICAL' },
         { name: 'fresh', check: 'age', maxDays: 0 },
         { name: 'size', check: 'size', maxBytes: 1073741824 },
-        { name: 'ours', check: 'signed', keyRef: 'cosign.pub', parameters: { later: 'x' } },
+        {
+          name: 'ours',
+          check: 'signed',
+          keyRef: 'cosign.pub',
+          enforce: 'push',
+          parameters: { later: 'x' },
+        },
       ],
       chunked: false,
       chunkFormat: 1,
@@ -179,6 +185,8 @@ chunk_format: 1
     'policies: [{check: age, max_days: "1"}]',
     'policies: [{check: age, max_days: -1}]',
     'policies: [{check: [a]}]',
+    'policies: [{check: age, enforce: pull}]',
+    'policies: [{check: age, enforce: true}]',
   ])('refuses %s', async (text) => {
     await failure(text)
   })

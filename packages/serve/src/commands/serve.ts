@@ -17,6 +17,7 @@ export default defineCommand({
       'For other machines, by users and rules',
       's3lo serve s3://my-bucket/ --listen 0.0.0.0:443 --tls-cert cert.pem --tls-key key.pem --config serve.yaml',
     ],
+    ['Only what a key signed', 's3lo serve s3://my-bucket/ --read-only --verify-key cosign.pub'],
   ],
   parameters: {
     store: argument('store'),
@@ -27,6 +28,18 @@ export default defineCommand({
     externalUrl: option('--external-url', 'clients see the server as `URL`, behind a proxy'),
     allowHost: repeatedOption('--allow-host', 'answer to `NAME` as well, without users'),
     readOnly: flag('--read-only', 'refuse everything that would change the store'),
+    verifyKey: repeatedOption(
+      '--verify-key',
+      'answer clients that may not push only with what `KEY` signed: a file, or a key of a key service',
+    ),
+    allowCosign: flag(
+      '--allow-cosign',
+      "with --verify-key: accept signatures in cosign's formats as well",
+    ),
+    allowSchema1: flag(
+      '--allow-schema-1',
+      'with --verify-key: accept signature records of schema 1 as well',
+    ),
     redirect: option(
       '--redirect',
       'send clients to the store for blobs `WHEN`: auto, always or never (auto)',

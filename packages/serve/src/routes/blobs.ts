@@ -4,7 +4,7 @@ import { Refusal } from '../answer/error.ts'
 import { attachmentHeaders } from '../answer/headers.ts'
 import { redirectTo } from '../answer/redirect.ts'
 import type { Call } from '../call.ts'
-import type { Parts } from '../parts.ts'
+import { judgeFor, mayPush, type Parts } from '../parts.ts'
 import { isRangeOfStores, parseRange } from '../request/range.ts'
 import type { Route } from '../request/route.ts'
 
@@ -16,6 +16,7 @@ export async function getBlob(parts: Parts, route: BlobRoute, call: Call): Promi
   const { digest } = route
   const found = await findBlob(parts, route, call)
   if (!found) throw unknownBlob(digest)
+  await judgeFor(parts, route.repository, call)?.assertPart(route.repository, digest, { signal })
   const { size } = found
   const headers: AnswerHeaders = {
     'docker-content-digest': digest,
@@ -64,12 +65,13 @@ export async function deleteBlob(
 
 /** A client that looks for a blob which it may push will not send it: it is kept for its manifest. */
 function findBlob(
-  { membership, options }: Parts,
+  parts: Parts,
   { repository, digest }: BlobRoute,
-  { method, principal, signal }: Call,
+  call: Call,
 ): Promise<FoundBlob | undefined> {
-  const mayPush = !options.readOnly && principal.may({ action: 'push', repository })
-  return method === 'HEAD' && mayPush
+  const { membership } = parts
+  const { signal } = call
+  return call.method === 'HEAD' && mayPush(parts, repository, call)
     ? membership.claim(repository, digest, { signal })
     : membership.find(repository, digest, { signal })
 }

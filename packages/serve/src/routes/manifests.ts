@@ -3,20 +3,19 @@ import type { Answer } from '../answer/answer.ts'
 import { Refusal } from '../answer/error.ts'
 import { attachmentHeaders } from '../answer/headers.ts'
 import type { Call } from '../call.ts'
-import type { ManifestReader } from '../manifest-reader.ts'
+import { judgeFor, type Parts } from '../parts.ts'
 import { matchesEtag } from '../request/etag.ts'
 import type { Route } from '../request/route.ts'
 
 type ManifestRoute = Extract<Route, { kind: 'manifest' }>
 
 /** GET and HEAD of a manifest (end-3). `Accept` is a hint only: what is stored is answered. */
-export async function getManifest(
-  manifests: ManifestReader,
-  route: ManifestRoute,
-  { request, signal }: Call,
-): Promise<Answer> {
-  const found = await manifests.read(referenceOf(route), { signal })
+export async function getManifest(parts: Parts, route: ManifestRoute, call: Call): Promise<Answer> {
+  const { request, signal } = call
+  const reference = referenceOf(route)
+  const found = await parts.manifests.read(reference, { signal })
   if (!found) throw unknownManifest(route)
+  await judgeFor(parts, route.repository, call)?.assertManifest(reference, found, { signal })
   const { content, digest, mediaType } = found
   const etag = `"${digest}"`
   const headers = { 'docker-content-digest': digest, etag }

@@ -10,6 +10,7 @@ import {
   parseDocument,
   type ProgressEvent,
   putManifest as publish,
+  type PutManifestOptions,
   type TagExpectation,
 } from '@s3lo/core'
 import type { Answer } from '../answer/answer.ts'
@@ -41,13 +42,15 @@ export async function putManifest(
   const put = { repository, document, isByDigest, tags }
   const { signal } = call
   const warnings = new Set<string>()
-  const options = {
+  const onProgress = (event: ProgressEvent): void => {
+    if (event.type === 'notice') warnings.add(warning(event.message))
+  }
+  const options: PutManifestOptions = {
     expects,
     mayName: nameable(parts, repository, call),
+    beforePublish: (root, tag) => parts.judgePush(root, tag, { onProgress, signal }),
     maxWaitMs: MAX_WAIT_MS,
-    onProgress: (event: ProgressEvent) => {
-      if (event.type === 'notice') warnings.add(warning(event.message))
-    },
+    onProgress,
     signal,
   }
   const result = await publish(parts.store, put, options).catch((error: unknown) => {

@@ -1,4 +1,6 @@
 import { readFile } from 'node:fs/promises'
+import { ImageStore } from '@s3lo/core'
+import { MemoryBackend } from '@s3lo/core/testing'
 import { describe, expect, it } from 'vitest'
 import { parseServeConfig } from '../../src/config/serve-config.ts'
 
@@ -6,9 +8,16 @@ const PAGE = new URL('../../../../docs/serve.md', import.meta.url)
 
 const parse = (text: string) => parseServeConfig(new TextEncoder().encode(text), 'serve.yaml')
 
-async function examples(): Promise<readonly string[]> {
+async function allExamples(): Promise<readonly string[]> {
   const page = await readFile(PAGE, 'utf8')
   return [...page.matchAll(/^```yaml\n(.*?)^```$/gms)].map(([, text = '']) => text)
+}
+
+/** Policies are in the `s3lo.yaml` of a bucket. */
+const isOfBucket = (text: string): boolean => text.startsWith('policies:')
+
+async function examples(): Promise<readonly string[]> {
+  return (await allExamples()).filter((text) => !isOfBucket(text))
 }
 
 describe('the examples of docs/serve.md', () => {
@@ -16,6 +25,14 @@ describe('the examples of docs/serve.md', () => {
     const texts = await examples()
     expect(texts.length).toBeGreaterThanOrEqual(3)
     for (const text of texts) await expect(parse(text)).resolves.toBeDefined()
+  })
+
+  it('of policies are what a bucket is read with', async () => {
+    const [text = ''] = (await allExamples()).filter(isOfBucket)
+    const backend = new MemoryBackend()
+    await backend.put('s3lo.yaml', Buffer.from(text))
+    const { policies = [] } = await new ImageStore(backend).config()
+    expect(policies.map(({ enforce }) => enforce)).toEqual(['push', 'warn'])
   })
 
   it('name every key between them', async () => {
