@@ -43,6 +43,8 @@ export interface FailureDetails {
   readonly platform?: string
   /** The policies that the image fails, with their reasons. */
   readonly policies?: string
+  /** The limit (bytes) that content exceeds. */
+  readonly limit?: number
 }
 
 /** What an error may carry beside its code and message. */
