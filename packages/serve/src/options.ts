@@ -55,6 +55,8 @@ export interface RegistryOptions {
   readonly policyTools?: ValidationTools | undefined
   /** Answers clients that may not push with images only that one of the keys signed. */
   readonly verification?: Verification | undefined
+  /** Bytes of a blob that is pushed (default 10^15 - 1). */
+  readonly maxBlobBytes?: number | undefined
   /** Refuses everything that would change the store. */
   readonly readOnly?: boolean | undefined
 }

@@ -51,7 +51,7 @@ export function openParts(store: ImageStore, options: RegistryOptions): Parts {
   return {
     store,
     manifests,
-    uploads: openUploads(store.backend, waiting),
+    uploads: openUploads(store.backend, { ...waiting, maxBytes: options.maxBlobBytes }),
     membership,
     judgePush: createPushPolicies(store, policyTools),
     verified: verification && new VerifiedImages({ store, manifests, membership }, verification),

@@ -1,6 +1,5 @@
 import { type CallOptions, type Host, isS3loError } from '@s3lo/core'
 import type { Writable } from 'node:stream'
-import { assertRedirects } from './answer/redirect.ts'
 import { createLog, type Log } from './audit.ts'
 import { makeSigningKey, type SigningKey } from './auth/signing-key.ts'
 import { healthPages } from './health.ts'
@@ -14,6 +13,7 @@ import {
   type Metrics,
   type MetricsSnapshot,
 } from './metrics.ts'
+import { type OpenRedirects, openRedirects } from './open-redirects.ts'
 import type { Page } from './options.ts'
 import { createRegistry } from './registry.ts'
 import { clientAddress } from './request/client.ts'
@@ -73,11 +73,16 @@ export async function startServing(
   const store = await host.openStore(reference, { signal })
   let isEnding = false
   let server: RunningServer | undefined
+  let redirects: OpenRedirects | undefined
+  const close = async (): Promise<void> => {
+    await redirects?.close()
+    await store.close()
+  }
   try {
-    assertRedirects(store.backend, plan.redirect.mode)
     const tools = host.validationTools()
     const { verifyRules } = plan
     await assertJudges(store, tools, plan, { signal })
+    redirects = await openRedirects(host, reference, store, plan, { signal })
     measureStore(store.backend, metrics)
     metrics.gauge(
       's3lo_connections',
@@ -86,9 +91,10 @@ export async function startServing(
     )
     const registry = createRegistry(store, {
       readOnly: plan.readOnly,
-      redirect: plan.redirect,
       policyTools: tools,
       verification: verifyRules.length > 0 ? { rules: verifyRules, tools } : undefined,
+      maxBlobBytes: plan.maxBlobBytes,
+      redirect: redirects.options,
       authorize: security.control.authorize,
       guards: [security.guard],
       pages: {
@@ -117,11 +123,11 @@ export async function startServing(
         isEnding = true
         unwatch()
         await running.drain(plan.drain)
-        await store.close()
+        await close()
       },
     }
   } catch (error) {
-    await store.close()
+    await close()
     throw error
   }
 }
@@ -156,7 +162,7 @@ function bannerOf(store: string, url: string, plan: ServePlan): readonly string[
     `Serving ${store} at ${url}`,
     redirect.mode === 'never'
       ? 'Blobs: sent by this server'
-      : `Blobs: by redirects to the store where clients can reach it (${redirect.mode}), else sent by this server`,
+      : `Blobs: by redirects to the store where clients can reach it (${redirect.endpoint ?? redirect.mode}), else sent by this server`,
     ...(readOnly ? ['Read-only: pushes and deletes are refused'] : []),
     ...plan.verifyRules.map(({ keyRef }) => `Images: only those that ${keyRef} signed`),
     ...(isFar && !canLogIn
