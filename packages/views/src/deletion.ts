@@ -9,8 +9,9 @@ export function deletedNote({ ref, digest, purged }: DeleteResult): string {
 
 /** What stays of all that was deleted, and until when, in the lines that people read in the end. */
 export function* keptAfterDelete(results: readonly DeleteResult[]): Generator<string, void> {
-  for (const { digest, remaining = [] } of results) {
+  for (const { digest, remaining = [], also_in: others = [] } of results) {
     for (const name of remaining) yield `${escapeText(name)} still names ${digest}`
+    for (const name of others) yield `${escapeText(name)} has ${digest} as well, or a part of it`
   }
   const kept = results.flatMap(({ kept_until: until }) => until ?? [])
   if (kept.length > 0) {

@@ -23,7 +23,6 @@ import {
   purge,
   type Purged,
   type PurgeOptions,
-  type Uses,
   type WholeImage,
   wholeImage,
 } from './purge.ts'
@@ -46,6 +45,11 @@ export interface DeleteResult {
   readonly tags?: readonly string[]
   /** With `purge`, and of a digest: what names the image still, so that it stays. */
   readonly remaining?: readonly string[]
+  /**
+   * With `purge`, and of a digest: other repositories of the store that have the image, or one of its
+   * platforms, by their records. What they have stays.
+   */
+  readonly also_in?: readonly string[]
   /** With `purge`, and of a digest. */
   readonly purged?: Purged
 }
@@ -91,8 +95,7 @@ async function removeTag(
     return { ref, deleted: true, digest, kept_until: until }
   }
   const image = await wholeImage(store, reference.name, document, options)
-  const { uses, purged } = await purge(store, image, options)
-  return { ref, deleted: true, digest, remaining: remainingOf(image, uses), purged }
+  return { ref, deleted: true, digest, ...toResult(image, await purge(store, image, options)) }
 }
 
 async function removeDigest(
@@ -115,15 +118,19 @@ async function removeDigest(
     // One that was moved meanwhile names something else.
     if (await removeFiles(store, named, { ...options, purge: true, only: digest })) tags.push(tag)
   }
-  const { uses, purged } = await purge(store, image, options)
+  const outcome = await purge(store, image, options)
   // No record was in the way: what is damaged is a blob, which is not a tag's to lose.
-  if (isDamaged && purged.records === 0) throw root
+  if (isDamaged && outcome.purged.records === 0) throw root
   const ref = formatReference(reference)
-  return { ref, deleted: true, digest, tags, remaining: remainingOf(image, uses), purged }
+  return { ref, deleted: true, digest, tags, ...toResult(image, outcome) }
 }
 
-function remainingOf({ repository }: WholeImage, { tags, holders }: Uses): readonly string[] {
-  return [...tags.map((tag) => `${repository}:${tag}`), ...holders]
+function toResult(
+  { repository }: WholeImage,
+  { uses: { tags, holders }, purged, elsewhere }: Awaited<ReturnType<typeof purge>>,
+): Pick<DeleteResult, 'remaining' | 'also_in' | 'purged'> {
+  const remaining = [...tags.map((tag) => `${repository}:${tag}`), ...holders]
+  return { remaining, ...(elsewhere.length > 0 ? { also_in: elsewhere } : {}), purged }
 }
 
 async function assertMutable(

@@ -141,6 +141,8 @@ export interface Purged {
 interface Purge {
   readonly uses: Uses
   readonly purged: Purged
+  /** Other repositories that have the image, or a manifest below it. */
+  readonly elsewhere: readonly string[]
 }
 
 export interface PurgeOptions extends CallOptions, ProgressOptions {
@@ -183,7 +185,7 @@ export async function purge(
         purged: isNamed ? NOTHING : await remove(store, image, uses, round, { signal }),
       }
     })
-    if ('uses' in result) return result
+    if ('uses' in result) return { ...result, elsewhere: await haveIt(store, image, { signal }) }
     const writer = nameParticipant(describeParticipant(result.pin, result.author, others))
     if (waited >= maxWaitMs) throw named(image, store, writer)
     // At the second look it has been waited for: most writers are done by then.
@@ -195,6 +197,20 @@ export async function purge(
       })
     await delay(pollMs, signal)
   }
+}
+
+/** By their records, which every publication of s3lo writes. */
+async function haveIt(
+  { backend }: ImageStore,
+  { repository: own, digest, children }: WholeImage,
+  { signal }: CallOptions,
+): Promise<readonly string[]> {
+  const names = new Set<string>()
+  for await (const record of listRecords(backend, undefined, { signal })) {
+    const isSame = record.digest === digest || children.has(record.digest)
+    if (isSame && record.repository !== own) names.add(record.repository)
+  }
+  return [...names].toSorted()
 }
 
 const NOTHING: Purged = { records: 0, events: 0 }

@@ -232,6 +232,7 @@ describe('a purge', () => {
     const result = await deleteTag(store, PLACE, { purge: true })
     // Its own record, those of its two images, and the event of its move.
     expect(result).toMatchObject({ remaining: [], purged: { records: 3, events: 1 } })
+    expect(result).not.toHaveProperty('also_in')
     await expect(pull(index)).rejects.toMatchObject({ code: 'NOT_FOUND' })
     await pull(third)
     expect(await events()).toMatchObject([{ was: digestOf(third) }])
@@ -255,6 +256,17 @@ describe('a purge', () => {
     })
     await pull(index)
     await pull(first)
+  })
+
+  it('names the repositories that have the same image or a part of it, whose own stays', async () => {
+    for (const name of ['app', 'team/all', 'team/same']) await push(index, { name, tag: 'v1' })
+    await push(first, { name: 'part', tag: 'v1' })
+    await push(third, { name: 'other', tag: 'v1' })
+    const result = await deleteTag(store, PLACE, { purge: true })
+    expect(result).toMatchObject({ also_in: ['part', 'team/all', 'team/same'] })
+    await sweep()
+    await pull(index, 'team/all')
+    await pull(first, 'part')
   })
 
   it('of a digest takes every tag that names it, and leaves what shares its manifests', async () => {
