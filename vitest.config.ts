@@ -3,7 +3,7 @@ import { defineConfig } from 'vitest/config'
 // Tests run the sources: the packages' `s3lo-source` export condition points at `src`.
 const conditions = ['s3lo-source', 'node', 'import', 'default']
 /** Tests of many seconds each: volumes, whole matrices, all orders of events. `pnpm test:long` runs them. */
-const LONG = 'packages/*/test/**/*.long.test.ts'
+const LONG = ['packages/*/test/**/*.long.test.ts', 'integration/*.long.test.ts']
 const shared = { resolve: { conditions }, ssr: { resolve: { conditions } } }
 
 export default defineConfig({
@@ -26,7 +26,7 @@ export default defineConfig({
             'apps/cli/test/**/*.test.ts',
             'integration/*.test.ts',
           ],
-          exclude: ['**/conformance.test.ts', LONG],
+          exclude: ['**/conformance.test.ts', ...LONG],
           setupFiles: ['scripts/fixed-seed.ts'],
           testTimeout: 60_000,
         },
@@ -44,7 +44,7 @@ export default defineConfig({
         ...shared,
         test: {
           name: 'long',
-          include: [LONG],
+          include: LONG,
           setupFiles: ['scripts/fixed-seed.ts'],
           testTimeout: 300_000,
         },

@@ -22,6 +22,7 @@ import {
   referrerFixture,
 } from '@s3lo/core/testing'
 import { Readable } from 'node:stream'
+import { randomOf } from './random.ts'
 
 /** Pins and rounds live so long (seconds), and are dead for others so much later (milliseconds). */
 export const TTL_SECONDS = 4
@@ -83,17 +84,6 @@ export function openSoakBackend(scheme: string, bucket: string): Promise<Storage
 
 export function openSoakStore(backend: StorageBackend): ImageStore {
   return new ImageStore(backend, { protection: PROTECTION })
-}
-
-/** Numbers from 0 to 1 that a seed fixes (mulberry32). */
-function randomOf(seed: number): () => number {
-  let state = seed
-  return () => {
-    state = (state + 0x6d2b79f5) | 0
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state)
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32
-  }
 }
 
 class SoakWorker {
