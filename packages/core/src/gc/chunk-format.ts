@@ -3,7 +3,6 @@ import type { ObjectInfo } from '../contract/storage-backend.ts'
 import {
   CHUNK_FRAMES_PREFIX,
   CHUNK_RECIPES_PREFIX,
-  type ChunkName,
   parseChunkFrameKey,
   parseChunkRecipeKey,
 } from '../layout/chunk-keys.ts'
@@ -55,8 +54,14 @@ export const GO_CHUNKS: ChunkFormat = {
   },
 }
 
+/** A chunk of either format; one of format 1 has no frame in its key. */
+interface MarkedChunk {
+  readonly raw: string
+  readonly frame?: string | undefined
+}
+
 /** By what a chunk is told from others: as long as a name, of its raw bytes and of its frame where it has one. */
-export function chunkMark({ raw, frame }: Pick<ChunkName, 'raw'> & Partial<ChunkName>): string {
+export function chunkMark({ raw, frame }: MarkedChunk): string {
   if (frame === undefined) return nameOf(raw)
   return nameOf(raw).slice(0, 32) + nameOf(frame).slice(0, 32)
 }

@@ -1,4 +1,4 @@
-import type { PolicyRule } from '../contract/policy-check.ts'
+import type { PolicyRule } from '../contract/policy-rule.ts'
 
 /** What a signature has to be. */
 export interface SignatureChoice {

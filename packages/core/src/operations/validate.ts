@@ -1,9 +1,9 @@
 import type {
   PolicyCheckModule,
   PolicyCheckOptions,
-  PolicyRule,
   PolicySubject,
 } from '../contract/policy-check.ts'
+import type { PolicyRule } from '../contract/policy-rule.ts'
 import { matchesGlob } from '../config/glob.ts'
 import { historyKey, manifestKey } from '../layout/keys.ts'
 import { formatReference, type StoreReference } from '../layout/store-reference.ts'
@@ -12,9 +12,8 @@ import { formatImageName, type Reference } from '../oci/reference.ts'
 import { readHistory } from '../store/history.ts'
 import { orImageFault } from '../store/image-fault.ts'
 import type { ImageStore } from '../store/image-store.ts'
-import type { ImageSource } from '../contract/image-source.ts'
 import type { CallOptions } from '../contract/call-options.ts'
-import type { StoreFacts } from '../contract/store-facts.ts'
+import type { StoreFacts, StoreSource } from '../contract/store-facts.ts'
 import { type ErrorCode, isS3loError, S3loError } from '../errors.ts'
 import type { OperationOptions } from './options.ts'
 
@@ -85,7 +84,7 @@ export async function validate(
  * other one failed.
  */
 export async function assertValid(
-  store: ImageSource & StoreFacts,
+  store: StoreSource,
   reference: StoreReference,
   root: ManifestDocument,
   tools: ValidationTools,
@@ -157,7 +156,7 @@ function assertHasty({ name, check }: PolicyRule, { isSlow }: PolicyCheckModule)
 
 /** Throws `FORBIDDEN` where no policy of the bucket is about the image: nothing would be judged. */
 export async function assertPolicies(
-  store: ImageSource & StoreFacts,
+  store: StoreSource,
   image: string,
   { signal }: ValidateOptions = {},
 ): Promise<void> {
@@ -175,7 +174,7 @@ interface Judged {
 }
 
 async function judge(
-  store: ImageSource & StoreFacts,
+  store: StoreSource,
   reference: StoreReference,
   { root, publishedAt }: Pick<PolicySubject, 'root' | 'publishedAt'>,
   tools: ValidationTools,
@@ -188,7 +187,6 @@ async function judge(
     reference,
     root,
     source: store,
-    backend: store.backend,
     publishedAt,
   }
   const rules = policies.filter(
@@ -229,7 +227,7 @@ function concerns({ images }: PolicyRule, { name }: Reference): boolean {
 
 /** By the history; by the tag's object where the newest entry is of another image, or none can be read. */
 async function lastWritten(
-  store: ImageSource & StoreFacts,
+  store: StoreSource,
   reference: StoreReference,
   { descriptor }: ManifestDocument,
   { signal }: ValidateOptions,

@@ -98,7 +98,7 @@ describe('a layer in chunks of format 2', () => {
   const CHUNKS = '.s3lo/chunks/'
 
   beforeEach(async () => {
-    const options = { layers: [content], chunkSize: CHUNK, format: 2 } as const
+    const options = { layers: [randomBytes(1500)], chunkSize: CHUNK, format: 2 } as const
     await putChunkedImage(backend, { name: 'own', tag: 'v1' }, options)
   })
 

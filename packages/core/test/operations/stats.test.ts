@@ -169,9 +169,9 @@ describe('stats', () => {
     const count = (name: string) => counting.calls.filter(({ method }) => method === name).length
     // 53 tags; two platforms and two attestations.
     expect(count('get')).toBe(53 + 4)
-    expect(count('list')).toBe(4)
+    expect(count('list')).toBe(7)
     // And one look for folders of layout v1.0.0.
-    expect(counting.calls).toHaveLength(53 + 4 + 4 + 1)
+    expect(counting.calls).toHaveLength(53 + 4 + 7 + 1)
   })
 })
 

@@ -33,13 +33,12 @@ export async function assertJudges(
   }
   if (verifyRules.length === 0) return
   const check = await tools.findCheck(SIGNED_CHECK)
-  const { backend } = store
-  const { scheme, bucket } = backend
+  const { scheme, bucket } = store.backend
   // An index of nothing, which no key has signed: the check opens its key before it looks.
   const root = toDocument(Buffer.from('{"schemaVersion":2,"manifests":[]}'), MEDIA_TYPE.ociIndex)
-  const reference = { name: 's3lo', digest: root.descriptor.digest }
-  const name = formatReference({ scheme, bucket, image: reference.name, ...reference })
-  const subject = { name, reference, root, source: store, backend, publishedAt: undefined }
+  const reference = { scheme, bucket, name: 's3lo', digest: root.descriptor.digest }
+  const name = formatReference(reference)
+  const subject = { name, reference, root, source: store, publishedAt: undefined }
   for (const rule of verifyRules) {
     const asked = { ...options, env: tools.env, now: new Date(), settings: {} }
     await unless(['UNAVAILABLE'], async () => void (await check.checkPolicy(rule, subject, asked)))

@@ -191,16 +191,15 @@ export class VerifiedImages {
     { reference, root }: { readonly reference: Reference; readonly root: ManifestDocument },
     { signal }: CallOptions,
   ): Promise<{ readonly passed: boolean; readonly message?: string }> {
-    const { backend } = this.#store
-    const { scheme, bucket } = backend
+    const { scheme, bucket } = this.#store.backend
     const { env, findCheck } = this.#verification.tools
     const check = await findCheck(SIGNED_CHECK)
+    const place = { scheme, bucket, ...reference }
     const subject = {
-      name: formatReference({ scheme, bucket, image: reference.name, ...reference }),
-      reference,
+      name: formatReference(place),
+      reference: place,
       root,
       source: this.#store,
-      backend,
       publishedAt: undefined,
     }
     return check.checkPolicy(rule, subject, {
