@@ -4,7 +4,7 @@ import type { BucketConfig } from './bucket-config.ts'
 import { editConfig } from './edit-config.ts'
 
 /** The format of the chunks that s3lo writes. */
-export const CHUNK_FORMAT = 2
+const CHUNK_FORMAT = 2
 
 /** True where chunks may be written: the bucket is stamped with their format, or with none. */
 export function takesChunks({ chunkFormat = CHUNK_FORMAT }: BucketConfig): boolean {

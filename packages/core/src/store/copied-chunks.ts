@@ -4,7 +4,7 @@ import type { StoredChunk } from '../chunk/frame.ts'
 import { forEachConcurrent } from '../concurrency/for-each-concurrent.ts'
 import { mapInOrder } from '../concurrency/map-in-order.ts'
 import type { BucketConfig } from '../config/bucket-config.ts'
-import { CHUNK_FORMAT, stampChunkFormat, takesChunks } from '../config/chunk-format.ts'
+import { stampChunkFormat, takesChunks } from '../config/chunk-format.ts'
 import { CHUNKED_BY_DEFAULT } from '../config/effective-config.ts'
 import type { CallOptions } from '../contract/call-options.ts'
 import type { StorageBackend } from '../contract/storage-backend.ts'
@@ -130,9 +130,10 @@ export class CopiedChunks {
 
   async #decide(options: CallOptions): Promise<boolean> {
     const config = await this.#place.config(options)
-    const { chunked = CHUNKED_BY_DEFAULT || config.chunkFormat === CHUNK_FORMAT } = config
+    const isStamped = config.chunkFormat !== undefined
+    const { chunked = CHUNKED_BY_DEFAULT || isStamped } = config
     if (!chunked || !takesChunks(config)) return false
-    return config.chunkFormat !== undefined || stampChunkFormat(this.#place.backend, options)
+    return isStamped || stampChunkFormat(this.#place.backend, options)
   }
 }
 

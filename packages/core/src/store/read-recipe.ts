@@ -28,7 +28,7 @@ export async function readRecipe(
 }
 
 /** The recipe of a layer that the Go program has stored. Throws `INTEGRITY`. */
-export async function readGoRecipe(
+async function readGoRecipe(
   backend: StorageBackend,
   digest: string,
   options?: CallOptions,
