@@ -187,6 +187,7 @@ function fakeHost(operations: Partial<Host>): Host {
     open: unexpected,
     copyTags: unexpected,
     list: unexpected,
+    tags: unexpected,
     listUntagged: unexpected,
     inspect: unexpected,
     manifest: unexpected,

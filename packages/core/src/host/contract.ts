@@ -39,6 +39,7 @@ import type { SetConfigResult } from '../operations/set-config.ts'
 import type { StatsOptions, StatsResult } from '../operations/stats.ts'
 import type { ValidateOptions, ValidateResult } from '../operations/validate.ts'
 import type { ImageStore } from '../store/image-store.ts'
+import type { WindowOptions } from '../store/name-window.ts'
 
 /** What the command line runs and libraries use. */
 export interface Host extends Operations {
@@ -92,6 +93,8 @@ export interface Operations {
   ): Promise<CopyTagsResult>
   /** The images of a store, or a window of them; a path after the bucket narrows them by name. */
   list(store: string, options?: ListImagesOptions): Promise<readonly ListedImage[]>
+  /** The tags of an image, or a window of them, in the order of names. */
+  tags(image: string, options?: WindowOptions): Promise<readonly string[]>
   /** The images of a store that no tag reaches and that are pullable by their digests. */
   listUntagged(store: string, options?: CallOptions): Promise<readonly UntaggedListing[]>
   /** What an image is made of: platforms, layers, sizes, signatures. */

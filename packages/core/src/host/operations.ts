@@ -9,6 +9,7 @@ import type { HistoryOptions } from '../operations/history.ts'
 import type { ImageFilesOptions } from '../operations/image-files.ts'
 import type { SbomImageOptions, ScanImageOptions } from '../operations/scan.ts'
 import type { ValidateOptions } from '../operations/validate.ts'
+import type { WindowOptions } from '../store/name-window.ts'
 import type { Operations } from './contract.ts'
 import type { Opener } from './opener.ts'
 import {
@@ -41,6 +42,11 @@ const OPERATIONS: { readonly [K in keyof Operations]: (opener: Opener) => Operat
   copyTags: betweenEnds(async () => (await import('./transfers.ts')).copyTags, { creates: true }),
 
   list: onNames(async () => (await import('../operations/list.ts')).list),
+  tags: onTags(
+    async () =>
+      async (store, { image }, options?: WindowOptions) =>
+        Array.fromAsync(store.tags(image, options)),
+  ),
   listUntagged: onImages(async () => (await import('../operations/list-untagged.ts')).listUntagged),
   stats: onImages(async () => (await import('../operations/stats.ts')).stats),
   layerSharing: onImages(async () => (await import('../operations/layer-sharing.ts')).layerSharing),

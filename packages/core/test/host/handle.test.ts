@@ -19,6 +19,8 @@ describe('a handle of a store', () => {
     await handle.push('fix:app:v1', 'memory://b/app:v1')
     await handle.copy('memory://b/app:v1', 'memory://b/app:v2')
     expect(await handle.list(handle.store)).toEqual([{ name: 'app', tags: ['v1', 'v2'] }])
+    expect(await handle.tags(`${handle.store}app`)).toEqual(['v1', 'v2'])
+    expect(await handle.tags(`${handle.store}app`, { after: 'v1', limit: 1 })).toEqual(['v2'])
     expect((await handle.inspect('memory://b/app:v2')).layers).toHaveLength(2)
     expect((await handle.history('memory://b/app')).rows).toHaveLength(2)
     await handle.setConfig('memory://b/app', ['immutable=true'])
