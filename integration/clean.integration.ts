@@ -52,7 +52,7 @@ describe.each(cloudStores(folder))('clean on $name', (place) => {
 
   it('deletes what a deleted tag leaves and no more', async () => {
     const { scheme } = backend
-    await deleteTag(store, { scheme, bucket, image: 'app', ...V1 }, { purge: true })
+    await deleteTag(store, { scheme, bucket, ...V1 }, { purge: true })
     const dryRun = await clean(store, '', NOW)
     expect(dryRun).toMatchObject({ dry_run: true, deleted: 2 })
     expect(await keys('blobs/')).toHaveLength(5)
@@ -68,7 +68,7 @@ describe.each(cloudStores(folder))('clean on $name', (place) => {
 
   it('keeps what a push that is about to publish has found', async () => {
     const { scheme } = backend
-    await deleteTag(store, { scheme, bucket, image: 'app', ...V1 }, { purge: true })
+    await deleteTag(store, { scheme, bucket, ...V1 }, { purge: true })
     let pinned = 0
     const watched = new FaultyBackend(backend, {
       before: async ({ method, key }) => {

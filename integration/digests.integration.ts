@@ -60,7 +60,7 @@ describe.each(cloudStores(work).map((store) => [store.name, store] as const))(
     }
 
     function place(): Parameters<typeof deleteTag>[1] {
-      return { scheme: backend.scheme, bucket: backend.bucket, image: V1.name, ...V1 }
+      return { scheme: backend.scheme, bucket: backend.bucket, ...V1 }
     }
 
     it(`every digest is pulled after its tag has moved, of ${MOVES}`, async () => {

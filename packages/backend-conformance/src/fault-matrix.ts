@@ -137,7 +137,7 @@ const OPERATIONS: Readonly<Record<FaultOperation, Operation>> = {
     act: async (store, { from }) => {
       const { scheme, bucket } = store.backend
       try {
-        await deleteTag(store, { scheme, bucket, image: from.name, ...from })
+        await deleteTag(store, { scheme, bucket, ...from })
       } catch (error) {
         // Deleted by the run before, whose answer was lost.
         if (!isS3loError(error, 'NOT_FOUND')) throw error
@@ -156,7 +156,7 @@ const OPERATIONS: Readonly<Record<FaultOperation, Operation>> = {
     act: async (store, { image, from }) => {
       const { scheme, bucket } = store.backend
       const { digest } = image.root.descriptor
-      await restore(store, { scheme, bucket, image: from.name, ...from }, { digest })
+      await restore(store, { scheme, bucket, ...from }, { digest })
     },
     published: ({ from }) => [from],
     removed: () => [],

@@ -18,6 +18,7 @@ export {
   parseExplicitReference,
   parseReference,
   parseStoreReference,
+  type ParsedReference,
   type StoreReference,
   type StoreScope,
 } from './layout/store-reference.ts'

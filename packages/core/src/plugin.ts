@@ -67,11 +67,12 @@ export {
 export type {
   PolicyCheckModule,
   PolicyCheckOptions,
-  PolicyRule,
   PolicySubject,
   PolicyVerdict,
   SourceSubject,
 } from './contract/policy-check.ts'
+export type { PolicyRule } from './contract/policy-rule.ts'
+export type { StoreSource } from './contract/store-facts.ts'
 export type { ProgressEvent, ProgressOptions } from './contract/progress.ts'
 export { documentationOf } from './documentation.ts'
 export type { LoginResult, LogoutResult } from './contract/registry-login.ts'

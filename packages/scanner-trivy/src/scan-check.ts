@@ -28,12 +28,12 @@ export async function checkPolicy(
 ): Promise<PolicyVerdict> {
   const severities = atOrAbove(name, maxSeverity)
   const scanner = new TrivyScanner(await requireTrivy(options), options.env)
-  const { source, backend, root } = subject
+  const { source, root } = subject
   const { documents } = await planGraph(source, root, options)
   const failed: string[] = []
   for (const manifest of [root, ...documents].filter(isImage)) {
     const { hasFindings } = await withImageLayout(
-      { name: subject.name, manifest, source, backend },
+      { name: subject.name, manifest, source, backend: source.backend },
       // A document tells whether it is whole; a table does not.
       (target) => scanner.scan(target, { ...options, severities, format: 'json' }),
       options,

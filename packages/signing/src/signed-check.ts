@@ -1,4 +1,3 @@
-import { ImageStore, parseReference } from '@s3lo/core'
 import {
   type PolicyCheckOptions,
   type PolicyRule,
@@ -10,7 +9,7 @@ import {
 import { findSourceSignatures } from './cosign/read-signatures.ts'
 import { openPublicKey } from './keys/open-key.ts'
 import type { PublicKey } from './keys/public-key.ts'
-import { verifyImage } from './verify.ts'
+import { verifyContent } from './verify.ts'
 
 /**
  * Passes when the key `key_ref` signed the image as it is asked about. `allow_cosign: true` and
@@ -18,20 +17,18 @@ import { verifyImage } from './verify.ts'
  */
 export async function checkPolicy(
   rule: PolicyRule,
-  { name, backend, root }: PolicySubject,
+  { reference, source, root }: PolicySubject,
   options: PolicyCheckOptions,
 ): Promise<PolicyVerdict> {
   const { keyRef, key } = await openKey(rule, options)
   const { parameters = {} } = rule
   const given = {
     keyRef,
-    content: root.content,
     allowCosign: isTrue(rule.name, 'allow_cosign', parameters),
     allowSchema1: isTrue(rule.name, 'allow_schema_1', parameters),
     signal: options.signal,
   }
-  const store = new ImageStore(backend)
-  const { verified, reason } = await verifyImage(store, parseReference(name), key, given)
+  const { verified, reason } = await verifyContent(source, reference, root.content, key, given)
   return { passed: verified, ...(reason === undefined ? {} : { message: reason }) }
 }
 

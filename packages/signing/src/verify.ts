@@ -9,7 +9,7 @@ import {
   readTagContent,
   type StoreReference,
 } from '@s3lo/core'
-import type { CallOptions, VerifyResult } from '@s3lo/core/plugin'
+import type { CallOptions, StoreSource, VerifyResult } from '@s3lo/core/plugin'
 import { type CosignSignature, findCosignSignatures } from './cosign/read-signatures.ts'
 import { judgeRecord, type RecordVerdict } from './judge-record.ts'
 import type { PublicKey } from './keys/public-key.ts'
@@ -25,8 +25,6 @@ export interface VerifyOptions extends CallOptions {
   readonly allowCosign?: boolean | undefined
   /** Only what the key signed after this moment, by a timestamp that its signature covers. */
   readonly signedAfter?: Date | undefined
-  /** The manifest to judge in place of the one that the reference names: one that is about to be published. */
-  readonly content?: Uint8Array | undefined
 }
 
 /** The part of a result that is about the signature. */
@@ -46,14 +44,25 @@ export async function verifyImage(
   key: PublicKey,
   options: VerifyOptions = {},
 ): Promise<VerifyResult> {
-  const { keyRef = '', signal } = options
-  const content = options.content ?? (await readContent(store, reference, { signal }))
+  const content = await readContent(store, reference, { signal: options.signal })
+  return verifyContent(store, reference, content, key, options)
+}
+
+/** As {@link verifyImage}, of a manifest that is at hand; a text says why there is none to judge. */
+export async function verifyContent(
+  store: StoreSource,
+  reference: StoreReference,
+  content: Uint8Array | string,
+  key: PublicKey,
+  options: VerifyOptions = {},
+): Promise<VerifyResult> {
   const digest = typeof content === 'string' ? '' : digestOf(content, algorithmOf(reference))
   const verdict =
     typeof content === 'string'
       ? refuse(content)
       : await judge(store, { reference, digest, content, key }, options)
   const { verified, ...rest } = verdict
+  const { keyRef = '' } = options
   return { ref: formatReference(reference), verified, digest, keyRef, keyID: key.id, ...rest }
 }
 
@@ -87,7 +96,7 @@ interface Subject {
 }
 
 async function judge(
-  store: ImageStore,
+  store: StoreSource,
   subject: Subject,
   options: VerifyOptions,
 ): Promise<Verdict> {
@@ -116,7 +125,7 @@ async function judge(
 }
 
 async function readRecord(
-  store: ImageStore,
+  store: StoreSource,
   { reference, digest, key }: Subject,
   { keyRef = key.id, allowSchema1 = false, signal }: VerifyOptions,
 ): Promise<RecordVerdict> {

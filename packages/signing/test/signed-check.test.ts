@@ -22,7 +22,6 @@ describe('the policy check `signed`', () => {
       reference,
       root: await root,
       source: store,
-      backend: store.backend,
       publishedAt: undefined,
     }
     return checkPolicy({ ...rule, parameters }, subject, { env, now: new Date(), settings: {} })
@@ -66,7 +65,6 @@ describe('the policy check `signed`', () => {
       reference,
       root: await store.read(reference),
       source: store,
-      backend: store.backend,
       publishedAt: undefined,
     }
     const options = { env, now: new Date(), settings: {} }

@@ -36,7 +36,7 @@ export const GOLDEN = {
 } as const
 
 export function referenceTo(tag = 'v1.0', name = 'org/app', bucket = 'my-bucket'): StoreReference {
-  return { scheme: 'memory', bucket, name, image: name, tag }
+  return { scheme: 'memory', bucket, name, tag }
 }
 
 /** The keys of every kind that sign. */

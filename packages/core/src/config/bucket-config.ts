@@ -1,4 +1,4 @@
-import type { PolicyRule } from '../contract/policy-check.ts'
+import type { PolicyRule } from '../contract/policy-rule.ts'
 import { SEVERITIES } from '../contract/scanner.ts'
 import { BUCKET_CONFIG_KEY } from '../layout/keys.ts'
 import type { ImageSettings } from './config-types.ts'
@@ -9,7 +9,7 @@ import { YamlReader, type YamlValue } from './yaml-reader.ts'
 /** The largest `s3lo.yaml` that is read (bytes): the parser is slow on hostile ones. */
 export const MAX_BUCKET_CONFIG_BYTES = 256 * 1024
 
-export type { PolicyRule } from '../contract/policy-check.ts'
+export type { PolicyRule } from '../contract/policy-rule.ts'
 export type { ImageSettings, LifecycleMode, LifecycleSettings } from './config-types.ts'
 
 /** What `s3lo.yaml` says about a bucket. */

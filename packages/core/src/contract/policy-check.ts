@@ -2,35 +2,20 @@ import type { ManifestDocument } from '../oci/document.ts'
 import type { Reference } from '../oci/reference.ts'
 import type { CallOptions } from './call-options.ts'
 import type { ImageSource } from './image-source.ts'
+import type { PolicyRule } from './policy-rule.ts'
 import type { ProgressOptions } from './progress.ts'
-import type { StorageBackend } from './storage-backend.ts'
-
-/** One of the `policies:` that an image is validated against; what each member means depends on `check`. */
-export interface PolicyRule {
-  /** For reports; the name of the check where none is given. */
-  readonly name: string
-  readonly check: string
-  /** Names and globs of the images that it is about; absent is all. */
-  readonly images?: readonly string[]
-  readonly maxSeverity?: string
-  readonly maxDays?: number
-  readonly maxBytes?: number
-  readonly keyRef?: string
-  /** Every other key with a scalar value, as it is written: parameters of checks from elsewhere. */
-  readonly parameters?: Readonly<Record<string, string>>
-}
+import type { StoreLocation } from './storage-backend.ts'
+import type { StoreSource } from './store-facts.ts'
 
 /** An image that is asked about: published, or whole in the store and about to be. */
 export interface PolicySubject {
   /** As the user writes it: `s3://bucket/app:v1`. */
   readonly name: string
-  readonly reference: Reference
+  readonly reference: Reference & StoreLocation
   /** The manifest or index that the tag names, or is about to. */
   readonly root: ManifestDocument
-  /** Reads everything below the root. */
-  readonly source: ImageSource
-  /** The bucket, for what is stored beside the image. */
-  readonly backend: StorageBackend
+  /** The open store: reads everything below the root, and has the bucket. */
+  readonly source: StoreSource
   /** When the tag was last written; `undefined` when the store has no record of it. */
   readonly publishedAt: Date | undefined
 }
@@ -51,7 +36,10 @@ export interface PolicyVerdict {
 }
 
 /** An image in a source that is no store: a registry, a layout. */
-export type SourceSubject = Pick<PolicySubject, 'name' | 'reference' | 'root' | 'source'>
+export interface SourceSubject extends Pick<PolicySubject, 'name' | 'root'> {
+  readonly reference: Reference
+  readonly source: ImageSource
+}
 
 /** What a policy check contribution's `load()` gives. */
 export interface PolicyCheckModule {

@@ -4,14 +4,10 @@ import type { ProgressOptions } from '../contract/progress.ts'
 import type { BackendOptions, StorageBackend, StoreLocation } from '../contract/storage-backend.ts'
 import { S3loError } from '../errors.ts'
 import type { SourceEnd, TargetEnd } from '../graph/transfer-request.ts'
-import { type ImageEnd, parseImageEnd } from '../image-end.ts'
+import type { ImageEnd, ImageEndSyntax } from '../image-end.ts'
 import { formatStore } from '../layout/format-store.ts'
 import { markError, markSide } from './failed-side.ts'
-import {
-  parseExplicitReference,
-  parseReadReference,
-  type StoreReference,
-} from '../layout/store-reference.ts'
+import type { StoreReference } from '../layout/store-reference.ts'
 import { type FindPlugin, PluginRegistry } from '../plugin-registry.ts'
 import type { ImageStore } from '../store/image-store.ts'
 
@@ -158,9 +154,9 @@ export class Opener {
     return module.openBackend({ scheme, bucket }, this.#backendOptions(options))
   }
 
-  /** Reads one side of a copy; a bare name is of `bareTransport`. */
-  parseEnd(text: string, bareTransport: string): ImageEnd {
-    return parseImageEnd(text, bareTransport, this.registry.transports)
+  /** How sides of a transfer are read; a bare name is of `bareTransport`. */
+  endSyntax(bareTransport: string): ImageEndSyntax {
+    return { bareTransport, transports: this.registry.transports }
   }
 
   /** Runs `use` on the store, and closes it in any case. */
@@ -182,9 +178,8 @@ export class Opener {
     use: (source: SourceEnd) => Promise<T>,
   ): Promise<T> {
     if (end.kind === 'store') {
-      const reference = parseReadReference(end.text)
-      return this.withImage(reference, options, (source, found) =>
-        use({ source: markSide(source, 'source'), reference: found }),
+      return this.withImage(end.reference, options, (source, reference) =>
+        use({ source: markSide(source, 'source'), reference }),
       )
     }
     const module = await this.registry.source(end.transport)
@@ -204,7 +199,7 @@ export class Opener {
     use: (target: TargetEnd) => Promise<T>,
   ): Promise<T> {
     if (end.kind === 'store') {
-      const reference = parseExplicitReference(end.text)
+      const { reference } = end
       return this.withStore(reference, options, (target) =>
         use({ target: markSide(target, 'target'), reference }),
       )

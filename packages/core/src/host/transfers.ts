@@ -3,11 +3,11 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { S3loError } from '../errors.ts'
 import type { SourceEnd, TargetEnd } from '../graph/transfer-request.ts'
-import { type ImageEnd, splitTag } from '../image-end.ts'
+import { type ImageEnd, parseSourceEnd, parseTaggedEnd, parseTargetEnd } from '../image-end.ts'
 import {
+  isStoreReference,
   parseExplicitReference,
   parseReadReference,
-  parseStoreReference,
   type StoreReference,
 } from '../layout/store-reference.ts'
 import type { CopyOptions, CopyResult } from '../operations/copy.ts'
@@ -32,12 +32,11 @@ export async function push(
   options: PushOptions & ValidationChoice = {},
 ): Promise<PushResult> {
   const to = parseExplicitReference(destination)
-  const from = opener.parseEnd(image, ENGINE)
+  const from = parseSourceEnd(image, opener.endSyntax(ENGINE))
   const operation = await import('../operations/push.ts')
   return opener.withSource(from, options, (source) =>
     opener.withStore(to, options, async (store) => {
-      const place = { location: to, image: to.name }
-      const checked = await publishValidation(opener, place, store, options)
+      const checked = await publishValidation(opener, to, store, options)
       return operation.push(source, markSide(store, 'target'), to, { ...options, ...checked })
     }),
   )
@@ -51,17 +50,17 @@ export async function pull(
   given: PullOptions & VerificationChoice = {},
 ): Promise<PullResult> {
   const from = parseReadReference(reference)
+  if (target !== undefined && isStoreReference(target)) {
+    throw new S3loError('USAGE', `cannot pull to ${target}: it is a store`, {
+      hint: `s3lo copy ${reference} ${target}`,
+    })
+  }
   const to =
     target === undefined
       ? ({ kind: 'transport', transport: ENGINE, text: defaultTarget(from) } as const)
-      : opener.parseEnd(target, ENGINE)
-  if (to.kind === 'store') {
-    throw new S3loError('USAGE', `cannot pull to ${to.text}: it is a store`, {
-      hint: `s3lo copy ${reference} ${to.text}`,
-    })
-  }
+      : parseTargetEnd(target, opener.endSyntax(ENGINE))
   const operation = await import('../operations/pull.ts')
-  const end = { kind: 'store', text: reference } as const
+  const end = { kind: 'store', reference: from } as const
   const options = { ...given, ...sourceVerification(opener, end, given) }
   return opener.withImage(from, options, (store, image) =>
     opener.withTarget(to, options, (target) =>
@@ -77,8 +76,9 @@ export async function copy(
   destination: string,
   given: CopyOptions & ValidationChoice & VerificationChoice = {},
 ): Promise<CopyResult> {
-  const from = opener.parseEnd(source, REGISTRY)
-  const to = opener.parseEnd(destination, REGISTRY)
+  const syntax = opener.endSyntax(REGISTRY)
+  const from = parseSourceEnd(source, syntax)
+  const to = parseTargetEnd(destination, syntax)
   const { sourceEndpoint, destEndpoint } = opener.options
   const options = { ...given, ...sourceVerification(opener, from, given) }
   const operation = await import('../operations/copy.ts')
@@ -101,8 +101,9 @@ export async function copyTags(
   destination: string,
   given: CopyTagsOptions & ValidationChoice & VerificationChoice = {},
 ): Promise<CopyTagsResult> {
-  const { end: from, tag: pattern = '*' } = splitTag(opener.parseEnd(source, REGISTRY))
-  const { end: to, tag } = splitTag(opener.parseEnd(destination, REGISTRY))
+  const syntax = opener.endSyntax(REGISTRY)
+  const { end: from, tag: pattern = '*' } = parseTaggedEnd(source, syntax)
+  const { end: to, tag } = parseTaggedEnd(destination, syntax)
   if (tag !== undefined) {
     throw new S3loError('USAGE', `${destination} names one tag for several`, {
       hint: 'leave the tag out: each tag keeps its name',
@@ -123,7 +124,7 @@ export async function copyTags(
 function validation(
   opener: Opener,
   to: ImageEnd,
-  { target, reference }: TargetEnd,
+  { target }: TargetEnd,
   options: CopyOptions & ValidationChoice,
 ): Promise<PublishOptions> {
   if (options.validate && options.dryRun) {
@@ -131,8 +132,7 @@ function validation(
       hint: 'policies judge an image in its store: leave --validate or --dry-run out',
     })
   }
-  const location = to.kind === 'store' ? parseStoreReference(to.text) : { scheme: '', bucket: '' }
-  return publishValidation(opener, { location, image: reference.name }, target, options)
+  return publishValidation(opener, to.kind === 'store' ? to.reference : undefined, target, options)
 }
 
 /** Between two ends that both stream, a layout folder holds the image: neither waits for the other. */

@@ -1,8 +1,8 @@
-import type { StoreLocation } from '../contract/storage-backend.ts'
 import { isStore } from '../contract/store-facts.ts'
 import { S3loError } from '../errors.ts'
 import { asSource } from '../graph/present.ts'
 import type { TargetEnd } from '../graph/transfer-request.ts'
+import type { StoreReference } from '../layout/store-reference.ts'
 import type { PublishOptions } from '../operations/options.ts'
 import type { ValidateOptions } from '../operations/validate.ts'
 import type { Opener } from './opener.ts'
@@ -24,23 +24,24 @@ export interface ValidationChoice {
  */
 export async function publishValidation(
   opener: Opener,
-  { location, image }: { readonly location: StoreLocation; readonly image: string },
+  to: StoreReference | undefined,
   target: TargetEnd['target'],
   { validate = false, allowNoPolicies = false, ...options }: ValidationChoice & ValidateOptions,
 ): Promise<PublishOptions> {
   if (!validate) return {}
   const store = target.kind === 'random-access' ? asSource(target) : undefined
-  if (!store || !isStore(store)) {
+  if (!to || !store || !isStore(store)) {
     throw new S3loError('USAGE', 'only a store has policies to validate against')
   }
   if (!allowNoPolicies) {
     const { assertPolicies } = await import('../operations/validate.ts')
-    await assertPolicies(store, image, options)
+    await assertPolicies(store, to.name, options)
   }
   return {
     beforePublish: async (root, reference) => {
       const { assertValid } = await import('../operations/validate.ts')
-      const published = { ...location, image: reference.name, ...reference }
+      const { scheme, bucket } = to
+      const published = { scheme, bucket, ...reference }
       await assertValid(store, published, root, validationTools(opener), options)
     },
   }

@@ -1,17 +1,18 @@
 import type {
   PolicyCheckModule,
   PolicyCheckOptions,
-  PolicyRule,
   PolicyVerdict,
 } from '../contract/policy-check.ts'
+import type { PolicyRule } from '../contract/policy-rule.ts'
+import type { StoreLocation } from '../contract/storage-backend.ts'
+import { isStore } from '../contract/store-facts.ts'
 import { S3loError } from '../errors.ts'
 import type { SourceEnd } from '../graph/transfer-request.ts'
 import type { ImageEnd } from '../image-end.ts'
-import { formatReference, parseStoreReference } from '../layout/store-reference.ts'
+import { formatReference, type StoreReference } from '../layout/store-reference.ts'
 import type { ManifestDocument } from '../oci/document.ts'
-import { formatImageName } from '../oci/reference.ts'
+import { formatImageName, type Reference } from '../oci/reference.ts'
 import type { OperationOptions, VerifyOptions } from '../operations/options.ts'
-import { isStore } from '../contract/store-facts.ts'
 import type { Opener } from './opener.ts'
 
 /** Whether only what a key signed is moved. */
@@ -50,17 +51,12 @@ export function sourceVerification(
   return {
     verifySource: async (root, end) => {
       const check = await registry.policyCheck(CHECK)
-      const name = nameOf(from, end)
-      const { passed, message = 'not signed' } = await judge(
-        check,
-        rule,
-        { name, root, end },
-        options,
-      )
+      const moved = { from, end, root }
+      const { passed, message = 'not signed' } = await judge(check, rule, moved, options)
       if (passed) return
       throw new S3loError(
         'FORBIDDEN',
-        `${name} is not verified and was left where it is: ${message}`,
+        `${nameOf(moved)} is not verified and was left where it is: ${message}`,
         {
           hint: 'it was asked for with --verify-key: see s3lo verify --help',
           contentFault: true,
@@ -70,21 +66,41 @@ export function sourceVerification(
   }
 }
 
-interface Subject {
-  readonly name: string
-  readonly root: ManifestDocument
+/** What is about to be moved. */
+interface Moved {
+  readonly from: ImageEnd
+  /** Of `from`, with the tag that is moved where those of an image are several. */
   readonly end: SourceEnd
+  readonly root: ManifestDocument
+}
+
+/** As the user writes it. */
+function nameOf({ from, end: { source, reference } }: Moved): string {
+  return from.kind === 'store'
+    ? formatReference(placeOf(from.reference, reference))
+    : `${source.name}: ${formatImageName(reference)}`
+}
+
+/** A record is bound to the name of the bucket as it was typed. */
+function placeOf({ scheme, bucket }: StoreLocation, reference: Reference): StoreReference {
+  return { scheme, bucket, ...reference }
 }
 
 async function judge(
   check: PolicyCheckModule,
   rule: PolicyRule,
-  { name, root, end: { source, reference } }: Subject,
+  moved: Moved,
   options: PolicyCheckOptions,
 ): Promise<PolicyVerdict> {
-  if (source.kind === 'random-access' && isStore(source)) {
-    const { backend } = source
-    const subject = { name, reference, root, source, backend, publishedAt: undefined }
+  const {
+    from,
+    root,
+    end: { source, reference },
+  } = moved
+  const name = nameOf(moved)
+  if (from.kind === 'store' && source.kind === 'random-access' && isStore(source)) {
+    const place = placeOf(from.reference, reference)
+    const subject = { name, reference: place, root, source, publishedAt: undefined }
     return check.checkPolicy(rule, subject, options)
   }
   if (source.kind === 'random-access' && check.checkSource) {
@@ -93,13 +109,4 @@ async function judge(
   throw new S3loError('UNSUPPORTED', `what is in ${source.name} cannot be verified`, {
     hint: 'copy it to a store, and verify it there',
   })
-}
-
-/** As the user writes it: a record is bound to the bucket's name as it was typed. */
-function nameOf(from: ImageEnd, { source, reference }: SourceEnd): string {
-  if (from.kind === 'store') {
-    const { scheme, bucket } = parseStoreReference(from.text)
-    return formatReference({ scheme, bucket, image: reference.name, ...reference })
-  }
-  return `${source.name}: ${formatImageName(reference)}`
 }

@@ -11,5 +11,5 @@ export function formatStore({ scheme, bucket }: StoreLocation, image = ''): stri
 
 /** The text of a tag in a command. */
 export function formatTag({ scheme, bucket }: StoreLocation, image: string, tag: string): string {
-  return formatReference({ scheme, bucket, image, name: image, tag })
+  return formatReference({ scheme, bucket, name: image, tag })
 }

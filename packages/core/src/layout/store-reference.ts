@@ -5,8 +5,11 @@ import { formatImageName, type Reference } from '../oci/reference.ts'
 import { manifestKey, MANIFESTS_PREFIX, tagPrefix } from './keys.ts'
 
 /** An image in a store: `scheme://bucket/image:tag` or `scheme://bucket/image@digest`. */
-export interface StoreReference extends Reference, StoreLocation {
-  /** The same as `name`. */
+export interface StoreReference extends Reference, StoreLocation {}
+
+/** A reference that was parsed. */
+export interface ParsedReference extends StoreReference {
+  /** The same as `name`, under the name that it has in the library of the Go program. */
   readonly image: string
 }
 
@@ -52,14 +55,14 @@ const NOT_A_STORE: ReadonlyMap<string, string> = new Map(
  * Parses the reference of an image in a store. The tag is `latest` where neither tag nor digest is
  * given, and absent beside a digest. Throws `INVALID_REFERENCE`.
  */
-export function parseReference(text: string): StoreReference {
+export function parseReference(text: string): ParsedReference {
   const { tag, digest, ...rest } = parseImage(text)
   if (digest !== undefined) return { ...rest, digest }
   return { ...rest, tag: tag ?? 'latest' }
 }
 
 /** Parses like {@link parseReference}, but a missing tag or digest is `INVALID_REFERENCE` too. */
-export function parseExplicitReference(text: string): StoreReference {
+export function parseExplicitReference(text: string): ParsedReference {
   const reference = parseImage(text)
   if (reference.tag !== undefined || reference.digest !== undefined) return reference
   throw invalid(text, 'has neither a tag nor a digest', `write ${text}:latest`)
@@ -69,7 +72,7 @@ export function parseExplicitReference(text: string): StoreReference {
  * Parses like {@link parseExplicitReference}, and accepts a shortened digest too: for what reads an
  * image and expands the digest before it is used. Throws `INVALID_REFERENCE`.
  */
-export function parseReadReference(text: string): StoreReference {
+export function parseReadReference(text: string): ParsedReference {
   const start = text.indexOf('@') + 1
   const digest = text.slice(start)
   if (start === 0 || !isShortDigest(digest)) return parseExplicitReference(text)
@@ -149,7 +152,7 @@ function refuse(text: string, problem: Problem | undefined): void {
 }
 
 /** Everything but the default tag. */
-function parseImage(text: string): StoreReference {
+function parseImage(text: string): ParsedReference {
   const { scheme, bucket, path } = splitStore(text)
   if (path === undefined || /^\/*$/.test(path)) {
     throw invalid(text, 'names no image', `${EXAMPLE}${scheme === LOCAL ? DIRECTORY_HINT : ''}`)

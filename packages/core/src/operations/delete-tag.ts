@@ -248,7 +248,7 @@ export async function deleteAllTags(
 ): Promise<readonly DeleteResult[]> {
   const results: DeleteResult[] = []
   for await (const tag of store.tags(image, { signal: options.signal })) {
-    const result = await removeTag(store, { ...location, image, name: image, tag }, options)
+    const result = await removeTag(store, { ...location, name: image, tag }, options)
     if (!result) continue
     results.push(result)
     onDeleted?.(result)

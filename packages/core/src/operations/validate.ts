@@ -1,9 +1,9 @@
 import type {
   PolicyCheckModule,
   PolicyCheckOptions,
-  PolicyRule,
   PolicySubject,
 } from '../contract/policy-check.ts'
+import type { PolicyRule } from '../contract/policy-rule.ts'
 import { matchesGlob } from '../config/glob.ts'
 import { historyKey, manifestKey } from '../layout/keys.ts'
 import { formatReference, type StoreReference } from '../layout/store-reference.ts'
@@ -12,8 +12,7 @@ import type { Reference } from '../oci/reference.ts'
 import { readHistory } from '../store/history.ts'
 import { orImageFault } from '../store/image-fault.ts'
 import type { ImageStore } from '../store/image-store.ts'
-import type { ImageSource } from '../contract/image-source.ts'
-import type { StoreFacts } from '../contract/store-facts.ts'
+import type { StoreSource } from '../contract/store-facts.ts'
 import { type ErrorCode, isS3loError, S3loError } from '../errors.ts'
 import type { OperationOptions } from './options.ts'
 
@@ -69,7 +68,7 @@ export async function validate(
  * store. Throws `FORBIDDEN` naming what failed.
  */
 export async function assertValid(
-  store: ImageSource & StoreFacts,
+  store: StoreSource,
   reference: StoreReference,
   root: ManifestDocument,
   tools: ValidationTools,
@@ -102,7 +101,7 @@ export async function assertValid(
 
 /** Throws `FORBIDDEN` where no policy of the bucket is about the image: nothing would be judged. */
 export async function assertPolicies(
-  store: ImageSource & StoreFacts,
+  store: StoreSource,
   image: string,
   { signal }: ValidateOptions = {},
 ): Promise<void> {
@@ -115,7 +114,7 @@ export async function assertPolicies(
 }
 
 async function validateRoot(
-  store: ImageSource & StoreFacts,
+  store: StoreSource,
   reference: StoreReference,
   { root, publishedAt }: Pick<PolicySubject, 'root' | 'publishedAt'>,
   { findCheck, env, now = () => new Date() }: ValidationTools,
@@ -127,7 +126,6 @@ async function validateRoot(
     reference,
     root,
     source: store,
-    backend: store.backend,
     publishedAt,
   }
   const rules = policies.filter((rule) => concerns(rule, reference))
@@ -169,7 +167,7 @@ function concerns({ images }: PolicyRule, { name }: Reference): boolean {
 
 /** By the history; by the tag's object where the newest entry is of another image, or none can be read. */
 async function lastWritten(
-  store: ImageSource & StoreFacts,
+  store: StoreSource,
   reference: StoreReference,
   { descriptor }: ManifestDocument,
   { signal }: ValidateOptions,

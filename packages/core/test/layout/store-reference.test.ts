@@ -29,8 +29,8 @@ function outcome(read: () => readonly (string | undefined)[]): string {
 
 const image = (text: string) =>
   outcome(() => {
-    const { bucket, image, tag, digest } = parseReference(text)
-    return [bucket, image, tag, digest]
+    const { bucket, name, tag, digest } = parseReference(text)
+    return [bucket, name, tag, digest]
   })
 
 const hintOf = (run: () => unknown): string => {
@@ -390,9 +390,9 @@ describe('formatReference', () => {
 
   it('writes an image of the store "." as one that can be read again', () => {
     const { scheme, bucket } = parseStoreReference('local://.')
-    const text = formatReference({ scheme, bucket, name: 'a', image: 'a', tag: 'v1' })
+    const text = formatReference({ scheme, bucket, name: 'a', tag: 'v1' })
     expect(text).toBe('local://.//a:v1')
-    expect(parseReference(text)).toMatchObject({ bucket: './', image: 'a' })
+    expect(parseReference(text)).toMatchObject({ bucket: './', name: 'a' })
   })
 
   it('is undone by parseReference', () => {

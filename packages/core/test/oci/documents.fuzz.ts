@@ -1,7 +1,7 @@
 import * as fc from 'fast-check'
 import { parseDuration } from '../../src/config/duration.ts'
 import { isS3loError } from '../../src/errors.ts'
-import { parseImageEnd } from '../../src/image-end.ts'
+import { parseSourceEnd } from '../../src/image-end.ts'
 import { parseManifestKey } from '../../src/layout/parse-key.ts'
 import { formatReference, parseReference } from '../../src/layout/store-reference.ts'
 import { parseImageConfig } from '../../src/oci/config.ts'
@@ -55,7 +55,7 @@ export const properties = {
     return formatReference(again) === formatReference(reference)
   }),
   'ends of a copy': fc.property(name, (text) => {
-    attempt(() => parseImageEnd(text, 'docker'))
+    attempt(() => parseSourceEnd(text, { bareTransport: 'docker' }))
   }),
   'keys of tags': fc.property(name, (key) => {
     attempt(() => parseManifestKey(key))

@@ -1,6 +1,7 @@
 import { Readable } from 'node:stream'
 import { beforeEach, describe, expect, it } from 'vitest'
-import { hasTagPattern, parseImageEnd, splitTag } from '../../src/image-end.ts'
+import { hasTagPattern, parseTaggedEnd } from '../../src/image-end.ts'
+import { parseReference } from '../../src/layout/store-reference.ts'
 import { historyKey } from '../../src/layout/keys.ts'
 import { readHistory } from '../../src/store/history.ts'
 import { ImageStore } from '../../src/store/image-store.ts'
@@ -119,11 +120,20 @@ describe('a pattern of tags', () => {
   it.each([
     ['localhost:5000/app:v1.*', 'localhost:5000/app', 'v1.*'],
     ['docker://host:5000/app', '//host:5000/app', undefined],
-    ['mem://b/app:v*', 'mem://b/app:latest', 'v*'],
     ['oci:dir:v*', 'dir', 'v*'],
   ])('is taken off %s', (text, image, tag) => {
-    const split = splitTag(parseImageEnd(text, 'docker'))
-    expect(split.end.text).toBe(image)
-    expect(split.tag).toBe(tag)
+    const { end, tag: taken } = parseTaggedEnd(text, { bareTransport: 'docker' })
+    expect(end).toMatchObject({ kind: 'transport', text: image })
+    expect(taken).toBe(tag)
+  })
+
+  it('is taken off the reference of a store, which is parsed', () => {
+    expect(parseTaggedEnd('mem://b/app:v*', { bareTransport: 'docker' })).toEqual({
+      end: {
+        kind: 'store',
+        reference: parseReference('mem://b/app:latest'),
+      },
+      tag: 'v*',
+    })
   })
 })

@@ -21,7 +21,7 @@ export async function deleteManifest(
   const { scheme, bucket } = store.backend
   const named = isDigest(reference) ? { digest: reference } : { tag: reference }
   try {
-    const place = { scheme, bucket, name, image: name, ...named }
+    const place = { scheme, bucket, name, ...named }
     await deleteTag(store, place, { signal, maxWaitMs: MAX_WAIT_MS })
     return { status: 202 }
   } catch (error) {

@@ -1,7 +1,6 @@
 import {
   type Descriptor,
   type ImageManifest,
-  type ImageStore,
   MAX_MANIFEST_BYTES,
   parseManifest,
   ReferrerFinder,
@@ -18,6 +17,7 @@ import {
   type ImageSource,
   isRefusedBeside,
   isS3loError,
+  type StoreSource,
 } from '@s3lo/core/plugin'
 import { decodeBase64 } from '../base64.ts'
 import type { PublicKey } from '../keys/public-key.ts'
@@ -49,7 +49,7 @@ const TOO_MANY = `those behind the first ${MAX_SIGNATURES} signatures were not l
 
 /** Finds what the key signed of a manifest: in what refers to it, and at its `.sig` tag if there is one. */
 export async function findCosignSignatures(
-  store: ImageStore,
+  store: StoreSource,
   image: string,
   subject: Descriptor,
   key: PublicKey,
@@ -138,7 +138,7 @@ export async function findSourceSignatures(
 
 /** The manifest of a `.sig` tag that another program wrote; a text says what is wrong with it. */
 async function findSigManifest(
-  store: ImageStore,
+  store: StoreSource,
   reference: Reference,
   options: CallOptions,
 ): Promise<ImageManifest | string | undefined> {
@@ -201,7 +201,7 @@ interface AttachedSignature {
  * listed ends them with a text: those behind it are unknown.
  */
 export async function* readAttached(
-  store: ImageStore,
+  store: StoreSource,
   { repository, subject }: AttachPlace,
   key: PublicKey,
   options: CallOptions,
