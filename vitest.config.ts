@@ -4,6 +4,8 @@ import { defineConfig } from 'vitest/config'
 const conditions = ['s3lo-source', 'node', 'import', 'default']
 /** Tests of many seconds each: volumes, whole matrices, all orders of events. `pnpm test:long` runs them. */
 const LONG = 'packages/*/test/**/*.long.test.ts'
+/** The unit tests of core: two of five files. */
+const CORE = 'packages/core/test/**/*.test.ts'
 const shared = { resolve: { conditions }, ssr: { resolve: { conditions } } }
 
 export default defineConfig({
@@ -26,8 +28,20 @@ export default defineConfig({
             'apps/cli/test/**/*.test.ts',
             'integration/*.test.ts',
           ],
-          exclude: ['**/conformance.test.ts', LONG],
+          exclude: ['**/conformance.test.ts', CORE, LONG],
           setupFiles: ['scripts/fixed-seed.ts'],
+          testTimeout: 60_000,
+        },
+      },
+      {
+        ...shared,
+        test: {
+          name: 'core',
+          include: [CORE],
+          exclude: [LONG],
+          setupFiles: ['scripts/fixed-seed.ts'],
+          // A process loads the sources once for all of its files: that is most of what a small file costs.
+          isolate: false,
           testTimeout: 60_000,
         },
       },

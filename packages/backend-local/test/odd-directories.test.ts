@@ -1,18 +1,17 @@
-import type * as Fs from 'node:fs'
-import { lstatSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import fs, { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { syncBuiltinESMExports } from 'node:module'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { LocalBackend } from '../src/local-backend.ts'
 
-vi.mock('node:fs', async (importOriginal) => {
-  const original = await importOriginal<typeof Fs>()
-  return {
-    ...original,
-    readdirSync: vi.fn(original.readdirSync),
-    lstatSync: vi.fn(original.lstatSync),
-  }
-})
+const { lstatSync } = fs
+
+/** Has the backend call what `vi.spyOn(fs, …)` put in place of a function of `node:fs`. */
+function spied<T>(spy: T): T {
+  syncBuiltinESMExports()
+  return spy
+}
 
 /** What Node throws where it has to look at an entry for its kind, and the entry is gone. */
 function vanished(): never {
@@ -29,8 +28,8 @@ beforeEach(() => {
   for (const name of ['a', 'b']) writeFileSync(join(folder, 'manifests', name), '')
 })
 afterEach(() => {
-  vi.mocked(readdirSync).mockReset()
-  vi.mocked(lstatSync).mockReset()
+  vi.restoreAllMocks()
+  syncBuiltinESMExports()
   rmSync(folder, { recursive: true })
 })
 
@@ -39,17 +38,19 @@ const keysBelow = (prefix: string): Promise<string[]> =>
 
 describe('a directory of which an entry is deleted while it is read', () => {
   it('is read again, and not taken for a missing one', async () => {
-    vi.mocked(readdirSync).mockImplementationOnce(vanished).mockImplementationOnce(vanished)
+    spied(vi.spyOn(fs, 'readdirSync'))
+      .mockImplementationOnce(vanished)
+      .mockImplementationOnce(vanished)
     expect(await keysBelow('manifests/')).toEqual(['manifests/a', 'manifests/b'])
   })
 
   it('is an error when that never ends', async () => {
-    vi.mocked(readdirSync).mockImplementation(vanished)
+    spied(vi.spyOn(fs, 'readdirSync')).mockImplementation(vanished)
     await expect(keysBelow('manifests/')).rejects.toMatchObject({ code: 'IO' })
   })
 
   it('has no entries once it is deleted itself', async () => {
-    vi.mocked(readdirSync).mockImplementation(() => {
+    spied(vi.spyOn(fs, 'readdirSync')).mockImplementation(() => {
       rmSync(join(folder, 'manifests'), { recursive: true })
       return vanished()
     })
@@ -59,10 +60,11 @@ describe('a directory of which an entry is deleted while it is read', () => {
 
 describe('a directory that tells no size', () => {
   it('is not read in one call, for it may have millions of entries', async () => {
-    const { lstatSync: look } = await vi.importActual<typeof Fs>('node:fs')
-    vi.mocked(lstatSync).mockImplementation((path) => Object.assign(look(path), { size: 0 }))
-    vi.mocked(readdirSync).mockClear()
+    spied(vi.spyOn(fs, 'lstatSync')).mockImplementation((path) =>
+      Object.assign(lstatSync(path), { size: 0 }),
+    )
+    const readdir = spied(vi.spyOn(fs, 'readdirSync'))
     expect(await keysBelow('')).toEqual(['manifests/a', 'manifests/b'])
-    expect(readdirSync).not.toHaveBeenCalled()
+    expect(readdir).not.toHaveBeenCalled()
   })
 })
