@@ -45,6 +45,14 @@ export interface OpenObjectOptions extends CallSettings {
   readonly parallel?: { readonly partBytes: number; readonly budget: ByteBudget } | undefined
 }
 
+/** A part of an object, and how much of it may be read ahead of its reader (bytes). */
+interface PartToRead {
+  readonly start: number
+  /** Exclusive. */
+  readonly end: number
+  readonly readAhead: number | undefined
+}
+
 /** From so many parts on, fewer and larger ones cost the service less than they keep waiting. */
 const MANY_PARTS = 8
 
@@ -71,31 +79,38 @@ export async function openObject(options: OpenObjectOptions): Promise<ObjectBody
     throw new S3loError('UNSUPPORTED', `${what}: the service does not give parts of objects`)
   }
   const sameVersion = new SameVersion(info, open)
-  const bodyOf = (stream: Readable, part: { readonly start: number; readonly end: number }) =>
+  const bodyOf = (stream: Readable, { start: from, end: to, readAhead }: PartToRead) =>
     new ResumableBody(stream, {
-      ...part,
+      start: from,
+      end: to,
       what,
       signal,
       requests,
-      readAhead: parallel && part.end - part.start,
-      openRest: async (from, restSignal) => {
-        const rest = { start: from, end: part.end, signal: restSignal }
+      readAhead,
+      openRest: async (position, restSignal) => {
+        const rest = { start: position, end: to, signal: restSignal }
         return (await sameVersion.open(rest)).stream
       },
     })
-  const first = bodyOf(piece.stream, { start, end: piece.end })
-  if (!parallel || piece.end >= end) return { info, body: first }
+  // Without memory for it, a part comes as fast as it is read.
+  const firstBytes = piece.end - start
+  const reserved = parallel?.budget.tryTake(firstBytes) === true ? firstBytes : 0
+  const first = bodyOf(piece.stream, { start, end: piece.end, readAhead: reserved || undefined })
+  if (!parallel || piece.end >= end) {
+    first.once('close', () => parallel?.budget.giveBack(reserved))
+    return { info, body: first }
+  }
   const isLong = end - start > MANY_PARTS * parallel.partBytes
   const body = new ParallelBody(first, {
     budget: parallel.budget,
     partBytes: isLong ? 2 * parallel.partBytes : parallel.partBytes,
-    firstBytes: piece.end - start,
+    reserved,
     start: piece.end,
     end,
     signal,
-    openPart: async (part, partSignal) => {
+    openPart: async ({ readAhead, ...part }, partSignal) => {
       const { stream } = await sameVersion.open({ ...part, signal: partSignal })
-      return bodyOf(stream, part)
+      return bodyOf(stream, { ...part, readAhead })
     },
   })
   return { info, body }

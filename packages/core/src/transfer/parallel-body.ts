@@ -11,14 +11,17 @@ interface PartRange {
 
 /** What of an object follows the first part, and how it is asked for. */
 export interface ParallelBodyOptions extends PartRange {
-  /** Bytes of the first part. */
-  readonly firstBytes: number
+  /** Bytes of the budget that the first part holds: all of its own, or none. */
+  readonly reserved: number
   /** Bytes of each further part, but for the last. */
   readonly partBytes: number
   /** Memory that this body shares with others. */
   readonly budget: ByteBudget
-  /** Opens a part, which reads ahead by itself. */
-  readonly openPart: (part: PartRange, signal: AbortSignal) => Promise<Readable>
+  /** Opens a part, which reads ahead so many bytes by itself; `undefined`: only what its reader waits for. */
+  readonly openPart: (
+    part: PartRange & { readonly readAhead: number | undefined },
+    signal: AbortSignal,
+  ) => Promise<Readable>
   readonly signal?: AbortSignal | undefined
 }
 
@@ -31,7 +34,7 @@ interface PendingPart {
 
 /**
  * The bytes of a long object, which come by several requests at once and are given in order. How
- * many there are follows from the memory that is free; one there is always.
+ * many there are, and whether the one that is being read is read ahead, follows from the memory that is free.
  */
 export class ParallelBody extends Readable {
   readonly #options: ParallelBodyOptions
@@ -46,8 +49,7 @@ export class ParallelBody extends Readable {
     this.#options = options
     this.#current = first
     this.#nextStart = options.start
-    this.#reserved = options.firstBytes
-    options.budget.take(this.#reserved)
+    this.#reserved = options.reserved
     this.#stopOn(options.signal)
     this.#listen()
   }
@@ -89,7 +91,8 @@ export class ParallelBody extends Readable {
 
   async #openPart(part: PartRange, pending: PendingPart): Promise<void> {
     try {
-      const stream = await this.#options.openPart(part, this.#closing.signal)
+      const readAhead = pending.reserved || undefined
+      const stream = await this.#options.openPart({ ...part, readAhead }, this.#closing.signal)
       if (this.destroyed) return void stream.destroy()
       pending.stream = stream
       // Nothing listens before the parts ahead of it are through.
@@ -127,8 +130,8 @@ export class ParallelBody extends Readable {
     this.#fill()
     if (this.#pending.length === 0) {
       const part = { start: this.#nextStart, end: Math.min(this.#nextStart + partBytes, end) }
-      budget.take(part.end - part.start)
-      this.#ask(part, part.end - part.start)
+      // There is none to spare, or `fill` had asked.
+      this.#ask(part, budget.tryTake(part.end - part.start) ? part.end - part.start : 0)
     }
     const [next] = this.#pending
     // A part that is still being opened comes back here.

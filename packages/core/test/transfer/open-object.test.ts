@@ -1,5 +1,5 @@
 import { createHash, randomBytes } from 'node:crypto'
-import { PassThrough, type Readable } from 'node:stream'
+import { getDefaultHighWaterMark, PassThrough, type Readable } from 'node:stream'
 import { finished } from 'node:stream/promises'
 import { describe, expect, it } from 'vitest'
 import { S3loError } from '../../src/errors.ts'
@@ -56,6 +56,19 @@ describe('openObject', () => {
     const { body } = await openObject(server.options({ budget: 0 }))
     expect(await sha(body)).toBe(sha256(content))
     expect(server.mostOpen).toBe(1)
+  })
+
+  it('reads ahead only as far as there is memory, of objects of one part too', async () => {
+    const large = randomBytes(300_000)
+    const budget = new ByteBudget(large.length)
+    const options = { budget, partBytes: large.length }
+    const open = async (): Promise<Readable> =>
+      (await openObject(new ScriptedObject(large).options(options))).body
+    const bodies = [await open(), await open()]
+    const usual = getDefaultHighWaterMark(false)
+    expect(bodies.map((body) => body.readableHighWaterMark)).toEqual([large.length, usual])
+    for (const body of bodies) expect(await sha(body)).toBe(sha256(large))
+    expect(budget.tryTake(large.length)).toBe(true)
   })
 
   it('a part that breaks off resumes where it ended', async () => {
@@ -169,7 +182,10 @@ class ScriptedObject {
   }
 
   options(
-    { budget }: { readonly budget: ByteBudget | number },
+    {
+      budget,
+      partBytes = PART,
+    }: { readonly budget: ByteBudget | number; readonly partBytes?: number },
     range?: { readonly start: number; readonly end?: number },
   ): OpenObjectOptions {
     const policy = { ...DEFAULT_RETRY_POLICY, delay: () => Promise.resolve() }
@@ -180,7 +196,7 @@ class ScriptedObject {
       open: (request) => this.#open(request),
       head: () => Promise.resolve({ ...info, size: this.#content.length }),
       parallel: {
-        partBytes: PART,
+        partBytes,
         budget: typeof budget === 'number' ? new ByteBudget(budget) : budget,
       },
     }
