@@ -5,7 +5,7 @@
  *
  * Needs Linux with bash, coreutils and 6 GB of disk. S3LO_TEST_ENGINE_OVERLAY=unix://… adds the
  * engine's cases, the variables of the start scripts those of the clouds and of registries;
- * S3LO_BENCH_ONLY=start (or here, store, peers, clouds) leaves out everything else.
+ * S3LO_BENCH_ONLY=start (or here, store, peers, clouds, serve) leaves out everything else.
  */
 import { spawnSync } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
@@ -18,6 +18,7 @@ import { benchRegistries } from './bench-clients.ts'
 import { benchPeers } from './bench-peers.ts'
 import { type PeerRow, printPeers } from './bench-process.ts'
 import { countRequests } from './bench-requests.ts'
+import { benchServe, printServe } from './bench-serve.ts'
 import { benchStart, printStarts } from './bench-start.ts'
 import { benchStore, type StoreRow } from './bench-store.ts'
 import { type BigArchive, writeBigArchive } from './big-archive.ts'
@@ -55,7 +56,7 @@ try {
 }
 
 /** Whether a part was asked for: all of them, or the one that S3LO_BENCH_ONLY names. */
-function wants(part: 'start' | 'here' | 'store' | 'peers' | 'clouds'): boolean {
+function wants(part: 'start' | 'here' | 'store' | 'peers' | 'clouds' | 'serve'): boolean {
   const only = process.env['S3LO_BENCH_ONLY']
   return only === undefined || only === part
 }
@@ -77,12 +78,15 @@ async function main(): Promise<void> {
       note: (name, value, bar) => void figures.push({ name, value, bar }),
     })
   }
+  const note = (figure: Figure): void => void figures.push(figure)
+  const served = wants('serve') ? await benchServe({ work, rounds: ROUNDS, note }) : []
   printStarts(starts)
   print()
   printStores(stores)
   printPeers('copy', copies)
   printPeers('engine or S3', engines)
-  const results = [...starts, ...rows, ...figures, ...stores, ...copies, ...engines]
+  printServe(served)
+  const results = [...starts, ...rows, ...figures, ...stores, ...copies, ...engines, ...served]
   writeFileSync('bench-results.json', `${JSON.stringify(results, null, 2)}\n`)
 }
 
