@@ -20,6 +20,7 @@ export {
   someArguments,
 } from './command/parameters.ts'
 export { forEachConcurrent } from './concurrency/for-each-concurrent.ts'
+export { FreshFlight } from './concurrency/fresh-flight.ts'
 export { SingleFlight } from './concurrency/single-flight.ts'
 export type { ByteRange, CallOptions } from './contract/call-options.ts'
 export type {
@@ -108,6 +109,7 @@ export {
   type Finding,
   type GetOptions,
   type ListOptions,
+  type MoveOptions,
   type ObjectBody,
   type ObjectInfo,
   type PresignOptions,

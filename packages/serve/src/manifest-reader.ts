@@ -11,6 +11,7 @@ import {
   type Reference,
   tagEtag,
 } from '@s3lo/core'
+import { FreshFlight } from '@s3lo/core/plugin'
 
 /** A manifest as it is answered. */
 export interface ServedManifest {
@@ -37,6 +38,7 @@ const ENTRY_BYTES = 1024
 export class ManifestReader {
   readonly #store: ImageStore
   readonly #membership: Membership
+  readonly #looks = new FreshFlight<ServedManifest | undefined>()
   /** By name and tag or digest. */
   readonly #remembered = new RecentMap<string, Remembered>(
     MAX_REMEMBERED,
@@ -48,11 +50,16 @@ export class ManifestReader {
     this.#membership = membership
   }
 
-  /** `undefined` where there is none. Throws `INTEGRITY` for what is no manifest. */
-  async read(reference: Reference, options: CallOptions): Promise<ServedManifest | undefined> {
-    const { digest, name } = reference
-    if (digest === undefined) return this.#readTag(reference, options)
-    return this.#readDigest(name, digest, options)
+  /** `undefined` where there is none. Clients that ask at once share one look. Throws `INTEGRITY` for what is no manifest. */
+  async read(reference: Reference, { signal }: CallOptions): Promise<ServedManifest | undefined> {
+    const { digest, name, tag = '' } = reference
+    return digest === undefined
+      ? this.#looks.run(`${name}:${tag}`, signal, (shared) =>
+          this.#readTag(reference, { signal: shared }),
+        )
+      : this.#looks.run(`${name}@${digest}`, signal, (shared) =>
+          this.#readDigest(name, digest, { signal: shared }),
+        )
   }
 
   async #readTag(reference: Reference, options: CallOptions): Promise<ServedManifest | undefined> {

@@ -35,4 +35,41 @@ describe('a request', () => {
     expect((await costOf(faulty, served, path)).length).toBeLessThanOrEqual(3)
     expect((await costOf(faulty, served, path)).length).toBeLessThanOrEqual(3)
   })
+
+  it.each(['manifests/v1', 'manifests/DIGEST', 'blobs/LAYER'])(
+    'of 32 clients at once for %s costs the store what two in turn do',
+    async (what) => {
+      const faulty = new FaultyBackend(new MemoryBackend())
+      {
+        await using other = await serveBackend(faulty)
+        expect(await push(other, image)).toBe(201)
+      }
+      const arrived = Promise.withResolvers<void>()
+      let asking = 0
+      const guard = (): undefined => {
+        asking += 1
+        if (asking === 32) arrived.resolve()
+      }
+      const [layer = ''] = image.content.keys()
+      const { digest } = image.root.descriptor
+      const path = `/v2/app/${what.replace('DIGEST', digest).replace('LAYER', layer)}`
+      let inTurn: number
+      {
+        await using served = await serveBackend(faulty)
+        const before = faulty.calls.length
+        for (let asked = 0; asked < 2; asked++) await served.ask(path, { method: 'HEAD' })
+        inTurn = faulty.calls.length - before
+      }
+      await using served = await serveBackend(faulty, { guards: [guard] })
+      const before = faulty.calls.length
+      faulty.faults = { before: () => arrived.promise }
+      const all = Array.from({ length: 32 }, () => served.ask(path))
+      const statuses = (await Promise.all(all)).map(({ status }) => status)
+      expect(new Set(statuses)).toEqual(new Set([200]))
+      const looks = faulty.calls
+        .slice(before)
+        .filter(({ key, method }) => method !== 'get' || !key.startsWith('blobs/'))
+      expect(looks.length).toBeLessThanOrEqual(inTurn)
+    },
+  )
 })

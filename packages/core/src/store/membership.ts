@@ -1,3 +1,4 @@
+import { FreshFlight } from '../concurrency/fresh-flight.ts'
 import type { CallOptions } from '../contract/call-options.ts'
 import type { StorageBackend } from '../contract/storage-backend.ts'
 import { isS3loError, S3loError } from '../errors.ts'
@@ -23,7 +24,10 @@ export interface MountName {
  * a client of the repository uploaded, mounted or looked for it within a day.
  */
 export interface Membership {
-  /** The blob, where it is the repository's own; `undefined` for another one and where there is none. */
+  /**
+   * The blob, where it is the repository's own; `undefined` for another one and where there is none. Those
+   * who ask at once share one look.
+   */
   find(repository: string, digest: string, options?: CallOptions): Promise<FoundBlob | undefined>
   /**
    * As {@link Membership.find}, for a client that may push and will not send what is there: no
@@ -64,6 +68,7 @@ class StoreMembership implements Membership {
   readonly #blobs: BlobStore
   readonly #links: Links
   readonly #reach: RepositoryReach
+  readonly #looks = new FreshFlight<FoundBlob | undefined>()
   /** The root that a blob of a repository was reached from, which counts while it has its etag. */
   readonly #proven = new RecentMap<string, Root>(MAX_PROVEN)
 
@@ -80,8 +85,11 @@ class StoreMembership implements Membership {
     { signal }: CallOptions = {},
   ): Promise<FoundBlob | undefined> {
     assertRepository(repository)
-    const blob = await this.#blobs.find(digest, { signal })
-    return blob && (await this.#belongs(repository, digest, { signal })) ? blob : undefined
+    return this.#looks.run(`${repository}@${digest}`, signal, async (shared) => {
+      const blob = await this.#blobs.find(digest, { signal: shared })
+      const isOwn = blob && (await this.#belongs(repository, digest, { signal: shared }))
+      return isOwn ? blob : undefined
+    })
   }
 
   async claim(

@@ -1,3 +1,4 @@
+import { FreshFlight } from '../concurrency/fresh-flight.ts'
 import { forEachConcurrent } from '../concurrency/for-each-concurrent.ts'
 import type { CallOptions } from '../contract/call-options.ts'
 import type { ObjectInfo, StorageBackend } from '../contract/storage-backend.ts'
@@ -5,7 +6,7 @@ import { isS3loError } from '../errors.ts'
 import { blobKey, referrerBlobKey } from '../layout/keys.ts'
 import { parseRepositoryKey, recordKey } from '../layout/repository-keys.ts'
 import type { Descriptor } from '../oci/descriptor.ts'
-import { algorithmOf, digestOf } from '../oci/digest.ts'
+import { algorithmOf, Digester, digestOf } from '../oci/digest.ts'
 import {
   type Manifest,
   type ManifestDocument,
@@ -43,6 +44,14 @@ const CHILDREN_AT_ONCE = 4
 /** Digests that are kept in memory, at about 100 bytes each. */
 const MAX_REMEMBERED_DIGESTS = 200_000
 const MAX_REMEMBERED_ROOTS = 50_000
+/** Digests that no root of a repository reached. */
+const MAX_REMEMBERED_MISSES = 10_000
+
+/** What a root reaches. Not whole where a manifest was missing or too much: it may be there the next time. */
+interface Reach {
+  readonly reached: ReadonlySet<string>
+  readonly isWhole: boolean
+}
 
 /** Which content a repository's roots reach. Manifests that were read once are remembered, in bounds. */
 export class RepositoryReach {
@@ -54,6 +63,9 @@ export class RepositoryReach {
   )
   /** The digest of the manifest that a tag had under an etag. */
   readonly #digests = new RecentMap<string, string>(MAX_REMEMBERED_ROOTS)
+  readonly #lists = new FreshFlight<readonly ListedRoot[]>()
+  /** The roots of a repository (see {@link fingerprintOf}) of which none reached the digest. */
+  readonly #misses = new RecentMap<string, string>(MAX_REMEMBERED_MISSES)
 
   constructor(backend: StorageBackend) {
     this.#backend = backend
@@ -61,14 +73,21 @@ export class RepositoryReach {
 
   /**
    * A root of the repository that reaches the digest, looked for from the newest on; `undefined` when
-   * there is none. A root that is damaged reaches nothing.
+   * there is none. A root that is damaged reaches nothing. Those who ask at once for digests of one
+   * repository share a listing, and a miss costs no more than that while the roots are the same.
    */
   async find(
     repository: string,
     digest: string,
     { signal }: CallOptions = {},
   ): Promise<Root | undefined> {
-    const roots = await this.#list(repository, { signal })
+    const roots = await this.#lists.run(repository, signal, (shared) =>
+      this.#list(repository, { signal: shared }),
+    )
+    const name = `${repository}@${digest}`
+    const fingerprint = fingerprintOf(roots)
+    if (this.#misses.get(name) === fingerprint) return undefined
+    let isWhole = true
     for (let start = 0; start < roots.length; start += READS_AT_ONCE) {
       const found: Root[] = []
       await forEachConcurrent(
@@ -77,11 +96,13 @@ export class RepositoryReach {
         async (listed, inner) => {
           const root = await this.#reachFrom(repository, listed, { signal: inner })
           if (root?.reached.has(digest)) found.push(root)
+          if (root?.isWhole !== true) isWhole = false
         },
         signal,
       )
       if (found[0]) return found[0]
     }
+    if (isWhole) this.#misses.set(name, fingerprint)
     return undefined
   }
 
@@ -100,21 +121,22 @@ export class RepositoryReach {
     repository: string,
     { key, etag }: ListedRoot,
     options: CallOptions,
-  ): Promise<(Root & { readonly reached: ReadonlySet<string> }) | undefined> {
+  ): Promise<(Root & Reach) | undefined> {
     const record = parseRepositoryKey(key)
     const isRecord = record?.kind === 'record'
     const named = isRecord ? record.digest : this.#digests.get(versionOf(key, etag))
     const known = named === undefined ? undefined : this.#reached.get(named)
-    if (named !== undefined && known) return { key, etag, digest: named, reached: known }
+    if (named !== undefined && known) {
+      return { key, etag, digest: named, reached: known, isWhole: true }
+    }
     const read = await readIntact(this.#backend, key, options)
     if (!read) return undefined
     const { content, info } = read
     const digest = digestOf(content, named === undefined ? 'sha256' : algorithmOf(named))
     if (isRecord && digest !== named) return undefined
     if (!isRecord) this.#digests.set(versionOf(key, info.etag), digest)
-    const reached =
-      this.#reached.get(digest) ?? (await this.#walk(repository, digest, content, options))
-    return { key, etag: info.etag, digest, reached }
+    const walked = await this.#walk(repository, digest, content, options)
+    return { key, etag: info.etag, digest, ...walked }
   }
 
   async #walk(
@@ -122,13 +144,23 @@ export class RepositoryReach {
     digest: string,
     content: Uint8Array,
     options: CallOptions,
-  ): Promise<ReadonlySet<string>> {
+  ): Promise<Reach> {
+    const known = this.#reached.get(digest)
+    if (known) return { reached: known, isWhole: true }
     const walk = new Walk(this.#backend, repository)
     await walk.run(digest, content, options)
     const { reached, isWhole } = walk
     if (isWhole && reached.size <= MAX_REMEMBERED_DIGESTS / 10) this.#reached.set(digest, reached)
-    return reached
+    return { reached, isWhole }
   }
+}
+
+/** The same for the same roots in the same versions, and for no others. */
+function fingerprintOf(roots: readonly ListedRoot[]): string {
+  const digester = new Digester()
+  const encoder = new TextEncoder()
+  for (const { key, etag } of roots) digester.update(encoder.encode(`${key}\0${etag}\n`))
+  return digester.digest()
 }
 
 /** One walk below one root. */

@@ -100,6 +100,37 @@ describe('a blob belongs to a repository', () => {
     expect(elsewhere).toEqual(['head', 'list', 'head'])
   })
 
+  it('or not, for a listing alone while the roots are the same', async () => {
+    const backend = new FaultyBackend(new MemoryBackend())
+    await publish(backend, image, manifestKey({ name: APP, tag: 'v1' }))
+    const foreign = Buffer.from('a blob of another repository')
+    const digest = digestOf(foreign)
+    await backend.put(blobKey(digest), foreign)
+    const membership = openMembership(backend)
+    const reads = async (count: number): Promise<readonly string[]> => {
+      const before = backend.calls.length
+      const all = Array.from({ length: count }, () => membership.find(APP, digest))
+      expect(new Set(await Promise.all(all))).toEqual(new Set([undefined]))
+      return backend.calls.slice(before).map(({ method }) => method)
+    }
+    expect(await reads(1)).toContain('get')
+    // The blob, its links, its member; then the tags of either layout and the records.
+    expect(await reads(16)).toEqual(['head', 'list', 'head', 'list', 'list', 'list'])
+    const named = imageFixture({ layers: [foreign.toString()] })
+    await publish(backend, named, manifestKey({ name: APP, tag: 'v2' }))
+    expect(await membership.find(APP, digest)).toMatchObject({ size: foreign.length })
+  })
+
+  it('once a manifest is there that was missing when it was asked for', async () => {
+    const backend = new MemoryBackend()
+    await backend.put(manifestKey({ name: APP, tag: 'v1' }), index.root.content)
+    await backend.put(blobKey(LAYER), Buffer.from('a layer'))
+    const membership = openMembership(backend)
+    expect(await membership.find(APP, LAYER)).toBeUndefined()
+    for (const [digest, bytes] of index.content) await backend.put(blobKey(digest), bytes)
+    expect(await membership.find(APP, LAYER)).toBeDefined()
+  })
+
   it('for one that may only read the store', async () => {
     const inner = new MemoryBackend()
     await publish(inner, image, manifestKey({ name: APP, tag: 'v1' }))
