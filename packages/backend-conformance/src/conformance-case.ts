@@ -115,6 +115,7 @@ function isMet(need: Need, backend: StorageBackend, underTest: BackendUnderTest)
     case 'proveGuarantees':
     case 'now':
     case 'copyFrom':
+    case 'move':
     case 'touch':
     case 'linkTo':
     case 'listKeys':

@@ -8,6 +8,7 @@ import { getSuite } from './suites/get.ts'
 import { headSuite } from './suites/head.ts'
 import { listSuite } from './suites/list.ts'
 import { linkSuite } from './suites/link.ts'
+import { moveSuite } from './suites/move.ts'
 import { presignSuite } from './suites/presign.ts'
 import { putSuite } from './suites/put.ts'
 import { touchSuite } from './suites/touch.ts'
@@ -22,6 +23,7 @@ export const suites: readonly ConformanceSuite[] = [
   conditionsSuite,
   deadlineSuite,
   copySuite,
+  moveSuite,
   touchSuite,
   linkSuite,
   presignSuite,

@@ -6,6 +6,7 @@ import type {
   DeleteFailure,
   GetOptions,
   ListOptions,
+  MoveOptions,
   ObjectBody,
   ObjectInfo,
   PutOptions,
@@ -63,6 +64,10 @@ class Mutant implements StorageBackend {
     options?.signal?.throwIfAborted()
     if (!(source instanceof Mutant)) return undefined
     return this.store.copyFrom(source.store, sourceKey, key, options)
+  }
+
+  move(sourceKey: string, key: string, options?: MoveOptions): Promise<ObjectInfo | undefined> {
+    return this.store.move(sourceKey, key, options)
   }
 
   touch(key: string, options?: GetOptions): Promise<ObjectInfo> {
@@ -392,6 +397,45 @@ const crimes: readonly Crime[] = [
           await this.put(key, new Uint8Array())
         }
         return super.copyFrom(source, sourceKey, key, options)
+      }
+    },
+  },
+  {
+    name: 'leaves the source of a move',
+    caughtBy: 'move gives an object another key, and nothing of it stays',
+    make: class extends Mutant {
+      override async move(sourceKey: string, key: string, options?: MoveOptions) {
+        options?.signal?.throwIfAborted()
+        return this.copyFrom(this, sourceKey, key)
+      }
+    },
+  },
+  {
+    name: 'moves over any object at the goal',
+    caughtBy: 'move if absent never replaces an object: CONFLICT, and both stay',
+    make: class extends Mutant {
+      override move(sourceKey: string, key: string, options?: MoveOptions) {
+        return super.move(sourceKey, key, { ...options, condition: undefined })
+      }
+    },
+  },
+  {
+    name: 'moves any version of the source',
+    caughtBy: 'move with an etag moves that version only, else throws CONFLICT and changes nothing',
+    make: class extends Mutant {
+      override move(sourceKey: string, key: string, options?: MoveOptions) {
+        return super.move(sourceKey, key, { ...options, sourceEtag: undefined })
+      }
+    },
+  },
+  {
+    name: 'removes an object that is moved onto itself',
+    caughtBy: 'move of an object onto itself leaves it',
+    make: class extends Mutant {
+      override async move(sourceKey: string, key: string, options?: MoveOptions) {
+        const info = await super.move(sourceKey, key, options)
+        if (sourceKey === key) await this.delete([key])
+        return info
       }
     },
   },

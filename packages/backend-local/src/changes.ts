@@ -1,3 +1,4 @@
+import type { BigIntStats } from 'node:fs'
 import { open, unlink } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import type { Readable } from 'node:stream'
@@ -98,11 +99,7 @@ export async function copyObject(
   const name = root.name(key)
   const { fd, stats } = openObject(root, sourceKey)
   const size = Number(stats.size)
-  const assertUnchanged = (now: typeof stats | undefined): void => {
-    if (sourceEtag === undefined || (now && toObjectInfo(sourceKey, now).etag === sourceEtag))
-      return
-    throw new S3loError('CONFLICT', `${root.name(sourceKey)} has changed`)
-  }
+  const assertUnchanged = versionCheck(root, sourceKey, sourceEtag)
   const body = fileBody(fd, { start: 0, end: size, name, signal })
   try {
     assertUnchanged(stats)
@@ -122,6 +119,53 @@ export async function copyObject(
     }
   } finally {
     body.destroy()
+  }
+}
+
+/**
+ * Gives an object another key. Its file gets a name in the staging place first, so that it is one
+ * version that is looked at, dated and renamed, also where the source is written meanwhile. `undefined`
+ * where it can have no second name.
+ */
+export async function moveObject(
+  root: StoreRoot,
+  sourceKey: string,
+  key: string,
+  { sourceEtag, ...change }: ChangeOptions & Pick<CopyOptions, 'sourceEtag'>,
+): Promise<ObjectInfo | undefined> {
+  const name = root.name(key)
+  const assertUnchanged = versionCheck(root, sourceKey, sourceEtag)
+  const stats = translatingNow(root.name(sourceKey), () => root.stat(sourceKey))
+  if (stats === undefined) throw missing(root, sourceKey)
+  assertUnchanged(stats)
+  await translating(name, () => assertAllowed(root, key, change))
+  // Onto itself, in another spelling perhaps: there is nothing to do, and everything to lose.
+  if (root.realPath(key) === root.realPath(sourceKey)) return toObjectInfo(key, stats)
+  const staged = await StagedFile.link(root, root.locate(sourceKey), name)
+  if (staged === undefined) return undefined
+  try {
+    const moved = await staged.handle.stat({ bigint: true })
+    assertUnchanged(moved)
+    const info = await translating(name, () => publish(root, staged, key, change))
+    await translating(root.name(sourceKey), async () => {
+      const folder = await removeObject(root, sourceKey, {}, moved.ino)
+      if (folder !== undefined) await syncDirectory(await root.prune(folder))
+    })
+    return info
+  } finally {
+    await staged.discard()
+  }
+}
+
+/** Throws `CONFLICT` for another version than the one with the etag; without one, never. */
+function versionCheck(
+  root: StoreRoot,
+  key: string,
+  etag: string | undefined,
+): (now: BigIntStats | undefined) => void {
+  return (now) => {
+    if (etag === undefined || (now && toObjectInfo(key, now).etag === etag)) return
+    throw new S3loError('CONFLICT', `${root.name(key)} has changed`)
   }
 }
 
@@ -148,18 +192,24 @@ export async function touchObject(
   )
 }
 
-/** Removes one object; gives the folder it was in, or `undefined` when there was none. */
+/**
+ * Removes one object; gives the folder it was in, or `undefined` when there was none. With `inode`, only
+ * the object with that file.
+ */
 async function removeObject(
   root: StoreRoot,
   key: string,
   change: ChangeOptions,
+  inode?: bigint,
 ): Promise<string | undefined> {
   if (root.stat(key) === undefined) return undefined
   const path = root.locate(key)
   await underLocks(root, key, change, async (lock) => {
     change.signal?.throwIfAborted()
     if (change.notAfter !== undefined) assertInTime(root, key, await lock.now(), change)
-    if (root.stat(key) !== undefined) await unlink(path).catch(ignoring('ENOENT'))
+    const stats = root.stat(key)
+    if (stats === undefined || (inode !== undefined && stats.ino !== inode)) return
+    await unlink(path).catch(ignoring('ENOENT'))
   })
   return dirname(path)
 }

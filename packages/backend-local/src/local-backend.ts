@@ -8,6 +8,7 @@ import {
   type Finding,
   type GetOptions,
   type ListOptions,
+  type MoveOptions,
   type ObjectBody,
   type ObjectInfo,
   type PutOptions,
@@ -119,6 +120,17 @@ export class LocalBackend implements StorageBackend {
     if (!(source instanceof LocalBackend) || source.#root.path !== this.#root.path) return undefined
     const { copyObject } = await import('./changes.ts')
     return copyObject(this.#root, sourceKey, key, { sourceEtag, signal })
+  }
+
+  /** A rename. A file that cannot get a second name, or that is another user's, has to be copied. */
+  async move(
+    sourceKey: string,
+    key: string,
+    options: MoveOptions = {},
+  ): Promise<ObjectInfo | undefined> {
+    options.signal?.throwIfAborted()
+    const { moveObject } = await import('./changes.ts')
+    return moveObject(this.#root, sourceKey, key, options)
   }
 
   async touch(key: string, { signal }: CallOptions = {}): Promise<ObjectInfo> {

@@ -4,7 +4,8 @@ import { join } from 'node:path'
 import { errnoOf, ignoring, translating } from './errors.ts'
 import { STAGING } from './key-path.ts'
 import { newOwnedName } from '@s3lo/core/process'
-import type { StoreRoot } from './store-root.ts'
+import { linkObject } from './link-object.ts'
+import { READ_FLAGS, type StoreRoot } from './store-root.ts'
 
 /** A file in the staging place: on the same file system as the objects, and never listed. */
 export class StagedFile {
@@ -43,6 +44,27 @@ export class StagedFile {
       const staged = new StagedFile(path, await open(path, 'r'))
       await staged.handle.datasync()
       return staged
+    })
+  }
+
+  /**
+   * Another name of the file `source`, or `undefined` where the file system has no such thing, nothing is
+   * there, or only its owner may date it.
+   */
+  static async link(
+    root: StoreRoot,
+    source: string,
+    name: string,
+  ): Promise<StagedFile | undefined> {
+    return translating(name, async () => {
+      await root.ensureFolder(STAGING)
+      const path = join(root.path, STAGING, await newOwnedName())
+      if (!(await linkObject(source, path))) return undefined
+      const staged = new StagedFile(path, await open(path, READ_FLAGS))
+      const user = process.geteuid?.() ?? 0
+      if (user === 0 || (await staged.handle.stat()).uid === user) return staged
+      await staged.discard()
+      return undefined
     })
   }
 

@@ -4,6 +4,7 @@ import { existsSync } from 'node:fs'
 import {
   mkdir,
   mkdtemp,
+  link,
   open,
   readdir,
   readFile,
@@ -449,6 +450,45 @@ describe('copying and touching', () => {
     const touched = await backend.touch('key')
     expect(touched.lastModified.getTime()).toBeGreaterThan(1_700_000_000_000)
     expect(await backend.head('key')).toEqual(touched)
+  })
+})
+
+describe('moving', () => {
+  it('renames the file, and removes the folders that it leaves empty', async () => {
+    await backend.put('from/deep/key', Buffer.from('content'))
+    const { ino } = await stat(join(root, 'from/deep/key'))
+    await backend.move('from/deep/key', 'to/key')
+    expect((await stat(join(root, 'to/key'))).ino).toBe(ino)
+    expect(await readdir(root)).toEqual(['.s3lo', 'to'])
+    expect(await readdir(join(root, '.s3lo/tmp'))).toEqual([])
+  })
+
+  it('is done again after a process that died before the source was gone', async () => {
+    await backend.put('from', Buffer.from('content'))
+    await link(join(root, 'from'), join(root, 'to'))
+    await backend.move('from', 'to')
+    expect(await read(backend, 'to')).toBe('content')
+    expect(await backend.head('from')).toBeUndefined()
+    expect(await readdir(join(root, '.s3lo/tmp'))).toEqual([])
+  })
+
+  it('loses no version that is put to the source meanwhile', async () => {
+    for (let round = 0; round < 20; round++) {
+      await backend.put('from', Buffer.from('content'))
+      const again = backend.put('from', Buffer.from('newer'))
+      await Promise.all([backend.move('from', 'to'), again])
+      const left = (await backend.head('from')) && (await read(backend, 'from'))
+      expect([left, await read(backend, 'to')]).toContain('newer')
+    }
+  })
+
+  it('gives undefined for a symbolic link, and changes nothing', async () => {
+    await backend.put('real', Buffer.from('content'))
+    await symlink('real', join(root, 'from'))
+    expect(await backend.move('from', 'to')).toBeUndefined()
+    expect(await read(backend, 'from')).toBe('content')
+    expect(await backend.head('to')).toBeUndefined()
+    expect(await readdir(join(root, '.s3lo/tmp'))).toEqual([])
   })
 })
 

@@ -41,6 +41,8 @@ export interface FailureDetails {
   readonly digest?: string
   /** The platform that needs it: `os/arch[/variant]`, where there are several. */
   readonly platform?: string
+  /** The limit (bytes) that content exceeds. */
+  readonly limit?: number
 }
 
 /** What an error may carry beside its code and message. */

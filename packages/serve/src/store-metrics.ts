@@ -11,6 +11,7 @@ const CALLS = [
   'listKeys',
   'listPrefixes',
   'copyFrom',
+  'move',
   'touch',
   'presignGet',
 ] as const

@@ -34,6 +34,7 @@ export const abortSuite: ConformanceSuite = {
         if (supports(backend, 'copyFrom')) {
           calls['copyFrom'] = () => backend.copyFrom(backend, 'key', 'new', { signal })
         }
+        if (supports(backend, 'move')) calls['move'] = () => backend.move('key', 'new', { signal })
         if (supports(backend, 'touch')) calls['touch'] = () => backend.touch('key', { signal })
         try {
           for (const [method, call] of Object.entries(calls)) {

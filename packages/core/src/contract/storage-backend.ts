@@ -56,6 +56,11 @@ export interface CopyOptions extends CallOptions {
   readonly sourceEtag?: string | undefined
 }
 
+export interface MoveOptions extends CopyOptions {
+  /** Of the goal. */
+  readonly condition?: WriteCondition | undefined
+}
+
 export interface ListOptions extends CallOptions {
   /** Only keys after this one. */
   readonly startAfter?: string | undefined
@@ -141,6 +146,13 @@ export interface StorageBackend {
     key: string,
     options?: CopyOptions,
   ): Promise<ObjectInfo | undefined>
+  /**
+   * Gives an object another key without writing its bytes: `key` is the whole object, dated now, before
+   * `sourceKey` is gone, so a move that is interrupted leaves one of them or both. `undefined`, and
+   * nothing changes, where this object has to be copied. Throws `NOT_FOUND` without a source, and
+   * `CONFLICT` where `sourceEtag` or `condition` does not hold.
+   */
+  move?(sourceKey: string, key: string, options?: MoveOptions): Promise<ObjectInfo | undefined>
   /**
    * The store's present time, found without writing an object; `undefined` where that cannot be
    * done now. Without this method the time is that of an object which is written for it.

@@ -1,24 +1,26 @@
-import type { Readable } from 'node:stream'
+import { type Readable, Transform } from 'node:stream'
 import type { CallOptions } from '../contract/call-options.ts'
-import type { StorageBackend } from '../contract/storage-backend.ts'
+import type { ObjectInfo, StorageBackend } from '../contract/storage-backend.ts'
 import { isS3loError, S3loError } from '../errors.ts'
 import { blobKey } from '../layout/keys.ts'
 import { pieceKey } from '../layout/upload-keys.ts'
 import { parseDigest } from '../oci/digest.ts'
 import { MEDIA_TYPE } from '../oci/media-type.ts'
-import { verified } from '../stream/verify-digest.ts'
+import { pipeThrough, verified } from '../stream/verify-digest.ts'
 import type { Links } from './links.ts'
-import type { UploadBodyOptions, UploadName } from './upload-contract.ts'
+import { tooLarge, type UploadBodyOptions, type UploadName } from './upload-contract.ts'
 import { openPieces, type Piece, readPieces, type UploadEnd } from './upload-pieces.ts'
 
 /** Makes what was sent a blob of a repository: under a link, and never before its digest is known. */
 export class UploadAssembler {
   readonly #backend: StorageBackend
   readonly #links: Links
+  readonly #maxBytes: number
 
-  constructor(backend: StorageBackend, links: Links) {
+  constructor(backend: StorageBackend, links: Links, maxBytes: number) {
     this.#backend = backend
     this.#links = links
+    this.#maxBytes = maxBytes
   }
 
   /** Of a body, which is left as it is while a collector may delete the blob. Throws `INTEGRITY` for other bytes. */
@@ -29,12 +31,14 @@ export class UploadAssembler {
     { size, signal }: UploadBodyOptions,
   ): Promise<void> {
     handleErrors(body)
+    if (size !== undefined && size > this.#maxBytes) throw tooLarge(this.#maxBytes)
     await this.#links.hold(repository, digest, { signal })
-    await this.#put(digest, verified(body, { digest, size }), { size, signal })
+    const bounded = size === undefined ? atMost(body, this.#maxBytes) : body
+    await this.#put(digest, verified(bounded, { digest, size }), { size, signal })
     await this.#links.prove(repository, digest, { signal })
   }
 
-  /** Of pieces: by a copy in the store where their digest is known, else through the verifier. */
+  /** Of pieces: the one whose digest is known becomes the blob inside the store, others pass the verifier. */
   async assemble(
     { repository, id }: UploadName,
     digest: string,
@@ -45,15 +49,15 @@ export class UploadAssembler {
     const [only] = pieces
     const isProven = pieces.length === 1 && only !== undefined && isSame(only, digest)
     await this.#links.hold(repository, digest, { isProven, signal })
-    if (isProven && (await this.#copy(id, only, digest, { signal }))) return
+    if (isProven && (await this.#place(id, only, digest, { signal }))) return
     const size = end.offset
     const content = openPieces(this.#backend, id, pieces, { signal })
     await this.#put(digest, verified(content, { digest, size }), { size, signal })
     if (!isProven) await this.#links.prove(repository, digest, { signal })
   }
 
-  /** False where the store cannot copy the piece as it was when it was hashed. */
-  async #copy(
+  /** False where the store cannot move or copy the piece as it was when it was hashed. */
+  async #place(
     id: string,
     { id: piece, size, etag }: Piece,
     digest: string,
@@ -62,8 +66,10 @@ export class UploadAssembler {
     const [from, to] = [pieceKey(id, piece), blobKey(digest)]
     const options = { signal, sourceEtag: etag }
     try {
-      const copied = await this.#backend.copyFrom?.(this.#backend, from, to, options)
-      return copied?.size === size
+      const placed: ObjectInfo | undefined =
+        (await this.#backend.move?.(from, to, options)) ??
+        (await this.#backend.copyFrom?.(this.#backend, from, to, options))
+      return placed?.size === size
     } catch (error) {
       if (isS3loError(error, 'CONFLICT')) return false
       throw error
@@ -90,6 +96,18 @@ function isSame({ digests }: Piece, digest: string): boolean {
   const known = digests.find((each) => each.startsWith(`${algorithm}:`))
   if (known === undefined || known === digest) return known !== undefined
   throw new S3loError('INTEGRITY', `expected ${digest}, got ${known}`)
+}
+
+/** A body of unknown length, which fails once it is longer than a blob may be. */
+function atMost(body: Readable, maxBytes: number): Readable {
+  let bytes = 0
+  const bounded = new Transform({
+    transform(chunk: Buffer, _encoding, done) {
+      bytes += chunk.byteLength
+      done(bytes > maxBytes ? tooLarge(maxBytes) : null, chunk)
+    },
+  })
+  return pipeThrough(body, bounded)
 }
 
 /** A body may fail before it is read; its reader gets the error then. */

@@ -1,6 +1,21 @@
 import type { Readable } from 'node:stream'
 import type { CallOptions } from '../contract/call-options.ts'
+import { S3loError } from '../errors.ts'
 import type { DigestAlgorithm } from '../oci/digest.ts'
+import type { RepositoryOptions } from './links.ts'
+
+/** What uploads can be told. */
+export interface UploadsOptions extends RepositoryOptions {
+  /** Bytes of a blob; more are `UNSUPPORTED`, with `details.limit`, and change nothing. Default: 10^15 - 1. */
+  readonly maxBytes?: number | undefined
+}
+
+/** The error for a blob of more than `limit` bytes. */
+export function tooLarge(limit: number): S3loError {
+  return new S3loError('UNSUPPORTED', `a blob has at most ${limit} bytes here`, {
+    details: { limit },
+  })
+}
 
 /** An upload as its client names it. Both parts are foreign: the two have to fit together. */
 export interface UploadName {

@@ -18,6 +18,7 @@ import { MEDIA_TYPE } from '../oci/media-type.ts'
 import { pipeThrough } from '../stream/verify-digest.ts'
 import { listKeys } from './list-keys.ts'
 import { readObject } from './read-object.ts'
+import { tooLarge } from './upload-contract.ts'
 
 /** The most pieces that one upload is sent in. */
 const MAX_PIECES = 10_000
@@ -134,6 +135,8 @@ export interface WritePieceOptions extends CallOptions {
   readonly algorithms: readonly DigestAlgorithm[]
   /** Bytes, when known. */
   readonly size: number | undefined
+  /** Bytes of the whole upload. */
+  readonly maxBytes: number
   /** Makes the object of the piece's offset; false where there is one already. */
   readonly claim: (key: string, content: Uint8Array) => Promise<boolean>
 }
@@ -147,12 +150,14 @@ export async function writePiece(
   id: string,
   end: UploadEnd,
   body: Readable,
-  { algorithms, size, claim, signal }: WritePieceOptions,
+  { algorithms, size, maxBytes, claim, signal }: WritePieceOptions,
 ): Promise<UploadEnd | undefined> {
   if (end.count >= MAX_PIECES) throw tooMany()
+  const left = maxBytes - end.offset
+  if (size !== undefined && size > left) throw tooLarge(maxBytes)
   const pieceId = process.getBuiltinModule('node:crypto').randomUUID().replaceAll('-', '')
   const key = pieceKey(id, pieceId)
-  const hashed = hashing(body, algorithms)
+  const hashed = hashing(body, algorithms, (bytes) => (bytes > left ? tooLarge(maxBytes) : null))
   const { size: written, etag } = await backend.put(key, hashed.stream, {
     signal,
     size,
@@ -167,7 +172,6 @@ export async function writePiece(
   const piece = { offset, index, id: pieceId, size: written, etag, digests: hashed.digests() }
   let isClaimed = false
   try {
-    if (endOf(piece).offset > MAX_UPLOAD_OFFSET) throw tooMany()
     isClaimed = await claim(offsetKey(id, offset), encodePiece(piece))
   } catch (error) {
     // Its place may have been taken all the same: then the piece has to stay.
@@ -212,17 +216,20 @@ function parsePiece(content: Uint8Array, key: string, offset: number): Piece {
   return { offset, index, id, size, etag: asString(document['etag'], `${key}.etag`), digests }
 }
 
-/** Content, hashed while it passes. */
+/** Content, hashed while it passes. `refuse` gives the error for so many bytes, or `null`. */
 function hashing(
   body: Readable,
   algorithms: readonly DigestAlgorithm[],
+  refuse: (bytes: number) => Error | null,
 ): { readonly stream: Readable; readonly digests: () => readonly string[] } {
   const digesters = algorithms.map((algorithm) => new Digester(algorithm))
+  let bytes = 0
   const stream = new Transform({
     highWaterMark: 256 * 1024,
     transform(chunk: Buffer, _encoding, done) {
+      bytes += chunk.byteLength
       for (const digester of digesters) digester.update(chunk)
-      done(null, chunk)
+      done(refuse(bytes), chunk)
     },
   })
   return {

@@ -4,10 +4,16 @@ import type { PutOptions, StorageBackend } from '../contract/storage-backend.ts'
 import { isS3loError, S3loError } from '../errors.ts'
 import { blobKey } from '../layout/keys.ts'
 import { assertRepository } from '../layout/repository-keys.ts'
-import { isUploadId, parseUploadKey, sessionKey, uploadPrefix } from '../layout/upload-keys.ts'
+import {
+  isUploadId,
+  MAX_UPLOAD_OFFSET,
+  parseUploadKey,
+  sessionKey,
+  uploadPrefix,
+} from '../layout/upload-keys.ts'
 import { parseDigest } from '../oci/digest.ts'
 import { provenGuarantees } from './guarantees.ts'
-import { Links, type RepositoryOptions } from './links.ts'
+import { Links } from './links.ts'
 import { listKeys } from './list-keys.ts'
 import { readObject } from './read-object.ts'
 import { handleErrors, UploadAssembler } from './upload-blob.ts'
@@ -19,6 +25,7 @@ import type {
   UploadBodyOptions,
   UploadName,
   Uploads,
+  UploadsOptions,
   UploadStatus,
 } from './upload-contract.ts'
 import { EMPTY_UPLOAD, readEnd, type UploadEnd, writePiece } from './upload-pieces.ts'
@@ -26,7 +33,7 @@ import { encodeSession, readSession, type Session, unknownUpload } from './uploa
 import { RecentMap } from './recent-map.ts'
 
 /** Uploads into a store. */
-export function openUploads(backend: StorageBackend, options: RepositoryOptions = {}): Uploads {
+export function openUploads(backend: StorageBackend, options: UploadsOptions = {}): Uploads {
   return new StoreUploads(backend, options)
 }
 
@@ -41,6 +48,7 @@ interface OpenUpload {
 
 class StoreUploads implements Uploads {
   readonly #backend: StorageBackend
+  readonly #maxBytes: number
   readonly #links: Links
   readonly #assembler: UploadAssembler
   readonly #ends = new RecentMap<string, UploadEnd>(MAX_REMEMBERED)
@@ -49,10 +57,14 @@ class StoreUploads implements Uploads {
   /** Places that are being taken, there. */
   readonly #claims = new Set<string>()
 
-  constructor(backend: StorageBackend, options: RepositoryOptions) {
+  constructor(
+    backend: StorageBackend,
+    { maxBytes = MAX_UPLOAD_OFFSET, ...options }: UploadsOptions,
+  ) {
     this.#backend = backend
+    this.#maxBytes = Math.min(maxBytes, MAX_UPLOAD_OFFSET)
     this.#links = new Links(backend, options)
-    this.#assembler = new UploadAssembler(backend, this.#links)
+    this.#assembler = new UploadAssembler(backend, this.#links, this.#maxBytes)
   }
 
   async begin(
@@ -153,8 +165,11 @@ class StoreUploads implements Uploads {
       if (!isWrong && !isS3loError(error, 'NOT_FOUND')) throw error
       // Where another request has ended the session meanwhile, pieces were missing.
       const isOver = !(await readSession(this.#backend, upload, { signal }))
-      if (isOver || !isWrong) return this.#finished(upload, digest, { signal })
+      if (isOver) return this.#finished(upload, digest, { signal })
+      // A finish that was interrupted may have moved the piece to the blob's key.
+      const finished = isWrong ? undefined : await this.#finished(upload, digest, { signal })
       await this.#tidy(upload.id, known)
+      if (finished) return finished
       throw error
     }
     await this.#tidy(upload.id, known)
@@ -182,7 +197,8 @@ class StoreUploads implements Uploads {
   ): Promise<UploadEnd | undefined> {
     const claim = (key: string, content: Uint8Array): Promise<boolean> =>
       this.#claim(key, content, { signal })
-    const options = { algorithms, size, claim, signal }
+    const maxBytes = this.#maxBytes
+    const options = { algorithms, size, maxBytes, claim, signal }
     const added = await writePiece(this.#backend, id, end, body, options)
     if (added) this.#remember(id, added)
     return added

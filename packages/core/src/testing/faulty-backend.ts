@@ -9,6 +9,7 @@ import {
   type Finding,
   type GetOptions,
   type ListOptions,
+  type MoveOptions,
   type ObjectBody,
   type ObjectInfo,
   type PresignOptions,
@@ -26,7 +27,7 @@ export type StorageMethod = Exclude<
 /** One storage call, as a {@link Fault} sees it. */
 export interface StorageCall {
   readonly method: StorageMethod
-  /** The key; a listing's prefix; the first key of a delete; the destination of a copy. */
+  /** The key; a listing's prefix; the first key of a delete; the destination of a copy or move. */
   readonly key: string
   /** Every key of a delete; otherwise only `key`. */
   readonly keys: readonly string[]
@@ -60,6 +61,7 @@ export class FaultyBackend implements StorageBackend {
   faults: Faults
   readonly proveGuarantees?: NonNullable<StorageBackend['proveGuarantees']>
   readonly copyFrom?: NonNullable<StorageBackend['copyFrom']>
+  readonly move?: NonNullable<StorageBackend['move']>
   readonly touch?: NonNullable<StorageBackend['touch']>
   readonly presignGet?: NonNullable<StorageBackend['presignGet']>
   readonly now?: NonNullable<StorageBackend['now']>
@@ -92,6 +94,14 @@ export class FaultyBackend implements StorageBackend {
         this.#call('copyFrom', [key], options, () =>
           inner.copyFrom(FaultyBackend.#innermost(source), sourceKey, key, options),
         )
+    }
+    if (supports(inner, 'move')) {
+      this.move = (
+        sourceKey: string,
+        key: string,
+        options?: MoveOptions,
+      ): Promise<ObjectInfo | undefined> =>
+        this.#call('move', [key], options, () => inner.move(sourceKey, key, options))
     }
     if (supports(inner, 'touch')) {
       this.touch = (key: string, options?: CallOptions): Promise<ObjectInfo> =>
@@ -217,11 +227,15 @@ export interface Death {
 }
 
 /**
- * A process that dies at call number `count`: no call is answered from then on, not
- * even when its signal is aborted, and none that starts later reaches the store. The fatal request itself is not sent
- * (`before`) or takes effect (`after`).
+ * A process that dies at call number `count` (of those that `matches` selects, where given): no call
+ * is answered from then on, not even when its signal is aborted, and none that starts later reaches the
+ * store. The fatal request itself is not sent (`before`) or takes effect (`after`).
  */
-export function dieAt(count: number, when: 'before' | 'after' = 'before'): Death {
+export function dieAt(
+  count: number,
+  when: 'before' | 'after' = 'before',
+  matches: (call: StorageCall) => boolean = () => true,
+): Death {
   const { promise: died, resolve } = Promise.withResolvers<StorageCall>()
   let seen = 0
   let fatal: StorageCall | undefined
@@ -232,8 +246,8 @@ export function dieAt(count: number, when: 'before' | 'after' = 'before'): Death
     return new Promise(() => {})
   }
   const before: Fault = (call) => {
-    seen += 1
-    if (seen === count) fatal = call
+    if (matches(call)) seen += 1
+    if (fatal === undefined && seen === count) fatal = call
     return dead || (call === fatal && when === 'before') ? die(call) : undefined
   }
   const after: Fault = (call) => (dead || call === fatal ? die(call) : undefined)

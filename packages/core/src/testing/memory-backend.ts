@@ -8,6 +8,7 @@ import type {
   DeleteFailure,
   GetOptions,
   ListOptions,
+  MoveOptions,
   ObjectBody,
   ObjectInfo,
   PutOptions,
@@ -94,9 +95,7 @@ export class MemoryBackend implements StorageBackend {
     for (const key of keys) {
       try {
         this.#assertInTime(key, options)
-        if (this.#objects.delete(key)) {
-          this.#sortedKeys = this.#sortedKeys.toSpliced(this.#placeOf(key), 1)
-        }
+        this.#remove(key)
       } catch (error) {
         failures.push({ key, error: toS3loError(error, 'INTERNAL', `cannot delete ${key}`) })
       }
@@ -142,11 +141,20 @@ export class MemoryBackend implements StorageBackend {
     signal?.throwIfAborted()
     if (!(source instanceof MemoryBackend)) return undefined
     assertKey(key)
-    const { bytes, info } = source.#require(sourceKey)
-    if (sourceEtag !== undefined && sourceEtag !== info.etag) {
-      throw new S3loError('CONFLICT', `${source.#url(sourceKey)} has changed`)
-    }
-    return this.#store(key, bytes, { storageClass: toStorageClass(info.storageClass) })
+    return this.#copy(source, sourceKey, key, sourceEtag)
+  }
+
+  async move(
+    sourceKey: string,
+    key: string,
+    { sourceEtag, condition, signal }: MoveOptions = {},
+  ): Promise<ObjectInfo | undefined> {
+    signal?.throwIfAborted()
+    this.#assertPromised({ condition })
+    this.#assertAllowed(key, { condition })
+    const info = this.#copy(this, sourceKey, key, sourceEtag)
+    if (sourceKey !== key) this.#remove(sourceKey)
+    return info
   }
 
   async touch(key: string, { signal }: CallOptions = {}): Promise<ObjectInfo> {
@@ -155,6 +163,24 @@ export class MemoryBackend implements StorageBackend {
     const touched = { ...info, lastModified: this.#now() }
     this.#objects.set(key, { bytes, info: touched })
     return touched
+  }
+
+  #copy(
+    source: MemoryBackend,
+    sourceKey: string,
+    key: string,
+    sourceEtag: string | undefined,
+  ): ObjectInfo {
+    const { bytes, info } = source.#require(sourceKey)
+    if (sourceEtag !== undefined && sourceEtag !== info.etag) {
+      throw new S3loError('CONFLICT', `${source.#url(sourceKey)} has changed`)
+    }
+    return this.#store(key, bytes, { storageClass: toStorageClass(info.storageClass) })
+  }
+
+  #remove(key: string): void {
+    if (!this.#objects.delete(key)) return
+    this.#sortedKeys = this.#sortedKeys.toSpliced(this.#placeOf(key), 1)
   }
 
   #require(key: string): StoredObject {

@@ -67,6 +67,16 @@ async function recover(
   }
 }
 
+/** Where one piece is moved to the blob's key, and where it is copied. */
+const STORES: Record<string, <B extends StorageBackend>(backend: B) => B> = {
+  'can move': (backend) => backend,
+  'can only copy': (backend) => Object.assign(backend, { move: undefined }),
+}
+
+const CASES = Object.entries(WAYS).flatMap(([way, ends]) =>
+  Object.entries(STORES).map(([can, of]) => ({ way, can, ends, of })),
+)
+
 async function blobOf(backend: StorageBackend): Promise<string | undefined> {
   if (!(await backend.head(KEY))) return undefined
   const { body } = await backend.get(KEY)
@@ -75,20 +85,21 @@ async function blobOf(backend: StorageBackend): Promise<string | undefined> {
 
 /** Every number of a storage call that an upload makes. */
 async function eachCall(
-  ends: readonly number[],
+  { ends, of }: Pick<(typeof CASES)[number], 'ends' | 'of'>,
   test: (count: number) => Promise<void>,
 ): Promise<void> {
-  const whole = new FaultyBackend(new MemoryBackend())
+  const whole = new FaultyBackend(of(new MemoryBackend()))
   await sendAll(whole, ends, () => {})
   for (let count = 1; count <= whole.calls.length; count++) await test(count)
 }
 
-describe.each(Object.entries(WAYS))('an upload of %s', (_name, ends) => {
+describe.each(CASES)('an upload of $way into a store that $can', ({ ends, of }) => {
   it.each(['before', 'after'] as const)(
     'killed %s any storage call is continued, and leaves nothing after a day',
     async (when) => {
-      await eachCall(ends, async (count) => {
+      await eachCall({ ends, of }, async (count) => {
         const store = new TimedStore()
+        of(store.backend)
         const { faults, died } = dieAt(count, when)
         let begun: UploadName | undefined
         void sendAll(new FaultyBackend(store.backend, faults), ends, (upload) => (begun = upload))
@@ -109,8 +120,8 @@ describe.each(Object.entries(WAYS))('an upload of %s', (_name, ends) => {
   it.each(['before', 'after'] as const)(
     'is continued where the store fails %s any call',
     async (when) => {
-      await eachCall(ends, async (count) => {
-        const backend = new MemoryBackend()
+      await eachCall({ ends, of }, async (count) => {
+        const backend = of(new MemoryBackend())
         const failure = new S3loError('UNAVAILABLE', 'no answer')
         const faults: Faults = { [when]: throwAt(count, failure) }
         let begun: UploadName | undefined
@@ -124,7 +135,7 @@ describe.each(Object.entries(WAYS))('an upload of %s', (_name, ends) => {
   )
 
   it('cancelled before any call of its end is stored whole or not at all', async () => {
-    const inner = new MemoryBackend()
+    const inner = of(new MemoryBackend())
     let calls = Infinity
     for (let at = 1; at <= calls; at++) {
       const uploads = openUploads(inner)
@@ -155,7 +166,7 @@ describe.each(Object.entries(WAYS))('an upload of %s', (_name, ends) => {
   it('that gets other bytes at any call of its end is stored as it was announced', async () => {
     let calls = Infinity
     for (let at = 1; at <= calls; at++) {
-      const inner = new MemoryBackend()
+      const inner = of(new MemoryBackend())
       const uploads = openUploads(inner)
       const upload = await uploads.begin(APP)
       await send(withoutEnd(uploads), upload, ends)
@@ -194,6 +205,7 @@ it('finishing twice, cancelling, appending and collecting at once leave a whole 
   const outcomes = new Set<string>()
   for (let seed = 1; seed <= 60; seed++) {
     const inner = new MemoryBackend()
+    if (seed % 4 < 2) Object.assign(inner, { move: undefined })
     // Garbage that the collector has condemned, so that it takes part.
     await inner.put(KEY, CONTENT)
     const upload = await openUploads(inner).begin(APP)

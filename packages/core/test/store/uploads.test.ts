@@ -7,7 +7,7 @@ import { offsetKey, pieceKey, sessionKey, UPLOADS_PREFIX } from '../../src/layou
 import { type DigestAlgorithm, digestOf } from '../../src/oci/digest.ts'
 import type { UploadName, Uploads } from '../../src/store/upload-contract.ts'
 import { openUploads } from '../../src/store/uploads.ts'
-import { FaultyBackend, MemoryBackend, throwAt } from '../../src/testing/index.ts'
+import { dieAt, FaultyBackend, MemoryBackend, throwAt } from '../../src/testing/index.ts'
 
 const APP = 'team/app'
 const CONTENT = Buffer.from('the bytes of a layer, in no particular order')
@@ -96,22 +96,43 @@ describe('an upload', () => {
     expect((await backend.head(blobKey(digest)))?.size).toBe(0)
   })
 
-  it('of one piece is copied inside the store, and one of several is not', async () => {
-    for (const [size, copies] of [
-      [CONTENT.length, 1],
-      [9, 0],
-    ] as const) {
-      const backend = new FaultyBackend(new MemoryBackend())
-      const uploads = openUploads(backend)
-      await uploads.finish(await sent(uploads, size), DIGEST)
-      expect(backend.calls.filter(({ method }) => method === 'copyFrom')).toHaveLength(copies)
-    }
+  it.each([
+    ['one piece is moved inside the store', CONTENT.length, {}, ['move']],
+    ['one piece is copied where none is moved', CONTENT.length, { move: undefined }, ['copyFrom']],
+    ['several pieces is neither', 9, {}, []],
+  ])('of %s', async (_what, size, without, expected) => {
+    const backend = new FaultyBackend(Object.assign(new MemoryBackend(), without))
+    const uploads = openUploads(backend)
+    await uploads.finish(await sent(uploads, size), DIGEST)
+    const inside = backend.calls.filter(({ method }) => ['move', 'copyFrom'].includes(method))
+    expect(inside.map(({ method }) => method)).toEqual(expected)
+    expect(await contentOf(backend, DIGEST)).toEqual(CONTENT)
+  })
+
+  it('of one piece is copied where the store has to write this object anew', async () => {
+    const inner = Object.assign(new MemoryBackend(), { move: () => Promise.resolve(undefined) })
+    const backend = new FaultyBackend(inner)
+    const uploads = openUploads(backend)
+    await uploads.finish(await sent(uploads), DIGEST)
+    expect(backend.calls.map(({ method }) => method)).toContain('copyFrom')
+    expect(await contentOf(backend, DIGEST)).toEqual(CONTENT)
+  })
+
+  it('whose piece was moved by a process that died is finished again, and its session ends', async () => {
+    const inner = new MemoryBackend()
+    const upload = await sent(openUploads(inner))
+    const { faults, died } = dieAt(1, 'after', ({ method }) => method === 'move')
+    void openUploads(new FaultyBackend(inner, faults)).finish(upload, DIGEST)
+    await died
+    expect(await openUploads(inner).finish(upload, DIGEST)).toEqual({ kind: 'stored' })
+    expect(await contentOf(inner, DIGEST)).toEqual(CONTENT)
+    expect(await keysOf(inner, UPLOADS_PREFIX)).toEqual([])
   })
 
   it.each<[DigestAlgorithm | undefined, number]>([
     [undefined, 0],
     ['sha512', 1],
-  ])('announced as %s and finished as sha512 is copied %i times', async (algorithm, copies) => {
+  ])('announced as %s and finished as sha512 is moved %i times', async (algorithm, moves) => {
     const backend = new FaultyBackend(new MemoryBackend())
     const uploads = openUploads(backend)
     const upload = await uploads.begin(APP, { algorithm })
@@ -119,7 +140,7 @@ describe('an upload', () => {
     const digest = digestOf(CONTENT, 'sha512')
     expect(await uploads.finish(upload, digest)).toEqual({ kind: 'stored' })
     expect(await contentOf(backend, digest)).toEqual(CONTENT)
-    expect(backend.calls.filter(({ method }) => method === 'copyFrom')).toHaveLength(copies)
+    expect(backend.calls.filter(({ method }) => method === 'move')).toHaveLength(moves)
   })
 
   it('gives the same when it is finished again', async () => {
@@ -147,11 +168,7 @@ describe('the requests of an upload', () => {
   const end = ['delete', 'list', 'delete']
   const link = ['put', 'list']
   it.each([
-    [
-      'one piece',
-      CONTENT.length,
-      [...begin, ...append, 'list', 'get', ...link, 'copyFrom', ...end],
-    ],
+    ['one piece', CONTENT.length, [...begin, ...append, 'list', 'get', ...link, 'move', ...end]],
     [
       'two pieces',
       30,
