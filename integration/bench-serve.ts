@@ -313,8 +313,7 @@ async function measureMemory(
 
 export function printServe(rows: readonly ServeRow[]): void {
   if (rows.length === 0) return
-  const speed = (result: LoadResult | undefined): string =>
-    result?.perSecond.toFixed(1) ?? ''
+  const speed = (result: LoadResult | undefined): string => result?.perSecond.toFixed(1) ?? ''
   console.table(
     rows.map(({ name, ours, peer, bar }) => {
       const ratio = peer && ours.perSecond / peer.perSecond

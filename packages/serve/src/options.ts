@@ -46,6 +46,8 @@ export interface RegistryOptions {
   readonly observe?: ((exchange: Exchange) => void) | undefined
   /** Default: clients are never sent to the store. */
   readonly redirect?: RedirectOptions | undefined
+  /** Bytes of a blob that is pushed (default 10^15 - 1). */
+  readonly maxBlobBytes?: number | undefined
   /** Refuses everything that would change the store. */
   readonly readOnly?: boolean | undefined
 }

@@ -26,7 +26,7 @@ export function openParts(store: ImageStore, options: RegistryOptions): Parts {
   return {
     store,
     manifests: new ManifestReader(store, membership),
-    uploads: openUploads(store.backend, waiting),
+    uploads: openUploads(store.backend, { ...waiting, maxBytes: options.maxBlobBytes }),
     membership,
     options,
   }

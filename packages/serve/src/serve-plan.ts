@@ -1,11 +1,12 @@
 import { parseDuration } from '@s3lo/core'
 import { S3loError } from '@s3lo/core/plugin'
 import type { BlockList } from 'node:net'
-import type { RedirectMode } from './answer/redirect.ts'
+import type { RedirectMode, RedirectOptions } from './answer/redirect.ts'
+import { parseByteSize } from './byte-size.ts'
 import { type AccessRule, changesAnonymously, OPEN_RULES } from './auth/rules.ts'
 import type { ServeConfig } from './config/serve-config.ts'
 import { isLoopback, type ListenAddress, parseListenAddress } from './listen-address.ts'
-import { parseOrigin } from './request/client.ts'
+import { parseNetworks, parseOrigin } from './request/client.ts'
 import { isLoopbackName } from './request/loopback.ts'
 import type { TlsFiles } from './server.ts'
 
@@ -26,12 +27,21 @@ export interface ServeSettings {
   readonly allowHost?: readonly string[] | undefined
   readonly readOnly: boolean
   readonly redirect?: string | undefined
+  readonly redirectEndpoint?: string | undefined
+  readonly noRedirect?: readonly string[] | undefined
   readonly presignTtl?: string | undefined
   readonly allowAnonymous?: string | undefined
   readonly accessLog?: boolean | undefined
   readonly maxConnections?: string | undefined
+  readonly maxBlob?: string | undefined
   readonly workers?: string | undefined
   readonly drain?: string | undefined
+}
+
+/** Which clients are sent to the store, and where they find it. */
+interface RedirectPlan extends Omit<RedirectOptions, 'signer'> {
+  /** Where clients reach the store, if not where this server does. */
+  readonly endpoint: string | undefined
 }
 
 /** How a store is served: every default filled in, and nothing in it that must not be. */
@@ -47,9 +57,10 @@ export interface ServePlan {
   /** Other machines can reach it: by its address, or by a name that it answers to. */
   readonly isFar: boolean
   readonly readOnly: boolean
-  readonly redirect: { readonly mode: RedirectMode; readonly expiresInSeconds: number }
+  readonly redirect: RedirectPlan
   readonly accessLog: boolean
   readonly maxConnections: number
+  readonly maxBlobBytes: number
   /** Milliseconds. */
   readonly drain: number
 }
@@ -58,6 +69,7 @@ const DEFAULT_ADDRESS = '127.0.0.1:5732'
 const DEFAULT_DRAIN = '30s'
 const DEFAULT_PRESIGN_TTL = '1h'
 const DEFAULT_CONNECTIONS = 4096
+const DEFAULT_MAX_BLOB = 2 ** 40
 /** What clouds sign at most. */
 const MAX_PRESIGN_SECONDS = 7 * 24 * 3600
 
@@ -86,9 +98,10 @@ export function planServing(settings: ServeSettings, config: ServeConfig): Serve
     canLogIn,
     isFar,
     readOnly: settings.readOnly || config.readOnly === true || (isFar && !canLogIn),
-    redirect: { mode: redirectMode(settings), expiresInSeconds: presignSeconds(settings) },
+    redirect: redirectPlan(settings),
     accessLog: settings.accessLog === true || config.accessLog === true,
     maxConnections: connectionsOf(settings) ?? config.limits.connections ?? DEFAULT_CONNECTIONS,
+    maxBlobBytes: maxBlobOf(settings) ?? config.limits.blob ?? DEFAULT_MAX_BLOB,
     drain: drainTime(settings),
   }
 }
@@ -161,11 +174,43 @@ function connectionsOf({ maxConnections }: ServeSettings): number | undefined {
   throw new S3loError('USAGE', `--max-connections ${maxConnections} is not a number of 1 or more`)
 }
 
+function maxBlobOf({ maxBlob }: ServeSettings): number | undefined {
+  if (maxBlob === undefined) return undefined
+  const bytes = parseByteSize(maxBlob)
+  if (bytes !== undefined) return bytes
+  throw new S3loError('USAGE', `--max-blob ${maxBlob} is not a size like 50GiB`)
+}
+
 /** How many processes serve. Throws `USAGE`. */
 export function workersOf({ workers = '1' }: Pick<ServeSettings, 'workers'>): number {
   const count = /^\d{1,3}$/.test(workers) ? Number(workers) : 0
   if (count > 0) return count
   throw new S3loError('USAGE', `--workers ${workers} is not a number of 1 to 999`)
+}
+
+function redirectPlan(settings: ServeSettings): RedirectPlan {
+  const { redirectEndpoint, noRedirect = [] } = settings
+  const mode = redirectMode(settings)
+  if (mode === 'never' && redirectEndpoint !== undefined) {
+    throw new S3loError('USAGE', '--redirect never and --redirect-endpoint contradict each other')
+  }
+  const except = parseNetworks(noRedirect)
+  if (!except) {
+    throw new S3loError('USAGE', `--no-redirect ${noRedirect.join(', ')} has what is no network`, {
+      hint: 'networks are like 10.0.0.0/8',
+    })
+  }
+  return {
+    mode,
+    expiresInSeconds: presignSeconds(settings),
+    endpoint: endpointOf(redirectEndpoint),
+    except: noRedirect.length > 0 ? except : undefined,
+  }
+}
+
+function endpointOf(text: string | undefined): string | undefined {
+  if (text === undefined || parseOrigin(text) !== undefined) return text
+  throw new S3loError('USAGE', `--redirect-endpoint ${text} is not like https://store.example`)
 }
 
 function redirectMode({ redirect = 'auto' }: ServeSettings): RedirectMode {

@@ -1,6 +1,5 @@
 import { type CallOptions, type Host, isS3loError } from '@s3lo/core'
 import type { Writable } from 'node:stream'
-import { assertRedirects } from './answer/redirect.ts'
 import { createLog, type Log } from './audit.ts'
 import { makeSigningKey, type SigningKey } from './auth/signing-key.ts'
 import { healthPages } from './health.ts'
@@ -13,6 +12,7 @@ import {
   type Metrics,
   type MetricsSnapshot,
 } from './metrics.ts'
+import { type OpenRedirects, openRedirects } from './open-redirects.ts'
 import type { Page } from './options.ts'
 import { createRegistry } from './registry.ts'
 import { clientAddress } from './request/client.ts'
@@ -69,8 +69,13 @@ export async function startServing(
   const store = await host.openStore(reference, { signal })
   let isEnding = false
   let server: RunningServer | undefined
+  let redirects: OpenRedirects | undefined
+  const close = async (): Promise<void> => {
+    await redirects?.close()
+    await store.close()
+  }
   try {
-    assertRedirects(store.backend, plan.redirect.mode)
+    redirects = await openRedirects(host, reference, store, plan, { signal })
     measureStore(store.backend, metrics)
     metrics.gauge(
       's3lo_connections',
@@ -79,7 +84,8 @@ export async function startServing(
     )
     const registry = createRegistry(store, {
       readOnly: plan.readOnly,
-      redirect: plan.redirect,
+      maxBlobBytes: plan.maxBlobBytes,
+      redirect: redirects.options,
       authorize: security.control.authorize,
       guards: [security.guard],
       pages: {
@@ -108,11 +114,11 @@ export async function startServing(
         isEnding = true
         unwatch()
         await running.drain(plan.drain)
-        await store.close()
+        await close()
       },
     }
   } catch (error) {
-    await store.close()
+    await close()
     throw error
   }
 }
@@ -147,7 +153,7 @@ function bannerOf(store: string, url: string, plan: ServePlan): readonly string[
     `Serving ${store} at ${url}`,
     redirect.mode === 'never'
       ? 'Blobs: sent by this server'
-      : `Blobs: by redirects to the store where clients can reach it (${redirect.mode}), else sent by this server`,
+      : `Blobs: by redirects to the store where clients can reach it (${redirect.endpoint ?? redirect.mode}), else sent by this server`,
     ...(readOnly ? ['Read-only: pushes and deletes are refused'] : []),
     ...(isFar && !canLogIn
       ? [

@@ -1,11 +1,13 @@
 import { once } from 'node:events'
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import { ImageStore } from '@s3lo/core'
+import { type Host, ImageStore } from '@s3lo/core'
 import { imageFixture, MemoryBackend, putImage, runCommand } from '@s3lo/core/testing'
 import { describe, expect, it } from 'vitest'
 import command from '../src/commands/serve.ts'
 import { isLoopback, parseListenAddress } from '../src/listen-address.ts'
 import { redirectTo } from '../src/answer/redirect.ts'
+import { parseNetworks } from '../src/request/client.ts'
+import { plainAddress } from '../src/request/loopback.ts'
 import { startServing } from '../src/serve.ts'
 import { startServer } from '../src/server.ts'
 import type { ServeSettings } from '../src/serve-plan.ts'
@@ -27,7 +29,10 @@ function memoryHost(backend = new MemoryBackend()) {
   }
 }
 
-function start(settings: Partial<ServeSettings> = {}, host = memoryHost()) {
+function start(
+  settings: Partial<ServeSettings> = {},
+  host: Pick<Host, 'openStore'> = memoryHost(),
+) {
   return startServing(
     host,
     'memory://x/',
@@ -121,6 +126,12 @@ describe('s3lo serve', () => {
     [{ tlsCert: 'cert.pem' }],
     [{ redirect: 'sometimes' }],
     [{ redirect: 'always' }],
+    [{ redirect: 'never', redirectEndpoint: 'https://store.example' }],
+    [{ redirectEndpoint: 'store.example' }],
+    [{ redirectEndpoint: 'https://store.example' }],
+    [{ noRedirect: ['10.0.0.0/33'] }],
+    [{ maxBlob: '0' }],
+    [{ maxBlob: '5GB' }],
     [{ presignTtl: '0s' }],
     [{ presignTtl: '169h' }],
     [{ drain: '-1s' }],
@@ -176,6 +187,7 @@ describe('s3lo serve', () => {
 })
 
 describe('redirects', () => {
+  const object = { key: 'k', address: '192.0.2.1', headers: {} }
   const backend = (url: string) =>
     Object.assign(new MemoryBackend(), { presignGet: async () => new URL(url) })
 
@@ -189,13 +201,55 @@ describe('redirects', () => {
     ['https://minio.internal/b/k', 'always', true],
     ['https://b.s3.amazonaws.com/k', 'never', false],
   ] as const)('to %s, %s: %s', async (url, mode, isSent) => {
-    const answer = await redirectTo(backend(url), 'k', { mode, expiresInSeconds: 60 }, {})
+    const answer = await redirectTo(backend(url), object, { mode, expiresInSeconds: 60 })
     expect(answer?.status).toBe(isSent ? 307 : undefined)
     if (isSent) expect(answer?.headers).toMatchObject({ location: url })
   })
 
   it('are not made by a store that cannot sign', async () => {
     const options = { mode: 'auto', expiresInSeconds: 60 } as const
-    expect(await redirectTo(new MemoryBackend(), 'k', options, {})).toBeUndefined()
+    expect(await redirectTo(new MemoryBackend(), object, options)).toBeUndefined()
+  })
+
+  it('go to the endpoint that clients reach, and not from networks that do not', async () => {
+    const options = {
+      mode: 'auto',
+      expiresInSeconds: 60,
+      signer: backend('https://store.example/b/k?sig'),
+      except: parseNetworks(['10.0.0.0/8', 'fd00::/8']),
+    } as const
+    const inside = backend('http://minio.internal/b/k?sig')
+    for (const address of ['10.1.2.3', 'fd00::7', '::ffff:10.1.2.3']) {
+      const near = { ...object, address: plainAddress(address) }
+      expect(await redirectTo(inside, near, options)).toBeUndefined()
+    }
+    const answer = await redirectTo(inside, object, options)
+    expect(answer?.headers).toMatchObject({ location: 'https://store.example/b/k?sig' })
+  })
+
+  it.each([
+    ['https://store.example', 'https://store.example/b/k?sig', true],
+    ['https://store.example', 'https://b.store.example/k?sig', true],
+    ['https://store.example', 'http://store.example/b/k?sig', false],
+    ['https://store.example', 'https://minio.internal/b/k?sig', false],
+    ['https://store.example', 'https://evilstore.example/b/k?sig', false],
+    ['https://store.example', undefined, false],
+  ])('to %s, where %s is signed: %s', async (endpoint, url, isTaken) => {
+    const host = memoryHost()
+    const signing = memoryHost()
+    if (url !== undefined) Object.assign(signing.backend, backend(url))
+    const opened: unknown[] = []
+    const both = {
+      ...host,
+      openStore: (_reference: string, options?: { readonly endpoint?: string | undefined }) => {
+        opened.push(options?.endpoint)
+        return options?.endpoint === undefined ? host.openStore() : signing.openStore()
+      },
+    }
+    const started = start({ redirectEndpoint: endpoint }, both)
+    if (isTaken) await (await started).stop()
+    else await expect(started).rejects.toMatchObject({ code: 'USAGE' })
+    expect(opened).toEqual([undefined, endpoint])
+    expect([...host.closed, ...signing.closed]).toHaveLength(2)
   })
 })

@@ -122,3 +122,17 @@ describe('an upload', () => {
     },
   )
 })
+
+it('a blob that is larger than it may be is refused before its bytes are read, and leaves its upload', async () => {
+  await using small = await serveMemory({ maxBlobBytes: 10 })
+  const direct = { method: 'POST', body: blob }
+  const refused = await small.ask(`${uploadsPath}?digest=${digest}`, direct)
+  expect([refused.status, codeOf(refused)]).toEqual([413, 'SIZE_INVALID'])
+  const { headers } = await small.ask(uploadsPath, { method: 'POST' })
+  const location = headers.location ?? ''
+  const first = await small.ask(location, { method: 'PATCH', body: blob.subarray(0, 10) })
+  expect(first.status).toBe(202)
+  const more = await small.ask(location, { method: 'PATCH', body: blob.subarray(10) })
+  expect([more.status, codeOf(more)]).toEqual([413, 'SIZE_INVALID'])
+  expect((await small.ask(location)).headers['range']).toBe('0-9')
+})

@@ -193,9 +193,12 @@ export interface Operations {
   locate(reference: string, options?: LocateOptions): Promise<string>
   /**
    * The store itself, for what no operation does. To be closed by the caller. Of the reference of an
-   * image (`names: 'image'`), it is the store that the image is in.
+   * image (`names: 'image'`), it is the store that the image is in. `endpoint` replaces that of the host.
    */
-  openStore(reference: string, options?: LocateOptions): Promise<ImageStore>
+  openStore(
+    reference: string,
+    options?: LocateOptions & { readonly endpoint?: string | undefined },
+  ): Promise<ImageStore>
   /**
    * The store of an image that is only read, and the image's reference. A digest may be shortened to
    * its first 4 or more hex digits; that of the result is whole. The store is to be closed by the

@@ -31,6 +31,14 @@ export default defineCommand({
       '--redirect',
       'send clients to the store for blobs `WHEN`: auto, always or never (auto)',
     ),
+    redirectEndpoint: option(
+      '--redirect-endpoint',
+      'clients reach the store at `URL`: send them there',
+    ),
+    noRedirect: repeatedOption(
+      '--no-redirect',
+      'send the blobs to clients in `NETWORK` from here (10.0.0.0/8)',
+    ),
     presignTtl: option('--presign-ttl', 'such a redirect is good for `DURATION` (1h)'),
     allowAnonymous: option(
       '--allow-anonymous',
@@ -38,6 +46,7 @@ export default defineCommand({
     ),
     accessLog: flag('--access-log', 'log every request, not only changes and failures'),
     maxConnections: option('--max-connections', 'keep at most `N` connections open (4096)'),
+    maxBlob: option('--max-blob', 'refuse blobs of more than `SIZE` (1TiB)'),
     workers: option('--workers', 'serve by `N` processes (1)'),
     drain: option('--drain', 'give running requests `DURATION` once the server is to end (30s)'),
   },

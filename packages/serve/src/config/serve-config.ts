@@ -1,6 +1,7 @@
 import { YamlReader } from '@s3lo/core'
 import type { BlockList } from 'node:net'
 import type { OidcIssuer } from '../auth/oidc.ts'
+import { parseByteSize } from '../byte-size.ts'
 import type { AccessRule } from '../auth/rules.ts'
 import { parseNetworks, parseOrigin } from '../request/client.ts'
 import { readAccess } from './access-fields.ts'
@@ -49,6 +50,8 @@ export interface ServeConfig {
 interface LimitSettings {
   /** Connections at once. */
   readonly connections?: number
+  /** Bytes of a blob. */
+  readonly blob?: number
 }
 
 /** A server without a file. */
@@ -64,12 +67,13 @@ export async function parseServeConfig(content: Uint8Array, name: string): Promi
   const issuers = readIssuers(fields)
   const users = fields.mapping('users', ['htpasswd'])
   const tls = fields.mapping('tls', ['cert', 'key'])
-  const limits = fields.mapping('limits', ['connections'])
+  const limits = fields.mapping('limits', ['connections', 'blob'])
   return {
     allowHosts: fields.texts('allow_hosts').map(([text]) => text),
     issuers,
     limits: defined({
       connections: limits?.number('connections'),
+      blob: limits && readMaxBlob(limits),
     }),
     ...defined({
       listen: fields.text('listen'),
@@ -91,6 +95,12 @@ function readExternalUrl(fields: Fields): string | undefined {
   const text = fields.text('external_url')
   if (text === undefined) return undefined
   return parseOrigin(text) ?? fields.fail('external_url', 'is not like https://registry.example')
+}
+
+function readMaxBlob(limits: Fields): number | undefined {
+  const text = limits.text('blob')
+  if (text === undefined) return undefined
+  return parseByteSize(text) ?? limits.fail('blob', 'is not a size like 50GiB')
 }
 
 function readProxies(fields: Fields): BlockList | undefined {

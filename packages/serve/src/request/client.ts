@@ -38,7 +38,7 @@ export function clientAddress(request: IncomingMessage, way: WayToClients = {}):
   const forwarded = [request.headers['x-forwarded-for'] ?? []].flat().join(',').split(',')
   for (let hop = forwarded.pop(); hop !== undefined; hop = forwarded.pop()) {
     const next = plainAddress(hop.trim())
-    if (isIP(next) === 0 || !contains(trustedProxies, address)) break
+    if (isIP(next) === 0 || !isInNetworks(trustedProxies, address)) break
     address = next
   }
   return address
@@ -70,12 +70,13 @@ function isSecure(request: IncomingMessage, { trustedProxies }: WayToClients): b
   const address = plainAddress(request.socket.remoteAddress ?? '')
   return (
     trustedProxies !== undefined &&
-    contains(trustedProxies, address) &&
+    isInNetworks(trustedProxies, address) &&
     request.headers['x-forwarded-proto'] === 'https'
   )
 }
 
-function contains(list: BlockList, address: string): boolean {
+/** True for an address that one of the networks has. */
+export function isInNetworks(list: BlockList, address: string): boolean {
   const version = isIP(address)
   return version !== 0 && list.check(address, version === 4 ? 'ipv4' : 'ipv6')
 }

@@ -5,6 +5,7 @@ import { attachmentHeaders } from '../answer/headers.ts'
 import { redirectTo } from '../answer/redirect.ts'
 import type { Call } from '../call.ts'
 import type { Parts } from '../parts.ts'
+import { clientAddress } from '../request/client.ts'
 import { isRangeOfStores, parseRange } from '../request/range.ts'
 import type { Route } from '../request/route.ts'
 
@@ -28,10 +29,18 @@ export async function getBlob(parts: Parts, route: BlobRoute, call: Call): Promi
   const { blobs, backend } = parts.store
   const range = parseRange(request.headers.range, size)
   if (range === 'unsatisfiable') throw unsatisfiable(size)
-  const { redirect } = parts.options
+  const { redirect, addressOf = clientAddress } = parts.options
   const elsewhere =
     redirect && found.key !== undefined && isRangeOfStores(request.headers.range)
-      ? await redirectTo(backend, found.key, redirect, { 'docker-content-digest': digest })
+      ? await redirectTo(
+          backend,
+          {
+            key: found.key,
+            address: addressOf(request),
+            headers: { 'docker-content-digest': digest },
+          },
+          redirect,
+        )
       : undefined
   if (elsewhere) return elsewhere
   const descriptor = { mediaType: MEDIA_TYPE.octetStream, digest, size }

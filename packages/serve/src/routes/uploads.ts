@@ -169,14 +169,24 @@ function unknownUpload(): Refusal {
 }
 
 function wrongContent(error: unknown): never {
+  refuseLarge(error)
   if (!isS3loError(error, 'INTEGRITY')) throw error
   throw new Refusal('DIGEST_INVALID', error.message)
 }
 
 /** The session is gone, or the body is not what was said. */
 function wrongUpload(error: unknown, code: 'DIGEST_INVALID' | 'SIZE_INVALID'): never {
+  refuseLarge(error)
   if (isS3loError(error, 'INTEGRITY')) throw new Refusal(code, error.message)
   if (isS3loError(error, 'NOT_FOUND')) throw unknownUpload()
   if (isS3loError(error, 'UNSUPPORTED')) throw new Refusal('BLOB_UPLOAD_UNKNOWN', error.message)
   throw error
+}
+
+/** Throws where a blob is larger than it may be. */
+function refuseLarge(error: unknown): void {
+  const limit = isS3loError(error, 'UNSUPPORTED') ? error.details?.limit : undefined
+  if (limit === undefined) return
+  const message = `a blob has at most ${limit} bytes here`
+  throw new Refusal('SIZE_INVALID', message, { status: 413, detail: { limit } })
 }

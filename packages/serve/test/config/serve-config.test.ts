@@ -57,7 +57,7 @@ tokens:
   - { issuer: https://a.example, audience: [a, b], jwks: https://a.example/keys }
   - { issuer: http://localhost:8080, audience: s3lo, jwks: ./keys.json }
 signing_key: { env: S3LO_SIGNING_KEY }
-limits: { connections: 100 }
+limits: { connections: 100, blob: 50GiB }
 access_log: true
 read_only: yes
 `)
@@ -71,7 +71,7 @@ read_only: yes
         { jwks: { from: 'file', at: './keys.json' } },
       ],
       signingKey: { from: 'env', name: 'S3LO_SIGNING_KEY' },
-      limits: { connections: 100 },
+      limits: { connections: 100, blob: 50 * 2 ** 30 },
       accessLog: true,
       readOnly: true,
     })
@@ -120,6 +120,7 @@ read_only: yes
     ['a proxy that is no address', 'trusted_proxies: [proxy.example]'],
     ['a network that is none', 'trusted_proxies: [10.0.0.0/33]'],
     ['a limit that is no number', 'limits: { connections: many }'],
+    ['a limit of bytes that is none', 'limits: { blob: 50GB }'],
   ])('refuses %s, naming the line', async (_what, text) => {
     await expect(parse(`# serve\n${text}`)).rejects.toMatchObject({
       code: 'INTEGRITY',
