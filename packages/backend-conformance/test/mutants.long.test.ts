@@ -572,7 +572,7 @@ const crimes: readonly Crime[] = [
             if (!body.write(bytes)) await new Promise((resolve) => body.once('drain', resolve))
           }
           body.end()
-        })()
+        })().catch((error: Error) => body.destroy(error))
         return { info: opened.info, body }
       }
     },
