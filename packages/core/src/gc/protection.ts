@@ -326,7 +326,7 @@ export class Protection {
 
   async #hasLanded({ key, content, signal }: TagWrite, error: unknown): Promise<boolean> {
     try {
-      const now = await readObject(this.#backend, key, MAX_MANIFEST_BYTES, { signal })
+      const now = await readObject(this.#backend, key, content.byteLength, { signal })
       return now !== undefined && Buffer.compare(now, content) === 0
     } catch {
       throw error // It is unknown whether it was published; the first failure says why.

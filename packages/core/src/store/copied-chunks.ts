@@ -1,4 +1,4 @@
-import { type ChunkRecipe, formatChunkRecipe } from '../chunk/chunk-recipe.ts'
+import type { ChunkRecipe } from '../chunk/chunk-recipe.ts'
 import type { EncodedChunk } from '../chunk/encode-layer.ts'
 import type { StoredChunk } from '../chunk/frame.ts'
 import { forEachConcurrent } from '../concurrency/for-each-concurrent.ts'
@@ -10,13 +10,14 @@ import type { CallOptions } from '../contract/call-options.ts'
 import type { StorageBackend } from '../contract/storage-backend.ts'
 import { isS3loError, S3loError } from '../errors.ts'
 import type { Protection } from '../gc/protection.ts'
-import { chunkFrameKey, chunkRecipeKey } from '../layout/chunk-keys.ts'
+import { chunkFrameKey } from '../layout/chunk-keys.ts'
 import type { Descriptor } from '../oci/descriptor.ts'
 import { Digester } from '../oci/digest.ts'
 import { MEDIA_TYPE } from '../oci/media-type.ts'
 import { ChunkedLayer } from './chunked-layer.ts'
 import { framePlace } from './content-look.ts'
 import { readChunkRecipe, recipeOf } from './read-recipe.ts'
+import { writeChunkRecipe } from './write-recipe.ts'
 
 /** Chunks of one layer that are looked for or copied at once. */
 const CHUNKS_AT_ONCE = 4
@@ -87,19 +88,9 @@ export class CopiedChunks {
       this.#copyChunk(chunk, { signal })
     const copied = mapInOrder(chunks, CHUNKS_AT_ONCE, copy, options.signal)
     for (let step = await copied.next(); !step.done;) step = await copied.next()
-    await this.#putRecipe(layer, recipe, options)
+    await writeChunkRecipe(this.#place.protection, layer, recipe, options)
     this.#present.add(digest)
     return true
-  }
-
-  async #putRecipe(layer: Descriptor, recipe: ChunkRecipe, options: CallOptions): Promise<void> {
-    const { backend, protection } = this.#place
-    const write = async (): Promise<boolean> => {
-      const put = { ...options, mediaType: 'application/json' }
-      await backend.put(chunkRecipeKey(layer.digest), formatChunkRecipe(recipe), put)
-      return true
-    }
-    await protection.put(layer, write, options, 'recipes')
   }
 
   #pin({ layer, chunks }: ChunkRecipe, options: CallOptions): Promise<void> {

@@ -108,22 +108,34 @@ export async function findManifest(
   const record = await orImageFault(() => readRecord(backend, repository, digest, options))
   if (record && !isS3loError(record)) return record
   const root = await reach.find(repository, digest, options)
-  if (root) {
-    const key = root.digest === digest ? root.key : blobKey(digest)
-    const content = await readCandidate(backend, await backend.head(key, options), options)
-    if (content && hasDigest(content, digest)) return toNamed(content, name, digest)
-    for await (const { info } of readImageTags(backend, repository, options)) {
-      const tagged = await readCandidate(backend, info, options)
-      if (tagged && hasDigest(tagged, digest)) return toNamed(tagged, name, digest)
-    }
-    // A tag that has been moved since names another manifest.
-    const isDamaged = content && root.digest !== digest
-    if (isDamaged)
-      throw new S3loError('INTEGRITY', `the object ${key} does not have the digest ${digest}`)
+  const key = root?.digest === digest ? root.key : blobKey(digest)
+  const content = root && (await readCandidate(backend, await backend.head(key, options), options))
+  if (content && hasDigest(content, digest)) return toNamed(content, name, digest)
+  // Tags are known by their digests in sha256.
+  if (root || algorithmOf(digest) !== 'sha256') {
+    const tagged = await readTagged(backend, { repository, digest }, options)
+    if (tagged) return toNamed(tagged, name, digest)
+  }
+  // A tag that has been moved since names another manifest.
+  if (content && root.digest !== digest) {
+    throw new S3loError('INTEGRITY', `the object ${key} does not have the digest ${digest}`)
   }
   if (record) throw record
   // Its tag may have been moved since the first look: the record was written before that.
   return readRecord(backend, repository, digest, options)
+}
+
+/** The content of a repository's tag that has the digest. */
+async function readTagged(
+  backend: StorageBackend,
+  { repository, digest }: { readonly repository: string; readonly digest: string },
+  options?: CallOptions,
+): Promise<Uint8Array | undefined> {
+  for await (const { info } of readImageTags(backend, repository, options)) {
+    const content = await readCandidate(backend, info, options)
+    if (content && hasDigest(content, digest)) return content
+  }
+  return undefined
 }
 
 /** Parsers of references take any digest, as those of the Go program do. */

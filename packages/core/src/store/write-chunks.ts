@@ -1,4 +1,4 @@
-import { type ChunkRecipe, formatChunkRecipe } from '../chunk/chunk-recipe.ts'
+import type { ChunkRecipe } from '../chunk/chunk-recipe.ts'
 import { cutChunks, type RawChunk } from '../chunk/cut-chunks.ts'
 import { encodeLayer, type Frame, frameOfChunk } from '../chunk/encode-layer.ts'
 import { decodeFrame, MAX_FRAME_BYTES, type StoredChunk } from '../chunk/frame.ts'
@@ -6,17 +6,13 @@ import type { CallOptions } from '../contract/call-options.ts'
 import type { ObjectInfo, StorageBackend } from '../contract/storage-backend.ts'
 import { isS3loError } from '../errors.ts'
 import type { Protection } from '../gc/protection.ts'
-import {
-  chunkFrameKey,
-  chunkRecipeKey,
-  parseChunkFrameKey,
-  rawChunkPrefix,
-} from '../layout/chunk-keys.ts'
+import { chunkFrameKey, parseChunkFrameKey, rawChunkPrefix } from '../layout/chunk-keys.ts'
 import { MEDIA_TYPE } from '../oci/media-type.ts'
 import { framePlace } from './content-look.ts'
 import { provenGuarantees } from './guarantees.ts'
 import { PresentChunks } from './present-chunks.ts'
 import { readObject } from './read-object.ts'
+import { writeChunkRecipe } from './write-recipe.ts'
 
 /** A layer that was stored in chunks. */
 export interface WrittenLayer {
@@ -83,7 +79,8 @@ export class ChunkWriter {
     let step = await layer.next()
     while (!step.done) step = await layer.next()
     const recipe = step.value
-    await this.#writeRecipe(recipe, { signal })
+    const stored = { mediaType: MEDIA_TYPE.ociLayerZstd, ...recipe.layer }
+    await writeChunkRecipe(this.#protection, stored, recipe, { signal })
     return { recipe, sent }
   }
 
@@ -148,17 +145,6 @@ export class ChunkWriter {
       return { isTorn: false }
     }
     return lookForFrame(this.#backend, chunk, own, signal)
-  }
-
-  async #writeRecipe(recipe: ChunkRecipe, { signal }: CallOptions): Promise<void> {
-    const content = formatChunkRecipe(recipe)
-    const key = chunkRecipeKey(recipe.layer.digest)
-    const write = async (): Promise<boolean> => {
-      await this.#backend.put(key, content, { signal, mediaType: 'application/json' })
-      return true
-    }
-    const descriptor = { mediaType: MEDIA_TYPE.ociLayerZstd, ...recipe.layer }
-    await this.#protection.put(descriptor, write, { signal }, 'recipes')
   }
 }
 
