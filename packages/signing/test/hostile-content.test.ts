@@ -83,11 +83,7 @@ describe.each(Object.entries(HOSTILE))('an image beside which there is %s', (_, 
 
 describe('content that is no image', () => {
   it.each([
-    [
-      'by its digest',
-      `blobs/sha256/${digestOf(SCHEMA_1).slice(7)}`,
-      { digest: digestOf(SCHEMA_1) },
-    ],
+    ['by its digest', 'manifests/org/app/v8/manifest.json', { digest: digestOf(SCHEMA_1) }],
     ['in layout v1.0.0', 'org/app/v9/manifest.json', { tag: 'v9' }],
   ])('%s is not verified', async (_, key, version) => {
     const store = await storeWithImage()

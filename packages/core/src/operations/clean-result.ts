@@ -174,7 +174,7 @@ export function cleanFailure({
   }
   if (recipe) {
     return new S3loError('INTEGRITY', `no chunk was deleted: ${recipe.message}`, {
-      hint: `push or copy an image with that layer again: s3lo doctor ${ref} names them`,
+      hint: `push or copy an image with that layer again; it is one of those that doctor names: s3lo doctor ${ref}`,
     })
   }
   const [failure] = failed

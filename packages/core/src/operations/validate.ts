@@ -149,7 +149,7 @@ function assertHasty({ name, check }: PolicyRule, { isSlow }: PolicyCheckModule)
     'USAGE',
     `policy ${name}: the check ${check} is too slow for a server's push`,
     {
-      hint: 'leave its enforce out, and ask it where time is: s3lo push --validate, s3lo config validate',
+      hint: 'leave its enforce out, and ask it where there is time: see s3lo config validate --help',
     },
   )
 }
