@@ -31,6 +31,11 @@ import { expiryBy, untilOf } from './untagged.ts'
 export interface DeleteOptions extends ForceOptions, PurgeOptions {
   /** The image shall not stay pullable by its digest: its record and its history go as well. */
   readonly purge?: boolean | undefined
+  /**
+   * Of a digest: what it lists stays pullable by its own digest, where it was pushed by that. It is what
+   * clients of registries count on, which delete one manifest after the other.
+   */
+  readonly keepChildren?: boolean | undefined
 }
 
 /** What was deleted; field names are those of `--output json`. */
@@ -109,9 +114,10 @@ async function removeDigest(
   if (!root) return undefined
   const isDamaged = isS3loError(root)
   if (isDamaged && root.code !== 'INTEGRITY') throw root
-  const image = isDamaged
+  const whole = isDamaged
     ? damagedImage(reference.name, digest)
     : await wholeImage(store, reference.name, root, options)
+  const image = options.keepChildren ? { ...whole, children: new Set<string>() } : whole
   const tags: string[] = []
   for (const tag of (await findUses(store, image, options)).tags) {
     const named = { name: reference.name, tag }

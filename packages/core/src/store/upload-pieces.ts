@@ -13,7 +13,7 @@ import {
   pieceKey,
 } from '../layout/upload-keys.ts'
 import { type DigestAlgorithm, Digester, isDigest } from '../oci/digest.ts'
-import { asObject, asSize, asString, parseJson } from '../oci/json.ts'
+import { asObject, asSize, asString, optional, parseJson } from '../oci/json.ts'
 import { MEDIA_TYPE } from '../oci/media-type.ts'
 import { pipeThrough } from '../stream/verify-digest.ts'
 import { listKeys } from './list-keys.ts'
@@ -39,6 +39,8 @@ export interface Piece {
   readonly etag: string
   /** Of these bytes alone, by each algorithm that they were hashed with. */
   readonly digests: readonly string[]
+  /** The digest that the upload was to be finished with, where this piece came with that request. */
+  readonly finishes?: string | undefined
 }
 
 /** Where the next piece of an upload begins. */
@@ -139,6 +141,8 @@ export interface WritePieceOptions extends CallOptions {
   readonly maxBytes: number
   /** Makes the object of the piece's offset; false where there is one already. */
   readonly claim: (key: string, content: Uint8Array) => Promise<boolean>
+  /** See `Piece.finishes`. */
+  readonly finishes?: string | undefined
 }
 
 /**
@@ -150,7 +154,7 @@ export async function writePiece(
   id: string,
   end: UploadEnd,
   body: Readable,
-  { algorithms, size, maxBytes, claim, signal }: WritePieceOptions,
+  { algorithms, size, maxBytes, claim, finishes, signal }: WritePieceOptions,
 ): Promise<UploadEnd | undefined> {
   if (end.count >= MAX_PIECES) throw tooMany()
   const left = maxBytes - end.offset
@@ -169,7 +173,8 @@ export async function writePiece(
     return end
   }
   const { offset, count: index } = end
-  const piece = { offset, index, id: pieceId, size: written, etag, digests: hashed.digests() }
+  const digests = hashed.digests()
+  const piece = { offset, index, id: pieceId, size: written, etag, digests, finishes }
   let isClaimed = false
   try {
     isClaimed = await claim(offsetKey(id, offset), encodePiece(piece))
@@ -195,8 +200,9 @@ async function readPiece(
   return content && parsePiece(content, key, offset)
 }
 
-function encodePiece({ id, index, size, etag, digests }: Piece): Uint8Array {
-  return new TextEncoder().encode(JSON.stringify({ v: 1, piece: id, index, size, etag, digests }))
+function encodePiece({ id, index, size, etag, digests, finishes }: Piece): Uint8Array {
+  const document = { v: 1, piece: id, index, size, etag, digests, finishes }
+  return new TextEncoder().encode(JSON.stringify(document))
 }
 
 function parsePiece(content: Uint8Array, key: string, offset: number): Piece {
@@ -213,7 +219,9 @@ function parsePiece(content: Uint8Array, key: string, offset: number): Piece {
     Array.isArray(digests) &&
     digests.every((digest) => typeof digest === 'string' && isDigest(digest))
   if (!isRight) throw torn(key)
-  return { offset, index, id, size, etag: asString(document['etag'], `${key}.etag`), digests }
+  const etag = asString(document['etag'], `${key}.etag`)
+  const finishes = optional(document, 'finishes', key, asString)
+  return { offset, index, id, size, etag, digests, finishes }
 }
 
 /** Content, hashed while it passes. `refuse` gives the error for so many bytes, or `null`. */

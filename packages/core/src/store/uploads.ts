@@ -28,7 +28,7 @@ import type {
   UploadsOptions,
   UploadStatus,
 } from './upload-contract.ts'
-import { EMPTY_UPLOAD, readEnd, type UploadEnd, writePiece } from './upload-pieces.ts'
+import { EMPTY_UPLOAD, type Piece, readEnd, type UploadEnd, writePiece } from './upload-pieces.ts'
 import { encodeSession, readSession, type Session, unknownUpload } from './upload-session.ts'
 import { RecentMap } from './recent-map.ts'
 
@@ -129,7 +129,12 @@ class StoreUploads implements Uploads {
         this.putBlob(repository, digest, body ?? Readable.from([]), { size, signal })
       return this.#store(upload, digest, store, { signal }, [sessionKey(id)])
     }
-    const whole = body ? await this.#append(upload.id, session, end, body, { size, signal }) : end
+    // A body without an offset comes again where the store failed after it had been taken.
+    const isRepeated = offset === undefined && end.last?.finishes === digest
+    const whole =
+      body && !isRepeated
+        ? await this.#append(upload.id, session, end, body, { size, finishes: digest, signal })
+        : end
     if (!whole) return outOfOrder(await this.#end(upload.id, { signal }))
     const store = (): Promise<void> => this.#assembler.assemble(upload, digest, whole, { signal })
     return this.#store(upload, digest, store, { signal })
@@ -193,12 +198,12 @@ class StoreUploads implements Uploads {
     { algorithms }: Session,
     end: UploadEnd,
     body: Readable,
-    { size, signal }: UploadBodyOptions,
+    { size, finishes, signal }: UploadBodyOptions & Pick<Piece, 'finishes'>,
   ): Promise<UploadEnd | undefined> {
     const claim = (key: string, content: Uint8Array): Promise<boolean> =>
       this.#claim(key, content, { signal })
     const maxBytes = this.#maxBytes
-    const options = { algorithms, size, maxBytes, claim, signal }
+    const options = { algorithms, size, maxBytes, claim, finishes, signal }
     const added = await writePiece(this.#backend, id, end, body, options)
     if (added) this.#remember(id, added)
     return added

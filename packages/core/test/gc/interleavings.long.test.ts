@@ -14,6 +14,9 @@ const POLL_MS = 1
 function isFree({ method, key }: Request): boolean {
   if (method === 'delete') return key.includes('/clock/')
   if (/^\.s3lo\/(gc\/(clock|condemned)|staging|repositories|blobs)\//.test(key)) return true
+  // The image has no links, uploads, indexes or chunks.
+  if (/^\.s3lo\/(links|uploads|probe|soci|chunks|recipes|files)\//.test(key)) return true
+  if (/^(chunks|recipes|indexes)\//.test(key)) return true
   // New to the store, so that no collector ever asks for it.
   if (key === `blobs/${config!.digest.replace(':', '/')}`) return true
   return false

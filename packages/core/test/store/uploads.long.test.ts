@@ -3,6 +3,7 @@ import { Readable } from 'node:stream'
 import { expect, it } from 'vitest'
 import type {
   GetOptions,
+  MoveOptions,
   ObjectBody,
   ObjectInfo,
   PutOptions,
@@ -67,6 +68,16 @@ class VolumeStore extends MemoryBackend {
     const info = await this.head(key)
     if (!info) throw new Error('missing')
     return { info, body: this.open(piece.start, piece.size) }
+  }
+
+  override async move(
+    from: string,
+    to: string,
+    options?: MoveOptions,
+  ): Promise<ObjectInfo | undefined> {
+    const piece = this.pieces.get(from)
+    const info = await super.move(from, to, options)
+    return info && piece ? { ...info, size: piece.size } : info
   }
 
   *#chunksOf({ start, size }: Range): Generator<Buffer> {

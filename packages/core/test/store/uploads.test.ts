@@ -7,7 +7,13 @@ import { offsetKey, pieceKey, sessionKey, UPLOADS_PREFIX } from '../../src/layou
 import { type DigestAlgorithm, digestOf } from '../../src/oci/digest.ts'
 import type { UploadName, Uploads } from '../../src/store/upload-contract.ts'
 import { openUploads } from '../../src/store/uploads.ts'
-import { dieAt, FaultyBackend, MemoryBackend, throwAt } from '../../src/testing/index.ts'
+import {
+  dieAt,
+  FaultyBackend,
+  MemoryBackend,
+  type StorageCall,
+  throwAt,
+} from '../../src/testing/index.ts'
 
 const APP = 'team/app'
 const CONTENT = Buffer.from('the bytes of a layer, in no particular order')
@@ -74,6 +80,21 @@ describe('an upload', () => {
     const last = { body: body(CONTENT.subarray(9)), offset: 9, size: CONTENT.length - 9 }
     expect(await uploads.finish(upload, DIGEST, last)).toEqual({ kind: 'stored' })
     expect(await contentOf(backend, DIGEST)).toEqual(CONTENT)
+  })
+
+  it('takes the last bytes once, although its end failed and they come again', async () => {
+    const inner = new MemoryBackend()
+    const failure = new S3loError('UNAVAILABLE', 'the store is away')
+    const isBlob = ({ method, key }: StorageCall): boolean =>
+      method === 'put' && key === blobKey(DIGEST)
+    const uploads = openUploads(new FaultyBackend(inner, { before: throwAt(1, failure, isBlob) }))
+    const upload = await uploads.begin(APP)
+    await uploads.append(upload, undefined, body(CONTENT.subarray(0, 9)))
+    const finish = (by: Uploads): ReturnType<Uploads['finish']> =>
+      by.finish(upload, DIGEST, { body: body(CONTENT.subarray(9)) })
+    await expect(finish(uploads)).rejects.toBe(failure)
+    expect(await finish(openUploads(inner))).toEqual({ kind: 'stored' })
+    expect(await contentOf(inner, DIGEST)).toEqual(CONTENT)
   })
 
   it('whose bytes all come when it is finished writes no piece', async () => {
