@@ -6,8 +6,8 @@ import type { Exchange } from './options.ts'
 const MAX_TEXT = 300
 
 export interface LogOptions {
-  /** Takes a whole line with its end. */
-  readonly write: (line: string) => void
+  /** Takes a whole line with its end; false where it cannot. */
+  readonly write: (line: string) => boolean
   /** Also a line for each request that only reads. */
   readonly isAccessLogged: boolean
   readonly now?: () => number
@@ -24,12 +24,15 @@ export interface Log {
 
 /**
  * Nothing of a request can end a line or be taken for another field, and what is not printable is
- * escaped. Headers, bodies and queries are not logged, so that no secret is.
+ * escaped. A line that could not be written is counted in `lost` of the next one. Headers, bodies and queries are not logged, so that no secret is.
  */
 export function createLog({ write, isAccessLogged, now = Date.now }: LogOptions): Log {
+  let lost = 0
   const line = (event: string, facts: Readonly<Record<string, unknown>>): void => {
-    const record = { time: new Date(now()).toISOString(), event, ...facts }
-    write(`${escapeJson(JSON.stringify(record, shorten))}\n`)
+    const time = new Date(now()).toISOString()
+    const record = { time, event, ...facts, ...(lost > 0 && { lost }) }
+    const isTaken = write(`${escapeJson(JSON.stringify(record, shorten))}\n`)
+    lost = isTaken ? 0 : lost + 1
   }
   return {
     observe(exchange) {

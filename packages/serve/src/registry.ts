@@ -25,6 +25,7 @@ export interface Registry {
 
 /** What becomes known of a request while it is answered: the observer gets it. */
 interface Trace {
+  address?: string | undefined
   route?: Route
   /** Who asks. */
   name?: string | undefined
@@ -34,7 +35,14 @@ interface Trace {
 /** The store stays the caller's: it is closed after the server. */
 export function createRegistry(store: ImageStore, options: RegistryOptions = {}): Registry {
   const parts = openParts(store, options)
-  return { handle: (request, response) => void handle(parts, request, response) }
+  return {
+    handle(request, response) {
+      // An observer that throws has failed after the answer, which is none of the client's business.
+      handle(parts, request, response).catch((error: unknown) => {
+        process.emitWarning(error instanceof Error ? error : String(error))
+      })
+    },
+  }
 }
 
 async function handle(
@@ -43,8 +51,6 @@ async function handle(
   response: ServerResponse,
 ): Promise<void> {
   const started = performance.now()
-  // A connection that has ended has no address any more.
-  const address = parts.options.addressOf?.(request) ?? request.socket.remoteAddress
   const leaving = new AbortController()
   response.once('close', () => leaving.abort())
   const trace: Trace = {}
@@ -55,7 +61,7 @@ async function handle(
   })
   discard(request)
   const sent = await sendAnswer(response, answer, request.method === 'HEAD')
-  observe(parts.options, { request, trace, status: answer.status, sent, started, address })
+  observe(parts.options, { request, trace, status: answer.status, sent, started })
 }
 
 async function answerTo(
@@ -64,7 +70,10 @@ async function answerTo(
   trace: Trace,
   signal: AbortSignal,
 ): Promise<Answer> {
-  const { guards = [], pages = {}, authorize } = parts.options
+  const { guards = [], pages = {}, authorize, addressOf } = parts.options
+  // Read first: a connection that has ended has no address any more.
+  trace.address = request.socket.remoteAddress
+  trace.address = addressOf?.(request) ?? trace.address
   for (const guard of guards) {
     const answer = guard(request)
     if (answer) return answer
@@ -137,16 +146,15 @@ interface Outcome {
   readonly trace: Trace
   readonly status: number
   readonly sent: Sent
-  readonly address: string | undefined
   readonly started: number
 }
 
 function observe(
   options: RegistryOptions,
-  { request, trace, status, sent, started, address }: Outcome,
+  { request, trace, status, sent, started }: Outcome,
 ): void {
   if (!options.observe) return
-  const { route, name, error = sent.error } = trace
+  const { address, route, name, error = sent.error } = trace
   const { method = '', url = '', headers } = request
   options.observe({
     method,

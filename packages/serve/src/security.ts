@@ -7,11 +7,15 @@ import { readHtpasswd } from './auth/htpasswd.ts'
 import { changesAnonymously } from './auth/rules.ts'
 import { parseSigningKey, type SigningKey } from './auth/signing-key.ts'
 import { createBrowserGuard } from './browser-guard.ts'
-import { NO_CONFIG, parseServeConfig, type ServeConfig } from './config/serve-config.ts'
+import {
+  MAX_SERVE_CONFIG_BYTES,
+  NO_CONFIG,
+  parseServeConfig,
+  type ServeConfig,
+} from './config/serve-config.ts'
 import type { Guard } from './options.ts'
 import { planServing, type ServePlan, type ServeSettings } from './serve-plan.ts'
 
-const MAX_CONFIG_BYTES = 1024 * 1024
 const MAX_KEY_BYTES = 16 * 1024
 
 type Environment = Readonly<Record<string, string | undefined>>
@@ -48,7 +52,7 @@ export async function readSecurity(
 /** Paths are seen from the folder of the file. */
 async function readConfig(path: string | undefined): Promise<ServeConfig> {
   if (path === undefined) return NO_CONFIG
-  const config = await parseServeConfig(await readBoundedFile(path, MAX_CONFIG_BYTES), path)
+  const config = await parseServeConfig(await readBoundedFile(path, MAX_SERVE_CONFIG_BYTES), path)
   const from = (file: string): string => resolve(dirname(path), file)
   const { htpasswd, signingKey, tls, issuers } = config
   return {

@@ -24,6 +24,12 @@ import { type RunningServer, startServer } from './server.ts'
 import { measureStore } from './store-metrics.ts'
 import { watchFiles } from './watch-files.ts'
 
+/** Takes the lines of the log. */
+type LogSink = Pick<Writable, 'write'> & Partial<Pick<Writable, 'writableLength'>>
+
+/** What waits for the reader of the log at most (bytes). */
+const MAX_WAITING_BYTES = 4 * 1024 * 1024
+
 /** A server that takes requests. */
 export interface Serving extends ServeResult {
   /** What to tell people. */
@@ -39,7 +45,7 @@ export interface Serving extends ServeResult {
 export interface ServeOptions extends CallOptions {
   readonly env?: Readonly<Record<string, string | undefined>>
   /** Takes the lines of the log. */
-  readonly log?: Pick<Writable, 'write'> | undefined
+  readonly log?: LogSink | undefined
   /** Signs tokens where the configuration names no key. Default: one that is made. */
   readonly signingKey?: SigningKey | undefined
   /** Gives the figures of all workers, this one among them. Default: this process is alone. */
@@ -63,7 +69,10 @@ export async function startServing(
   const later = { ...settings, listen: formatAuthority(plan.address) }
   const metrics = createMetrics()
   const requests = createRequestMetrics(metrics)
-  const log = createLog({ write: (line) => sink?.write(line), isAccessLogged: plan.accessLog })
+  const log = createLog({
+    write: (line) => sink === undefined || writeLine(sink, line),
+    isAccessLogged: plan.accessLog,
+  })
   const security = createSecurity(files, () => readSecurity(later, env, signingKey), {
     onLogIn(logIn) {
       requests.onLogIn(logIn)
@@ -130,6 +139,13 @@ export async function startServing(
     await close()
     throw error
   }
+}
+
+/** False where the sink is so far behind that more would only fill the memory. */
+function writeLine(sink: LogSink, line: string): boolean {
+  if ((sink.writableLength ?? 0) > MAX_WAITING_BYTES) return false
+  sink.write(line)
+  return true
 }
 
 async function reloadSecurity(reload: () => Promise<unknown>, log: Log): Promise<void> {

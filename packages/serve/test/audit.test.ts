@@ -20,7 +20,7 @@ const PULL: Exchange = {
 
 function logWith({ isAccessLogged = true } = {}) {
   const lines: string[] = []
-  const log = createLog({ write: (line) => lines.push(line), isAccessLogged, now: () => 0 })
+  const log = createLog({ write: (line) => lines.push(line) > 0, isAccessLogged, now: () => 0 })
   return { log, lines }
 }
 
@@ -45,6 +45,19 @@ describe('the log', () => {
       ms: 1.2,
       agent: 'docker/28',
     })
+  })
+
+  it('counts the lines that could not be written', () => {
+    const lines: string[] = []
+    const sink = { isFull: true }
+    const write = (line: string): boolean => !sink.isFull && lines.push(line) > 0
+    const log = createLog({ write, isAccessLogged: true })
+    log.observe(PULL)
+    log.observe(PULL)
+    sink.isFull = false
+    log.observe(PULL)
+    log.observe(PULL)
+    expect(lines.map((line) => JSON.parse(line).lost)).toEqual([2, undefined])
   })
 
   it.each<[string, Partial<Exchange>]>([

@@ -9,7 +9,7 @@ import { type Fields, readFields } from './fields.ts'
 import { readIssuers } from './issuer-fields.ts'
 
 /** The largest `serve.yaml` that is read (bytes). */
-const MAX_BYTES = 256 * 1024
+export const MAX_SERVE_CONFIG_BYTES = 256 * 1024
 
 const KEYS = [
   'listen',
@@ -62,7 +62,7 @@ export const NO_CONFIG: ServeConfig = { allowHosts: [], issuers: [], limits: {} 
  * nothing, so that no rule is silently another one.
  */
 export async function parseServeConfig(content: Uint8Array, name: string): Promise<ServeConfig> {
-  const yaml = await YamlReader.open({ name, content, limit: MAX_BYTES })
+  const yaml = await YamlReader.open({ name, content, limit: MAX_SERVE_CONFIG_BYTES })
   const fields = readFields(yaml, yaml.root, KEYS)
   const issuers = readIssuers(fields)
   const users = fields.mapping('users', ['htpasswd'])
