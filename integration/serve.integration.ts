@@ -33,8 +33,9 @@ const WAYS = [
 const stores = cloudStores(work).filter(({ isStrict }) => isStrict)
 describe.each(stores.map((store) => [store.name, store] as const))(
   'a store: %s',
-  (_name, store) => {
-    it.each(WAYS)(
+  (name, store) => {
+    // Azurite looks at all that it has for every request, which makes each way a matter of minutes.
+    it.each(name === 'az' ? WAYS.slice(1) : WAYS)(
       'behind $replicas of its servers does all that the specification asks for',
       async (way) => {
         const bucket = await store.makeBucket()
