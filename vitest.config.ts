@@ -14,9 +14,10 @@ export default defineConfig({
     maxWorkers: '100%',
     coverage: {
       provider: 'v8',
-      include: ['packages/*/src/**/*.ts', 'apps/cli/src/**/*.ts'],
+      // What core's own tests reach.
+      include: ['packages/core/src/**/*.ts'],
       reporter: ['text-summary', 'json-summary'],
-      thresholds: { 'packages/core/src/**/*.ts': { lines: 85 } },
+      thresholds: { lines: 85 },
     },
     projects: [
       {

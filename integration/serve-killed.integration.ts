@@ -1,6 +1,6 @@
 /**
  * Replicas of `s3lo serve` that are killed with -9 while clients push through them, as often as
- * S3LO_TEST_KILLS says (100 by default). No tag breaks, and each push ends well, at the latest when the client tries it again.
+ * S3LO_TEST_KILLS says (50 by default). No tag breaks, and each push ends well, at the latest when the client tries it again.
  */
 import { mkdir, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -15,7 +15,7 @@ import { randomOf } from './random.ts'
 import { type PushPhase, Replicas } from './serve-replicas.ts'
 import { SourceCli } from './source-cli.ts'
 
-const KILLS = Number(process.env['S3LO_TEST_KILLS'] ?? 100)
+const KILLS = Number(process.env['S3LO_TEST_KILLS'] ?? 50)
 const REPLICAS = 3
 const PUSHERS = 3
 const TAGS = 4
