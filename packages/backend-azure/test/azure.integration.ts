@@ -60,9 +60,9 @@ function testAgainst(server: AzureServer): void {
         retry: { delay: async () => {}, stallMs: 5000, attempts: 3 },
       }),
     destroy: (bucket) => destroy({ bucket }),
-    // Not move and restore, which send the most requests: they take many minutes at Azurite, and run at Ceph.
+    // What takes Azurite many minutes runs at Ceph: move and restore, answers that are empty or cut.
     operations: ['push', 'pull', 'copy', 'delete', 'list'],
-    kinds: ['503', 'reset-after', 'truncated', 'bit-flip-up', 'page', 'nothing', 'cut'],
+    kinds: ['503', 'reset-after', 'truncated', 'bit-flip-up', 'page'],
   })
 
   describe('a container', () => {
