@@ -20,8 +20,7 @@ export class StagedFile {
   /** A new, empty file of our own. */
   static async create(root: StoreRoot, name: string): Promise<StagedFile> {
     return translating(name, async () => {
-      await root.ensureFolder(STAGING)
-      const path = join(root.path, STAGING, await newOwnedName())
+      const path = await newPath(root)
       return new StagedFile(path, await open(path, 'wx', 0o644))
     })
   }
@@ -33,8 +32,7 @@ export class StagedFile {
     name: string,
   ): Promise<StagedFile | undefined> {
     return translating(name, async () => {
-      await root.ensureFolder(STAGING)
-      const path = join(root.path, STAGING, await newOwnedName())
+      const path = await newPath(root)
       try {
         await copyFile(source, path, constants.COPYFILE_FICLONE_FORCE | constants.COPYFILE_EXCL)
       } catch (error) {
@@ -57,8 +55,7 @@ export class StagedFile {
     name: string,
   ): Promise<StagedFile | undefined> {
     return translating(name, async () => {
-      await root.ensureFolder(STAGING)
-      const path = join(root.path, STAGING, await newOwnedName())
+      const path = await newPath(root)
       if (!(await linkObject(source, path))) return undefined
       const staged = new StagedFile(path, await open(path, READ_FLAGS))
       const user = process.geteuid?.() ?? 0
@@ -88,3 +85,9 @@ const CANNOT_CLONE: ReadonlySet<string> = new Set([
   'EXDEV',
   'EINVAL',
 ])
+
+/** Where nothing is yet, in a staging place that is there. */
+async function newPath(root: StoreRoot): Promise<string> {
+  await root.ensureFolder(STAGING)
+  return join(root.path, STAGING, await newOwnedName())
+}

@@ -24,7 +24,8 @@ export interface Log {
 
 /**
  * Nothing of a request can end a line or be taken for another field, and what is not printable is
- * escaped. A line that could not be written is counted in `lost` of the next one. Headers, bodies and queries are not logged, so that no secret is.
+ * escaped. A line that could not be written is counted in `lost` of the next one. Headers, bodies and
+ * queries are not logged, so that no secret is.
  */
 export function createLog({ write, isAccessLogged, now = Date.now }: LogOptions): Log {
   let lost = 0

@@ -50,7 +50,10 @@ export class ManifestReader {
     this.#membership = membership
   }
 
-  /** `undefined` where there is none. Clients that ask at once share one look. Throws `INTEGRITY` for what is no manifest. */
+  /**
+   * `undefined` where there is none. Clients that ask at once share one look. Throws `INTEGRITY` for what
+   * is no manifest.
+   */
   async read(reference: Reference, { signal }: CallOptions): Promise<ServedManifest | undefined> {
     const { digest, name, tag = '' } = reference
     return digest === undefined

@@ -7,7 +7,7 @@ import {
   parseChunkRecipeKey,
 } from '../layout/chunk-keys.ts'
 import { CHUNKS_PREFIX, RECIPES_PREFIX } from '../layout/keys.ts'
-import { isDigest } from '../oci/digest.ts'
+import { digestBelow } from '../layout/parse-key.ts'
 import { MAX_RECIPE_BYTES, parseRecipe } from '../store/recipe.ts'
 import type { Collectable } from './collectable.ts'
 import { nameOf } from './name-set.ts'
@@ -64,9 +64,4 @@ interface MarkedChunk {
 export function chunkMark({ raw, frame }: MarkedChunk): string {
   if (frame === undefined) return nameOf(raw)
   return nameOf(raw).slice(0, 32) + nameOf(frame).slice(0, 32)
-}
-
-function digestBelow(prefix: string, key: string): string | undefined {
-  const digest = key.slice(prefix.length).replace('/', ':')
-  return isDigest(digest) ? digest : undefined
 }

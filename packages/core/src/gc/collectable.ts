@@ -13,8 +13,7 @@ import {
   REFERRER_BLOBS_PREFIX,
   SOCI_ARTIFACTS_PREFIX,
 } from '../layout/keys.ts'
-import { parseContentKey } from '../layout/parse-key.ts'
-import { isDigest } from '../oci/digest.ts'
+import { digestBelow, parseContentKey } from '../layout/parse-key.ts'
 import { nameOf } from './name-set.ts'
 
 /** An object that a collector may delete when nothing needs it. */
@@ -65,8 +64,8 @@ export async function* listGoRecipes(
 ): AsyncGenerator<Collectable, void> {
   for (const prefix of [FILE_INDEXES_PREFIX, RECIPES_PREFIX]) {
     for await (const info of backend.list(prefix, options)) {
-      const digest = info.key.slice(prefix.length).replace('/', ':')
-      if (!isDigest(digest)) continue
+      const digest = digestBelow(prefix, info.key)
+      if (digest === undefined) continue
       const item = named(info, digest)
       yield prefix === RECIPES_PREFIX ? { ...item, isRecipe: true } : item
     }

@@ -3,17 +3,13 @@ import type { CallOptions } from '../contract/call-options.ts'
 import type { ObjectInfo, StorageBackend } from '../contract/storage-backend.ts'
 import { isImageFault } from '../store/image-fault.ts'
 import { readVersion } from '../store/read-object.ts'
+import { RECIPE_BUDGET, RECIPES_AT_ONCE } from '../store/read-recipe.ts'
 import { ByteBudget } from '../concurrency/byte-budget.ts'
 import type { ChunkFormat } from './chunk-format.ts'
 import type { Collectable } from './collectable.ts'
 import { DigestSet } from './digest-set.ts'
 import type { LayerState, UnreadableManifest } from './live-content.ts'
 import { nameOf, versionOf } from './name-set.ts'
-
-const READS_AT_ONCE = 20
-
-/** Recipes that are read at once: the largest there may be, or many of the ordinary ones (bytes). */
-const READ_BUDGET = 16 * 1024 * 1024
 
 /**
  * The chunks that recipes name. **A recipe that is stored is a root of its chunks, whether a manifest
@@ -92,10 +88,10 @@ export class LiveChunks {
     options: CallOptions,
   ): Promise<void> {
     this.#unreadable = []
-    const budget = new ByteBudget(READ_BUDGET)
+    const budget = new ByteBudget(RECIPE_BUDGET)
     await forEachConcurrent(
       this.#backend.list(this.#format.recipesPrefix, options),
-      READS_AT_ONCE,
+      RECIPES_AT_ONCE,
       async (info, signal) => {
         const layer = this.#format.layerOf(info.key)
         const state = layer === undefined ? undefined : select(nameOf(layer))

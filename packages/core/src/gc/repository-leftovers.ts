@@ -9,7 +9,7 @@ import {
   REPOSITORIES_PREFIX,
 } from '../layout/repository-keys.ts'
 import { parseUploadKey, sessionKey, uploadPrefix, UPLOADS_PREFIX } from '../layout/upload-keys.ts'
-import { isDigest } from '../oci/digest.ts'
+import { digestBelow } from '../layout/parse-key.ts'
 import { endOfLink } from '../store/links.ts'
 import { listKeys } from '../store/list-keys.ts'
 import { markOfEvent, markOfRecord } from '../store/tag-events.ts'
@@ -158,8 +158,8 @@ async function readStoredNames(backend: StorageBackend, options: CallOptions): P
   const names = new DigestSet()
   for (const prefix of [BLOBS_PREFIX, REFERRER_BLOBS_PREFIX, RECIPES_PREFIX]) {
     for await (const key of listKeys(backend, prefix, options)) {
-      const digest = key.slice(prefix.length).replace('/', ':')
-      if (isDigest(digest)) names.add(nameOf(digest))
+      const digest = digestBelow(prefix, key)
+      if (digest !== undefined) names.add(nameOf(digest))
     }
   }
   for await (const key of listKeys(backend, CHUNK_RECIPES_PREFIX, options)) {

@@ -89,12 +89,18 @@ export function parseLegacyKey(key: string): LegacyKey | undefined {
   return kind === undefined || kind === 'history' || !name ? undefined : { kind, ...name }
 }
 
+/** The digest that a key below the prefix has as `<algorithm>/<hex>`; `undefined` for any other key. */
+export function digestBelow(prefix: string, key: string): string | undefined {
+  const digest = key.slice(prefix.length).replace('/', ':')
+  return isDigest(digest) ? digest : undefined
+}
+
 /** What a key of content is; `undefined` for one that s3lo does not write. */
 export function parseContentKey(key: string): ContentKey | undefined {
   for (const [prefix, kind] of BY_PATH) {
     if (!key.startsWith(prefix)) continue
-    const digest = key.slice(prefix.length).replace('/', ':')
-    return isDigest(digest) ? { kind, digest } : undefined
+    const digest = digestBelow(prefix, key)
+    return digest === undefined ? undefined : { kind, digest }
   }
   if (!key.startsWith(SOCI_ARTIFACTS_PREFIX)) return undefined
   const digest = toDigest(key.slice(SOCI_ARTIFACTS_PREFIX.length))

@@ -4,7 +4,7 @@ import type { CallOptions } from '../contract/call-options.ts'
 import type { StorageBackend } from '../contract/storage-backend.ts'
 import { isS3loError } from '../errors.ts'
 import { orImageFault } from '../store/image-fault.ts'
-import { readRecipe } from '../store/read-recipe.ts'
+import { readRecipe, RECIPE_BUDGET, RECIPES_AT_ONCE } from '../store/read-recipe.ts'
 import { listStored } from './stored-content.ts'
 
 /** What layers in chunks are; field names are those of `--output json`, sizes are bytes. */
@@ -22,23 +22,18 @@ export interface ChunkFigures {
   readonly unreadable?: number
 }
 
-const READS_AT_ONCE = 20
-
-/** Recipes that are read at once: the largest there may be, or many of the ordinary ones (bytes). */
-const READ_BUDGET = 16 * 1024 * 1024
-
 /** Reads every recipe of a store; `stored` is what its chunks take. `undefined` where there is none. */
 export async function measureChunks(
   backend: StorageBackend,
   stored: number,
   { signal: outer }: CallOptions,
 ): Promise<ChunkFigures | undefined> {
-  const budget = new ByteBudget(READ_BUDGET)
-  const sums = { layers: 0, content: 0, frames: 0, unreadable: 0 }
+  const budget = new ByteBudget(RECIPE_BUDGET)
+  const sums = { layers: 0, content: 0, encoded: 0, frames: 0, unreadable: 0 }
   for (const kind of ['recipes', 'go-recipes'] as const) {
     await forEachConcurrent(
       listStored(backend, kind, { signal: outer }),
-      READS_AT_ONCE,
+      RECIPES_AT_ONCE,
       async ({ digest, info }, signal) => {
         const recipe = await budget.use(info.size, signal, () =>
           orImageFault(() => readRecipe(backend, digest, { signal })),
@@ -51,18 +46,23 @@ export async function measureChunks(
         }
         sums.layers++
         sums.content += recipe.content.size
-        for (const { frameSize = 0 } of recipe.chunks) sums.frames += frameSize
+        for (const { size, frameSize } of recipe.chunks) {
+          // Early versions of the Go program did not record it.
+          if (frameSize === undefined) continue
+          sums.encoded += size
+          sums.frames += frameSize
+        }
       },
       outer,
     )
   }
-  const { layers, content, frames, unreadable } = sums
+  const { layers, content, encoded, frames, unreadable } = sums
   if (layers + unreadable === 0) return undefined
   return {
     layers,
     content_bytes: content,
     layer_bytes: frames,
-    compression: frames === 0 ? 1 : content / frames,
+    compression: frames === 0 ? 1 : encoded / frames,
     shared_percent: frames === 0 ? 0 : (Math.max(0, frames - stored) / frames) * 100,
     ...(unreadable > 0 ? { unreadable } : {}),
   }

@@ -20,6 +20,8 @@ import type { ForceOptions } from './options.ts'
 import {
   damagedImage,
   findUses,
+  otherRepositories,
+  type Purge,
   purge,
   type Purged,
   type PurgeOptions,
@@ -36,6 +38,8 @@ export interface DeleteOptions extends ForceOptions, PurgeOptions {
    * clients of registries count on, which delete one manifest after the other.
    */
   readonly keepChildren?: boolean | undefined
+  /** False: `also_in` is not looked for, which lists every record of the store. */
+  readonly alsoIn?: boolean | undefined
 }
 
 /** What was deleted; field names are those of `--output json`. */
@@ -100,7 +104,8 @@ async function removeTag(
     return { ref, deleted: true, digest, kept_until: until }
   }
   const image = await wholeImage(store, reference.name, document, options)
-  return { ref, deleted: true, digest, ...toResult(image, await purge(store, image, options)) }
+  const outcome = await purge(store, image, options)
+  return { ref, deleted: true, digest, ...(await toResult(store, image, outcome, options)) }
 }
 
 async function removeDigest(
@@ -128,15 +133,18 @@ async function removeDigest(
   // No record was in the way: what is damaged is a blob, which is not a tag's to lose.
   if (isDamaged && outcome.purged.records === 0) throw root
   const ref = formatReference(reference)
-  return { ref, deleted: true, digest, tags, ...toResult(image, outcome) }
+  return { ref, deleted: true, digest, tags, ...(await toResult(store, image, outcome, options)) }
 }
 
-function toResult(
-  { repository }: WholeImage,
-  { uses: { tags, holders }, purged, elsewhere }: Awaited<ReturnType<typeof purge>>,
-): Pick<DeleteResult, 'remaining' | 'also_in' | 'purged'> {
-  const remaining = [...tags.map((tag) => `${repository}:${tag}`), ...holders]
-  return { remaining, ...(elsewhere.length > 0 ? { also_in: elsewhere } : {}), purged }
+async function toResult(
+  store: ImageStore,
+  image: WholeImage,
+  { uses: { tags, holders }, purged }: Purge,
+  { alsoIn = true, signal }: DeleteOptions,
+): Promise<Pick<DeleteResult, 'remaining' | 'also_in' | 'purged'>> {
+  const remaining = [...tags.map((tag) => `${image.repository}:${tag}`), ...holders]
+  const others = alsoIn ? await otherRepositories(store, image, { signal }) : []
+  return { remaining, ...(others.length > 0 ? { also_in: others } : {}), purged }
 }
 
 async function assertMutable(

@@ -138,11 +138,9 @@ export interface Purged {
 }
 
 /** What became of an image that was to be purged. */
-interface Purge {
+export interface Purge {
   readonly uses: Uses
   readonly purged: Purged
-  /** Other repositories that have the image, or a manifest below it. */
-  readonly elsewhere: readonly string[]
 }
 
 export interface PurgeOptions extends CallOptions, ProgressOptions {
@@ -185,7 +183,7 @@ export async function purge(
         purged: isNamed ? NOTHING : await remove(store, image, uses, round, { signal }),
       }
     })
-    if ('uses' in result) return { ...result, elsewhere: await haveIt(store, image, { signal }) }
+    if ('uses' in result) return result
     const writer = nameParticipant(describeParticipant(result.pin, result.author, others))
     if (waited >= maxWaitMs) throw named(image, store, writer)
     // At the second look it has been waited for: most writers are done by then.
@@ -199,8 +197,11 @@ export async function purge(
   }
 }
 
-/** By their records, which every publication of s3lo writes. */
-async function haveIt(
+/**
+ * Other repositories that have an image, or a manifest below it: by their records, which every publication
+ * of s3lo writes, and all of which are listed.
+ */
+export async function otherRepositories(
   { backend }: ImageStore,
   { repository: own, digest, children }: WholeImage,
   { signal }: CallOptions,

@@ -1,18 +1,27 @@
 import type { CallOptions } from '../contract/call-options.ts'
 import type { ObjectInfo, StorageBackend } from '../contract/storage-backend.ts'
-import { CHUNK_RECIPES_PREFIX } from '../layout/chunk-keys.ts'
+import { CHUNK_RECIPES_PREFIX, parseChunkRecipeKey } from '../layout/chunk-keys.ts'
 import { BLOBS_PREFIX, RECIPES_PREFIX } from '../layout/keys.ts'
-import { isDigest } from '../oci/digest.ts'
+import { digestBelow } from '../layout/parse-key.ts'
 
-/** The prefixes below which content lies under its digest, as `<algorithm>/<hex>`. */
-const PREFIX = {
-  blobs: BLOBS_PREFIX,
-  recipes: CHUNK_RECIPES_PREFIX.slice(0, -'sha256/'.length),
-  'go-recipes': RECIPES_PREFIX,
-} as const
+interface Place {
+  readonly prefix: string
+  /** The digest that a key below the prefix has. */
+  readonly digestOfKey: (key: string) => string | undefined
+}
+
+const PLACES = {
+  blobs: byPath(BLOBS_PREFIX),
+  recipes: { prefix: CHUNK_RECIPES_PREFIX, digestOfKey: parseChunkRecipeKey },
+  'go-recipes': byPath(RECIPES_PREFIX),
+} as const satisfies Readonly<Record<string, Place>>
+
+function byPath(prefix: string): Place {
+  return { prefix, digestOfKey: (key) => digestBelow(prefix, key) }
+}
 
 /** Blobs lie whole; a layer in chunks is a recipe, of format 2 or of the Go program's, and its chunks. */
-export type StoredKind = keyof typeof PREFIX
+export type StoredKind = keyof typeof PLACES
 
 /** An object that is content, with the digest that its key says. */
 export interface StoredContent {
@@ -26,9 +35,9 @@ export async function* listStored(
   kind: StoredKind,
   options?: CallOptions,
 ): AsyncGenerator<StoredContent, void> {
-  const prefix = PREFIX[kind]
+  const { prefix, digestOfKey } = PLACES[kind]
   for await (const info of backend.list(prefix, options)) {
-    const digest = info.key.slice(prefix.length).replace('/', ':')
-    if (isDigest(digest)) yield { digest, info }
+    const digest = digestOfKey(info.key)
+    if (digest !== undefined) yield { digest, info }
   }
 }

@@ -1,8 +1,10 @@
+import type { StoredChunk } from '../chunk/frame.ts'
 import type { CallOptions } from '../contract/call-options.ts'
 import type { ObjectInfo, StorageBackend } from '../contract/storage-backend.ts'
 import type { FramePlace, Look, RecordPlace } from '../gc/protected-write.ts'
 import { chunkFrameKey, chunkRecipeKey } from '../layout/chunk-keys.ts'
 import type { Descriptor } from '../oci/descriptor.ts'
+import { MEDIA_TYPE } from '../oci/media-type.ts'
 import type { BlobStore } from './blobs.ts'
 import { hasRecord } from './records.ts'
 
@@ -11,6 +13,11 @@ const FRAME = 'frame '
 /** Where the frame with that digest is, of the chunk whose raw digest is looked for. */
 export function framePlace(frame: string): FramePlace {
   return `${FRAME}${frame}`
+}
+
+/** A chunk as collectors know it: by its raw digest, with the length of its frame. */
+export function chunkPiece({ raw, frameSize }: Pick<StoredChunk, 'raw' | 'frameSize'>): Descriptor {
+  return { mediaType: MEDIA_TYPE.octetStream, digest: raw, size: frameSize }
 }
 
 /** Makes a blob that is there one to be relied on. False: it is to be written again. */

@@ -4,7 +4,7 @@ import type { StoredChunk } from '../chunk/frame.ts'
 import { forEachConcurrent } from '../concurrency/for-each-concurrent.ts'
 import { mapInOrder } from '../concurrency/map-in-order.ts'
 import type { BucketConfig } from '../config/bucket-config.ts'
-import { stampChunkFormat, takesChunks } from '../config/chunk-format.ts'
+import { beginChunks } from '../config/chunk-format.ts'
 import { CHUNKED_BY_DEFAULT } from '../config/effective-config.ts'
 import type { CallOptions } from '../contract/call-options.ts'
 import type { StorageBackend } from '../contract/storage-backend.ts'
@@ -15,7 +15,7 @@ import type { Descriptor } from '../oci/descriptor.ts'
 import { Digester } from '../oci/digest.ts'
 import { MEDIA_TYPE } from '../oci/media-type.ts'
 import { ChunkedLayer } from './chunked-layer.ts'
-import { framePlace } from './content-look.ts'
+import { chunkPiece, framePlace } from './content-look.ts'
 import { readChunkRecipe, recipeOf } from './read-recipe.ts'
 import { writeChunkRecipe } from './write-recipe.ts'
 
@@ -99,7 +99,7 @@ export class CopiedChunks {
   }
 
   #hasChunk(chunk: StoredChunk, options: CallOptions): Promise<boolean> {
-    return this.#place.protection.has(pieceOf(chunk), options, framePlace(chunk.frame))
+    return this.#place.protection.has(chunkPiece(chunk), options, framePlace(chunk.frame))
   }
 
   async #copyChunk(chunk: EncodedChunk, options: CallOptions): Promise<void> {
@@ -110,7 +110,7 @@ export class CopiedChunks {
       await backend.put(chunkFrameKey(chunk), chunk.bytes, { ...options, ...put })
       return true
     }
-    await protection.put(pieceOf(chunk), write, options, framePlace(chunk.frame))
+    await protection.put(chunkPiece(chunk), write, options, framePlace(chunk.frame))
   }
 
   /** Stamps the bucket with the first layer. */
@@ -121,10 +121,8 @@ export class CopiedChunks {
 
   async #decide(options: CallOptions): Promise<boolean> {
     const config = await this.#place.config(options)
-    const isStamped = config.chunkFormat !== undefined
-    const { chunked = CHUNKED_BY_DEFAULT || isStamped } = config
-    if (!chunked || !takesChunks(config)) return false
-    return isStamped || stampChunkFormat(this.#place.backend, options)
+    const { chunked = CHUNKED_BY_DEFAULT || config.chunkFormat !== undefined } = config
+    return chunked && beginChunks(this.#place.backend, config, options)
   }
 }
 
@@ -154,11 +152,6 @@ async function findRecipe(
     if (isS3loError(error, 'INTEGRITY')) return undefined
     throw error
   }
-}
-
-/** As collectors know a chunk: by its raw digest. */
-function pieceOf({ raw, frameSize }: StoredChunk): Descriptor {
-  return { mediaType: MEDIA_TYPE.octetStream, digest: raw, size: frameSize }
 }
 
 /** The chunks of a layer with their frames. Throws `INTEGRITY` at the end of a stream that is not the layer. */

@@ -17,7 +17,7 @@ import { isImageConfigType, MEDIA_TYPE } from '../oci/media-type.ts'
 import type { Reference } from '../oci/reference.ts'
 import { readAll } from '../stream/read-all.ts'
 import type { BlobStore } from './blobs.ts'
-import { framePlace } from './content-look.ts'
+import { chunkPiece, framePlace } from './content-look.ts'
 import { readTagVersion } from './manifests.ts'
 import { readVersion } from './read-object.ts'
 
@@ -126,10 +126,9 @@ async function protectAll(
   const content = [descriptor, ...successors(manifest)].map(({ digest }) => digest)
   await protection.protect([...content, ...chunks.map(({ raw }) => raw)], options)
   const seen: Parameters<Protection['note']>[0][] = []
-  for (const { raw, frame, frameSize } of chunks) {
-    const cover = await protection.settle(raw, options)
-    const piece = { mediaType: MEDIA_TYPE.octetStream, digest: raw, size: frameSize }
-    seen.push({ descriptor: piece, place: framePlace(frame), cover })
+  for (const chunk of chunks) {
+    const cover = await protection.settle(chunk.raw, options)
+    seen.push({ descriptor: chunkPiece(chunk), place: framePlace(chunk.frame), cover })
   }
   for (const { recipe } of recipes.values()) {
     const cover = await protection.settle(recipe.layer.digest, options)

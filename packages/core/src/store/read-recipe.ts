@@ -11,6 +11,11 @@ import { algorithmOf } from '../oci/digest.ts'
 import { readObject } from './read-object.ts'
 import { MAX_RECIPE_BYTES, parseRecipe, type Recipe } from './recipe.ts'
 
+/** Where recipes are read many at once: the largest there may be, or many of the ordinary ones (bytes). */
+export const RECIPE_BUDGET = 16 * 1024 * 1024
+/** Where recipes are read many at once: how many. */
+export const RECIPES_AT_ONCE = 20
+
 /** The keys under which the recipe of a layer may be, of either format. */
 export function recipeKeys(digest: string): readonly string[] {
   const own = algorithmOf(digest) === 'sha256' ? [chunkRecipeKey(digest)] : []

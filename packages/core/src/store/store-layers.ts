@@ -1,6 +1,6 @@
 import { Readable } from 'node:stream'
 import type { BucketConfig } from '../config/bucket-config.ts'
-import { stampChunkFormat, takesChunks } from '../config/chunk-format.ts'
+import { beginChunks } from '../config/chunk-format.ts'
 import { encodeFrame } from '../chunk/frame.ts'
 import { cutChunks } from '../chunk/cut-chunks.ts'
 import { encodeLayer } from '../chunk/encode-layer.ts'
@@ -170,14 +170,11 @@ export class StoreLayers implements LayerCompressor {
 
   /** Stamps the bucket with the first layer. */
   #isChunked(options: CallOptions): Promise<boolean> {
-    this.#takesChunks ??= this.#stamp(options)
+    const { backend, config } = this.#place
+    this.#takesChunks ??= config(options).then((settings) =>
+      beginChunks(backend, settings, options),
+    )
     return this.#takesChunks
-  }
-
-  async #stamp(options: CallOptions): Promise<boolean> {
-    const config = await this.#place.config(options)
-    if (config.chunkFormat !== undefined) return takesChunks(config)
-    return stampChunkFormat(this.#place.backend, options)
   }
 }
 

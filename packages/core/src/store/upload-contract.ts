@@ -79,7 +79,8 @@ export interface Uploads {
   status(upload: UploadName, options?: CallOptions): Promise<UploadStatus | undefined>
   /**
    * Makes the bytes a blob of the repository, and ends the session. Done again, it gives the same: a body
-   * without an offset that was taken already, by a call that failed later, is not taken again. Throws `INTEGRITY` for bytes of another digest: the session is over, and no blob was touched.
+   * without an offset that was taken already, by a call that failed later, is not taken again. Throws
+   * `INTEGRITY` for bytes of another digest: the session is over, and no blob was touched.
    */
   finish(upload: UploadName, digest: string, options?: FinishUploadOptions): Promise<FinishResult>
   /** Ends a session without a blob; false when it is not there. */

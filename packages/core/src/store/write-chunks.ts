@@ -8,7 +8,7 @@ import { isS3loError } from '../errors.ts'
 import type { Protection } from '../gc/protection.ts'
 import { chunkFrameKey, parseChunkFrameKey, rawChunkPrefix } from '../layout/chunk-keys.ts'
 import { MEDIA_TYPE } from '../oci/media-type.ts'
-import { framePlace } from './content-look.ts'
+import { chunkPiece, framePlace } from './content-look.ts'
 import { provenGuarantees } from './guarantees.ts'
 import { PresentChunks } from './present-chunks.ts'
 import { readObject } from './read-object.ts'
@@ -126,10 +126,10 @@ export class ChunkWriter {
       !stored &&
       (await putFrame(this.#backend, chunk, own, { createOnly: createOnly && !isTorn, signal }))
     const { digest: raw, bytes } = chunk
-    const size = frame.bytes.length
-    const descriptor = { mediaType: MEDIA_TYPE.octetStream, digest: raw, size }
-    this.#protection.note({ descriptor, place: framePlace(frame.digest), cover })
-    this.know({ raw, size: bytes.length, frame: frame.digest, frameSize: size })
+    const there = { raw, size: bytes.length, frame: frame.digest, frameSize: frame.bytes.length }
+    const place = framePlace(frame.digest)
+    this.#protection.note({ descriptor: chunkPiece(there), place, cover })
+    this.know(there)
     return { frame, isSent }
   }
 

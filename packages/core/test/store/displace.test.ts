@@ -269,6 +269,19 @@ describe('a purge', () => {
     await pull(first, 'part')
   })
 
+  it('of a digest leaves what it lists, and lists no other repository, where that is asked for', async () => {
+    await push(index)
+    await push(index, { name: 'other', tag: 'v1' })
+    const { scheme, bucket } = backend
+    const place = { scheme, bucket, name: 'app', digest: digestOf(index) }
+    const result = await deleteTag(store, place, { keepChildren: true, alsoIn: false })
+    expect(result).toMatchObject({ tags: ['v1'], remaining: [], purged: { records: 1 } })
+    expect(result).not.toHaveProperty('also_in')
+    await expect(pull(index)).rejects.toMatchObject({ code: 'NOT_FOUND' })
+    await pull(first)
+    await pull(second)
+  })
+
   it('of a digest takes every tag that names it, and leaves what shares its manifests', async () => {
     await push(index)
     await push(index, { name: 'app', tag: 'v2' })

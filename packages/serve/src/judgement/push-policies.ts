@@ -37,7 +37,7 @@ export function createPushPolicies(
   return async (root, reference, { onProgress, signal: outer }) => {
     const { tag } = reference
     if (tag?.startsWith('sha') && isAttachment(root.manifest, { tag })) return
-    const published = { scheme, bucket, image: reference.name, ...reference }
+    const published = { scheme, bucket, ...reference }
     const judge = (signal: AbortSignal): Promise<void> =>
       assertValid(store, published, root, tools, {
         onlyEnforced: true,

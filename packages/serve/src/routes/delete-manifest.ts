@@ -10,7 +10,8 @@ type ManifestRoute = Extract<Route, { kind: 'manifest' }>
 
 /**
  * DELETE of a manifest (end-9). Of a tag, what it names stays pullable by its digest for a while; a
- * digest goes at once, with the tags that name it; what an index lists was pushed by its own digest, and stays.
+ * digest goes at once, with the tags that name it; what an index lists was pushed by its own digest,
+ * and stays.
  */
 export async function deleteManifest(
   { store }: Parts,
@@ -22,7 +23,8 @@ export async function deleteManifest(
   const named = isDigest(reference) ? { digest: reference } : { tag: reference }
   try {
     const place = { scheme, bucket, name, ...named }
-    await deleteTag(store, place, { keepChildren: true, signal, maxWaitMs: MAX_WAIT_MS })
+    const asRegistry = { keepChildren: true, alsoIn: false, maxWaitMs: MAX_WAIT_MS }
+    await deleteTag(store, place, { ...asRegistry, signal })
     return { status: 202 }
   } catch (error) {
     if (isS3loError(error, 'NOT_FOUND')) throw unknownManifest(route)
