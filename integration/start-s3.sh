@@ -73,6 +73,18 @@ mirror() {
     awk '$1 ~ /^(bookworm|trixie|forky|sid|(old)?stable|testing|unstable)$/ && !m { m = $2 } END { print m }'
 }
 
+# bootstrap PACKAGES URI: makes the jail anew. Its mounts are in a namespace of their own, so that none is left behind
+# when it is killed; mounts that an older run left are taken off first.
+bootstrap() {
+  local left
+  for left in $(awk -v jail="$JAIL/" 'index($2, jail) == 1 { print $2 }' /proc/mounts | sort -r); do umount -l "$left"; done
+  rm -rf --one-file-system "$JAIL"
+  timeout "$LIMIT" unshare -m mmdebstrap --mode=root --variant=essential \
+    --aptopt='Acquire::Check-Valid-Until "false"' --aptopt='Acquire::Retries "3"' --aptopt='APT::Install-Recommends "false"' \
+    --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/man/*' \
+    --dpkgopt='path-exclude=/usr/share/locale/*' --include="$1" "$SUITE" "$JAIL" "$2" >&2 </dev/null
+}
+
 install_software() {
   [ -e "$JAIL/.ready" ] && return
   local uri packages=ceph-mon,ceph-osd,radosgw,swift-proxy,swift-account,swift-container,swift-object,memcached
@@ -88,11 +100,10 @@ install_software() {
       -o DPkg::Lock::Timeout="$LIMIT" install mmdebstrap) >&2 </dev/null
   fi
   log "installing ceph and swift of $SUITE"
-  rm -rf --one-file-system "$JAIL"
-  timeout "$LIMIT" mmdebstrap --quiet --mode=root --variant=essential \
-    --aptopt='Acquire::Check-Valid-Until "false"' --aptopt='APT::Install-Recommends "false"' \
-    --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/man/*' \
-    --dpkgopt='path-exclude=/usr/share/locale/*' --include="$packages" "$SUITE" "$JAIL" "$uri" >&2 </dev/null
+  bootstrap "$packages" "$uri" || {
+    log 'the installation failed; once more'
+    bootstrap "$packages" "$uri"
+  }
   touch "$JAIL/.ready"
 }
 
