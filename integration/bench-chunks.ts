@@ -1,11 +1,9 @@
 /**
- * Measures what a push sends after one file of a large layer was edited, over several seeds, against
- * bars: `node --conditions=s3lo-source integration/bench-chunks.ts [MIB] [SEEDS]`, by default
- * a layer of 1024 MiB and 20 seeds.
+ * Layers in chunks in `pnpm bench`: what is sent and stored of images that differ a little, how long
+ * pushes and pulls take beside those of whole layers, and what a store of many chunks needs.
  */
-import { createCipheriv, createHash } from 'node:crypto'
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { createHash } from 'node:crypto'
+import { mkdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { Readable } from 'node:stream'
 import local from '@s3lo/backend-local/plugin'
@@ -14,51 +12,158 @@ import {
   definePlugin,
   type Descriptor,
   digestOf,
+  formatStore,
+  type Host,
   type ImageSource,
   type ManifestDocument,
   MEDIA_TYPE,
   toDocument,
 } from '@s3lo/core'
-import { TAR_END, tarFile } from '@s3lo/core/testing'
+import { writeChunkedStore } from './big-chunked-store.ts'
+import type { StoreSample } from './bench-store.ts'
+import { countFiles, generateLayer, type LayerPlan } from './generated-layer.ts'
 
 const MIB = 1024 * 1024
-const [mib = 1024, seeds = 20] = process.argv.slice(2).map(Number)
-/** Of the bytes that are sent after an edit. */
-const MEDIAN_BYTES = 4.2e6
-const WORST_BYTES = 17e6
+const LAYER_BYTES = 1024 * MIB
+const SEEDS = 20
+/** Of the chunks that are sent after an edit (MB). */
+const MEDIAN_MB = 4.2
+const WORST_MB = 17
 
-/** Files of 4 KiB to 1 MiB, of which a third compresses well: the same for one number. */
-function fileOf(number: number, edit: string): Buffer {
-  const size = 4096 * (1 + (Math.imul(number, 2_654_435_761) >>> 24))
-  const key = createHash('sha256').update(`file ${number}`).digest()
-  const noise = createCipheriv('aes-256-ctr', key, Buffer.alloc(16)).update(Buffer.alloc(size))
-  if (number % 3 === 0) noise.fill(`text of file ${number}\n`)
-  return tarFile(`usr/lib/file-${number}`, Buffer.concat([Buffer.from(edit), noise]))
+const BUILDS = 30
+const BUILD_BYTES = 256 * MIB
+/** How many files a build changes. */
+const CHANGED_FILES = 10
+/** Of what the layers of all builds are (percent). */
+const STORED_PERCENT = 40
+
+const MANY_CHUNKS = { layers: 1000, chunksPerLayer: 500 }
+const RSS_BAR_MB = 250
+
+export interface ChunkBench {
+  readonly work: string
+  readonly s3lo: (args: readonly string[]) => StoreSample
+  readonly note: (figure: {
+    readonly name: string
+    readonly value: number
+    readonly bar: number
+  }) => void
 }
 
-/** A tar of files with the same times, one of which is edited. */
-function* layerOf(edited: number, edit: string): Generator<Buffer> {
-  for (let number = 0, bytes = 0; bytes < mib * MIB; number++) {
-    const file = fileOf(number, number === edited ? edit : '')
-    bytes += file.length
-    yield file
+/** Runs the cases that are figures of bytes and memory. */
+export async function benchChunks(bench: ChunkBench): Promise<void> {
+  await edits(bench)
+  await builds(bench)
+  manyChunks(bench)
+}
+
+/** One file of a large layer is edited, in another place for each seed. */
+async function edits({ work, note }: ChunkBench): Promise<void> {
+  await inStore(work, async (store) => {
+    const count = countFiles(LAYER_BYTES)
+    await store.push({ bytes: LAYER_BYTES }, 'base')
+    const sent: number[] = []
+    for (let seed = 1; seed <= SEEDS; seed++) {
+      const edited = Math.imul(seed, 40_503) % count
+      const edit = new Map([[edited, `edit ${seed}\n`]])
+      sent.push(await store.push({ bytes: LAYER_BYTES, edits: edit }, `seed-${seed}`))
+    }
+    const ordered = sent.map((bytes) => bytes / 1e6).toSorted((a, b) => a - b)
+    const [median = Number.NaN] = ordered.slice(Math.floor(ordered.length / 2))
+    const name = 'MB sent after an edit of a layer of 1 GiB'
+    note({ name: `${name}, median`, value: median, bar: MEDIAN_MB })
+    note({ name: `${name}, worst`, value: ordered.at(-1) ?? Number.NaN, bar: WORST_MB })
+  })
+}
+
+/** One build after the other, each with some files changed that the ones before did not change. */
+async function builds({ work, note }: ChunkBench): Promise<void> {
+  await inStore(work, async (store) => {
+    const count = countFiles(BUILD_BYTES)
+    const changed = new Map<number, string>()
+    let stored = 0
+    for (let build = 0; build < BUILDS; build++) {
+      for (let file = 0; build > 0 && file < CHANGED_FILES; file++) {
+        const number = Math.imul(build * CHANGED_FILES + file, 40_503) % count
+        changed.set(number, `build ${build}\n`)
+      }
+      stored += await store.push({ bytes: BUILD_BYTES, edits: changed }, `build-${build}`)
+    }
+    const value = (100 * stored) / (BUILDS * BUILD_BYTES)
+    note({ name: `% of ${BUILDS} whole layers that are stored`, value, bar: STORED_PERCENT })
+  })
+}
+
+function manyChunks({ work, s3lo, note }: ChunkBench): void {
+  const root = join(work, 'many-chunks')
+  const { chunks } = writeChunkedStore(root, MANY_CHUNKS)
+  const store = `local://${root}//`
+  for (const args of [
+    ['stats', store],
+    ['doctor', store],
+    ['clean', store],
+  ]) {
+    const { seconds, rssMb = Number.NaN } = s3lo(args)
+    const name = `${args[0]} of ${chunks} chunks`
+    note({ name: `${name}, RSS (MB)`, value: rssMb, bar: RSS_BAR_MB })
+    note({ name: `${name}, seconds`, value: seconds, bar: Infinity })
   }
-  yield TAR_END
+  rmSync(root, { recursive: true })
 }
 
-/** An image of that one layer, made as it is read. */
+interface ChunkedStore {
+  /** Pushes an image of one generated layer and gives the bytes that were sent. */
+  push(plan: LayerPlan, tag: string): Promise<number>
+}
+
+async function inStore(work: string, use: (store: ChunkedStore) => Promise<void>): Promise<void> {
+  const folder = join(work, 'chunked')
+  mkdirSync(folder)
+  try {
+    let image: ImageSource | undefined
+    const host = hostOf(() => image)
+    const store = formatStore({ scheme: 'local', bucket: folder })
+    await host.init(store)
+    await host.setConfig(store, ['chunked=true'])
+    await use({
+      async push(plan, tag) {
+        image = new GeneratedImage(plan)
+        const { bytes_uploaded } = await host.push('generated:app', `${store}app:${tag}`)
+        return bytes_uploaded
+      },
+    })
+  } finally {
+    rmSync(folder, { recursive: true })
+  }
+}
+
+/** A host whose references `generated:…` are of one image. */
+function hostOf(image: () => ImageSource | undefined): Host {
+  const openSource = () => {
+    const source = image()
+    if (source === undefined) throw new Error('no image was generated')
+    return Promise.resolve({ source, reference: { name: '' } })
+  }
+  const generated = { summary: 'an image', load: () => Promise.resolve({ openSource }) }
+  const sources = { generated }
+  return createHost({
+    plugins: [local, definePlugin({ name: 'generated', apiVersion: 1, sources })],
+  })
+}
+
+/** An image of one generated layer, which is made as it is read. */
 class GeneratedImage implements ImageSource {
   readonly kind = 'random-access'
   readonly name = 'a generated image'
   readonly #root: ManifestDocument
   readonly #config: Buffer
-  readonly #layer: () => Generator<Buffer>
+  readonly #plan: LayerPlan
 
-  constructor(layer: () => Generator<Buffer>) {
-    this.#layer = layer
+  constructor(plan: LayerPlan) {
+    this.#plan = plan
     const hash = createHash('sha256')
     let size = 0
-    for (const piece of layer()) {
+    for (const piece of generateLayer(plan)) {
       hash.update(piece)
       size += piece.length
     }
@@ -83,60 +188,8 @@ class GeneratedImage implements ImageSource {
   }
 
   async fetch({ mediaType }: Descriptor): Promise<Readable> {
-    if (mediaType === MEDIA_TYPE.ociLayer) return Readable.from(this.#layer())
+    if (mediaType === MEDIA_TYPE.ociLayer) return Readable.from(generateLayer(this.#plan))
     const content = mediaType === MEDIA_TYPE.ociConfig ? this.#config : this.#root.content
     return Readable.from([content], { objectMode: false })
   }
-}
-
-let image: ImageSource
-const host = createHost({
-  plugins: [
-    local,
-    definePlugin({
-      name: 'generated',
-      apiVersion: 1,
-      sources: {
-        generated: {
-          summary: 'a generated image',
-          load: () =>
-            Promise.resolve({
-              openSource: () => Promise.resolve({ source: image, reference: { name: '' } }),
-            }),
-        },
-      },
-    }),
-  ],
-})
-
-const folder = await mkdtemp(join(tmpdir(), 's3lo-bench-chunks-'))
-try {
-  const store = `local://${folder}/`
-  await host.init(store)
-  await host.setConfig(store, ['chunked=true'])
-  let count = -1
-  for (const _ of layerOf(-1, '')) count++
-  image = new GeneratedImage(() => layerOf(-1, ''))
-  const began = performance.now()
-  const first = await host.push('generated:app', `${store}app:base`)
-  const seconds = (performance.now() - began) / 1000
-  console.log(
-    `first push: ${first.chunks} chunks, ${first.bytes_uploaded} bytes, ${seconds.toFixed(1)} s`,
-  )
-  const sent: number[] = []
-  for (let seed = 1; seed <= seeds; seed++) {
-    const edited = Math.imul(seed, 40_503) % count
-    image = new GeneratedImage(() => layerOf(edited, `edit ${seed}\n`))
-    const result = await host.push('generated:app', `${store}app:seed-${seed}`)
-    sent.push(result.bytes_uploaded)
-    console.log(
-      `seed ${seed}: ${result.chunks_uploaded} of ${result.chunks} chunks, ${result.bytes_uploaded} bytes`,
-    )
-  }
-  const ordered = sent.toSorted((a, b) => a - b)
-  const [median = 0, worst = 0] = [ordered[Math.floor(ordered.length / 2)], ordered.at(-1)]
-  console.log(`median ${median} bytes (bar ${MEDIAN_BYTES}), worst ${worst} (bar ${WORST_BYTES})`)
-  if (median > MEDIAN_BYTES || worst > WORST_BYTES) process.exitCode = 1
-} finally {
-  await rm(folder, { recursive: true, force: true })
 }

@@ -105,7 +105,8 @@ export function filesOpened(
   return opened
 }
 
-function medianCost(costs: readonly Cost[]): Cost {
+/** The median of each figure, and the peak of memory. */
+export function medianCost(costs: readonly Cost[]): Cost {
   const of = (read: (cost: Cost) => number): number => median(costs.map(read))
   const rss = costs.map(({ rssMb }) => rssMb).filter((value) => value !== undefined)
   return {

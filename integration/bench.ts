@@ -5,13 +5,15 @@
  *
  * Needs Linux with bash, coreutils and 6 GB of disk. S3LO_TEST_ENGINE_OVERLAY=unix://… adds the
  * engine's cases, the variables of the start scripts those of the clouds and of registries;
- * S3LO_BENCH_ONLY=start (or here, store, peers, clouds, serve) leaves out everything else.
+ * S3LO_BENCH_ONLY=start (or here, store, chunks, peers, clouds, serve) leaves out everything else.
  */
 import { spawnSync } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Case, Sample } from './bench-case.ts'
+import { benchChunks } from './bench-chunks.ts'
+import { benchChunkTransfers } from './bench-chunk-transfers.ts'
 import { benchClouds } from './bench-clouds.ts'
 import { benchEngines } from './bench-engines.ts'
 import { benchRegistries } from './bench-clients.ts'
@@ -55,8 +57,10 @@ try {
   rmSync(work, { recursive: true, force: true })
 }
 
+type Part = 'start' | 'here' | 'store' | 'chunks' | 'peers' | 'clouds' | 'serve'
+
 /** Whether a part was asked for: all of them, or the one that S3LO_BENCH_ONLY names. */
-function wants(part: 'start' | 'here' | 'store' | 'peers' | 'clouds' | 'serve'): boolean {
+function wants(part: Part): boolean {
   const only = process.env['S3LO_BENCH_ONLY']
   return only === undefined || only === part
 }
@@ -66,6 +70,7 @@ async function main(): Promise<void> {
   if (wants('here')) await benchHere()
   const stores = wants('store') ? await benchStore(s3lo) : []
   if (wants('store')) figures.push(...(await countRequests()))
+  const chunked = wants('chunks') ? await benchChunkedLayers() : []
   const { copies, engines } = wants('peers')
     ? await benchBesidePeers()
     : { copies: [], engines: [] }
@@ -75,19 +80,37 @@ async function main(): Promise<void> {
       measure,
       run: (args, env) => probed([...args], env),
       s3lo,
-      note: (name, value, bar) => void figures.push({ name, value, bar }),
+      note: (name, value, bar) => note({ name, value, bar }),
     })
   }
-  const note = (figure: Figure): void => void figures.push(figure)
   const served = wants('serve') ? await benchServe({ work, rounds: ROUNDS, note }) : []
   printStarts(starts)
   print()
   printStores(stores)
+  printPeers('layer in chunks', chunked)
   printPeers('copy', copies)
   printPeers('engine or S3', engines)
   printServe(served)
-  const results = [...starts, ...rows, ...figures, ...stores, ...copies, ...engines, ...served]
+  const results = [
+    ...starts,
+    ...rows,
+    ...figures,
+    ...stores,
+    ...chunked,
+    ...copies,
+    ...engines,
+    ...served,
+  ]
   writeFileSync('bench-results.json', `${JSON.stringify(results, null, 2)}\n`)
+}
+
+function note(figure: Figure): void {
+  figures.push(figure)
+}
+
+async function benchChunkedLayers(): Promise<readonly PeerRow[]> {
+  await benchChunks({ work, s3lo, note })
+  return benchChunkTransfers({ work, rounds: ROUNDS })
 }
 
 async function benchBesidePeers(): Promise<{
@@ -263,7 +286,7 @@ function print(): void {
   console.table(
     figures.map(({ name, value, bar }) => ({
       figure: name,
-      value: value.toFixed(0),
+      value: value < 100 ? value.toPrecision(3) : value.toFixed(0),
       bar,
       ok: value <= bar ? 'yes' : 'NO',
     })),

@@ -14,29 +14,47 @@ export interface BigArchive {
   readonly name: string
 }
 
+/** A layer of an archive: its bytes, made as they are read, the same each time. */
+export interface ArchiveLayer {
+  readonly size: number
+  content(): Iterable<Uint8Array>
+}
+
 /** Writes an image of `layerCount` layers of `layerBytes` each; the same arguments give the same image. */
 export async function writeBigArchive(
   path: string,
   { layerCount, layerBytes, name }: { layerCount: number; layerBytes: number; name: string },
 ): Promise<BigArchive> {
+  const layers = Array.from({ length: layerCount }, (_, i) => ({
+    size: layerBytes + BLOCK + 2 * BLOCK + padding(layerBytes),
+    content: () => layerContent(i, layerBytes),
+  }))
+  await writeArchive(path, name, layers)
+  return { path, size: layerCount * layerBytes, name }
+}
+
+/** Writes what `docker save` writes of an image of these layers. */
+export async function writeArchive(
+  path: string,
+  name: string,
+  layers: readonly ArchiveLayer[],
+): Promise<void> {
   const out = createWriteStream(path)
   async function write(bytes: Uint8Array): Promise<void> {
     if (!out.write(bytes)) await once(out, 'drain')
   }
   const diffIds: string[] = []
   const names: string[] = []
-  for (let i = 0; i < layerCount; i++) {
+  for (const [i, { size, content }] of layers.entries()) {
     const layerName = `${String(i).padStart(64, '0')}/layer.tar`
     names.push(layerName)
-    const content = layerContent(i, layerBytes)
-    const total = layerBytes + BLOCK + 2 * BLOCK + padding(layerBytes)
-    await write(header(layerName, total))
+    await write(header(layerName, size))
     const hash = createHash('sha256')
-    for (const piece of content) {
+    for (const piece of content()) {
       hash.update(piece)
       await write(piece)
     }
-    await write(new Uint8Array(padding(total)))
+    await write(new Uint8Array(padding(size)))
     diffIds.push(`sha256:${hash.digest('hex')}`)
   }
   const config = Buffer.from(
@@ -63,7 +81,6 @@ export async function writeBigArchive(
   await write(new Uint8Array(2 * BLOCK))
   out.end()
   await once(out, 'finish')
-  return { path, size: layerCount * layerBytes, name }
 }
 
 /** A layer: a tar of one file of random bytes, from a keystream, which is quick and repeatable. */
