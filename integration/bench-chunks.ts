@@ -37,7 +37,7 @@ const CHANGED_FILES = 10
 /** Of what the layers of all builds are (percent). */
 const STORED_PERCENT = 40
 
-const MANY_CHUNKS = { layers: 1000, chunksPerLayer: 500 }
+const MANY_CHUNKS = { layers: 1000, chunksPerLayer: 1000 }
 const RSS_BAR_MB = 250
 
 export interface ChunkBench {
