@@ -259,6 +259,17 @@ stop_servers() {
     fi
     rm -f "$STATE/run/$name"
   done
+  stop_sessions "$@"
+}
+
+# stop_sessions NAME...: Swift's servers leave the process group that they were started in.
+stop_sessions() {
+  local name pid
+  for name in "$@"; do
+    for pid in $(pgrep -f "swift-$name-server /etc/swift/" || true); do
+      case $(readlink "/proc/$pid/root") in "$JAIL" | "$JAIL "*) kill -KILL "$pid" 2>/dev/null || true ;; esac
+    done
+  done
 }
 
 stop() {
