@@ -1,4 +1,5 @@
-import type { PullResult, PushResult } from '@s3lo/core'
+import type { PlannedPushBlob, PullResult, PushResult } from '@s3lo/core'
+import { renderTable } from './table.ts'
 import { escapeText, formatSeconds, formatSize } from './text.ts'
 
 /** What a transfer moved, and what its target had already. */
@@ -31,6 +32,25 @@ function summarise(moved: Moved, milliseconds: number): string {
 export function summarisePush(result: PushResult, milliseconds: number): string {
   const { blobs_uploaded: copied, bytes_uploaded: bytesCopied, blobs_skipped: skipped } = result
   return summarise({ ...result, copied, bytesCopied, skipped }, milliseconds)
+}
+
+/** What a push would send: a line, and one for each config and layer. */
+export function renderPlannedPush(planned: PushResult): string {
+  const { digest, bytes, bytes_uploaded, blobs_uploaded, blobs_skipped, blobs = [] } = planned
+  const parts = [
+    formatSize(bytes),
+    `${blobs_uploaded} blob(s) to send (${formatSize(bytes_uploaded)})`,
+    `${blobs_skipped} already there`,
+  ]
+  const columns = [['BLOB', 71], ['SIZE', 8], ['TO SEND', 8], ['CHUNKS']] as const
+  const table = renderTable(columns, 103, blobs.map(plannedCells)).replaceAll(/ +$/gm, '')
+  return `${escapeText(digest)}: ${parts.join(', ')}\n\n${table}`
+}
+
+function plannedCells(blob: PlannedPushBlob): readonly string[] {
+  const { digest, size, bytes_uploaded: sent, chunks, chunks_uploaded: newChunks } = blob
+  const cells = [escapeText(digest), formatSize(size), sent > 0 ? formatSize(sent) : 'nothing']
+  return chunks === undefined ? [...cells, ''] : [...cells, `${newChunks} of ${chunks} new`]
 }
 
 export function summarisePull(result: PullResult, milliseconds: number): string {

@@ -11,12 +11,14 @@ export default defineCommand({
       'Push everything that an archive holds',
       's3lo push oci-archive:app.tar local://./store/app:v1 --all-platforms',
     ],
+    ['See what a push would send', 's3lo push app:v2 s3://my-bucket/app:v2 --dry-run'],
   ],
   parameters: {
     image: argument('image'),
     destination: argument('ref'),
     platform: option('--platform', 'push `OS/ARCH` of an image that has several platforms'),
     allPlatforms: flag('--all-platforms', 'push the index with all its platforms and attestations'),
+    dryRun: flag('--dry-run', 'show what would be sent, and write nothing'),
     force: flag('--force', 'overwrite the tag even where the image is immutable'),
     validate: flag('--validate', 'publish only what passes the policies of the bucket'),
     allowNoPolicies: flag(
@@ -27,7 +29,12 @@ export default defineCommand({
   activity: 'Pushing',
   isResumable: true,
   async run({ args, host, options, status }) {
-    const { image, destination, ...choices } = args
+    const { image, destination, dryRun, ...choices } = args
+    if (dryRun) {
+      const result = await host.push(image, destination, { ...options, ...choices, dryRun })
+      const { renderPlannedPush } = await import('@s3lo/views/transfer')
+      return { result, render: () => renderPlannedPush(result) }
+    }
     status(`Pushing ${image} to ${destination}`)
     const begun = performance.now()
     const result = await host.push(image, destination, { ...options, ...choices })

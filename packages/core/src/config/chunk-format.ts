@@ -20,7 +20,7 @@ export async function beginChunks(
 }
 
 /** True for a bucket that is stamped with the format of chunks, or with none. */
-function takesChunks({ chunkFormat = CHUNK_FORMAT }: BucketConfig): boolean {
+export function takesChunks({ chunkFormat = CHUNK_FORMAT }: BucketConfig): boolean {
   return chunkFormat === CHUNK_FORMAT
 }
 

@@ -36,6 +36,7 @@ export async function push(
   const operation = await import('../operations/push.ts')
   return opener.withSource(from, options, (source) =>
     opener.withStore(to, options, async (store) => {
+      assertValidates(options)
       const checked = await publishValidation(opener, to, store, options)
       return operation.push(source, markSide(store, 'target'), to, { ...options, ...checked })
     }),
@@ -127,12 +128,18 @@ function validation(
   { target }: TargetEnd,
   options: CopyOptions & ValidationChoice,
 ): Promise<PublishOptions> {
-  if (options.validate && options.dryRun) {
-    throw new S3loError('USAGE', 'a dry run publishes nothing that could be validated', {
-      hint: 'policies judge an image in its store: leave --validate or --dry-run out',
-    })
-  }
+  assertValidates(options)
   return publishValidation(opener, to.kind === 'store' ? to.reference : undefined, target, options)
+}
+
+function assertValidates({
+  validate,
+  dryRun,
+}: Pick<CopyOptions & ValidationChoice, 'validate' | 'dryRun'>): void {
+  if (!validate || !dryRun) return
+  throw new S3loError('USAGE', 'a dry run publishes nothing that could be validated', {
+    hint: 'policies judge an image in its store: leave --validate or --dry-run out',
+  })
 }
 
 /** Between two ends that both stream, a layout folder holds the image: neither waits for the other. */

@@ -44,16 +44,8 @@ export class CopiedChunks {
   }
 
   /** As {@link has}, without a pin, which proves nothing. */
-  async look(layer: Descriptor, options: CallOptions = {}): Promise<boolean> {
-    const { backend } = this.#place
-    const recipe = await findRecipe(backend, layer, options)
-    if (!recipe) return false
-    let isWhole = true
-    await forEachChunk(recipe, options, async (chunk, call) => {
-      const info = await backend.head(chunkFrameKey(chunk), call)
-      if (info?.size !== chunk.frameSize) isWhole = false
-    })
-    return isWhole
+  look(layer: Descriptor, options?: CallOptions): Promise<boolean> {
+    return isInChunks(this.#place.backend, layer, options)
   }
 
   /** True where the store has the recipe of the layer, and every chunk that it names. */
@@ -124,6 +116,22 @@ export class CopiedChunks {
     const { chunked = CHUNKED_BY_DEFAULT || config.chunkFormat !== undefined } = config
     return chunked && beginChunks(this.#place.backend, config, options)
   }
+}
+
+/** True where a store has a layer in chunks of format 2, and each of them has its size. */
+export async function isInChunks(
+  backend: StorageBackend,
+  layer: Descriptor,
+  options: CallOptions = {},
+): Promise<boolean> {
+  const recipe = await findRecipe(backend, layer, options)
+  if (!recipe) return false
+  let isWhole = true
+  await forEachChunk(recipe, options, async (chunk, call) => {
+    const info = await backend.head(chunkFrameKey(chunk), call)
+    if (info?.size !== chunk.frameSize) isWhole = false
+  })
+  return isWhole
 }
 
 /** Each chunk once, several at a time. */

@@ -24,11 +24,14 @@ import { readVersion } from './read-object.ts'
 /** Recipes of one image that are held at once: a layer of 100 GiB has one of 8 MiB. */
 const MOST_RECIPE_BYTES = 32 * 1024 * 1024
 
+/** What pins known layers. */
+export type LayerPins = Pick<Protection, 'protect' | 'settle' | 'note' | 'has'>
+
 /** Where known layers are read, and protected. */
 export interface KnownLayersPlace {
   readonly backend: StorageBackend
   readonly blobs: BlobStore
-  readonly protection: Protection
+  readonly protection: LayerPins
 }
 
 /** A layer of an image, and its recipe where it is stored in chunks. */
@@ -117,7 +120,7 @@ async function readRecipes(
 
 /** Resolves once no round can delete any of it. What it gives counts all of it as seen. */
 async function protectAll(
-  protection: Protection,
+  protection: LayerPins,
   { descriptor, manifest }: ManifestDocument,
   recipes: ReadonlyMap<string, StoredRecipe>,
   options: CallOptions,
@@ -125,7 +128,7 @@ async function protectAll(
   const chunks = [...recipes.values()].flatMap(({ recipe }) => recipe.chunks)
   const content = [descriptor, ...successors(manifest)].map(({ digest }) => digest)
   await protection.protect([...content, ...chunks.map(({ raw }) => raw)], options)
-  const seen: Parameters<Protection['note']>[0][] = []
+  const seen: Parameters<LayerPins['note']>[0][] = []
   for (const chunk of chunks) {
     const cover = await protection.settle(chunk.raw, options)
     seen.push({ descriptor: chunkPiece(chunk), place: framePlace(chunk.frame), cover })

@@ -9,6 +9,7 @@ import type {
   TagOptions,
 } from '../contract/image-target.ts'
 import type { BucketConfig } from '../config/bucket-config.ts'
+import { beginChunks } from '../config/chunk-format.ts'
 import type { StorageBackend } from '../contract/storage-backend.ts'
 import type { LayerCompressor } from '../contract/layer-compressor.ts'
 import { isStore } from '../contract/store-facts.ts'
@@ -31,6 +32,7 @@ import { provenGuarantees } from './guarantees.ts'
 import { readTagManifest } from './manifests.ts'
 import { type PublishedTag, publishTag } from './publish-tag.ts'
 import type { SeenTags } from './seen-tags.ts'
+import { ChunkWriter } from './write-chunks.ts'
 import { recordPlace, writeRecord } from './records.ts'
 import {
   attachReferrer,
@@ -141,11 +143,12 @@ export class StorePublication implements Publication {
 
   compressLayers(reference: Reference): LayerCompressor {
     const place = {
-      backend: this.#backend,
-      blobs: this.#blobs,
-      protection: this.#protection,
+      ...this.#place,
       publication: this,
-      config: this.#config,
+      chunks: new ChunkWriter(this.#backend, this.#protection),
+      // Stamps the bucket.
+      takesChunks: async (options: CallOptions) =>
+        beginChunks(this.#backend, await this.#config(options), options),
       ingest: (content: Readable, mediaType: string, options: CallOptions) =>
         this.#ingest(content, undefined, mediaType, options),
     }

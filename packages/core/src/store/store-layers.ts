@@ -1,6 +1,4 @@
 import { Readable } from 'node:stream'
-import type { BucketConfig } from '../config/bucket-config.ts'
-import { beginChunks } from '../config/chunk-format.ts'
 import { encodeFrame } from '../chunk/frame.ts'
 import { cutChunks } from '../chunk/cut-chunks.ts'
 import { encodeLayer } from '../chunk/encode-layer.ts'
@@ -24,7 +22,7 @@ import { readAll } from '../stream/read-all.ts'
 import { verified } from '../stream/verify-digest.ts'
 import { orImageFault } from './image-fault.ts'
 import { type KnownLayersPlace, readKnownLayers } from './known-layers.ts'
-import { ChunkWriter } from './write-chunks.ts'
+import type { ChunkWriter } from './write-chunks.ts'
 
 /** A smaller layer (bytes, uncompressed) is one blob. */
 const MIN_CHUNKED_BYTES = 1024 * 1024
@@ -44,7 +42,10 @@ interface StoreLayersPlace extends KnownLayersPlace {
     mediaType: string,
     options: CallOptions,
   ) => Promise<Descriptor>
-  readonly config: (options?: CallOptions) => Promise<BucketConfig>
+  /** Stores content in chunks. */
+  readonly chunks: Pick<ChunkWriter, 'know' | 'write'>
+  /** Whether the bucket may hold chunks; asked with the first layer that would be in chunks. */
+  readonly takesChunks: (options: CallOptions) => Promise<boolean>
 }
 
 /**
@@ -55,7 +56,6 @@ export class StoreLayers implements LayerCompressor {
   readonly known = new Map<string, CompressedLayer>()
   readonly #place: StoreLayersPlace
   readonly #reference: Reference
-  readonly #chunks: ChunkWriter
   /** Blobs in chunks that are protected and count for the publication. */
   readonly #chunked = new Set<string>()
   #takesChunks: Promise<boolean> | undefined
@@ -63,7 +63,6 @@ export class StoreLayers implements LayerCompressor {
   constructor(place: StoreLayersPlace, reference: Reference) {
     this.#place = place
     this.#reference = reference
-    this.#chunks = new ChunkWriter(place.backend, place.protection)
   }
 
   /** True for a layer in chunks that was found or stored here. */
@@ -108,7 +107,7 @@ export class StoreLayers implements LayerCompressor {
     options: CallOptions,
   ): Promise<CompressionResult> {
     const known = digest !== undefined && algorithmOf(digest) === 'sha256' ? digest : undefined
-    const { recipe, sent } = await this.#chunks.write(content, { ...options, digest: known })
+    const { recipe, sent } = await this.#place.chunks.write(content, { ...options, digest: known })
     const diffId = digest ?? recipe.content.digest
     assertSize(diffId, size, recipe.content.size)
     const blob = { mediaType: MEDIA_TYPE.ociLayerZstd, ...recipe.layer }
@@ -164,16 +163,12 @@ export class StoreLayers implements LayerCompressor {
       if (!this.known.has(layer.diffId)) this.known.set(layer.diffId, layer)
       if (!recipe) continue
       this.#chunked.add(recipe.layer.digest)
-      for (const chunk of recipe.chunks) this.#chunks.know(chunk)
+      for (const chunk of recipe.chunks) this.#place.chunks.know(chunk)
     }
   }
 
-  /** Stamps the bucket with the first layer. */
   #isChunked(options: CallOptions): Promise<boolean> {
-    const { backend, config } = this.#place
-    this.#takesChunks ??= config(options).then((settings) =>
-      beginChunks(backend, settings, options),
-    )
+    this.#takesChunks ??= this.#place.takesChunks(options)
     return this.#takesChunks
   }
 }

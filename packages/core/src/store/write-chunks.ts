@@ -156,7 +156,8 @@ interface FoundFrame {
   readonly isTorn: boolean
 }
 
-async function lookForFrame(
+/** Looks what the store has of a chunk; a frame of another encoder is read. */
+export async function lookForFrame(
   backend: StorageBackend,
   { bytes, digest: raw }: RawChunk,
   own: Frame,
