@@ -1,6 +1,6 @@
-import { digestOf, S3loError } from '@s3lo/core'
+import { digestOf, type Host, S3loError } from '@s3lo/core'
 import { imageFixture, indexFixture, putImage } from '@s3lo/core/testing'
-import { beforeEach, describe, expect, it } from 'vitest'
+import { beforeEach, describe, expect, it, vi } from 'vitest'
 import { parse as parseYaml } from 'yaml'
 import { MemoryWorld } from './run-cli.ts'
 
@@ -163,6 +163,55 @@ describe('inspect', () => {
       '\nSignatures:\n  k\\x1b  (key: cosign.key, signed: 2026-01-02T03:04:05Z)\n',
     )
     expect(stdout).toContain(`\nAttachments:\n  sha256:${'1'.repeat(64)}  sbom  (2.0 kB)\n`)
+  })
+})
+
+describe('push --dry-run', () => {
+  it('shows what would be sent, a line for each blob', async () => {
+    const digest = (digit: string): string => `sha256:${digit.repeat(64)}`
+    const blob = { media_type: 'm', exists: false }
+    const planned = {
+      ref: 'mem://b/app:v1',
+      digest: digest('0'),
+      bytes: 30_000_512,
+      chunks: 7,
+      chunks_uploaded: 1,
+      bytes_uploaded: 4_000_512,
+      blobs_uploaded: 2,
+      blobs_skipped: 1,
+      dry_run: true as const,
+      blobs: [
+        { ...blob, digest: digest('1'), size: 512, bytes_uploaded: 512 },
+        {
+          ...blob,
+          digest: digest('2'),
+          size: 25_000_000,
+          bytes_uploaded: 4_000_000,
+          chunks: 7,
+          chunks_uploaded: 1,
+        },
+        { ...blob, exists: true, digest: digest('3'), size: 5_000_000, bytes_uploaded: 0 },
+      ],
+    }
+    const push = vi.fn<Host['push']>(() => Promise.resolve(planned))
+    const run = (...flags: string[]) =>
+      world.run(['push', 'app:v1', 'mem://b/app:v1', '--dry-run', ...flags], { host: { push } })
+    expect(await run()).toEqual({
+      status: 0,
+      stdout: [
+        `${digest('0')}: 30.0 MB, 2 blob(s) to send (4.0 MB), 1 already there`,
+        '',
+        `${'BLOB'.padEnd(71)}  SIZE      TO SEND   CHUNKS`,
+        '-'.repeat(103),
+        `${digest('1')}  512 B     512 B`,
+        `${digest('2')}  25.0 MB   4.0 MB    1 of 7 new`,
+        `${digest('3')}  5.0 MB    nothing`,
+        '',
+      ].join('\n'),
+      stderr: '',
+    })
+    expect(push.mock.calls[0]?.[2]).toMatchObject({ dryRun: true })
+    expect(JSON.parse((await run('-o', 'json')).stdout)).toEqual(planned)
   })
 })
 

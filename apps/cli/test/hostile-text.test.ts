@@ -168,6 +168,11 @@ const COMMANDS: readonly (readonly [line: string, operation: keyof Host, answer:
     },
   ],
   ['push app:v1 mem://b/app:v1', 'push', moved],
+  [
+    'push app:v1 mem://b/app:v1 --dry-run',
+    'push',
+    { ...moved, dry_run: true, blobs: [{ digest: DIGEST, size: 1, bytes_uploaded: 1 }] },
+  ],
   ['pull mem://b/app:v1', 'pull', moved],
   [
     'files mem://b/app:v1',

@@ -122,6 +122,33 @@ describe('a push with chunked layers', () => {
     expect(await push('v2')).toMatchObject({ digest: first.digest, bytes_uploaded: 0 })
   })
 
+  it.each([
+    ['docker before 25', legacySave, '1.41', 'graphdriver'],
+    ['docker since 25', overlaySave, '1.45', 'graphdriver'],
+    ['podman', podmanSave, '1.41', 'podman'],
+  ] as const)('from %s sends what a dry run foretells', async (_, save, api, kind) => {
+    await startEngine(save, api, kind)
+    for (const setting of ['chunked: true\n', 'chunked: false\n']) {
+      await bucket.put('s3lo.yaml', Buffer.from(setting))
+      for (const tag of ['v1', 'v2', 'v1']) {
+        const to = `mem://b/${setting.includes('true') ? 'app' : 'whole'}:${tag}`
+        const stored = async (): Promise<readonly string[]> =>
+          (await Array.fromAsync(bucket.list(''))).map(({ key, etag }) => `${key} ${etag}`)
+        const before = await stored()
+        const {
+          dry_run: _dryRun,
+          blobs,
+          ...planned
+        } = await host.push('engine:app:v1', to, {
+          dryRun: true,
+        })
+        expect(await stored()).toEqual(before)
+        expect(blobs).toHaveLength(3)
+        expect(await host.push('engine:app:v1', to)).toEqual(planned)
+      }
+    }
+  })
+
   it('from an archive gives the same manifest as from an engine', async () => {
     await startEngine(overlaySave, '1.45', 'graphdriver')
     const { digest } = await host.push('engine:app:v1', 'mem://b/app:v1')

@@ -37,9 +37,13 @@ function configVerdict({ config_ok, config_present }: DoctorResult): string {
   return config_ok ? 'OK' : 'issues found'
 }
 
-function orphanVerdict({ orphaned_blobs, orphaned_bytes }: DoctorResult): string {
-  if (orphaned_blobs === 0) return 'none'
-  return `${orphaned_blobs} blobs (${formatSize(orphaned_bytes)})`
+function orphanVerdict({ orphaned_blobs, orphaned_bytes, ...of }: DoctorResult): string {
+  const { orphaned_chunks: chunks = 0, orphaned_chunk_bytes: bytes = 0 } = of
+  const found = [
+    ...(orphaned_blobs > 0 ? [`${orphaned_blobs} blobs (${formatSize(orphaned_bytes)})`] : []),
+    ...(chunks > 0 ? [`${chunks} chunks (${formatSize(bytes)})`] : []),
+  ]
+  return found.length > 0 ? found.join(', ') : 'none'
 }
 
 function renderIssue({ image, message, hint }: ManifestIssue): readonly string[] {

@@ -7,6 +7,7 @@ import type { Descriptor } from '../oci/descriptor.ts'
 import { MEDIA_TYPE } from '../oci/media-type.ts'
 import type { ImageStore } from '../store/image-store.ts'
 import { BlobUses, Contents } from './blob-uses.ts'
+import { type ChunkHoldings, surveyChunks } from './doctor-chunk-garbage.ts'
 import { checkChunks } from './doctor-chunks.ts'
 import { collectWanted, findMissing, hashAgain, readStored, usesOf } from './doctor-content.ts'
 import { checkLegacyTags } from './doctor-legacy.ts'
@@ -27,6 +28,8 @@ export interface ImagesReport {
   readonly blobs: number
   /** Blobs and recipes that no readable manifest of a tag or record names. */
   readonly orphans: { readonly count: number; readonly bytes: number }
+  /** Chunks of the bucket, of each format. */
+  readonly chunks: readonly ChunkHoldings[]
   /** Whole tags (`image:tag`) with a layer in pieces whose stored stream is not the blob. */
   readonly recodedTags: readonly string[]
   /** Tags (`image:tag`) of layout v1.0.0. */
@@ -82,6 +85,9 @@ export async function checkImages(
   addChildren(contents, graph)
   const records = await surveyRecords(store, graph, { filter: '', all: true, signal })
   const stored = await readStored(store, contents, records, { signal })
+  const isNeeded = (layer: string): boolean =>
+    contents.table.find(layer) !== undefined || records.keeps(layer)
+  const chunks = await surveyChunks(store.backend, isNeeded, { signal })
   const untagged = records.figures(stored.heldBytes)
   const wanted = collectWanted(graph, tags, contents)
   await findMissing(store, wanted, contents, signal)
@@ -105,6 +111,7 @@ export async function checkImages(
     legacyTags: legacy.map(nameOf),
     blobs: stored.blobs,
     orphans: stored.orphans,
+    chunks,
     ...(untagged ? { untagged } : {}),
     recordIssues: records.issues
       .filter(({ repository }) => matchesFilter(repository, filter))

@@ -16,6 +16,7 @@ import {
   type ProbeOptions,
   UNTESTED_ENDPOINT,
 } from './doctor-endpoint.ts'
+import { judgeChunks, sumGarbage } from './doctor-chunk-garbage.ts'
 import { checkImages, type CheckOptions, type ImagesReport } from './doctor-images.ts'
 import type { ManifestIssue } from './manifest-issue.ts'
 import { checkFiles, type FileIssue } from './doctor-files.ts'
@@ -61,6 +62,9 @@ export interface DoctorResult {
   /** Blobs that no tag and no untagged image needs, of the whole bucket. */
   readonly orphaned_blobs: number
   readonly orphaned_bytes: number
+  /** Chunks that no layer of an image needs, of the whole bucket; absent where there are none. */
+  readonly orphaned_chunks?: number
+  readonly orphaned_chunk_bytes?: number
   /** What untagged images hold, and until when; absent where there is none. */
   readonly untagged?: UntaggedFigures
   /** Absent where the store has no such thing or does not tell. */
@@ -117,6 +121,7 @@ export async function doctor(
   const tiering = provider.find((finding) => finding.tiering)?.tiering
   const layoutOk = images.tags > 0 || images.blobs > 0
   const broken = images.issues.length > 0
+  const garbage = sumGarbage(images.chunks)
   return {
     bucket: backend.bucket,
     scheme: `${backend.scheme}://`,
@@ -130,6 +135,9 @@ export async function doctor(
     ...(legacyTags.length > 0 ? { legacy_tags: legacyTags } : {}),
     orphaned_blobs: images.orphans.count,
     orphaned_bytes: images.orphans.bytes,
+    ...(garbage.count > 0
+      ? { orphaned_chunks: garbage.count, orphaned_chunk_bytes: garbage.bytes }
+      : {}),
     ...(images.untagged ? { untagged: images.untagged } : {}),
     ...(uploads.found ? { interrupted_uploads: uploads.found } : {}),
     ...(tiering ? { intelligent_tiering: tiering } : {}),
@@ -147,6 +155,7 @@ export async function doctor(
       ...config.findings,
       ...judgeConfig(backend, config.config, endpoint.guarantees),
       ...judgeImages(backend, images),
+      ...judgeChunks(backend, images.chunks, config.config),
       ...(indexes?.findings ?? []),
       ...files.map(({ message, hint }): Finding => ({ severity: 'problem', message, hint })),
       ...judgeRepair(repaired),

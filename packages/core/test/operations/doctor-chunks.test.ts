@@ -94,6 +94,74 @@ describe('a layer in chunks', () => {
   })
 })
 
+describe('chunks in the bucket', () => {
+  const own = { name: 'own', tag: 'v1' }
+  const put = (format: 1 | 2) =>
+    putChunkedImage(backend, own, { layers: [randomBytes(1500)], chunkSize: CHUNK, format })
+  const stamp = (text: string) => backend.put('s3lo.yaml', Buffer.from(text))
+  const sizes = async (prefix: string): Promise<number> => {
+    const infos = await Array.fromAsync(backend.list(prefix))
+    return infos.reduce((sum, { size }) => sum + size, 0)
+  }
+
+  beforeEach(() => {
+    backend = new MemoryBackend()
+  })
+
+  it.each([
+    [1, 'chunks/', 'recipes/', '--go-writers-stopped'],
+    [2, '.s3lo/chunks/', '.s3lo/recipes/', '--confirm'],
+  ] as const)('of format %d that no layer needs are counted', async (format, ...rest) => {
+    const [chunks, recipes, hint] = rest
+    await put(format)
+    await stamp(`chunk_format: ${format}\n`)
+    const whole = await check()
+    expect(whole).toMatchObject({ ok: true, orphaned_blobs: 0 })
+    expect(whole).not.toHaveProperty('orphaned_chunks')
+    // A recipe whose layer no image names keeps its chunks for a round longer, and no more.
+    await backend.delete([manifestKey(own)])
+    const orphans = { orphaned_chunks: 2, orphaned_chunk_bytes: await sizes(chunks) }
+    expect(await check()).toMatchObject({ ...orphans, orphaned_blobs: 2 })
+    const infos = await Array.fromAsync(backend.list(recipes))
+    await backend.delete(infos.map((info) => info.key))
+    const report = await check()
+    expect(report).toMatchObject({ ...orphans, orphaned_blobs: 1 })
+    expect(report.findings).toContainEqual({
+      severity: 'notice',
+      message: expect.stringContaining(`of ${orphans.orphaned_chunk_bytes} bytes belong to no`),
+      hint: expect.stringContaining(hint),
+    })
+  })
+
+  it.each([
+    ['chunk_format: 1\n', 2, 'says chunk_format: 1, and the bucket has 2 chunks of format 2'],
+    ['chunk_format: 2\n', 1, 'says chunk_format: 2, and the bucket has 2 chunks of format 1'],
+    ['chunk_format: 3\n', 2, 'says chunk_format: 3, and the bucket has 2 chunks of format 2'],
+    ['chunked: true\n', 2, 'has no chunk_format, and the bucket has 2 chunks of format 2'],
+    ['', 1, 'has no chunk_format, and the bucket has 2 chunks of format 1'],
+  ] as const)('under the settings %j are of format %d: named', async (text, format, message) => {
+    await put(format)
+    await stamp(text)
+    const { findings, ok } = await check()
+    expect(ok).toBe(true)
+    expect(findings).toContainEqual({
+      severity: 'notice',
+      message: `s3lo.yaml ${message}`,
+      hint: expect.stringMatching(/push .* again|write chunk_format: [12] into|correct s3lo.yaml/),
+    })
+  })
+
+  it.each([1, 2] as const)(
+    'of format %d are as the stamp says: nothing is named',
+    async (format) => {
+      await put(format)
+      await stamp(`chunk_format: ${format}\n`)
+      const { findings } = await check()
+      expect(findings.filter(({ message }) => message.includes('chunk_format'))).toEqual([])
+    },
+  )
+})
+
 describe('a layer in chunks of format 2', () => {
   const CHUNKS = '.s3lo/chunks/'
 

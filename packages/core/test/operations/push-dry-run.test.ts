@@ -28,11 +28,11 @@ function noise(name: string, length: number): Buffer {
 }
 
 /** Several chunks. */
-const LARGE = noise('large', 12 * MIB)
+const LARGE = noise('large', 7 * MIB)
 const CHANGED = Buffer.concat([
-  LARGE.subarray(0, 9 * MIB),
+  LARGE.subarray(0, 6 * MIB),
   Buffer.from('!'),
-  LARGE.subarray(9 * MIB),
+  LARGE.subarray(6 * MIB),
 ])
 const SMALL = Buffer.from('a layer of a few bytes')
 const CHUNKED = 'chunked: true\n'
@@ -168,7 +168,7 @@ describe('a dry run of a push writes nothing, and foretells the push', () => {
 
   it('of an image with one chunk many times', async () => {
     await configure(CHUNKED)
-    world.images['app:zero'] = imageFixture({ layers: [Buffer.alloc(40 * MIB)] })
+    world.images['app:zero'] = imageFixture({ layers: [Buffer.alloc(33 * MIB)] })
     const result = await planned('app:zero', 'app:zero')
     expect(result.chunks).toBeGreaterThan(result.chunks_uploaded)
   })
