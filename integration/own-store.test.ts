@@ -2,15 +2,14 @@
  * The store `v1.1.0-records` is frozen: it was made once, by pushes, a moved and a deleted tag, an
  * attached SBOM, and uploads as serve makes them. What reads stores has to read it for ever.
  */
-import { cp, mkdtemp, readdir, rm, utimes } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { openBackend } from '@s3lo/backend-local'
 import localPlugin from '@s3lo/backend-local/plugin'
 import { createHost, ImageStore, openUploads } from '@s3lo/core'
 import dockerPlugin from '@s3lo/source-docker/plugin'
 import { afterEach, beforeEach, expect, it } from 'vitest'
-import { STORES } from './go-stores.ts'
+import { copyCommitted } from './committed-store.ts'
 
 const MOVED = 'sha256:015a8d9c3d2adabf4226c47d37f21fffdcef7736f35d4c335c191f59b5b8d37f'
 const PRESENT = 'sha256:3667cbfd1e48a7b30c5777672cb595d5d8aa68ea697bdb674b6e88c70e049ed6'
@@ -28,11 +27,7 @@ let folder: string
 let store: string
 
 beforeEach(async () => {
-  folder = await mkdtemp(join(tmpdir(), 's3lo-own-store-'))
-  await cp(join(STORES, 'v1.1.0-records'), folder, { recursive: true })
-  for (const entry of await readdir(folder, { recursive: true, withFileTypes: true })) {
-    if (entry.isFile()) await utimes(join(entry.parentPath, entry.name), MADE / 1000, MADE / 1000)
-  }
+  folder = await copyCommitted('v1.1.0-records', MADE)
   store = `local://${folder}//`
 })
 afterEach(() => rm(folder, { recursive: true, force: true }))

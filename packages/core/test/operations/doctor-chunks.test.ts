@@ -111,8 +111,8 @@ describe('chunks in the bucket', () => {
   it.each([
     [1, 'chunks/', 'recipes/', '--go-writers-stopped'],
     [2, '.s3lo/chunks/', '.s3lo/recipes/', '--confirm'],
-  ] as const)('of format %d that no layer needs are counted', async (format, ...rest) => {
-    const [chunks, recipes, hint] = rest
+  ] as const)('of format %d that no layer needs are counted', async (...given) => {
+    const [format, chunks, recipes, hint] = given
     await put(format)
     await stamp(`chunk_format: ${format}\n`)
     const whole = await check()

@@ -28,11 +28,11 @@ function noise(name: string, length: number): Buffer {
 }
 
 /** Several chunks. */
-const LARGE = noise('large', 7 * MIB)
+const LARGE = noise('large', 12 * MIB)
 const CHANGED = Buffer.concat([
-  LARGE.subarray(0, 6 * MIB),
+  LARGE.subarray(0, 9 * MIB),
   Buffer.from('!'),
-  LARGE.subarray(6 * MIB),
+  LARGE.subarray(9 * MIB),
 ])
 const SMALL = Buffer.from('a layer of a few bytes')
 const CHUNKED = 'chunked: true\n'
