@@ -92,8 +92,7 @@ function judgeStamp(
   { chunkFormat: stamp }: BucketConfig,
 ): readonly Finding[] {
   const held = holdings.filter(({ chunks }) => chunks > 0)
-  const others = held.filter(({ format }) => format !== stamp)
-  const [other] = others
+  const other = held.find(({ format }) => format !== stamp)
   if (!other) return []
   if (stamp === undefined) return [missingStamp(held)]
   const message = `s3lo.yaml says chunk_format: ${stamp}, and the bucket has ${other.chunks} chunks of format ${other.format}`
