@@ -8,10 +8,9 @@ export default defineCommand({
       'D=$(docker save app:v1 | s3lo push docker-archive:- s3://my-bucket/app:v1)',
     ],
     [
-      'Push everything that an archive holds',
-      's3lo push oci-archive:app.tar local://./store/app:v1 --all-platforms',
+      'See what a push of everything that an archive holds would send',
+      's3lo push oci-archive:app.tar local://./store/app:v1 --all-platforms --dry-run',
     ],
-    ['See what a push would send', 's3lo push app:v2 s3://my-bucket/app:v2 --dry-run'],
   ],
   parameters: {
     image: argument('image'),
