@@ -3,7 +3,7 @@
  * that differ in one small file behind 18 MiB of zeros. What reads stores has to read it for ever, also
  * once another zstd makes other frames.
  */
-import { readFile, rm } from 'node:fs/promises'
+import { readdir, readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import localPlugin from '@s3lo/backend-local/plugin'
 import { createHost, digestOf, ImageStore } from '@s3lo/core'
@@ -66,6 +66,14 @@ it('sends nothing again of an image that it has', async () => {
   const { descriptor } = await new ImageStore(backend).read({ name: 'app', tag: 'v1' })
   const again = await host.push(layout, `${store}app:v3`, { dryRun: true })
   expect(again).toMatchObject({ digest: descriptor.digest, bytes_uploaded: 0 })
+})
+
+it('makes no folder for a dry run into a store that is not there', async () => {
+  const layout = `oci:${folder}/out:v1`
+  await host.pull(`${store}app:v1`, layout)
+  const planned = await host.push(layout, `local://${folder}/new//app:v1`, { dryRun: true })
+  expect(planned).toMatchObject({ digest: IMAGES[0]?.digest, blobs_uploaded: 3, blobs_skipped: 0 })
+  expect(await readdir(folder)).not.toContain('new')
 })
 
 describe.each(IMAGES)('app:$tag', ({ tag, digest, config, diffIds, version }) => {

@@ -21,6 +21,13 @@ const FORMATS: readonly (readonly [ChunkHoldings['format'], ChunkFormat])[] = [
   [2, OWN_CHUNKS],
 ]
 
+/** What is known of the chunks of a store. */
+interface ChunkReport {
+  readonly chunks: readonly ChunkHoldings[]
+  /** Manifests that cannot be read. */
+  readonly unreadable: number
+}
+
 /** Counts the chunks of each format; `isNeeded` tells the layers, by digest, that an image needs. */
 export async function surveyChunks(
   backend: StorageBackend,
@@ -60,20 +67,22 @@ export function sumGarbage(holdings: readonly ChunkHoldings[]): {
 /** Garbage among the chunks, and a stamp in `s3lo.yaml` that says something else than the bucket. */
 export function judgeChunks(
   backend: StorageBackend,
-  holdings: readonly ChunkHoldings[],
+  { chunks: holdings, unreadable }: ChunkReport,
   config: BucketConfig | undefined,
 ): readonly Finding[] {
-  const findings = holdings.flatMap((held) => judgeGarbage(backend, held))
+  const findings = holdings.flatMap((held) => judgeGarbage(backend, held, unreadable))
   return config ? [...findings, ...judgeStamp(holdings, config)] : findings
 }
 
 function judgeGarbage(
   backend: StorageBackend,
-  { format, garbage, unreadable }: ChunkHoldings,
+  { format, garbage, unreadable: recipes }: ChunkHoldings,
+  manifests: number,
 ): readonly Finding[] {
   if (garbage.count === 0) return []
   const whose = format === 1 ? ' of the Go program' : ''
-  const doubt = unreadable > 0 ? ` (what ${unreadable} unreadable recipes name among them)` : ''
+  const isUnsure = recipes + manifests > 0
+  const doubt = isUnsure ? ' (what unreadable recipes and manifests name among them)' : ''
   const clean = `s3lo clean ${formatStore(backend)} --blobs`
   return [
     {

@@ -155,7 +155,7 @@ export async function doctor(
       ...config.findings,
       ...judgeConfig(backend, config.config, endpoint.guarantees),
       ...judgeImages(backend, images),
-      ...judgeChunks(backend, images.chunks, config.config),
+      ...judgeChunks(backend, images, config.config),
       ...(indexes?.findings ?? []),
       ...files.map(({ message, hint }): Finding => ({ severity: 'problem', message, hint })),
       ...judgeRepair(repaired),

@@ -133,6 +133,16 @@ describe('chunks in the bucket', () => {
     })
   })
 
+  it('that a recipe names which cannot be read are counted, with that doubt', async () => {
+    await put(2)
+    const [recipe] = await Array.fromAsync(backend.list('.s3lo/recipes/'))
+    await backend.put(recipe?.key ?? '', Buffer.from('{'))
+    const report = await check()
+    expect(report).toMatchObject({ broken: true, orphaned_chunks: 2 })
+    const messages = report.findings.map(({ message }) => message)
+    expect(messages).toContainEqual(expect.stringMatching(/^2 chunks .*unreadable recipes/))
+  })
+
   it.each([
     ['chunk_format: 1\n', 2, 'says chunk_format: 1, and the bucket has 2 chunks of format 2'],
     ['chunk_format: 2\n', 1, 'says chunk_format: 2, and the bucket has 2 chunks of format 1'],
