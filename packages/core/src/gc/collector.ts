@@ -33,6 +33,8 @@ export interface CollectOptions extends ParticipantOptions, ExpiryOptions {
   readonly onObject?: ((object: CollectedObject) => void) | undefined
   /** Called for every untagged image, one by one. */
   readonly onUntagged?: ((image: UntaggedImage) => void) | undefined
+  /** From which age unfinished work was abandoned (milliseconds, default a day): for tests. */
+  readonly abandonedAfterMs?: number | undefined
   /** The time that ages in a dry run are judged by; default: the store's, where it tells without a write. */
   readonly now?: (() => number) | undefined
 }
@@ -125,10 +127,14 @@ class Collector {
   }
 
   async run(): Promise<CollectResult> {
-    const { signal, onProgress } = this.#options
-    const isDryRun = this.#isDryRun
-    const others = this.#others
-    const house = await keepHouse(this.#backend, { now: this.#now, others, isDryRun, signal })
+    const { abandonedAfterMs, signal, onProgress } = this.#options
+    const house = await keepHouse(this.#backend, {
+      now: this.#now,
+      others: this.#others,
+      isDryRun: this.#isDryRun,
+      abandonedAfterMs,
+      signal,
+    })
     const goFolder = await findLegacyFolder(this.#backend, { signal })
     let legacyTrace = goFolder
     const onFile = (info: ObjectInfo): void => {
@@ -140,7 +146,7 @@ class Collector {
     if (this.#isReadable) await this.#collect(goFolder !== undefined)
     const { counts, kept, goGarbage } = this.#sweep
     return {
-      dryRun: isDryRun,
+      dryRun: this.#isDryRun,
       tags: this.#live.tags,
       ...records,
       ...counts,

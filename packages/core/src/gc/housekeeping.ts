@@ -36,6 +36,8 @@ export interface HousekeepingOptions extends CallOptions {
   readonly others: Others
   /** Counts only. */
   readonly isDryRun: boolean
+  /** In place of {@link ABANDONED_AFTER_MS}: for tests. */
+  readonly abandonedAfterMs?: number | undefined
 }
 
 /** Removes dead pins and rounds, and what crashed writers left (docs/garbage-collection.md, step C0). */
@@ -75,14 +77,13 @@ async function isOver(
 
 async function* leftovers(
   backend: StorageBackend,
-  { now, others, signal }: HousekeepingOptions,
+  { now, others, abandonedAfterMs = ABANDONED_AFTER_MS, signal }: HousekeepingOptions,
 ): AsyncGenerator<string, void> {
-  const abandonedAfterMs = ABANDONED_AFTER_MS
   yield* listRepositoryLeftovers(backend, { now, others, abandonedAfterMs, signal })
   for (const prefix of [stagingKey(''), CLOCK_PREFIX, PROBE_PREFIX]) {
     for await (const { key, lastModified } of backend.list(prefix, { signal })) {
       if (prefix === CLOCK_PREFIX && !isClockKey(key)) continue
-      if (lastModified.getTime() + ABANDONED_AFTER_MS < now) yield key
+      if (lastModified.getTime() + abandonedAfterMs < now) yield key
     }
   }
 }
@@ -111,13 +112,13 @@ async function removeAll(
 
 async function abortUploads(
   backend: StorageBackend,
-  { now, isDryRun, signal }: HousekeepingOptions,
+  { now, isDryRun, abandonedAfterMs = ABANDONED_AFTER_MS, signal }: HousekeepingOptions,
 ): Promise<number> {
   if (!supports(backend, 'abandonedUploads') || !supports(backend, 'abortUpload')) return 0
   let aborted = 0
   for await (const upload of backend.abandonedUploads({ signal })) {
     if (!OWN_UPLOADS.some((prefix) => upload.key.startsWith(prefix))) continue
-    if (upload.startedAt.getTime() + ABANDONED_AFTER_MS >= now) continue
+    if (upload.startedAt.getTime() + abandonedAfterMs >= now) continue
     if (!isDryRun) await backend.abortUpload(upload, { signal })
     aborted++
   }

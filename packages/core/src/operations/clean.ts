@@ -61,7 +61,7 @@ export interface CleanOptions extends CallOptions, ProgressOptions {
   readonly now?: (() => number) | undefined
   /** Seconds a round lives, and milliseconds until what has expired counts as dead: for tests. */
   readonly protocol?:
-    | Pick<CollectOptions, 'ttlSeconds' | 'marginMs' | 'delay' | 'leastKeptMs'>
+    | Pick<CollectOptions, 'ttlSeconds' | 'marginMs' | 'delay' | 'leastKeptMs' | 'abandonedAfterMs'>
     | undefined
 }
 

@@ -5,6 +5,7 @@ import { nameOf } from '../gc/name-set.ts'
 import { Others } from '../gc/others.ts'
 import { boundedDelay, defaultDelay, type ParticipantOptions } from '../gc/participant.ts'
 import { RoundWatch } from '../gc/rounds-in-progress.ts'
+import { continuesCover } from '../gc/steps.ts'
 import { StoreClock } from '../gc/store-clock.ts'
 import {
   assertRepository,
@@ -17,9 +18,6 @@ import {
 /** How long a link protects what it names (milliseconds), by the store's clock. */
 const LINK_LIFE_MS = 24 * 3_600_000
 
-/** A link that has this long to live (milliseconds) needs no successor. */
-const FRESH_MS = LINK_LIFE_MS / 2
-
 /** A link's life may be shorter by this (milliseconds), for a clock of this machine that is behind. */
 const TOLERANCE_MS = 60_000
 
@@ -31,13 +29,15 @@ export interface RepositoryOptions extends Omit<ParticipantOptions, 'signal' | '
   readonly maxWaitMs?: number | undefined
   /** This machine's time, milliseconds since 1970. */
   readonly now?: (() => number) | undefined
+  /** How long links protect (milliseconds, a day at most, which is the default): for tests. */
+  readonly linkLifeMs?: number | undefined
 }
 
 /**
  * When a link stops to protect (milliseconds since 1970, by the store's clock): as its name says, but
  * never later than a day after it was written.
  */
-export function endOfLink({ expires }: LinkName, written: Date): number {
+export function endOfLink({ expires }: Pick<LinkName, 'expires'>, written: Date): number {
   return Math.min(expires, written.getTime() + LINK_LIFE_MS)
 }
 
@@ -68,39 +68,55 @@ export class Links {
   readonly #backend: StorageBackend
   readonly #options: RepositoryOptions
   readonly #now: () => number
+  readonly #lifeMs: number
 
   constructor(backend: StorageBackend, options: RepositoryOptions = {}) {
     this.#backend = backend
     this.#options = options
     this.#now = options.now ?? Date.now
+    this.#lifeMs = options.linkLifeMs ?? LINK_LIFE_MS
   }
 
   /**
    * Writes a link that gives nothing yet, unless the client has proven that it may have the blob, and
    * resolves once no collector can delete the blob any more: only what is looked for or written
-   * after that counts. Throws `UNAVAILABLE` where a collector takes longer than `maxWaitMs`.
+   * after that counts. Gives the end of the link (milliseconds since 1970, by the store's clock). Throws
+   * `UNAVAILABLE` where a collector takes longer than `maxWaitMs`.
    */
   async hold(
     repository: string,
     digest: string,
     { isProven = false, ...options }: CallOptions & { readonly isProven?: boolean } = {},
-  ): Promise<void> {
+  ): Promise<number> {
     const content = isProven ? PROVEN : new Uint8Array()
-    const created = await this.#write(repository, digest, content, options)
+    const { created, end } = await this.#write(repository, digest, content, options)
     await this.#waitForRounds(digest, created, options)
+    return end
   }
 
-  /** Writes a link that makes the blob the repository's own for a day, to follow {@link hold}. */
-  async prove(repository: string, digest: string, options: CallOptions = {}): Promise<void> {
-    await this.#write(repository, digest, PROVEN, options)
+  /**
+   * Writes a link that makes the blob the repository's own for a day, to follow one of {@link hold} that
+   * ends at `held`. False where that one had ended before: then a collector may have deleted the blob, and
+   * can do so no more.
+   */
+  async prove(
+    repository: string,
+    digest: string,
+    held: number,
+    options: CallOptions = {},
+  ): Promise<boolean> {
+    const { created } = await this.#write(repository, digest, PROVEN, options)
+    if (continuesCover({ expires: held }, created)) return true
+    await this.#waitForRounds(digest, created, options)
+    return false
   }
 
   /**
    * For a blob that is the repository's own: as {@link hold} and {@link prove}, but without a write
-   * where a proven link lives for over 12 hours.
+   * where a proven link has half of its life before it.
    */
   async renew(repository: string, digest: string, options: CallOptions = {}): Promise<void> {
-    const enough = this.#time() + FRESH_MS
+    const enough = this.#time() + this.#lifeMs / 2
     for await (const { isProven, end, created } of this.list(repository, digest, options)) {
       // Its author may still be waiting for a round that was open before it.
       if (isProven && end >= enough) return this.#waitForRounds(digest, created, options)
@@ -137,17 +153,17 @@ export class Links {
     return this.#now() + (aheadOf.get(this.#backend) ?? 0)
   }
 
-  /** Returns the store's time of the link. Where a wrong clock gave it too short a life, it gets a successor. */
+  /** Returns the store's times of the link. Where a wrong clock gave it too short a life, it gets a successor. */
   async #write(
     repository: string,
     digest: string,
     content: Uint8Array,
     { signal }: CallOptions,
-  ): Promise<number> {
+  ): Promise<Pick<Link, 'created' | 'end'>> {
     assertRepository(repository)
     for (let attempt = 1; attempt <= 2; attempt++) {
       const asked = this.#now()
-      const expires = asked + (aheadOf.get(this.#backend) ?? 0) + LINK_LIFE_MS
+      const expires = asked + (aheadOf.get(this.#backend) ?? 0) + this.#lifeMs
       const id = process.getBuiltinModule('node:crypto').randomUUID().replaceAll('-', '')
       const { lastModified } = await this.#backend.put(
         linkKey({ repository, digest, expires, id }),
@@ -156,7 +172,9 @@ export class Links {
       )
       const created = lastModified.getTime()
       aheadOf.set(this.#backend, created - asked)
-      if (expires >= created + LINK_LIFE_MS - TOLERANCE_MS) return created
+      if (expires >= created + this.#lifeMs - Math.min(TOLERANCE_MS, this.#lifeMs / 4)) {
+        return { created, end: endOfLink({ expires }, lastModified) }
+      }
     }
     throw new S3loError('UNAVAILABLE', 'the clock of this machine or of the store is being set', {
       hint: 'try again',

@@ -2,6 +2,7 @@ import { type Readable, Transform } from 'node:stream'
 import type { CallOptions } from '../contract/call-options.ts'
 import type { ObjectInfo, StorageBackend } from '../contract/storage-backend.ts'
 import { isS3loError, S3loError } from '../errors.ts'
+import { continuesCover } from '../gc/steps.ts'
 import { blobKey } from '../layout/keys.ts'
 import { pieceKey } from '../layout/upload-keys.ts'
 import { parseDigest } from '../oci/digest.ts'
@@ -32,10 +33,10 @@ export class UploadAssembler {
   ): Promise<void> {
     handleErrors(body)
     if (size !== undefined && size > this.#maxBytes) throw tooLarge(this.#maxBytes)
-    await this.#links.hold(repository, digest, { signal })
+    const held = await this.#links.hold(repository, digest, { signal })
     const bounded = size === undefined ? atMost(body, this.#maxBytes) : body
     await this.#put(digest, verified(bounded, { digest, size }), { size, signal })
-    await this.#links.prove(repository, digest, { signal })
+    await this.#prove(repository, digest, held, { signal })
   }
 
   /** Of pieces: the one whose digest is known becomes the blob inside the store, others pass the verifier. */
@@ -48,30 +49,54 @@ export class UploadAssembler {
     const pieces = await readPieces(this.#backend, id, end, { signal })
     const [only] = pieces
     const isProven = pieces.length === 1 && only !== undefined && isSame(only, digest)
-    await this.#links.hold(repository, digest, { isProven, signal })
-    if (isProven && (await this.#place(id, only, digest, { signal }))) return
-    const size = end.offset
-    const content = openPieces(this.#backend, id, pieces, { signal })
-    await this.#put(digest, verified(content, { digest, size }), { size, signal })
-    if (!isProven) await this.#links.prove(repository, digest, { signal })
+    const held = await this.#links.hold(repository, digest, { isProven, signal })
+    const placed = isProven ? await this.#place(id, only, digest, { signal }) : undefined
+    const info = placed ?? (await this.#assemble(id, digest, pieces, { signal }))
+    const isHeld = isProven && continuesCover({ expires: held }, info.lastModified.getTime())
+    if (!isHeld) await this.#prove(repository, digest, held, { signal })
   }
 
-  /** False where the store cannot move or copy the piece as it was when it was hashed. */
+  async #assemble(
+    id: string,
+    digest: string,
+    pieces: readonly Piece[],
+    { signal }: CallOptions,
+  ): Promise<ObjectInfo> {
+    const size = pieces.reduce((bytes, piece) => bytes + piece.size, 0)
+    const content = openPieces(this.#backend, id, pieces, { signal })
+    return this.#put(digest, verified(content, { digest, size }), { size, signal })
+  }
+
+  /** A blob that was written after its link had ended may be gone again. Throws `UNAVAILABLE` then. */
+  async #prove(
+    repository: string,
+    digest: string,
+    held: number,
+    options: CallOptions,
+  ): Promise<void> {
+    if (await this.#links.prove(repository, digest, held, options)) return
+    if (await this.#backend.head(blobKey(digest), options)) return
+    throw new S3loError('UNAVAILABLE', `${digest} was collected before its upload had ended`, {
+      hint: 'send it again',
+    })
+  }
+
+  /** `undefined` where the store cannot move or copy the piece as it was when it was hashed. */
   async #place(
     id: string,
     { id: piece, size, etag }: Piece,
     digest: string,
     { signal }: CallOptions,
-  ): Promise<boolean> {
+  ): Promise<ObjectInfo | undefined> {
     const [from, to] = [pieceKey(id, piece), blobKey(digest)]
     const options = { signal, sourceEtag: etag }
     try {
       const placed: ObjectInfo | undefined =
         (await this.#backend.move?.(from, to, options)) ??
         (await this.#backend.copyFrom?.(this.#backend, from, to, options))
-      return placed?.size === size
+      return placed?.size === size ? placed : undefined
     } catch (error) {
-      if (isS3loError(error, 'CONFLICT')) return false
+      if (isS3loError(error, 'CONFLICT')) return undefined
       throw error
     }
   }
@@ -80,8 +105,8 @@ export class UploadAssembler {
     digest: string,
     content: Readable,
     { size, signal }: UploadBodyOptions,
-  ): Promise<void> {
-    await this.#backend.put(blobKey(digest), content, {
+  ): Promise<ObjectInfo> {
+    return this.#backend.put(blobKey(digest), content, {
       signal,
       size,
       mediaType: MEDIA_TYPE.octetStream,

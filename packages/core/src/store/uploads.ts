@@ -187,9 +187,11 @@ class StoreUploads implements Uploads {
     digest: string,
     { signal }: CallOptions,
   ): Promise<FinishResult> {
-    const isOurs = await this.#links.has(upload.repository, digest, { signal })
-    if (!isOurs || !(await this.#backend.head(blobKey(digest), { signal })))
-      throw unknownUpload(upload)
+    const { repository } = upload
+    if (!(await this.#links.has(repository, digest, { signal }))) throw unknownUpload(upload)
+    // The link's author may be waiting for a collector yet, and the blob be another's, about to go.
+    await this.#links.renew(repository, digest, { signal })
+    if (!(await this.#backend.head(blobKey(digest), { signal }))) throw unknownUpload(upload)
     return { kind: 'stored' }
   }
 

@@ -2,6 +2,7 @@ import { Readable } from 'node:stream'
 import { setImmediate } from 'node:timers/promises'
 import { describe, expect, it } from 'vitest'
 import type { StorageBackend } from '../../src/contract/storage-backend.ts'
+import { isS3loError } from '../../src/errors.ts'
 import { collectGarbage, type CollectResult } from '../../src/gc/collector.ts'
 import { chunkRecipeKey } from '../../src/layout/chunk-keys.ts'
 import { blobKey, manifestKey } from '../../src/layout/keys.ts'
@@ -11,7 +12,12 @@ import { digestOf } from '../../src/oci/digest.ts'
 import { Links, type RepositoryOptions } from '../../src/store/links.ts'
 import { openMembership } from '../../src/store/membership.ts'
 import { openUploads } from '../../src/store/uploads.ts'
-import { FaultyBackend, imageFixture, MemoryBackend } from '../../src/testing/index.ts'
+import {
+  FaultyBackend,
+  imageFixture,
+  MemoryBackend,
+  type StorageCall,
+} from '../../src/testing/index.ts'
 import { HOUR, TimedStore } from './world.ts'
 
 const APP = 'team/app'
@@ -83,24 +89,30 @@ describe('a link', () => {
   })
 })
 
-const uses: Record<string, (backend: StorageBackend) => Promise<boolean>> = {
-  'a direct upload': async (backend) => {
-    await openUploads(backend, SOON).putBlob(APP, DIGEST, Readable.from([CONTENT]))
+type Use = (backend: StorageBackend, options?: RepositoryOptions) => Promise<boolean>
+
+const sends: Record<string, Use> = {
+  'a direct upload': async (backend, options = SOON) => {
+    await openUploads(backend, options).putBlob(APP, DIGEST, Readable.from([CONTENT]))
     return true
   },
-  'an upload in one piece': async (backend) => {
-    const uploads = openUploads(backend, SOON)
+  'an upload in one piece': async (backend, options = SOON) => {
+    const uploads = openUploads(backend, options)
     const upload = await uploads.begin(APP)
     await uploads.append(upload, 0, Readable.from([CONTENT]))
     return (await uploads.finish(upload, DIGEST)).kind === 'stored'
   },
-  'an upload in two pieces': async (backend) => {
-    const uploads = openUploads(backend, SOON)
+  'an upload in two pieces': async (backend, options = SOON) => {
+    const uploads = openUploads(backend, options)
     const upload = await uploads.begin(APP)
     await uploads.append(upload, 0, Readable.from([CONTENT.subarray(0, 9)]))
     const body = Readable.from([CONTENT.subarray(9)])
     return (await uploads.finish(upload, DIGEST, { body })).kind === 'stored'
   },
+}
+
+const uses: Record<string, Use> = {
+  ...sends,
   'a mount': async (backend) =>
     (await openMembership(backend, SOON).mount({ from: undefined, to: APP, digest: DIGEST })) !==
     undefined,
@@ -118,7 +130,7 @@ describe.each(Object.keys(uses))('%s beside a collector', (name) => {
           if (count !== at) return
           use = uses[name]?.(inner)
           // As far as it gets, which is its end where no round is open.
-          for (let turn = 0; turn < 100; turn++) await setImmediate()
+          await turns(100)
         },
       })
       await collect(backend)
@@ -129,6 +141,85 @@ describe.each(Object.keys(uses))('%s beside a collector', (name) => {
       else expect(name).toBe('a mount')
     }
     expect(calls).toBeGreaterThan(10)
+  })
+})
+
+/** The numbers of the first and the last call of an upload in which its blob is about to be stored. */
+async function callsOfStore(use: Use): Promise<readonly [number, number]> {
+  const backend = new FaultyBackend(new MemoryBackend())
+  await use(backend)
+  const { calls } = backend
+  const isEnd = ({ method, key }: StorageCall): boolean =>
+    (method === 'put' && key.startsWith('.s3lo/links/')) || method === 'move'
+  return [calls.findIndex(isEnd) + 1, calls.findLastIndex(isEnd) + 1]
+}
+
+async function turns(count: number): Promise<void> {
+  for (let turn = 0; turn < count; turn++) await setImmediate()
+}
+
+/** Stops an upload for a day before call `at`, and lets a collector begin before call `then`. */
+async function stopped(
+  use: Use,
+  { at, then, isSlow }: { readonly at: number; readonly then: number; readonly isSlow: boolean },
+): Promise<void> {
+  const store = new TimedStore()
+  const options = { ...SOON, now: () => store.time }
+  const collector = new FaultyBackend(store.backend, {
+    before: async ({ method, key }) => {
+      if (isSlow && method === 'delete' && key === KEY) await turns(30)
+    },
+  })
+  let collected: Promise<unknown> | undefined
+  const backend = new FaultyBackend(store.backend, {
+    before: async ({ count }) => {
+      if (count === at) store.pause(25 * HOUR)
+      if (count === then) collected = collect(collector)
+      if (count === then) await (isSlow ? turns(20) : collected)
+    },
+  })
+  const outcome = await use(backend, options).catch((error: unknown) =>
+    isS3loError(error) ? error.code : String(error),
+  )
+  await collected
+  expect([true, 'UNAVAILABLE', 'NOT_FOUND']).toContain(outcome)
+  if (outcome !== true) await use(store.backend, options)
+  await collect(store.backend)
+  expect(await store.keys(KEY), `stopped before ${at}, collected before ${then}`).toEqual([KEY])
+}
+
+describe.each(Object.entries(sends))('%s that is stopped for a day', (_, use) => {
+  it.each([
+    ['deletes at once', false],
+    ['is slow to delete', true],
+  ])('has its blob or fails, where a collector %s', async (_how, isSlow) => {
+    const [first, last] = await callsOfStore(use)
+    for (let at = first; at <= last; at++) {
+      for (let then = at; then <= last + 3; then++) await stopped(use, { at, then, isSlow })
+    }
+  })
+})
+
+describe('an upload that is over', () => {
+  it('is finished again only with a blob that no open round can delete', async () => {
+    const store = new TimedStore()
+    await store.backend.put(KEY, CONTENT)
+    const uploads = openUploads(store.backend, SOON)
+    const over = await uploads.begin(APP)
+    await uploads.cancel(over)
+    let again: Promise<unknown> | undefined
+    const during = new FaultyBackend(store.backend, {
+      before: async ({ method, key }) => {
+        if (method !== 'delete' || key !== KEY) return
+        // Of another upload, whose process waits for this round and has written no blob yet.
+        void new Links(store.backend, SOON).hold(APP, DIGEST, { isProven: true })
+        await turns(20)
+        again = uploads.finish(over, DIGEST).catch((error: unknown) => error)
+        await turns(20)
+      },
+    })
+    expect(await collect(during)).toMatchObject({ deleted: 1 })
+    expect(await again).toMatchObject({ code: 'NOT_FOUND' })
   })
 })
 
