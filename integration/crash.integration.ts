@@ -1,13 +1,10 @@
-import { type ChildProcessByStdio, spawn } from 'node:child_process'
-import { once } from 'node:events'
 import { mkdtemp, readdir, rm, truncate, writeFile, mkdir } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { createInterface } from 'node:readline'
-import type { Readable, Writable } from 'node:stream'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { createHost, type ImageStore, type ManifestDocument } from '@s3lo/core'
 import localPlugin from '@s3lo/backend-local/plugin'
+import { LineWorker } from './line-worker.ts'
 import { crashingHost, numberedImage } from './push-worker.ts'
 
 const OLD = 1
@@ -22,32 +19,14 @@ beforeEach(async () => {
 })
 afterEach(() => rm(root, { recursive: true, force: true }))
 
-/** A worker process, spoken to line by line. */
-class Worker {
-  readonly process: ChildProcessByStdio<Writable, Readable, null>
-  readonly #lines: AsyncIterator<string>
-
+/** A process that pushes. */
+class Worker extends LineWorker {
   constructor(killAt = 0) {
-    const script = join(import.meta.dirname, 'push-worker.ts')
-    const args = ['--conditions=s3lo-source', script, String(killAt)]
-    this.process = spawn(process.execPath, args, { stdio: ['pipe', 'pipe', 'inherit'] })
-    this.#lines = createInterface({ input: this.process.stdout })[Symbol.asyncIterator]()
-  }
-
-  async line(): Promise<string | undefined> {
-    const next = await this.#lines.next()
-    return next.done ? undefined : next.value
+    super('push-worker.ts', [String(killAt)])
   }
 
   push(tag: string, image: number): void {
-    this.process.stdin.write(`${root}\t${tag}\t${image}\n`)
-  }
-
-  async end(): Promise<void> {
-    this.process.kill('SIGKILL')
-    if (this.process.exitCode === null && this.process.signalCode === null) {
-      await once(this.process, 'exit')
-    }
+    this.send(`${root}\t${tag}\t${image}`)
   }
 }
 

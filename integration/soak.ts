@@ -1,10 +1,12 @@
 /**
  * `node --conditions=s3lo-source integration/soak.ts`: the collection protocol under fire. In a
- * local and an S3 store at once, 4 processes push, move, copy, restore and attach, 1 deletes and purges
- * and 2 collect without a grace period, with pins and rounds of a few seconds, and records of a few more;
+ * local and an S3 store at once, processes push, move, copy, restore and attach whole images and images in
+ * chunks, send blobs as clients of a registry do and name them later, delete and purge, and 2 collect
+ * without a grace period, with pins and rounds of a few seconds, and records and links of a few more;
  * again and again one of them is stopped for longer than these live, or killed. Meanwhile tags are
- * pulled, and images by their digests, each byte verified, and every image that a tag names is to have
- * its record. In the end every tag is whole, and when all are deleted nothing is left. S3LO_SOAK_MINUTES: 3 by default.
+ * pulled, and images by their digests, each byte verified, every image that a tag names is to have
+ * its record, and every client whose link lives is to find the blobs that it has sent. In the end every
+ * tag is whole, and when all are deleted nothing is left. S3LO_SOAK_MINUTES: 3 by default.
  */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { mkdtemp, rm } from 'node:fs/promises'
@@ -12,42 +14,35 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { setTimeout as delay } from 'node:timers/promises'
-import {
-  clean,
-  type Descriptor,
-  type ImageStore,
-  type ObjectInfo,
-  parseManifest,
-  readAll,
-  type Reference,
-  type StorageBackend,
-  successors,
-} from '@s3lo/core'
+import type { ObjectInfo, Reference, StorageBackend } from '@s3lo/core'
 import { isS3loError } from '@s3lo/core/plugin'
 import { type CloudStore, cloudStores, removeBucket } from './cloud-stores.ts'
-import { readWhole } from './read-whole.ts'
+import { assertCollectable, assertWhole } from './soak-end.ts'
+import { readSoaked, SOAK_IMAGES } from './soak-images.ts'
 import {
-  CLEAN_OPTIONS,
-  LEAST_KEPT_MS,
   MARGIN_MS,
   openSoakBackend,
   openSoakStore,
-  PURGED,
   type Report,
-  SOAK_IMAGES,
+  REPOSITORIES,
+  SETTINGS,
   TAGS,
+  TICK_MS,
   TTL_SECONDS,
-} from './soak-worker.ts'
+} from './soak-world.ts'
 
 const MINUTES = Number(process.env['S3LO_SOAK_MINUTES'] ?? 3)
-const CREW = ['push', 'push', 'push', 'push', 'delete', 'collect', 'collect'] as const
+const CREW = [
+  ...(['push', 'push', 'push', 'push', 'chunk', 'chunk', 'upload', 'upload', 'upload'] as const),
+  ...(['delete', 'collect', 'collect'] as const),
+]
+/** Tags that are looked at all the time. */
+const REFERENCES = REPOSITORIES.flatMap((name) => TAGS.map((tag) => ({ name, tag })))
 /** Longer than a pin or round lives for anybody. */
 const PAUSE_MS = TTL_SECONDS * 1000 + MARGIN_MS + 3000
 const CHAOS_EVERY_MS = 2500
 /** At once: the others have to get on. */
 const MAX_PAUSED = 2
-/** Times of objects are whole seconds on S3. */
-const TICK_MS = 2000
 
 /** What a writer may be told while others delete under its feet: it is run again. */
 const EXPECTED: Readonly<Record<Report['work'], readonly string[]>> = {
@@ -58,6 +53,11 @@ const EXPECTED: Readonly<Record<Report['work'], readonly string[]>> = {
   delete: ['NOT_FOUND', 'FORBIDDEN', 'CONFLICT', 'UNAVAILABLE'],
   purge: ['NOT_FOUND', 'FORBIDDEN', 'CONFLICT', 'UNAVAILABLE'],
   collect: ['LATE'],
+  upload: ['OVERTAKEN'],
+  publish: ['UNAVAILABLE', 'CONFLICT', 'LATE', 'INTEGRITY'],
+  cancel: [],
+  abandon: [],
+  rival: ['ALONE', 'OVERTAKEN', 'NOT_FOUND'],
 }
 
 class Soak {
@@ -80,7 +80,9 @@ class Soak {
   static async open(store: CloudStore): Promise<Soak> {
     const bucket = await store.makeBucket()
     Object.assign(process.env, store.env())
-    return new Soak(store, bucket, await openSoakBackend(store.scheme, bucket))
+    const backend = await openSoakBackend(store.scheme, bucket)
+    await backend.put('s3lo.yaml', Buffer.from(SETTINGS))
+    return new Soak(store, bucket, backend)
   }
 
   async run(minutes: number): Promise<void> {
@@ -93,8 +95,8 @@ class Soak {
       this.#disturbUntil(until),
     ])
     await this.#stop()
-    await this.#assertWhole()
-    await this.#assertCollectable()
+    await assertWhole(this.#backend, this)
+    await assertCollectable(this.#backend, this)
     await removeBucket(this.#store, this.#bucket)
   }
 
@@ -126,13 +128,14 @@ class Soak {
 
   #note(line: string): void {
     const { work, failure, message, deleted = 0 }: Report = JSON.parse(line)
-    this.#count('objects deleted', deleted)
-    if (failure === undefined) this.#count(`${work} done`)
-    else if (EXPECTED[work].includes(failure)) this.#count(`${work} ${failure}`)
+    this.count('objects deleted', deleted)
+    if (failure === undefined) this.count(`${work} done`)
+    else if (EXPECTED[work].includes(failure)) this.count(`${work} ${failure}`)
     else this.problems.push(`${work}: ${failure} ${message}`)
   }
 
-  #count(name: string, by = 1): void {
+  /** How often something happened. */
+  count(name: string, by = 1): void {
     if (by > 0) this.counts.set(name, (this.counts.get(name) ?? 0) + by)
   }
 
@@ -145,16 +148,16 @@ class Soak {
       if (!victim || this.#paused.size >= MAX_PAUSED) continue
       const isKill = round % 3 === 0
       if (isKill && round % 2 === 0) {
-        this.#count('killed')
+        this.count('killed')
         victim.kill('SIGKILL')
         continue
       }
-      this.#count('stopped')
+      this.count('stopped')
       this.#paused.add(victim)
       victim.kill('SIGSTOP')
       setTimeout(() => {
         this.#paused.delete(victim)
-        if (isKill) this.#count('killed')
+        if (isKill) this.count('killed')
         victim.kill(isKill ? 'SIGKILL' : 'SIGCONT')
       }, PAUSE_MS).unref()
     }
@@ -163,7 +166,7 @@ class Soak {
 
   async #pullUntil(until: number): Promise<void> {
     while (Date.now() < until) {
-      for (const tag of TAGS) await this.#pull({ name: 'app', tag })
+      for (const reference of REFERENCES) await this.#pull(reference)
       await delay(20)
     }
   }
@@ -171,39 +174,55 @@ class Soak {
   /** Whether what tags name has its records, and what has a record is there by its digest. */
   async #watchUntil(until: number): Promise<void> {
     while (Date.now() < until) {
-      for (const tag of TAGS) await this.#checkRecords(tag)
-      for (const { root } of SOAK_IMAGES) await this.#pullDigest(root.descriptor.digest)
+      for (const reference of REFERENCES) await this.#checkRecords(reference)
+      for (const { root } of SOAK_IMAGES) {
+        const { digest } = root.descriptor
+        await this.#pullDigest('app', recordOf('app', digest), digest)
+      }
+      for (const name of ['chunked', 'uploaded']) await this.#pullDigests(name)
       await delay(20)
     }
   }
 
   /** Those of an index's manifests too. */
-  async #checkRecords(tag: string): Promise<void> {
-    const key = `manifests/app/${tag}/manifest.json`
+  async #checkRecords({
+    name,
+    tag,
+  }: {
+    readonly name: string
+    readonly tag: string
+  }): Promise<void> {
+    const key = `manifests/${name}/${tag}/manifest.json`
     const before = await this.#backend.head(key)
     const store = openSoakStore(this.#backend)
-    const found = before && (await store.find({ name: 'app', tag }))
+    const found = before && (await store.find({ name, tag }))
     if (!found) return
     const below = found.manifest.kind === 'index' ? found.manifest.manifests : []
     for (const { digest } of [found.descriptor, ...below]) {
-      if (await this.#backend.head(recordOf(digest))) this.#count('records of tags there')
+      if (await this.#backend.head(recordOf(name, digest))) this.count('records of tags there')
       else if (await this.#isSame(key, before)) {
-        this.problems.push(`the record of ${digest} is gone, which ${tag} names`)
+        this.problems.push(`the record of ${digest} is gone, which ${name}:${tag} names`)
       }
     }
   }
 
-  async #pullDigest(digest: string): Promise<void> {
-    const key = recordOf(digest)
+  async #pullDigests(name: string): Promise<void> {
+    for await (const { key } of this.#backend.list(recordOf(name, ''))) {
+      const hex = /-([0-9a-f]{64})\.json$/.exec(key)?.[1]
+      if (hex !== undefined) await this.#pullDigest(name, key, `sha256:${hex}`)
+    }
+  }
+
+  async #pullDigest(name: string, key: string, digest: string): Promise<void> {
     const before = await this.#backend.head(key)
     if (!before) return
     try {
-      await readWhole(this.#backend, { name: 'app', digest }, SOAK_IMAGES)
-      this.#count('pull by digest done')
+      await readSoaked(this.#backend, { name, digest })
+      this.count('pull by digest done')
     } catch (error) {
       const isSame = await this.#isSame(key, before)
-      if (isS3loError(error, 'NOT_FOUND') && !isSame) this.#count('pull by digest overtaken')
-      else this.problems.push(`pull of ${digest}: ${String(error)}`)
+      if (isS3loError(error, 'NOT_FOUND') && !isSame) this.count('pull by digest overtaken')
+      else this.problems.push(`pull of ${name}@${digest}: ${String(error)}`)
     }
   }
 
@@ -223,12 +242,12 @@ class Soak {
     const before = await this.#backend.head(key)
     if (!before) return
     try {
-      await readWhole(this.#backend, reference, SOAK_IMAGES)
-      this.#count('pull done')
+      await readSoaked(this.#backend, reference)
+      this.count(`pull of ${reference.name} done`)
     } catch (error) {
       const isSame = await this.#isSame(key, before)
-      if (isS3loError(error, 'NOT_FOUND') && !isSame) this.#count('pull overtaken')
-      else this.problems.push(`pull of ${reference.tag}: ${String(error)}`)
+      if (isS3loError(error, 'NOT_FOUND') && !isSame) this.count('pull overtaken')
+      else this.problems.push(`pull of ${reference.name}:${reference.tag}: ${String(error)}`)
     }
   }
 
@@ -243,66 +262,12 @@ class Soak {
     }
     await Promise.all(exits)
   }
-
-  async #assertWhole(): Promise<void> {
-    const store = openSoakStore(this.#backend)
-    for (const tag of TAGS) {
-      const reference = { name: 'app', tag }
-      try {
-        await readWhole(this.#backend, reference, SOAK_IMAGES)
-        this.#count('tags whole at the end')
-        await this.#assertReferrersWhole(await store.resolve(reference), store)
-      } catch (error) {
-        const isThere = await this.#backend.head(`manifests/app/${tag}/manifest.json`)
-        if (isThere) this.problems.push(`${tag} at the end: ${String(error)}`)
-      }
-    }
-  }
-
-  async #assertReferrersWhole(subject: Descriptor, store: ImageStore): Promise<void> {
-    for await (const referrer of store.referrers('app', subject)) {
-      const content = await readAll(
-        await store.fetch(referrer, { repository: 'app' }),
-        1 << 20,
-        referrer.digest,
-      )
-      for (const blob of successors(parseManifest(content, referrer.digest))) {
-        if (await store.blobs.hasReferrerBlob(blob)) continue
-        this.problems.push(`referrer ${referrer.digest} has lost ${blob.digest}`)
-      }
-      this.#count('referrers whole at the end')
-    }
-  }
-
-  /** Once the pins of the killed are dead, what is not named goes, and without tags everything. */
-  async #assertCollectable(): Promise<void> {
-    await delay(TTL_SECONDS * 1000 + MARGIN_MS + TICK_MS)
-    const store = openSoakStore(this.#backend)
-    const first = await clean(store, '', CLEAN_OPTIONS)
-    this.#count('objects deleted', first.deleted)
-    for (const name of ['app', PURGED]) {
-      await this.#backend.delete(TAGS.map((tag) => `manifests/${name}/${tag}/manifest.json`))
-    }
-    await delay(LEAST_KEPT_MS + MARGIN_MS + TICK_MS)
-    await clean(store, '', CLEAN_OPTIONS)
-    const left = await Array.fromAsync(this.#backend.list(''), ({ key }) => key)
-    const garbage = left.filter(
-      (key) => !key.endsWith('/history.json') && !key.startsWith('.s3lo/gc/tags/') && !isYoung(key),
-    )
-    this.counts.set('objects left', garbage.length)
-    for (const key of garbage) this.problems.push(`${key} is left`)
-  }
 }
 
-/** What a killed process left half way and events of tags stay for a day, and what a service was proven to do for seven. */
-const YOUNG = ['.s3lo/staging/', '.s3lo/gc/clock/', '.s3lo/probe/', '.s3lo/guarantees/']
-
-function isYoung(key: string): boolean {
-  return key.includes('/_history/') || YOUNG.some((prefix) => key.startsWith(prefix))
-}
-
-function recordOf(digest: string): string {
-  return `.s3lo/repositories/app/_manifests/${digest.replace(':', '-')}.json`
+/** The key of a record; the prefix of all where there is no digest. */
+function recordOf(name: string, digest: string): string {
+  const prefix = `.s3lo/repositories/${name}/_manifests/`
+  return digest === '' ? prefix : `${prefix}${digest.replace(':', '-')}.json`
 }
 
 const folder = await mkdtemp(join(tmpdir(), 's3lo-soak-'))

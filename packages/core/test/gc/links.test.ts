@@ -74,7 +74,7 @@ describe('a link', () => {
     const store = new TimedStore()
     await store.backend.put(KEY, CONTENT)
     const during = new FaultyBackend(store.backend)
-    let refused: Promise<void> | undefined
+    let refused: Promise<unknown> | undefined
     const links = new Links(store.backend, { ...SOON, pollMs: 2000, maxWaitMs: 20_000 })
     during.faults = {
       before: async ({ method, key }) => {
