@@ -17,11 +17,11 @@ import {
 } from '@s3lo/core'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import {
+  contentOf,
   IMAGE,
   KilledStore,
   type Lives,
-  PIECE_BYTES,
-  pieceOf,
+  type Piece,
   TAG,
   type Work,
 } from './kill-worker.ts'
@@ -55,7 +55,7 @@ beforeAll(async () => {
   work = await mkdtemp(join(tmpdir(), 's3lo-kills-'))
   template = join(work, 'template')
   await mkdir(template)
-  await writeFile(join(template, 's3lo.yaml'), 'default:\n  chunked: true\n')
+  await writeFile(join(template, 's3lo.yaml'), 'chunked: true\n')
   const killed = await KilledStore.open(template)
   await killed.perform({ kind: 'push', image: 0 })
   await killed.perform({ kind: 'push', image: 1 })
@@ -282,25 +282,26 @@ async function collectUntil({ store }: KilledStore, signal: AbortSignal): Promis
 
 describe
   .skipIf(process.platform !== 'linux')
-  .each([['a push in chunks'], ['an append'], ['the end of an upload']] as const)(
-  '%s that is stopped past its deadlines',
-  (name) => {
-    it(`${STOPS} times beside a collector breaks no tag, and loses no blob that was stored`, async () => {
-      const each: Case = CASES[name]
-      const random = randomOf(SEED)
-      const duration = await durationOf(each)
-      const outcomes: string[] = []
-      while (outcomes.length < STOPS) {
-        const stops = Array.from({ length: STOPPED_AT_ONCE }, () =>
-          stopOnce(each, random() * duration),
-        )
-        outcomes.push(...(await Promise.all(stops)))
-      }
-      const expected = ['ok', 'UNAVAILABLE', 'FORBIDDEN', 'NOT_FOUND']
-      expect(outcomes.filter((outcome) => !expected.includes(outcome))).toEqual([])
-    })
-  },
-)
+  .each([
+    ['a push in chunks'],
+    ['the end of an upload in one piece'],
+    ['the end of an upload in two pieces'],
+  ] as const)('%s that is stopped past its deadlines', (name) => {
+  it(`${STOPS} times beside a collector breaks no tag, and loses no blob that was stored`, async () => {
+    const each: Case = CASES[name]
+    const random = randomOf(SEED)
+    const duration = await durationOf(each)
+    const outcomes: string[] = []
+    while (outcomes.length < STOPS) {
+      const stops = Array.from({ length: STOPPED_AT_ONCE }, () =>
+        stopOnce(each, random() * duration),
+      )
+      outcomes.push(...(await Promise.all(stops)))
+    }
+    const expected = ['ok', 'UNAVAILABLE', 'FORBIDDEN', 'NOT_FOUND']
+    expect(outcomes.filter((outcome) => !expected.includes(outcome))).toEqual([])
+  })
+})
 
 describe('two processes that append at one offset', () => {
   it(`${RACES} times: exactly one wins each time, and the blob has its bytes`, async () => {
