@@ -20,6 +20,7 @@ const RIVAL = Buffer.from('bytes of another client')
 const MOST_PIECES = 4
 /** A client waits so long (milliseconds) between its last blob and the manifest. */
 const MOST_IDLE_MS = 3000
+const MOST_BETWEEN_PIECES_MS = 300
 
 /** How an upload went: a rival took a place that its client had asked for, or none did. */
 type Sent = 'stored' | 'overtaken'
@@ -67,7 +68,7 @@ export class SoakClient {
       const sent = await this.#send(digest, content)
       if (sent === 'overtaken') return { work: 'upload', failure: 'OVERTAKEN' }
     }
-    await new Promise((resolve) => setTimeout(resolve, this.#random() * MOST_IDLE_MS))
+    await this.#idle(MOST_IDLE_MS)
     return this.#name(image, began)
   }
 
@@ -97,6 +98,7 @@ export class SoakClient {
       const body = Readable.from([content.subarray(offset, end)])
       const added = await this.#uploads.append(upload, offset, body)
       if (added.kind === 'out-of-order') return this.#giveUp(upload)
+      await this.#idle(MOST_BETWEEN_PIECES_MS)
       offset = end
     }
     const body = offset < content.byteLength ? Readable.from([content.subarray(offset)]) : undefined
@@ -133,17 +135,18 @@ export class SoakClient {
 
   /** Appends at the end of an upload that another process is sending. */
   async #intrude(): Promise<Report> {
-    const keys = await Array.fromAsync(
-      this.#store.backend.list('.s3lo/uploads/'),
-      ({ key }) => key.split('/')[2] ?? '',
-    )
-    const ids = [...new Set(keys)]
-    if (ids.length === 0) return { work: 'rival', failure: 'ALONE' }
-    const upload = { repository: REPOSITORY, id: this.#pick(ids) }
+    const objects = await Array.fromAsync(this.#store.backend.list('.s3lo/uploads/'))
+    const [newest] = objects.toSorted((a, b) => b.lastModified.getTime() - a.lastModified.getTime())
+    if (!newest) return { work: 'rival', failure: 'ALONE' }
+    const upload = { repository: REPOSITORY, id: newest.key.split('/')[2] ?? '' }
     const status = await this.#uploads.status(upload)
     if (!status) return { work: 'rival', failure: 'NOT_FOUND' }
     const { kind } = await this.#uploads.append(upload, status.offset, Readable.from([RIVAL]))
     return kind === 'appended' ? { work: 'rival' } : { work: 'rival', failure: 'OVERTAKEN' }
+  }
+
+  async #idle(most: number): Promise<void> {
+    await new Promise((resolve) => setTimeout(resolve, this.#random() * most))
   }
 
   #pick<T>(items: readonly T[]): T {

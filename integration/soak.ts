@@ -136,7 +136,7 @@ class Soak {
 
   /** How often something happened. */
   count(name: string, by = 1): void {
-    if (by > 0) this.counts.set(name, (this.counts.get(name) ?? 0) + by)
+    this.counts.set(name, (this.counts.get(name) ?? 0) + by)
   }
 
   /** Stops and kills at random; every third time it is a kill, half of them of a stopped process. */
