@@ -302,8 +302,8 @@ describe
       )
       outcomes.push(...(await Promise.all(stops)))
     }
-    const expected = ['ok', 'UNAVAILABLE', 'FORBIDDEN', 'NOT_FOUND']
-    expect(outcomes.filter((outcome) => !expected.includes(outcome))).toEqual([])
+    const expected = new Set(['ok', 'UNAVAILABLE', 'FORBIDDEN', 'NOT_FOUND'])
+    expect(outcomes.filter((outcome) => !expected.has(outcome))).toEqual([])
   })
 })
 
@@ -325,7 +325,7 @@ describe('two processes that append at one offset', () => {
           worker.send(JSON.stringify({ kind: 'append', upload, piece: pieces[n] }))
         }
         const answers = await Promise.all(workers.map((worker) => worker.line()))
-        expect(answers.toSorted()).toEqual(['appended', 'out-of-order'])
+        expect(new Set(answers)).toEqual(new Set(['appended', 'out-of-order']))
         won.push(...pieces.filter((_, n) => answers[n] === 'appended'))
       }
     } finally {

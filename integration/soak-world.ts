@@ -1,4 +1,4 @@
-/** What the processes of the soak share: how long things live, what is worked on, and what is told of it. */
+/** What the processes of the soak share: how long things live, what is worked on, and how it is reported. */
 import { openBackend as openLocal } from '@s3lo/backend-local'
 import { openBackend as openS3 } from '@s3lo/backend-s3'
 import { ImageStore, type RepositoryOptions, type StorageBackend } from '@s3lo/core'

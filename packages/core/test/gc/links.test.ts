@@ -158,10 +158,10 @@ async function turns(count: number): Promise<void> {
   for (let turn = 0; turn < count; turn++) await setImmediate()
 }
 
-/** Stops an upload for a day before call `at`, and lets a collector begin before call `then`. */
+/** Stops an upload for a day before call `at`, and lets a collector begin before call `later`. */
 async function stopped(
   use: Use,
-  { at, then, isSlow }: { readonly at: number; readonly then: number; readonly isSlow: boolean },
+  { at, later, isSlow }: { readonly at: number; readonly later: number; readonly isSlow: boolean },
 ): Promise<void> {
   const store = new TimedStore()
   const options = { ...SOON, now: () => store.time }
@@ -174,8 +174,8 @@ async function stopped(
   const backend = new FaultyBackend(store.backend, {
     before: async ({ count }) => {
       if (count === at) store.pause(25 * HOUR)
-      if (count === then) collected = collect(collector)
-      if (count === then) await (isSlow ? turns(20) : collected)
+      if (count === later) collected = collect(collector)
+      if (count === later) await (isSlow ? turns(20) : collected)
     },
   })
   const outcome = await use(backend, options).catch((error: unknown) =>
@@ -185,7 +185,7 @@ async function stopped(
   expect([true, 'UNAVAILABLE', 'NOT_FOUND']).toContain(outcome)
   if (outcome !== true) await use(store.backend, options)
   await collect(store.backend)
-  expect(await store.keys(KEY), `stopped before ${at}, collected before ${then}`).toEqual([KEY])
+  expect(await store.keys(KEY), `stopped before ${at}, collected before ${later}`).toEqual([KEY])
 }
 
 describe.each(Object.entries(sends))('%s that is stopped for a day', (_, use) => {
@@ -195,7 +195,7 @@ describe.each(Object.entries(sends))('%s that is stopped for a day', (_, use) =>
   ])('has its blob or fails, where a collector %s', async (_how, isSlow) => {
     const [first, last] = await callsOfStore(use)
     for (let at = first; at <= last; at++) {
-      for (let then = at; then <= last + 3; then++) await stopped(use, { at, then, isSlow })
+      for (let later = at; later <= last + 3; later++) await stopped(use, { at, later, isSlow })
     }
   })
 })
