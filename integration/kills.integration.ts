@@ -30,7 +30,8 @@ import { randomOf } from './random.ts'
 import { readSoaked } from './soak-images.ts'
 
 const isNightly = process.env['S3LO_TEST_NIGHTLY'] !== undefined
-const KILLS = Number(process.env['S3LO_TEST_KILLS'] ?? (isNightly ? 200 : 8))
+const KILLS = isNightly ? 200 : Number(process.env['S3LO_TEST_KILLS'] ?? 8)
+const KILLS_TIMEOUT_MS = 600_000 + KILLS * 5000
 const SEED = 2026
 /** Processes that are stopped at once, each at another time. */
 const STOPS = isNightly ? 40 : 5
@@ -216,26 +217,30 @@ async function durationOf(each: Case): Promise<number> {
 }
 
 describe.each(Object.entries<Case>(CASES))('%s that is killed', (_, each) => {
-  it(`at ${KILLS} random times leaves every tag whole, and can be done again`, async () => {
-    const random = randomOf(SEED)
-    const duration = await durationOf(each)
-    let cut = 0
-    for (let round = 0; round < KILLS; round++) {
-      const { killed, task, worker } = await prepared(each)
-      worker.send(JSON.stringify(task))
-      // A little beyond its end, too: where it dies is the point of the test.
-      const at = ((round + random()) / KILLS) * duration * 1.1
-      const killer = setTimeout(() => worker.process.kill('SIGKILL'), at)
-      if ((await worker.line()) === undefined) cut++
-      clearTimeout(killer)
-      await worker.end()
-      await assertWhole(killed)
-      await each.repeat(killed, task)
-      await examine(killed.store)
-      await rm(killed.store.backend.bucket, { recursive: true })
-    }
-    expect(cut).toBeGreaterThan(KILLS / 10)
-  })
+  it(
+    `at ${KILLS} random times leaves every tag whole, and can be done again`,
+    async () => {
+      const random = randomOf(SEED)
+      const duration = await durationOf(each)
+      let cut = 0
+      for (let round = 0; round < KILLS; round++) {
+        const { killed, task, worker } = await prepared(each)
+        worker.send(JSON.stringify(task))
+        // A little beyond its end, too: where it dies is the point of the test.
+        const at = ((round + random()) / KILLS) * duration * 1.1
+        const killer = setTimeout(() => worker.process.kill('SIGKILL'), at)
+        if ((await worker.line()) === undefined) cut++
+        clearTimeout(killer)
+        await worker.end()
+        await assertWhole(killed)
+        await each.repeat(killed, task)
+        await examine(killed.store)
+        await rm(killed.store.backend.bucket, { recursive: true })
+      }
+      expect(cut).toBeGreaterThan(KILLS / 10)
+    },
+    KILLS_TIMEOUT_MS,
+  )
 })
 
 /** Stops a process for longer than what it has written lives, while a collector runs all the time. */
