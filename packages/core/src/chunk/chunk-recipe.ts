@@ -1,28 +1,15 @@
 import { S3loError } from '../errors.ts'
 import { parseChunkRecipeKey } from '../layout/chunk-keys.ts'
-import { isDigest } from '../oci/digest.ts'
-import {
-  asArray,
-  asObject,
-  asSize,
-  asString,
-  type JsonObject,
-  parseStrictJson,
-} from '../oci/json.ts'
+import { asArray, asObject, type JsonObject, parseStrictJson } from '../oci/json.ts'
 import { MAX_FRAME_BYTES, type StoredChunk } from './frame.ts'
 import { MAX_CHUNK_BYTES } from './gear.ts'
+import { hexOf, readSized, type SizedDigest } from './sized-digest.ts'
 
 /** A larger recipe is not read (bytes): this one would be of a layer of 200 GiB. */
 export const MAX_CHUNK_RECIPE_BYTES = 16 * 1024 * 1024
 
 /** The version of the document. */
 const VERSION = 1
-
-/** Content and its length (bytes). */
-interface SizedDigest {
-  readonly digest: string
-  readonly size: number
-}
 
 /**
  * A layer that is stored in chunks of format 2: its frames in this order are one zstd stream, which
@@ -66,9 +53,9 @@ export function formatChunkRecipe({ layer, content, chunks }: ChunkRecipe): Uint
 export function parseChunkRecipe(bytes: Uint8Array, key: string): ChunkRecipe {
   const document = asObject(parseStrictJson(bytes, key), key)
   if (document['v'] !== VERSION) throw invalid(`${key}.v: expected ${VERSION}`)
-  const layer = sized(document, 'layer', 'size', key)
+  const layer = readSized(document, 'layer', 'size', key)
   if (layer.digest !== parseChunkRecipeKey(key)) throw invalid(`${key} is of ${layer.digest}`)
-  const content = sized(document, 'content', 'contentSize', key)
+  const content = readSized(document, 'content', 'contentSize', key)
   const chunks = asArray(document['chunks'], `${key}.chunks`).map((value, i) => {
     const path = `${key}.chunks[${i}]`
     return parseChunk(asObject(value, path), path)
@@ -79,17 +66,11 @@ export function parseChunkRecipe(bytes: Uint8Array, key: string): ChunkRecipe {
 }
 
 function parseChunk(chunk: JsonObject, path: string): StoredChunk {
-  const raw = sized(chunk, 'raw', 'size', path)
-  const frame = sized(chunk, 'frame', 'frameSize', path)
+  const raw = readSized(chunk, 'raw', 'size', path)
+  const frame = readSized(chunk, 'frame', 'frameSize', path)
   assertBetween(raw.size, MAX_CHUNK_BYTES, `${path}.size`)
   assertBetween(frame.size, MAX_FRAME_BYTES, `${path}.frameSize`)
   return { raw: raw.digest, size: raw.size, frame: frame.digest, frameSize: frame.size }
-}
-
-function sized(object: JsonObject, member: string, sizeMember: string, path: string): SizedDigest {
-  const digest = `sha256:${asString(object[member], `${path}.${member}`)}`
-  if (!isDigest(digest)) throw invalid(`${path}.${member} is not the hex of a sha256`)
-  return { digest, size: asSize(object[sizeMember], `${path}.${sizeMember}`) }
 }
 
 function assertBetween(size: number, most: number, path: string): void {
@@ -109,9 +90,4 @@ function assertSum(
 
 function invalid(text: string): S3loError {
   return new S3loError('INTEGRITY', text)
-}
-
-/** Of a sha256. */
-function hexOf(digest: string): string {
-  return digest.slice('sha256:'.length)
 }

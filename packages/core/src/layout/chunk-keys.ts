@@ -34,6 +34,12 @@ export function chunkRecipeKey(layer: string): string {
   return `${CHUNK_RECIPES_PREFIX}${hexOf(layer)}`
 }
 
+/** Where the table of contents of the layer with that digest is. */
+export function layerTableKey(layer: string): string {
+  const { algorithm, hex } = parseDigest(layer)
+  return `${LAYER_TABLES_PREFIX}${algorithm}/${hex}`
+}
+
 const CHUNK = /^([0-9a-f]{64})-([0-9a-f]{64})$/
 
 /** The chunk of a key below {@link CHUNK_FRAMES_PREFIX}; `undefined` for one that s3lo does not write. */

@@ -1,3 +1,4 @@
+import { TableBuilder } from '../chunk/build-table.ts'
 import type { ChunkRecipe } from '../chunk/chunk-recipe.ts'
 import { cutChunks, type RawChunk } from '../chunk/cut-chunks.ts'
 import { encodeLayer, type Frame, frameOfChunk } from '../chunk/encode-layer.ts'
@@ -13,6 +14,7 @@ import { provenGuarantees } from './guarantees.ts'
 import { PresentChunks } from './present-chunks.ts'
 import { readObject } from './read-object.ts'
 import { writeChunkRecipe } from './write-recipe.ts'
+import { withTable, writeLayerTable } from './write-table.ts'
 
 /** A layer that was stored in chunks. */
 export interface WrittenLayer {
@@ -57,8 +59,8 @@ export class ChunkWriter {
   }
 
   /**
-   * Stores each chunk of a layer that the store does not have, and the recipe last. A frame that is there is
-   * used, of whichever encoder, after it was verified.
+   * Stores each chunk of a layer that the store does not have, then the layer's table, and the recipe last.
+   * A frame that is there is used, of whichever encoder, after it was verified.
    */
   async write(
     content: AsyncIterable<Uint8Array>,
@@ -74,11 +76,14 @@ export class ChunkWriter {
       }
       return frame
     }
-    const chunks = this.#pinned(cutChunks(content), { signal })
+    const table = new TableBuilder()
+    const chunks = this.#pinned(withTable(cutChunks(content), table), { signal })
     const layer = encodeLayer(chunks, { frameOf, signal, parallel, digest })
     let step = await layer.next()
     while (!step.done) step = await layer.next()
     const recipe = step.value
+    const place = { backend: this.#backend, protection: this.#protection }
+    await writeLayerTable(place, table, recipe, { signal })
     const stored = { mediaType: MEDIA_TYPE.ociLayerZstd, ...recipe.layer }
     await writeChunkRecipe(this.#protection, stored, recipe, { signal })
     return { recipe, sent }

@@ -1,7 +1,7 @@
-import { S3loError } from '../errors.ts'
 import { type ByteText, decodeText } from './byte-text.ts'
 import { formatTarTime, parsePax, parsePaxInteger, parsePaxTime, type TarTime } from './pax.ts'
 import { BLOCK_SIZE, cString, invalidHeader, parseTarHeader, type TarHeader } from './tar-header.ts'
+import { TocBudget, unsupported } from './toc-budget.ts'
 import type { EntryType, TocEntry } from './toc-entry.ts'
 
 /** The largest body of a PAX or GNU long-name header (bytes), as in Go. */
@@ -27,16 +27,18 @@ const SPARSE_MAP_CONTINUES = 504
 /** Entries that have no content, even if their header claims a size. */
 const LINK_FLAG = /^[1-6]$/
 
-/** More metadata than this is refused, so that no layer can exhaust memory (bytes). */
-const MAX_TOC_BYTES = 256 * 1024 * 1024
-
 const NO_RECORDS: ReadonlyMap<ByteText, ByteText> = new Map()
-
-/** What an entry costs beside its texts. */
-const ENTRY_BYTES = 256
 
 /** What a PAX record costs beside its texts. */
 const RECORD_BYTES = 64
+
+/** Takes what a tar holds while it passes. */
+export interface TarVisitor {
+  /** `start` is where the first header of the entry begins in the tar (bytes). */
+  entry(entry: TocEntry, start: number): void
+  /** The next bytes of the content of the entry before. */
+  content(bytes: Uint8Array): void
+}
 
 export interface TarTocOptions {
   /** Where in the tar the first byte is that will be pushed. */
@@ -45,6 +47,8 @@ export interface TarTocOptions {
   readonly keepLinkSizes?: boolean | undefined
   /** Reads over what no zTOC can describe: sparse files are marked, other kinds left out. */
   readonly tolerant?: boolean | undefined
+  /** Gets the entries in place of {@link TarToc.entries}, and their content. */
+  readonly visitor?: TarVisitor | undefined
 }
 
 type State = 'header' | 'second-zero' | 'sparse' | 'body' | 'content' | 'padding' | 'end'
@@ -72,11 +76,18 @@ export class TarToc {
   #pax: ReadonlyMap<ByteText, ByteText> = NO_RECORDS
   #longName: ByteText | undefined
   #longLink: ByteText | undefined
-  #tocBytes = 0
+  readonly #budget = new TocBudget()
+  readonly #visitor: TarVisitor | undefined
+  /** Where the first header of the present entry begins; below zero where none has come. */
+  #start = -1
+  /** The content that passes is of an entry that the visitor has. */
+  #isVisited = false
   /** A sparse file whose map continues in blocks of its own. */
   #sparse: TarHeader | undefined
 
-  constructor({ position = 0, keepLinkSizes = false, tolerant = false }: TarTocOptions = {}) {
+  constructor(options: TarTocOptions = {}) {
+    const { position = 0, keepLinkSizes = false, tolerant = false, visitor } = options
+    this.#visitor = visitor
     this.#position = position
     this.#keepLinkSizes = keepLinkSizes
     this.#isTolerant = tolerant
@@ -134,6 +145,9 @@ export class TarToc {
   }
 
   #pass(chunk: Uint8Array, at: number, length: number): void {
+    if (this.#isVisited && this.#state === 'content') {
+      this.#visitor?.content(chunk.subarray(at, at + length))
+    }
     if (this.#state === 'body') {
       this.#body.set(chunk.subarray(at, at + length), this.#body.length - this.#left)
     }
@@ -153,6 +167,7 @@ export class TarToc {
   }
 
   #header(header: TarHeader, block: Uint8Array): void {
+    if (this.#start < 0 && header.flag !== 'g') this.#start = this.#position - BLOCK_SIZE
     switch (header.flag) {
       case 'x':
       case 'L':
@@ -186,7 +201,7 @@ export class TarToc {
     if (size < 0n) throw invalidHeader('a header has a negative size')
     if (size > MAX_SPECIAL_BODY) throw invalidHeader('a PAX or long-name header is over 1 MiB')
     // What no entry follows is counted too: a long name, and global records.
-    this.#charge(flag === 'x' ? 0 : Number(size))
+    this.#budget.add(flag === 'x' ? 0 : Number(size))
     this.#bodyFlag = flag
     this.#body = new Uint8Array(Number(size))
     this.#expect('body', Number(size))
@@ -195,7 +210,7 @@ export class TarToc {
   #special(): void {
     if (this.#bodyFlag === 'x') {
       // Each record costs time, whether or not an entry follows that keeps it.
-      this.#pax = parsePax(this.#body, (bytes) => this.#charge(RECORD_BYTES + bytes))
+      this.#pax = parsePax(this.#body, (bytes) => this.#budget.add(RECORD_BYTES + bytes))
     } else if (this.#bodyFlag === 'L') this.#longName = cString(this.#body)
     else if (this.#bodyFlag === 'K') this.#longLink = cString(this.#body)
     this.#body = new Uint8Array()
@@ -212,7 +227,7 @@ export class TarToc {
     if (!type && !this.#isTolerant) {
       throw unsupported(`an entry of type ${JSON.stringify(flag)} (${decodeText(name)})`)
     }
-    this.#charge(ENTRY_BYTES + name.length + (this.#longLink ?? header.linkname).length)
+    this.#budget.addEntry(name, this.#longLink ?? header.linkname)
     const size = exact(integer(pax, 'size') ?? header.size, 'size')
     const content = type === 'reg' || !type ? size : 0
     if (content < 0 || (header.size < 0n && !LINK_FLAG.test(header.flag))) {
@@ -220,7 +235,7 @@ export class TarToc {
     }
     const time = timesOf(pax) ?? { seconds: header.mtime, nanoseconds: 0 }
     if (type)
-      this.entries.push({
+      this.#add({
         name,
         type,
         offset: this.#position,
@@ -237,17 +252,17 @@ export class TarToc {
         paxRecords: pax,
         ...(isSparse ? { isSparse } : {}),
       })
+    this.#isVisited = type !== undefined && this.#visitor !== undefined
     this.#pax = NO_RECORDS
     this.#longName = undefined
     this.#longLink = undefined
+    this.#start = -1
     this.#expect('content', content)
   }
 
-  /** Counts what metadata costs. Throws `UNSUPPORTED` past {@link MAX_TOC_BYTES}. */
-  #charge(bytes: number): void {
-    this.#tocBytes += bytes
-    if (this.#tocBytes <= MAX_TOC_BYTES) return
-    throw unsupported(`over ${MAX_TOC_BYTES} bytes of metadata`)
+  #add(entry: TocEntry): void {
+    if (this.#visitor) this.#visitor.entry(entry, this.#start)
+    else this.entries.push(entry)
   }
 
   #expect(state: 'body' | 'content', length: number): void {
@@ -297,6 +312,3 @@ function exact(number: bigint, what: string): number {
   return Number(number)
 }
 
-function unsupported(what: string): S3loError {
-  return new S3loError('UNSUPPORTED', `the layer's tar has ${what}, which no zTOC can describe`)
-}

@@ -1,7 +1,7 @@
 import { formatChunkRecipe } from '../../src/chunk/chunk-recipe.ts'
 import { encodeFrame, type StoredChunk } from '../../src/chunk/frame.ts'
 import type { StorageBackend } from '../../src/contract/storage-backend.ts'
-import { chunkFrameKey, chunkRecipeKey, LAYER_TABLES_PREFIX } from '../../src/layout/chunk-keys.ts'
+import { chunkFrameKey, chunkRecipeKey, layerTableKey } from '../../src/layout/chunk-keys.ts'
 import { blobKey, manifestKey } from '../../src/layout/keys.ts'
 import { digestOf } from '../../src/oci/digest.ts'
 import { type ManifestDocument, toDocument } from '../../src/oci/document.ts'
@@ -50,7 +50,7 @@ export async function putChunkedLayer(
   })
   const keys = {
     chunks: chunks.map(chunkFrameKey),
-    table: `${LAYER_TABLES_PREFIX}${layer.digest.replace(':', '/')}`,
+    table: layerTableKey(layer.digest),
     recipe: chunkRecipeKey(layer.digest),
   }
   for (const [i, key] of keys.chunks.entries()) await backend.put(key, frames[i]!)

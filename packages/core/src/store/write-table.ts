@@ -1,0 +1,40 @@
+import type { TableBuilder } from '../chunk/build-table.ts'
+import type { RawChunk } from '../chunk/cut-chunks.ts'
+import type { TableSubject } from '../chunk/layer-table.ts'
+import type { CallOptions } from '../contract/call-options.ts'
+import type { StorageBackend } from '../contract/storage-backend.ts'
+import type { Protection } from '../gc/protection.ts'
+import { layerTableKey } from '../layout/chunk-keys.ts'
+import { MEDIA_TYPE } from '../oci/media-type.ts'
+
+/** The chunks, each of which the builder takes before it is passed on. */
+export async function* withTable(
+  chunks: AsyncIterable<RawChunk>,
+  table: TableBuilder,
+): AsyncGenerator<RawChunk, void> {
+  for await (const chunk of chunks) {
+    await table.push(chunk.bytes)
+    yield chunk
+  }
+}
+
+/**
+ * Writes the table of a layer, if it has one, under a pin of the layer's name: after the chunks and
+ * before the recipe. It does not count for the publication, because a layer can be read without.
+ */
+export async function writeLayerTable(
+  { backend, protection }: { readonly backend: StorageBackend; readonly protection: Protection },
+  table: TableBuilder,
+  subject: TableSubject,
+  { signal }: CallOptions = {},
+): Promise<void> {
+  const { digest } = subject.layer
+  const content = await table.finish(subject)
+  if (!content) return
+  await protection.settle(digest, { signal })
+  await backend.put(layerTableKey(digest), content, {
+    signal,
+    size: content.byteLength,
+    mediaType: MEDIA_TYPE.octetStream,
+  })
+}
