@@ -10,7 +10,7 @@ import {
   MAX_TABLE_TEXT,
   type TableSubject,
 } from './layer-table.ts'
-import { formatTableEntry, MAX_ENTRY_HEADERS } from './table-entry.ts'
+import { endOfEntry, formatTableEntry, MAX_ENTRY_HEADERS } from './table-entry.ts'
 
 /** Text that is compressed at once (bytes). */
 const FRAME_TEXT = 1024 * 1024
@@ -35,6 +35,8 @@ export class TableBuilder implements TarVisitor {
   #hasTable = true
   #open: OpenEntry | undefined
   #entries = 0
+  /** Where the entry before ends in the tar (bytes). */
+  #end = 0
   #lines: string[] = []
   /** Bytes of the lines that wait, and of all of them. */
   #waiting = 0
@@ -61,12 +63,13 @@ export class TableBuilder implements TarVisitor {
   }
 
   /** For the reader of the tar. */
-  entry(entry: TocEntry, start: number): void {
+  entry(entry: TocEntry): void {
     this.#close()
     if (!this.#hasTable) return
     const isHashed = entry.type === 'reg' && !entry.isSparse
     const digester = isHashed ? new Digester() : undefined
-    this.#open = { entry, headers: entry.offset - start, digester }
+    this.#open = { entry, headers: entry.offset - this.#end, digester }
+    this.#end = endOfEntry(entry)
   }
 
   /** For the reader of the tar. */

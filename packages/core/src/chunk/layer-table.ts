@@ -1,10 +1,11 @@
 import { Readable } from 'node:stream'
 import { S3loError } from '../errors.ts'
+import { layerTableKey } from '../layout/chunk-keys.ts'
 import { asObject, asSize, parseJson, parseStrictJson } from '../oci/json.ts'
 import { decompress } from '../stream/decompress.ts'
 import { TocBudget } from '../tar/toc-budget.ts'
 import { hexOf, readSized, type SizedDigest } from './sized-digest.ts'
-import { parseTableEntry, type TableEntry } from './table-entry.ts'
+import { endOfEntry, parseTableEntry, type TableEntry } from './table-entry.ts'
 
 /** A larger table is neither written nor read (bytes, compressed): this one would be of a million files. */
 export const MAX_TABLE_BYTES = 64 * 1024 * 1024
@@ -13,7 +14,7 @@ export const MAX_TABLE_BYTES = 64 * 1024 * 1024
 export const MAX_TABLE_TEXT = 256 * 1024 * 1024
 
 /** The longest line of it (bytes). */
-export const MAX_LINE_BYTES = 1024 * 1024
+export const MAX_LINE_BYTES = 64 * 1024
 
 /** The version of the document. */
 const VERSION = 1
@@ -50,14 +51,12 @@ export function formatTableHead({ layer, content }: TableSubject, entries: numbe
 }
 
 /**
- * Reads the table that is stored under `key` for the layer with that digest. Throws `INTEGRITY` for one
+ * Reads the stored table of the layer with that digest. Throws `INTEGRITY` for one
  * that is damaged, of another layer or version, or contradicts itself, and `UNSUPPORTED` for one that
  * takes too much memory. Whether it tells the truth, only the layer does.
  */
-export async function parseLayerTable(
-  stored: Uint8Array,
-  { digest, key }: { readonly digest: string; readonly key: string },
-): Promise<LayerTable> {
+export async function parseLayerTable(stored: Uint8Array, digest: string): Promise<LayerTable> {
+  const key = layerTableKey(digest)
   const lines = linesOf(decompress(Readable.from([stored]), 'zstd', key), key)
   let head: TableHead | undefined
   let entries: Entries | undefined
@@ -89,7 +88,7 @@ function parseHead(line: Uint8Array, digest: string, key: string): TableHead {
   return { layer, content, count: asSize(document['entries'], `${key}.entries`) }
 }
 
-/** The entries of a table, each behind the one before and within the content. */
+/** The entries of a table: each begins where the one before ends, and the content has room for all. */
 class Entries {
   readonly #head: TableHead
   readonly #key: string
@@ -108,11 +107,14 @@ class Entries {
     const { name, linkname, offset, headers, size } = entry
     this.#budget.addEntry(name, linkname)
     for (const [key, value] of entry.paxRecords) this.#budget.add(key.length + value.length)
-    const isInOrder = offset - headers >= this.#end
-    if (!isInOrder || offset + size > this.#head.content.size) {
-      throw new S3loError('INTEGRITY', `${path}.offset is not where the entry can be`)
+    const expected = this.#end + headers
+    if (offset !== expected) {
+      throw new S3loError('INTEGRITY', `${path}.offset: expected ${expected}, got ${offset}`)
     }
-    this.#end = offset + size
+    if (offset + size > this.#head.content.size) {
+      throw new S3loError('INTEGRITY', `${path}.size is more than the layer holds`)
+    }
+    this.#end = endOfEntry(entry)
     this.#entries.push(entry)
   }
 

@@ -5,12 +5,12 @@ import { BLOCK_SIZE } from '../tar/tar-header.ts'
 import { type EntryType, type TocEntry, XATTR_PREFIX } from '../tar/toc-entry.ts'
 import { hexOf, readSha256 } from './sized-digest.ts'
 
-/** Longer headers of one entry stand in no table (bytes): a PAX and two long-name headers are shorter. */
+/** A table with longer headers of one entry is none (bytes): a PAX and two long-name headers are shorter. */
 export const MAX_ENTRY_HEADERS = 4 * 1024 * 1024
 
 /** What a table says of an entry beside what its tar header does. */
 export interface EntryFacts {
-  /** The length of its headers, which end where its content begins (bytes). */
+  /** Bytes between the end of the entry before and its content: its headers, and what no table lists. */
   readonly headers: number
   /** The sha256 of the content of a file; a sparse one has none. */
   readonly digest: string | undefined
@@ -55,9 +55,14 @@ export function formatTableEntry(entry: TocEntry, { headers, digest }: EntryFact
   })
 }
 
-/** True where two readings of an entry are alike in everything that a table says of it. */
-export function isSameEntry(a: TocEntry & EntryFacts, b: TocEntry & EntryFacts): boolean {
-  return formatTableEntry(a, a) === formatTableEntry(b, b)
+/** Where an entry ends in the tar, and the next one begins (bytes). */
+export function endOfEntry({ offset, size }: TocEntry): number {
+  return offset + Math.ceil(size / BLOCK_SIZE) * BLOCK_SIZE
+}
+
+/** True where the tar says of an entry what the table does, but for the digest of its content. */
+export function isSameEntry(found: TocEntry, entry: TableEntry): boolean {
+  return formatTableEntry(found, entry) === formatTableEntry(entry, entry)
 }
 
 /** Reads the JSON of an entry. Throws `INTEGRITY`. */

@@ -18,6 +18,7 @@ import type { ImageStore } from '../store/image-store.ts'
 import { metered } from '../stream/verify-digest.ts'
 import type { TocEntry } from '../tar/toc-entry.ts'
 import { KeptIndexes } from './kept-indexes.ts'
+import { LayerTables } from './layer-tables.ts'
 import { PlainLayers } from './plain-layers.ts'
 import type { OperationOptions } from './options.ts'
 
@@ -198,6 +199,7 @@ class LayerOpener {
   readonly #options: ImageFilesOptions
   readonly #context: LayerReaderContext
   readonly #plain: PlainLayers
+  readonly #tables: LayerTables
 
   constructor(
     store: ImageStore,
@@ -213,7 +215,9 @@ class LayerOpener {
     this.#options = options
     const { signal } = options
     this.#context = { ...documents, signal, source: this.#counted(store, name), indexes: kept }
-    this.#plain = new PlainLayers(store, documents.image, (bytes) => this.#count(bytes))
+    const count = (bytes: number): void => this.#count(bytes)
+    this.#plain = new PlainLayers(store, documents.image, count)
+    this.#tables = new LayerTables(store.backend, this.#plain, count)
   }
 
   /** Bytes of layers and of their indexes so far. */
@@ -227,23 +231,35 @@ class LayerOpener {
 
   /** `below` is the layer that is needed where this one does not have what is looked for. */
   async open(layer: Descriptor, below: Descriptor | undefined): Promise<OpenedLayer> {
-    const module = this.#options.wholeLayers ? undefined : this.#reader?.module
-    if (!module) return this.#openWhole(layer)
+    const { signal, wholeLayers = false } = this.#options
+    if (wholeLayers) return this.#openWhole(layer)
+    const listed = await this.#orNotice(this.#tables.open(layer, { signal }))
+    if (listed) return { reader: listed, byIndex: true }
+    const module = this.#reader?.module
+    if (!module) return this.openAgain(layer)
     this.#kept.prefetch(below)
-    const found = await module.openLayer(layer, this.#context).catch((error: unknown) => {
-      // A broken index costs time, and never the file: the layer itself is what counts.
+    const found = await this.#orNotice(module.openLayer(layer, this.#context))
+    return found ? { reader: found, byIndex: true } : this.openAgain(layer)
+  }
+
+  /** A broken index costs time, and never the file: the layer itself is what counts. */
+  async #orNotice(opening: Promise<LayerReader | undefined>): Promise<LayerReader | undefined> {
+    try {
+      return await opening
+    } catch (error) {
       if (!isIndexFault(error)) throw error
       this.noticeFault(error)
       return undefined
-    })
-    return found ? { reader: found, byIndex: true } : this.openAgain(layer)
+    }
   }
 
   /** Opens the layer by reading all of it, and makes an index of it where that is wanted. */
   async openAgain(layer: Descriptor): Promise<OpenedLayer> {
-    const { index = false } = this.#options
-    if (!index || !this.#reader) return this.#openWhole(layer)
-    const made = await this.#reader.module.indexLayer(layer, this.#context)
+    const { index = false, signal } = this.#options
+    if (!index) return this.#openWhole(layer)
+    const made =
+      (await this.#tables.make(layer, { signal })) ??
+      (await this.#reader?.module.indexLayer(layer, this.#context))
     if (made) return { reader: made, byIndex: false }
     this.#notice('layer-not-indexed', `layer ${layer.digest} cannot be indexed`)
     return this.#openWhole(layer)

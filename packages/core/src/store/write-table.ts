@@ -32,9 +32,16 @@ export async function writeLayerTable(
   const content = await table.finish(subject)
   if (!content) return
   await protection.settle(digest, { signal })
-  await backend.put(layerTableKey(digest), content, {
-    signal,
-    size: content.byteLength,
-    mediaType: MEDIA_TYPE.octetStream,
-  })
+  await putLayerTable(backend, digest, content, { signal })
+}
+
+/** Stores a table. Without a pin: a collector deletes that of a layer which nothing needs. */
+export async function putLayerTable(
+  backend: StorageBackend,
+  layer: string,
+  content: Uint8Array,
+  options: CallOptions,
+): Promise<void> {
+  const facts = { size: content.byteLength, mediaType: MEDIA_TYPE.octetStream }
+  await backend.put(layerTableKey(layer), content, { ...options, ...facts })
 }

@@ -34,8 +34,7 @@ const RECORD_BYTES = 64
 
 /** Takes what a tar holds while it passes. */
 export interface TarVisitor {
-  /** `start` is where the first header of the entry begins in the tar (bytes). */
-  entry(entry: TocEntry, start: number): void
+  entry(entry: TocEntry): void
   /** The next bytes of the content of the entry before. */
   content(bytes: Uint8Array): void
 }
@@ -78,8 +77,6 @@ export class TarToc {
   #longLink: ByteText | undefined
   readonly #budget = new TocBudget()
   readonly #visitor: TarVisitor | undefined
-  /** Where the first header of the present entry begins; below zero where none has come. */
-  #start = -1
   /** The content that passes is of an entry that the visitor has. */
   #isVisited = false
   /** A sparse file whose map continues in blocks of its own. */
@@ -167,7 +164,6 @@ export class TarToc {
   }
 
   #header(header: TarHeader, block: Uint8Array): void {
-    if (this.#start < 0 && header.flag !== 'g') this.#start = this.#position - BLOCK_SIZE
     switch (header.flag) {
       case 'x':
       case 'L':
@@ -256,12 +252,11 @@ export class TarToc {
     this.#pax = NO_RECORDS
     this.#longName = undefined
     this.#longLink = undefined
-    this.#start = -1
     this.#expect('content', content)
   }
 
   #add(entry: TocEntry): void {
-    if (this.#visitor) this.#visitor.entry(entry, this.#start)
+    if (this.#visitor) this.#visitor.entry(entry)
     else this.entries.push(entry)
   }
 

@@ -1,8 +1,9 @@
 import { constants, zstdCompressSync } from 'node:zlib'
+import { TableBuilder } from '../chunk/build-table.ts'
 import { formatChunkRecipe } from '../chunk/chunk-recipe.ts'
 import type { StoredChunk } from '../chunk/frame.ts'
 import type { StorageBackend } from '../contract/storage-backend.ts'
-import { chunkFrameKey, chunkRecipeKey } from '../layout/chunk-keys.ts'
+import { chunkFrameKey, chunkRecipeKey, layerTableKey } from '../layout/chunk-keys.ts'
 import { blobKey, chunkKey, manifestKey, recipeKey } from '../layout/keys.ts'
 import type { Descriptor } from '../oci/descriptor.ts'
 import { digestOf } from '../oci/digest.ts'
@@ -33,7 +34,7 @@ interface MadeChunk extends StoredChunk {
 /**
  * Stores an image with every layer in chunks, and returns the root. In format 1 as the Go program
  * does: it never writes a chunk that is there, and makes the layer's digest of what it has encoded
- * itself. In format 2 as a push of s3lo does, but for where the layers are cut.
+ * itself. In format 2 as a push of s3lo does, but for where the layers are cut: with its table of contents.
  */
 export async function putChunkedImage(
   backend: StorageBackend,
@@ -84,11 +85,12 @@ async function putLayer(
   layer: { readonly digest: string; readonly size: number },
 ): Promise<void> {
   for (const chunk of chunks) await backend.put(chunkFrameKey(chunk), chunk.bytes)
-  const raw = { digest: digestOf(content), size: content.length }
-  await backend.put(
-    chunkRecipeKey(layer.digest),
-    formatChunkRecipe({ layer, content: raw, chunks }),
-  )
+  const recipe = { layer, content: { digest: digestOf(content), size: content.length }, chunks }
+  const builder = new TableBuilder()
+  await builder.push(content)
+  const table = await builder.finish(recipe)
+  if (table) await backend.put(layerTableKey(layer.digest), table)
+  await backend.put(chunkRecipeKey(layer.digest), formatChunkRecipe(recipe))
 }
 
 /** Chunks, the list of files, the recipe. Without a size: a recipe of an early version. */
