@@ -87,8 +87,8 @@ export class TableBuilder implements TarVisitor {
     this.#entries += 1
     this.#waiting += length
     this.#text += length
-    if (length > MAX_LINE_BYTES || headers > MAX_ENTRY_HEADERS) this.#giveUp()
-    else if (this.#text > MAX_TABLE_TEXT) this.#giveUp()
+    if (length > MAX_LINE_BYTES || headers > MAX_ENTRY_HEADERS) this.giveUp()
+    else if (this.#text > MAX_TABLE_TEXT) this.giveUp()
     else this.#lines.push(line)
   }
 
@@ -100,7 +100,7 @@ export class TableBuilder implements TarVisitor {
     const frame = await encodeFrame(text)
     this.#frames.push(frame)
     this.#stored += frame.length
-    if (this.#stored > MAX_TABLE_BYTES) this.#giveUp()
+    if (this.#stored > MAX_TABLE_BYTES) this.giveUp()
   }
 
   #try(read: () => void): void {
@@ -108,11 +108,12 @@ export class TableBuilder implements TarVisitor {
       read()
     } catch (error) {
       if (!isS3loError(error) || !TAR_FAULTS.has(error.code)) throw error
-      this.#giveUp()
+      this.giveUp()
     }
   }
 
-  #giveUp(): void {
+  /** There will be no table. */
+  giveUp(): void {
     this.#hasTable = false
     this.#lines = []
     this.#frames = []

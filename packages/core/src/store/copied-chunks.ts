@@ -1,6 +1,7 @@
+import { TableBuilder } from '../chunk/build-table.ts'
 import type { ChunkRecipe } from '../chunk/chunk-recipe.ts'
 import type { EncodedChunk } from '../chunk/encode-layer.ts'
-import type { StoredChunk } from '../chunk/frame.ts'
+import { decompressFrame, type StoredChunk } from '../chunk/frame.ts'
 import { forEachConcurrent } from '../concurrency/for-each-concurrent.ts'
 import { mapInOrder } from '../concurrency/map-in-order.ts'
 import type { BucketConfig } from '../config/bucket-config.ts'
@@ -18,6 +19,7 @@ import { ChunkedLayer } from './chunked-layer.ts'
 import { chunkPiece, framePlace } from './content-look.ts'
 import { readChunkRecipe, recipeOf } from './read-recipe.ts'
 import { writeChunkRecipe } from './write-recipe.ts'
+import { writeLayerTable } from './write-table.ts'
 
 /** Chunks of one layer that are looked for or copied at once. */
 const CHUNKS_AT_ONCE = 4
@@ -65,10 +67,11 @@ export class CopiedChunks {
   }
 
   /**
-   * Copies a layer that another store holds in chunks: those that are not here, and the recipe last, once
-   * the chunks were compared with the layer's digest as a whole. False where that store holds it otherwise,
-   * or this one is to have it whole. Throws `INTEGRITY` and `NOT_FOUND` for a chunk that is damaged or
-   * missing there.
+   * Copies a layer that another store holds in chunks: those that are not here, its table, and the recipe
+   * last, once the chunks were compared with the layer's digest as a whole. The table is made of what they
+   * hold: that of the other store may say anything. False where that store holds the layer otherwise, or
+   * this one is to have it whole. Throws `INTEGRITY` and `NOT_FOUND` for a chunk that is damaged or missing
+   * there.
    */
   async take(layer: Descriptor, from: StorageBackend, options: CallOptions = {}): Promise<boolean> {
     const recipe = await findRecipe(from, layer, options)
@@ -76,10 +79,19 @@ export class CopiedChunks {
     await this.#pin(recipe, options)
     const { digest } = layer
     const chunks = verifiedChunks(new ChunkedLayer(from, digest, recipeOf(recipe)), recipe, options)
-    const copy = (chunk: EncodedChunk, signal: AbortSignal): Promise<void> =>
-      this.#copyChunk(chunk, { signal })
-    const copied = mapInOrder(chunks, CHUNKS_AT_ONCE, copy, options.signal)
-    for (let step = await copied.next(); !step.done;) step = await copied.next()
+    const copy = async (
+      chunk: EncodedChunk,
+      signal: AbortSignal,
+    ): Promise<Uint8Array | undefined> => {
+      const [content] = await Promise.all([contentOf(chunk), this.#copyChunk(chunk, { signal })])
+      return content
+    }
+    const table = new TableBuilder()
+    for await (const content of mapInOrder(chunks, CHUNKS_AT_ONCE, copy, options.signal)) {
+      if (content) await table.push(content)
+      else table.giveUp()
+    }
+    await writeLayerTable(this.#place, table, recipe, options)
     await writeChunkRecipe(this.#place.protection, layer, recipe, options)
     this.#present.add(digest)
     return true
@@ -160,6 +172,12 @@ async function findRecipe(
     if (isS3loError(error, 'INTEGRITY')) return undefined
     throw error
   }
+}
+
+/** What a frame decodes to; `undefined` for one that is none of the length that its recipe has. */
+async function contentOf({ bytes, size }: EncodedChunk): Promise<Uint8Array | undefined> {
+  const content = await decompressFrame(bytes, size).catch(() => undefined)
+  return content?.length === size ? content : undefined
 }
 
 /** The chunks of a layer with their frames. Throws `INTEGRITY` at the end of a stream that is not the layer. */

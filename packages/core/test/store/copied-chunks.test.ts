@@ -2,11 +2,21 @@ import { randomBytes } from 'node:crypto'
 import { buffer } from 'node:stream/consumers'
 import { zstdCompressSync } from 'node:zlib'
 import { beforeEach, describe, expect, it } from 'vitest'
-import { CHUNK_FRAMES_PREFIX, CHUNK_RECIPES_PREFIX } from '../../src/layout/chunk-keys.ts'
+import {
+  CHUNK_FRAMES_PREFIX,
+  CHUNK_RECIPES_PREFIX,
+  LAYER_TABLES_PREFIX,
+} from '../../src/layout/chunk-keys.ts'
 import { BLOBS_PREFIX, BUCKET_CONFIG_KEY, manifestKey } from '../../src/layout/keys.ts'
 import { type ManifestDocument } from '../../src/oci/document.ts'
 import { ImageStore } from '../../src/store/image-store.ts'
-import { FaultyBackend, MemoryBackend, putChunkedImage } from '../../src/testing/index.ts'
+import {
+  FaultyBackend,
+  MemoryBackend,
+  putChunkedImage,
+  TAR_END,
+  tarFile,
+} from '../../src/testing/index.ts'
 import { copy } from '../../src/operations/copy.ts'
 
 const CHUNK = 1000
@@ -65,6 +75,26 @@ describe.each(['chunked: true\n', 'chunk_format: 2\n'])('a copy into a store wit
     expect(order.slice(0, -2).every((key) => key.startsWith(CHUNK_FRAMES_PREFIX))).toBe(true)
     expect(order.at(-2)).toContain(CHUNK_RECIPES_PREFIX)
     expect(order.at(-1)).toBe(manifestKey(app))
+  })
+
+  it('makes the table of the layer of what it holds, whatever the other store says', async () => {
+    const tar = Buffer.concat([tarFile('a', randomBytes(2 * CHUNK)), TAR_END])
+    root = await putChunkedImage(from, app, { layers: [tar], chunkSize: CHUNK, format: 2 })
+    const [key] = await below(from, LAYER_TABLES_PREFIX)
+    const { body } = await from.get(key!)
+    const right = await buffer(body)
+    await from.put(key!, Buffer.from('a lie'))
+    await copyTo()
+    expect(await buffer((await inner.get(key!)).body)).toEqual(right)
+    const written = to.calls.filter(({ method }) => method === 'put').map((call) => call.key)
+    expect(written.findIndex((each) => each.startsWith(CHUNK_RECIPES_PREFIX))).toBe(
+      written.indexOf(key!) + 1,
+    )
+  })
+
+  it('makes no table of a layer that is no tar', async () => {
+    await copyTo()
+    expect(await below(inner, LAYER_TABLES_PREFIX)).toEqual([])
   })
 
   it('moves no chunk that is there, and no layer that is whole in its parts', async () => {
