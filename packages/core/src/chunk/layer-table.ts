@@ -1,11 +1,12 @@
 import { Readable } from 'node:stream'
 import { S3loError } from '../errors.ts'
 import { layerTableKey } from '../layout/chunk-keys.ts'
+import { Digester } from '../oci/digest.ts'
 import { asObject, asSize, parseJson, parseStrictJson } from '../oci/json.ts'
 import { decompress } from '../stream/decompress.ts'
 import { TocBudget } from '../tar/toc-budget.ts'
 import { hexOf, readSized, type SizedDigest } from './sized-digest.ts'
-import { endOfEntry, parseTableEntry, type TableEntry } from './table-entry.ts'
+import { endOfEntry, formatTableEntry, parseTableEntry, type TableEntry } from './table-entry.ts'
 
 /** A larger table is neither written nor read (bytes, compressed): this one would be of a million files. */
 export const MAX_TABLE_BYTES = 64 * 1024 * 1024
@@ -67,12 +68,33 @@ export async function parseLayerTable(stored: Uint8Array, digest: string): Promi
       entries = new Entries(head, key)
     }
   }
-  if (!head || !entries) throw new S3loError('INTEGRITY', `${key} is empty`)
+  if (!head || !entries) throw empty(key)
   return { layer: head.layer, content: head.content, entries: entries.all() }
+}
+
+/** What the beginning of a stored table says: see {@link parseLayerTable}. */
+export async function parseTableHead(stored: Uint8Array, digest: string): Promise<TableSubject> {
+  const key = layerTableKey(digest)
+  for await (const line of linesOf(decompress(Readable.from([stored]), 'zstd', key), key)) {
+    return parseHead(line, digest, key)
+  }
+  throw empty(key)
+}
+
+/** Alike for tables that say the same. */
+export function digestOfTable({ layer, content, entries }: LayerTable): string {
+  const digester = new Digester()
+  digester.update(Buffer.from(formatTableHead({ layer, content }, entries.length)))
+  for (const entry of entries) digester.update(Buffer.from(formatTableEntry(entry, entry)))
+  return digester.digest()
 }
 
 interface TableHead extends TableSubject {
   readonly count: number
+}
+
+function empty(key: string): S3loError {
+  return new S3loError('INTEGRITY', `${key} is empty`)
 }
 
 function parseHead(line: Uint8Array, digest: string, key: string): TableHead {

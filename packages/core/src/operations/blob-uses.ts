@@ -28,6 +28,10 @@ export class Contents {
   readonly problems = new Map<number, BlobFault>()
   /** What is stored in chunks, of either format. */
   readonly chunked = new Set<number>()
+  /** Bytes of the tables of contents of layers. */
+  readonly tables = new Map<number, number>()
+  /** What is wrong with tables. */
+  readonly tableFaults = new Map<number, string>()
   /** Of what is in pieces: those whose stored stream is not the blob, though their content is right. */
   readonly recoded = new Set<number>()
   /** Bytes of the blobs that are there. */

@@ -18,14 +18,24 @@ export interface ChunkFigures {
   readonly compression: number
   /** What sharing chunks saves of `layer_bytes` (percent). */
   readonly shared_percent: number
+  /** Tables of contents. */
+  readonly tables: number
+  readonly table_bytes: number
   /** Recipes that cannot be read, and are not counted; absent where there is none. */
   readonly unreadable?: number
 }
 
-/** Reads every recipe of a store; `stored` is what its chunks take. `undefined` where there is none. */
+/** What a listing tells of layers in chunks; sizes are bytes. */
+interface StoredPieces {
+  readonly chunkBytes: number
+  readonly tables: number
+  readonly tableBytes: number
+}
+
+/** Reads every recipe of a store. `undefined` where there is none. */
 export async function measureChunks(
   backend: StorageBackend,
-  stored: number,
+  { chunkBytes, tables, tableBytes }: StoredPieces,
   { signal: outer }: CallOptions,
 ): Promise<ChunkFigures | undefined> {
   const budget = new ByteBudget(RECIPE_BUDGET)
@@ -63,7 +73,9 @@ export async function measureChunks(
     content_bytes: content,
     layer_bytes: frames,
     compression: frames === 0 ? 1 : encoded / frames,
-    shared_percent: frames === 0 ? 0 : (Math.max(0, frames - stored) / frames) * 100,
+    shared_percent: frames === 0 ? 0 : (Math.max(0, frames - chunkBytes) / frames) * 100,
+    tables,
+    table_bytes: tableBytes,
     ...(unreadable > 0 ? { unreadable } : {}),
   }
 }

@@ -1,3 +1,4 @@
+import { TableBuilder } from '../chunk/build-table.ts'
 import { ChunkedLayer } from '../store/chunked-layer.ts'
 import { forEachConcurrent } from '../concurrency/for-each-concurrent.ts'
 import type { CallOptions } from '../contract/call-options.ts'
@@ -8,6 +9,7 @@ import { Digester } from '../oci/digest.ts'
 import { orImageFault } from '../store/image-fault.ts'
 import { readRecipe } from '../store/read-recipe.ts'
 import { type BlobFault, Contents } from './blob-uses.ts'
+import { findTableFault } from './doctor-tables.ts'
 
 const READS_AT_ONCE = 20
 /** Layers of which every chunk is read; each reads several at once. */
@@ -21,7 +23,8 @@ export interface CheckChunksOptions extends CallOptions {
 /**
  * Checks layers that are stored in chunks, of either format: a layer of which a chunk is missing is missing.
  * One whose chunks are right, and whose stored stream is not the blob, is noted in
- * `contents.recoded`: sizes tell most of them, and a deep check all.
+ * `contents.recoded`: sizes tell most of them, and a deep check all. A table that is damaged,
+ * and with a deep check one that is not what the layer holds, is noted in `contents.tableFaults`.
  */
 export async function checkChunks(
   backend: StorageBackend,
@@ -38,9 +41,15 @@ export async function checkChunks(
     layers,
     deep ? DEEP_READS_AT_ONCE : READS_AT_ONCE,
     async (layer, signal) => {
-      const verdict = await judge(backend, contents.table.digest(layer), stored, { deep, signal })
+      const digest = contents.table.digest(layer)
+      const tableBytes = contents.tables.get(layer)
+      const builder = deep && tableBytes !== undefined ? new TableBuilder() : undefined
+      const verdict = await judge(backend, digest, stored, { deep, signal, builder })
       if (verdict === 'recoded') contents.recoded.add(layer)
       else if (verdict) contents.problems.set(layer, verdict)
+      if (tableBytes === undefined || contents.problems.has(layer)) return
+      const fault = await findTableFault(backend, digest, { bytes: tableBytes, builder, signal })
+      if (fault !== undefined) contents.tableFaults.set(layer, fault)
     },
     outer,
   )
@@ -64,7 +73,14 @@ async function judge(
   backend: StorageBackend,
   digest: string,
   stored: Contents,
-  { deep, signal }: CheckChunksOptions,
+  {
+    deep,
+    signal,
+    builder,
+  }: CheckChunksOptions & {
+    /** Gets the content, where all of it is read. */
+    readonly builder: TableBuilder | undefined
+  },
 ): Promise<BlobFault | 'recoded' | undefined> {
   const recipe = await orImageFault(() => readRecipe(backend, digest, { signal }))
   if (!recipe) return 'missing'
@@ -81,16 +97,22 @@ async function judge(
   )
   const chunks = deep ? recipe.chunks : suspects
   const layer = new ChunkedLayer(backend, digest, { ...recipe, chunks })
-  const content = await orImageFault(() => hash(layer.content({ signal })))
+  const content = await orImageFault(() => hash(layer.content({ signal }), builder))
   if (isS3loError(content)) return faultOf(content)
   if (deep && content !== recipe.content.digest) return 'damaged'
   if (suspects.length > 0) return 'recoded'
   return deep && (await hash(layer.frames({ signal }))) !== digest ? 'recoded' : undefined
 }
 
-async function hash(content: AsyncIterable<Uint8Array>): Promise<string> {
+async function hash(
+  content: AsyncIterable<Uint8Array>,
+  builder?: Pick<TableBuilder, 'push'>,
+): Promise<string> {
   const digester = new Digester()
-  for await (const bytes of content) digester.update(bytes)
+  for await (const bytes of content) {
+    digester.update(bytes)
+    await builder?.push(bytes)
+  }
   return digester.digest()
 }
 

@@ -43,7 +43,7 @@ export async function readStored(
   const orphans = { count: 0, bytes: 0 }
   let blobs = 0
   let heldBytes = 0
-  for (const kind of ['blobs', 'recipes', 'go-recipes'] as const) {
+  for (const kind of ['blobs', 'recipes', 'tables', 'go-recipes'] as const) {
     for await (const { digest, info } of listStored(store.backend, kind, options)) {
       if (kind === 'blobs') blobs++
       const content = contents.table.find(digest)
@@ -53,6 +53,7 @@ export async function readStored(
         orphans.count++
         orphans.bytes += info.size
       } else if (kind === 'blobs') contents.setSize(content, info.size)
+      else if (kind === 'tables') contents.tables.set(content, info.size)
       else contents.chunked.add(content)
     }
   }

@@ -12,6 +12,7 @@ import { checkChunks } from './doctor-chunks.ts'
 import { collectWanted, findMissing, hashAgain, readStored, usesOf } from './doctor-content.ts'
 import { checkLegacyTags } from './doctor-legacy.ts'
 import type { FileIssue } from './doctor-files.ts'
+import { tableIssues } from './doctor-tables.ts'
 import type { EntryIssue } from './doctor-referrers.ts'
 import type { BlobProblem, ManifestIssue } from './manifest-issue.ts'
 import { formatTag } from '../layout/format-store.ts'
@@ -40,6 +41,8 @@ export interface ImagesReport {
   readonly untagged?: UntaggedFigures
   /** Digest records that are damaged, and entries of referrers that are not what their records say. */
   readonly recordIssues: readonly (FileIssue | EntryIssue)[]
+  /** Tables of contents of layers that are wrong. */
+  readonly tableIssues: readonly FileIssue[]
   /** Manifests of any image that cannot be read: what they name counts among the orphans. */
   readonly unreadable: number
   /** When asked for content to be hashed: the layers that are what their digests say. */
@@ -117,6 +120,7 @@ export async function checkImages(
       .filter(({ repository }) => matchesFilter(repository, filter))
       .map(({ issue }) => issue)
       .toSorted((a, b) => (a.key < b.key ? -1 : 1)),
+    tableIssues: tableIssues(contents, inPieces),
     unreadable: countUnreadable(graph),
     ...(verified ? { verified, layers: wholeLayers(graph, tags, contents) } : {}),
   }

@@ -48,7 +48,7 @@ export interface DoctorResult {
   readonly config_ok: boolean
   readonly config_present: boolean
   readonly manifest_issues?: readonly ManifestIssue[]
-  /** Histories, signature records and referrers that cannot be used. */
+  /** Histories, signature records, referrers and tables of contents that cannot be used. */
   readonly file_issues?: readonly FileIssue[]
   /** Entries that list referrers and were made again or removed, when asked for. */
   readonly repaired_entries?: number
@@ -112,7 +112,11 @@ export async function doctor(
   const wrong = indexes?.wrong ?? []
   const repaired = repair ? await repairEntries(store, images.recordIssues, { signal }) : undefined
   const left = repair ? images.recordIssues.filter(isNoEntry) : images.recordIssues
-  const files = [...left.map(toFileIssue), ...(await checkFiles(backend, filter, { signal }))]
+  const files = [
+    ...left.map(toFileIssue),
+    ...images.tableIssues,
+    ...(await checkFiles(backend, filter, { signal })),
+  ]
   const { recodedTags, legacyTags } = images
   const uploads = await findInterruptedUploads(backend, { now, signal })
   const participants = await findParticipants(backend, { now, signal })

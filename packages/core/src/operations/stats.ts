@@ -43,7 +43,7 @@ export interface StatsResult {
   /** Tags of cosign and indexes of referrers; absent where there is none. */
   readonly referrer_tags?: number
   readonly unique_blobs: number
-  /** What blobs and chunks take, of the whole bucket. */
+  /** What blobs, chunks and tables of contents take, of the whole bucket. */
   readonly blob_bytes: number
   readonly chunks: number
   readonly chunk_bytes: number
@@ -93,7 +93,7 @@ export async function stats(
   const records = await surveyRecords(store, graph, { filter, signal })
   const isHeld = (digest: string): boolean => records.holds(digest) && !tagged.has(nameOf(digest))
   const stored = await measureStored(store.backend, all, isHeld, { signal })
-  const chunked = await measureChunks(store.backend, stored.chunkBytes, { signal })
+  const chunked = await measureChunks(store.backend, stored, { signal })
   const untagged = records.figures(stored.heldBytes)
   const savings = Math.max(0, logical.bytes - stored.bytes)
   return {
@@ -172,9 +172,11 @@ interface Stored {
   readonly blobs: number
   readonly chunks: number
   readonly chunkBytes: number
+  readonly tables: number
+  readonly tableBytes: number
   /** Of what untagged images alone need. */
   readonly heldBytes: number
-  /** Of both. */
+  /** Of all. */
   readonly bytes: number
   readonly byClass: ReadonlyMap<string, number>
 }
@@ -205,8 +207,9 @@ async function measureStored(
   const [blobs, blobBytes] = await sum(listStored(backend, 'blobs', options))
   const [copies, copyBytes] = await sum(listLegacyBlobs(backend, legacy, options))
   const [chunks, chunkBytes] = await sum(listChunks(backend, options))
-  const bytes = blobBytes + copyBytes + chunkBytes
-  return { blobs: blobs + copies, chunks, chunkBytes, heldBytes, bytes, byClass }
+  const [tables, tableBytes] = await sum(listStored(backend, 'tables', options))
+  const bytes = blobBytes + copyBytes + chunkBytes + tableBytes
+  return { blobs: blobs + copies, chunks, chunkBytes, tables, tableBytes, heldBytes, bytes, byClass }
 }
 
 /** Of both formats. */

@@ -1,6 +1,10 @@
 import type { CallOptions } from '../contract/call-options.ts'
 import type { ObjectInfo, StorageBackend } from '../contract/storage-backend.ts'
-import { CHUNK_RECIPES_PREFIX, parseChunkRecipeKey } from '../layout/chunk-keys.ts'
+import {
+  CHUNK_RECIPES_PREFIX,
+  LAYER_TABLES_PREFIX,
+  parseChunkRecipeKey,
+} from '../layout/chunk-keys.ts'
 import { BLOBS_PREFIX, RECIPES_PREFIX } from '../layout/keys.ts'
 import { digestBelow } from '../layout/parse-key.ts'
 
@@ -13,6 +17,7 @@ interface Place {
 const PLACES = {
   blobs: byPath(BLOBS_PREFIX),
   recipes: { prefix: CHUNK_RECIPES_PREFIX, digestOfKey: parseChunkRecipeKey },
+  tables: byPath(LAYER_TABLES_PREFIX),
   'go-recipes': byPath(RECIPES_PREFIX),
 } as const satisfies Readonly<Record<string, Place>>
 
@@ -20,7 +25,7 @@ function byPath(prefix: string): Place {
   return { prefix, digestOfKey: (key) => digestBelow(prefix, key) }
 }
 
-/** Blobs lie whole; a layer in chunks is a recipe, of format 2 or of the Go program's, and its chunks. */
+/** Blobs lie whole; a layer in chunks is a recipe, of format 2 or of the Go program's, a table and its chunks. */
 export type StoredKind = keyof typeof PLACES
 
 /** An object that is content, with the digest that its key says. */

@@ -2,12 +2,23 @@ import { randomBytes } from 'node:crypto'
 import { buffer, text } from 'node:stream/consumers'
 import { constants, zstdCompressSync } from 'node:zlib'
 import { beforeEach, describe, expect, it } from 'vitest'
+import { formatTableHead } from '../../src/chunk/layer-table.ts'
+import { formatTableEntry } from '../../src/chunk/table-entry.ts'
+import { LAYER_TABLES_PREFIX, layerTableKey } from '../../src/layout/chunk-keys.ts'
 import { chunkKey, manifestKey, recipeKey } from '../../src/layout/keys.ts'
 import { digestOf } from '../../src/oci/digest.ts'
 import { parseManifest } from '../../src/oci/document.ts'
 import { doctor } from '../../src/operations/doctor.ts'
 import { ImageStore } from '../../src/store/image-store.ts'
-import { imageFixture, MemoryBackend, putChunkedImage, putImage } from '../../src/testing/index.ts'
+import { readLayerTable } from '../../src/store/read-table.ts'
+import {
+  imageFixture,
+  MemoryBackend,
+  putChunkedImage,
+  putImage,
+  TAR_END,
+  tarFile,
+} from '../../src/testing/index.ts'
 
 const CHUNK = 1000
 const content = randomBytes(1500)
@@ -196,6 +207,54 @@ describe('a layer in chunks of format 2', () => {
     await damage(first)
     const { manifest_issues: issues } = await check(deep)
     expect(issues).toMatchObject([{ image: 'own:v1', blobs: [{ role: 'layer', problem }] }])
+  })
+
+  describe('with a table of contents', () => {
+    const OTHER = { name: 'other', tag: 'v1' }
+    let tables: readonly string[]
+
+    beforeEach(async () => {
+      const layers = ['a', 'b'].map((name) => Buffer.concat([tarFile(name, name), TAR_END]))
+      await putChunkedImage(backend, OTHER, { layers, chunkSize: CHUNK, format: 2 })
+      tables = (await Array.fromAsync(backend.list(LAYER_TABLES_PREFIX))).map((info) => info.key)
+    })
+
+    it.each([false, true])('that is right is whole (deep: %s)', async (deep) => {
+      const report = await check(deep)
+      expect(report).toMatchObject({ ok: true, orphaned_blobs: 0 })
+      expect(report.file_issues).toBeUndefined()
+    })
+
+    it.each<[string, boolean, (mine: string, other: Buffer) => Promise<unknown>]>([
+      ['is torn', false, (mine) => backend.put(mine, Buffer.from('tw'))],
+      ['is empty', false, (mine) => backend.put(mine, Buffer.alloc(0))],
+      ['is of another layer', false, (mine, other) => backend.put(mine, other)],
+      ['is cut', true, (mine) => cut(mine)],
+      ['lies', true, (mine) => lie(mine)],
+    ])('that %s is named, and its tag is not broken', async (_, deep, damage) => {
+      const [mine = '', other = ''] = tables
+      await damage(mine, await buffer((await backend.get(other)).body))
+      const report = await check(deep)
+      expect(report).toMatchObject({ broken: false, ok: false, file_issues: [{ key: mine }] })
+    })
+
+    it('that is of no layer is garbage', async () => {
+      await backend.put(layerTableKey(digestOf(Buffer.from('none'))), Buffer.from('x'))
+      expect(await check()).toMatchObject({ ok: true, orphaned_blobs: 1, orphaned_bytes: 1 })
+    })
+
+    async function cut(each: string): Promise<void> {
+      const bytes = await buffer((await backend.get(each)).body)
+      await backend.put(each, bytes.subarray(0, -9))
+    }
+
+    async function lie(each: string): Promise<void> {
+      const digest = each.slice(-64)
+      const { table } = (await readLayerTable(backend, `sha256:${digest}`))!
+      const entries = table.entries.map((entry) => formatTableEntry({ ...entry, uid: 7 }, entry))
+      const text = `${formatTableHead(table, 1)}${entries.join('\n')}\n`
+      await backend.put(each, zstdCompressSync(text))
+    }
   })
 
   async function flipLast(each: string): Promise<void> {

@@ -1,7 +1,9 @@
 import { describe, expect, it } from 'vitest'
 import type { ProgressEvent } from '../../src/contract/progress.ts'
 import type { ErrorCode } from '../../src/errors.ts'
+import { layerTableKey } from '../../src/layout/chunk-keys.ts'
 import { blobKey, manifestKey } from '../../src/layout/keys.ts'
+import { digestOf } from '../../src/oci/digest.ts'
 import { layerSharing } from '../../src/operations/layer-sharing.ts'
 import { LIST_PRICES, parsePrices } from '../../src/operations/prices.ts'
 import { stats } from '../../src/operations/stats.ts'
@@ -169,7 +171,7 @@ describe('stats', () => {
     const count = (name: string) => counting.calls.filter(({ method }) => method === name).length
     // 53 tags; two platforms and two attestations.
     expect(count('get')).toBe(53 + 4)
-    expect(count('list')).toBe(7)
+    expect(count('list')).toBe(8)
     // And one look for folders of layout v1.0.0.
     expect(counting.calls).toHaveLength(53 + 4 + 7 + 1)
   })
@@ -263,6 +265,13 @@ describe('stats of layers in chunks', () => {
     } = result.chunked ?? {}
     expect(compression).toBeCloseTo(24_000 / frames)
     expect(shared).toBeCloseTo((100 * (frames - result.chunk_bytes)) / frames)
+    expect(result.chunked).toMatchObject({ tables: 0, table_bytes: 0 })
+    const { blob_bytes: before } = result
+    await backend.put(layerTableKey(digestOf(Buffer.from('a layer'))), Buffer.from('table'))
+    expect(await stats(new ImageStore(backend))).toMatchObject({
+      blob_bytes: before + 5,
+      chunked: { tables: 1, table_bytes: 5 },
+    })
     await backend.put('.s3lo/recipes/sha256/' + 'a'.repeat(64), Buffer.from('{}'))
     expect((await stats(new ImageStore(backend))).chunked).toMatchObject({
       layers: 4,
