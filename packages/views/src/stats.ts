@@ -39,9 +39,10 @@ function renderStorage({ blob_bytes, unique_blobs, chunks, chunk_bytes }: StatsR
 function renderChunked({ chunked }: StatsResult): string[] {
   if (!chunked) return []
   const { layers, content_bytes: content, compression, shared_percent: shared } = chunked
+  const tables = chunked.table_bytes > 0 ? `, ${formatSize(chunked.table_bytes)} of tables` : ''
   const what = `${layers} layers of ${formatSize(content)}`
   return [
-    `In chunks:    ${what}, ${compression.toFixed(1)} × smaller, ${shared.toFixed(1)} % shared`,
+    `In chunks:    ${what}, ${compression.toFixed(1)} × smaller, ${shared.toFixed(1)} % shared${tables}`,
   ]
 }
 

@@ -209,7 +209,16 @@ async function measureStored(
   const [chunks, chunkBytes] = await sum(listChunks(backend, options))
   const [tables, tableBytes] = await sum(listStored(backend, 'tables', options))
   const bytes = blobBytes + copyBytes + chunkBytes + tableBytes
-  return { blobs: blobs + copies, chunks, chunkBytes, tables, tableBytes, heldBytes, bytes, byClass }
+  return {
+    blobs: blobs + copies,
+    chunks,
+    chunkBytes,
+    tables,
+    tableBytes,
+    heldBytes,
+    bytes,
+    byClass,
+  }
 }
 
 /** Of both formats. */

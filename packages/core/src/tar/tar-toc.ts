@@ -306,4 +306,3 @@ function exact(number: bigint, what: string): number {
   }
   return Number(number)
 }
-

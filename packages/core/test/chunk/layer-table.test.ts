@@ -32,7 +32,7 @@ const TAR = Buffer.concat([
   tarFile('etc/passwd', 'root', { uid: 1, gid: 2, uname: 'u', gname: 'g', mode: 0o4755 }),
   tarHeader('etc/link', { type: '2', link: 'passwd' }),
   tarHeader('null', { type: '3', major: 1, minor: 3 }),
-  tarPax({ 'path': 'über', 'SCHILY.xattr.security.capability': Buffer.of(0, 0xff) }),
+  tarPax({ path: 'über', 'SCHILY.xattr.security.capability': Buffer.of(0, 0xff) }),
   tarFile('uber', Buffer.alloc(1500, 'x')),
   tarFile(Buffer.of(0x62, 0xff), ''),
   tarPax({ 'GNU.sparse.major': '1', 'GNU.sparse.name': 'holes' }),
@@ -54,9 +54,8 @@ describe('the table of a layer', () => {
     expect(table.content).toEqual({ digest: digestOf(TAR), size: TAR.length })
     const toc = new TarToc({ tolerant: true })
     toc.push(TAR)
-    const plain = ({ paxRecords: _, ...entry }: (typeof toc.entries)[number]): object => entry
-    expect(table.entries.map(({ headers: _, digest: __, ...entry }) => plain(entry))).toEqual(
-      toc.entries.map(plain),
+    expect(table.entries).toMatchObject(
+      toc.entries.map((entry) => ({ ...entry, paxRecords: expect.any(Map) as unknown })),
     )
     const byName = new Map(table.entries.map((entry) => [decodeText(entry.name), entry]))
     expect(byName.get('etc/passwd')?.digest).toBe(digestOf(Buffer.from('root')))

@@ -164,7 +164,8 @@ describe('a layer is read whole', () => {
     ['the length', (text) => text.replace('"size":1500', '"size":1499')],
     [
       'where it is',
-      (text) => text.replace('"offset":1536', '"offset":2048,"headers":1024').replace(/1500/, '900'),
+      (text) =>
+        text.replace('"offset":1536', '"offset":2048,"headers":1024').replace(/1500/, '900'),
     ],
   ])('where the table lies about %s of a file', async (_, lie) => {
     await spoil(tables[1]!, lie)

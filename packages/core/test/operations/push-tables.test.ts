@@ -75,11 +75,7 @@ describe('a push of a layer in chunks', () => {
     const written = backend.calls.filter(({ method }) => method === 'put').map(({ key }) => key)
     const order = written.filter((key) => /chunks|files|recipes|manifest\.json/.test(key))
     const [layer = ''] = await layersBelow(LAYER_TABLES_PREFIX)
-    expect(order.slice(-3)).toEqual([
-      layerTableKey(layer),
-      chunkRecipeKey(layer),
-      manifestKey(APP),
-    ])
+    expect(order.slice(-3)).toEqual([layerTableKey(layer), chunkRecipeKey(layer), manifestKey(APP)])
     expect(order.length).toBeGreaterThan(3)
   })
 
