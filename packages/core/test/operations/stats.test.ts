@@ -173,7 +173,7 @@ describe('stats', () => {
     expect(count('get')).toBe(53 + 4)
     expect(count('list')).toBe(8)
     // And one look for folders of layout v1.0.0.
-    expect(counting.calls).toHaveLength(53 + 4 + 7 + 1)
+    expect(counting.calls).toHaveLength(53 + 4 + 8 + 1)
   })
 })
 

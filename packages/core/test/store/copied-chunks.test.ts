@@ -77,7 +77,7 @@ describe.each(['chunked: true\n', 'chunk_format: 2\n'])('a copy into a store wit
     expect(order.at(-1)).toBe(manifestKey(app))
   })
 
-  it('makes the table of the layer of what it holds, whatever the other store says', async () => {
+  it('makes the table of the layer of what it holds, and of nothing that the other store says', async () => {
     const tar = Buffer.concat([tarFile('a', randomBytes(2 * CHUNK)), TAR_END])
     root = await putChunkedImage(from, app, { layers: [tar], chunkSize: CHUNK, format: 2 })
     const [key] = await below(from, LAYER_TABLES_PREFIX)
