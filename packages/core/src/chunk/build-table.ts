@@ -1,5 +1,5 @@
 import { type ErrorCode, isS3loError } from '../errors.ts'
-import { Digester } from '../oci/digest.ts'
+import { Digester, digestOf } from '../oci/digest.ts'
 import { TarToc, type TarVisitor } from '../tar/tar-toc.ts'
 import type { TocEntry } from '../tar/toc-entry.ts'
 import { encodeFrame } from './frame.ts'
@@ -12,50 +12,63 @@ import {
 } from './layer-table.ts'
 import { endOfEntry, formatTableEntry, MAX_ENTRY_HEADERS } from './table-entry.ts'
 
-/** Text that is compressed at once (bytes). */
+/** Text that is compressed at once, as far as is known beforehand (bytes). */
 const FRAME_TEXT = 1024 * 1024
+
+/** What a line has beside its names (bytes). */
+const LINE_BYTES = 256
+
+/** A file of this length and more that lies in one piece is hashed on a thread of Node's pool (bytes). */
+const POOLED_BYTES = 64 * 1024
 
 /** What makes a layer one without a table. */
 const TAR_FAULTS: ReadonlySet<ErrorCode> = new Set(['INTEGRITY', 'UNSUPPORTED'])
 
-/** An entry whose content may still come. */
-interface OpenEntry {
+/** An entry on its way to its line. */
+interface Row {
   readonly entry: TocEntry
   readonly headers: number
   /** Of the content of a file that is not sparse. */
-  readonly digester: Digester | undefined
+  readonly hash: FileHash | undefined
 }
 
 /**
  * Makes the table of a layer of its content while that passes. What is no tar, or has more metadata than
- * a table may have, has none. Memory is bounded: what is written of the entries waits compressed.
+ * a table may have, has none. Memory is bounded: what is written of the entries waits compressed, and
+ * files that are hashed beside are those of two pieces.
  */
 export class TableBuilder implements TarVisitor {
   readonly #toc = new TarToc({ tolerant: true, visitor: this })
   #hasTable = true
-  #open: OpenEntry | undefined
+  /** The last one may still get content. */
+  #rows: Row[] = []
   #entries = 0
   /** Where the entry before ends in the tar (bytes). */
   #end = 0
-  #lines: string[] = []
-  /** Bytes of the lines that wait, and of all of them. */
+  /** Bytes of the lines that wait, about; and of those that were compressed. */
   #waiting = 0
   #text = 0
   #frames: Uint8Array[] = []
   #stored = 0
+  /** Of the present piece, and of the one before. */
+  #started: Promise<unknown>[] = []
+  #before: readonly Promise<unknown>[] = []
 
   /** Takes the next bytes of the content. */
   async push(bytes: Uint8Array): Promise<void> {
     if (!this.#hasTable) return
     this.#try(() => this.#toc.push(bytes))
-    if (this.#waiting >= FRAME_TEXT) await this.#compress()
+    await Promise.all(this.#before)
+    this.#before = this.#started
+    this.#started = []
+    if (this.#waiting >= FRAME_TEXT)
+      await this.#compress(this.#rows.splice(0, this.#rows.length - 1))
   }
 
   /** The table as it is stored, once all of the content was taken; `undefined` for a layer that has none. */
   async finish(subject: TableSubject): Promise<Uint8Array | undefined> {
     this.#try(() => this.#toc.finish())
-    this.#close()
-    await this.#compress()
+    await this.#compress(this.#rows.splice(0))
     const head = await encodeFrame(Buffer.from(formatTableHead(subject, this.#entries)))
     this.#stored += head.length
     if (!this.#hasTable || this.#stored > MAX_TABLE_BYTES) return undefined
@@ -64,43 +77,43 @@ export class TableBuilder implements TarVisitor {
 
   /** For the reader of the tar. */
   entry(entry: TocEntry): void {
-    this.#close()
+    const headers = entry.offset - this.#end
+    if (headers > MAX_ENTRY_HEADERS) this.giveUp()
     if (!this.#hasTable) return
     const isHashed = entry.type === 'reg' && !entry.isSparse
-    const digester = isHashed ? new Digester() : undefined
-    this.#open = { entry, headers: entry.offset - this.#end, digester }
+    this.#rows.push({ entry, headers, hash: isHashed ? new FileHash(entry.size) : undefined })
+    this.#waiting += LINE_BYTES + entry.name.length + entry.linkname.length
+    this.#entries += 1
     this.#end = endOfEntry(entry)
   }
 
   /** For the reader of the tar. */
   content(bytes: Uint8Array): void {
-    this.#open?.digester?.update(bytes)
+    const pooled = this.#rows.at(-1)?.hash?.update(bytes)
+    if (pooled) this.#started.push(pooled)
   }
 
-  #close(): void {
-    const open = this.#open
-    this.#open = undefined
-    if (!open) return
-    const { entry, headers } = open
-    const line = `${formatTableEntry(entry, { headers, digest: open.digester?.digest() })}\n`
-    const length = Buffer.byteLength(line)
-    this.#entries += 1
-    this.#waiting += length
-    this.#text += length
-    if (length > MAX_LINE_BYTES || headers > MAX_ENTRY_HEADERS) this.giveUp()
-    else if (this.#text > MAX_TABLE_TEXT) this.giveUp()
-    else this.#lines.push(line)
+  /** There will be no table. */
+  giveUp(): void {
+    this.#hasTable = false
+    this.#rows = []
+    this.#frames = []
   }
 
-  async #compress(): Promise<void> {
-    if (this.#lines.length === 0) return
-    const text = Buffer.from(this.#lines.join(''))
-    this.#lines = []
+  async #compress(rows: readonly Row[]): Promise<void> {
     this.#waiting = 0
+    if (rows.length === 0) return
+    const lines: string[] = []
+    for (const { entry, headers, hash } of rows) {
+      lines.push(`${formatTableEntry(entry, { headers, digest: await hash?.digest() })}\n`)
+    }
+    const text = Buffer.from(lines.join(''))
+    this.#text += text.length
     const frame = await encodeFrame(text)
     this.#frames.push(frame)
     this.#stored += frame.length
-    if (this.#stored > MAX_TABLE_BYTES) this.giveUp()
+    const isTooLong = this.#text > MAX_TABLE_TEXT || this.#stored > MAX_TABLE_BYTES
+    if (isTooLong || lines.some((line) => Buffer.byteLength(line) > MAX_LINE_BYTES)) this.giveUp()
   }
 
   #try(read: () => void): void {
@@ -111,12 +124,42 @@ export class TableBuilder implements TarVisitor {
       this.giveUp()
     }
   }
+}
 
-  /** There will be no table. */
-  giveUp(): void {
-    this.#hasTable = false
-    this.#lines = []
-    this.#frames = []
-    this.#open = undefined
+/** Hashes a file as it comes. */
+class FileHash {
+  readonly #size: number
+  /** Of one that comes in several pieces. */
+  #digester: Digester | undefined
+  /** Of one that came in one piece. */
+  #digest: Promise<string> | string | undefined
+
+  /** @param size Of all of it (bytes). */
+  constructor(size: number) {
+    this.#size = size
   }
+
+  /** What it gives ends once the bytes are no longer held. */
+  update(bytes: Uint8Array): Promise<string> | undefined {
+    if (bytes.length === this.#size) {
+      const pooled = bytes.length < POOLED_BYTES ? undefined : digestInPool(bytes)
+      this.#digest = pooled ?? digestOf(bytes)
+      return pooled
+    }
+    this.#digester ??= new Digester()
+    this.#digester.update(bytes)
+    return undefined
+  }
+
+  /** To be called once. */
+  digest(): Promise<string> | string {
+    return this.#digest ?? (this.#digester ?? new Digester()).digest()
+  }
+}
+
+/** The sha256 of bytes, a copy of which is hashed. */
+async function digestInPool(bytes: Uint8Array): Promise<string> {
+  const { subtle } = process.getBuiltinModule('node:crypto')
+  const hash = await subtle.digest('SHA-256', bytes as Uint8Array<ArrayBuffer>)
+  return `sha256:${Buffer.from(hash).toString('hex')}`
 }
