@@ -97,6 +97,13 @@ describe('the table of a layer', () => {
     expect(await textOf((await build(TAR, piece))!)).toBe(await textOf((await build(TAR))!))
   })
 
+  it.each([1 << 20, 100_000, 1000])('has the digest of a large file: %i', async (piece) => {
+    const content = Buffer.alloc(200_000, 'large')
+    const tar = Buffer.concat([tarFile('a', 'a'), tarFile('large', content), TAR_END])
+    const { entries } = await parseLayerTable((await build(tar, piece))!, LAYER.digest)
+    expect(entries[1]).toMatchObject({ name: 'large', digest: digestOf(content) })
+  })
+
   it.each([
     ['no tar', Buffer.alloc(4096, 'x')],
     ['cut off', TAR.subarray(0, 1900)],
