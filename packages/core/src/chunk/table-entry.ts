@@ -104,7 +104,11 @@ const NO_DEVICE: readonly [number, number] = [0, 0]
 /** A text as it is where its bytes are UTF-8, which nearly all are; else its bytes. */
 type JsonText = string | { readonly base64: string }
 
+/** ASCII, which is the same in both: nearly all names. */
+const PLAIN = /^[ -~]*$/
+
 function toJson(text: ByteText): JsonText {
+  if (PLAIN.test(text)) return text
   const decoded = decodeText(text)
   return encodeText(decoded) === text ? decoded : { base64: bytesOf(text).toString('base64') }
 }
