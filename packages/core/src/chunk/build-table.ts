@@ -160,6 +160,6 @@ class FileHash {
 /** The sha256 of bytes, a copy of which is hashed. */
 async function digestInPool(bytes: Uint8Array): Promise<string> {
   const { subtle } = process.getBuiltinModule('node:crypto')
-  const hash = await subtle.digest('SHA-256', bytes as Uint8Array<ArrayBuffer>)
+  const hash = await subtle.digest('SHA-256', bytes)
   return `sha256:${Buffer.from(hash).toString('hex')}`
 }
