@@ -34,7 +34,7 @@ const TAR = Buffer.concat([
   tarHeader('null', { type: '3', major: 1, minor: 3 }),
   tarPax({ path: 'über', 'SCHILY.xattr.security.capability': Buffer.of(0, 0xff) }),
   tarFile('uber', Buffer.alloc(1500, 'x')),
-  tarFile(Buffer.of(0x62, 0xff), ''),
+  tarHeader(Buffer.of(0x62, 0xff)),
   tarPax({ 'GNU.sparse.major': '1', 'GNU.sparse.name': 'holes' }),
   tarFile('GNUSparseFile.0/holes', 'map'),
   TAR_END,

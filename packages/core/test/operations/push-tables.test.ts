@@ -50,7 +50,7 @@ async function reset(): Promise<void> {
 
 async function pushLayer(layer: Buffer = LAYER, tag = 'v1'): Promise<void> {
   const source = new FixtureSource({ 'app:v1': imageFixture({ layers: [layer] }) })
-  const to = { ...APP, tag }
+  const to = { scheme: 'mem', bucket: 'b', ...APP, tag }
   await push({ source, reference: APP }, new ImageStore(backend), to)
 }
 
