@@ -22,6 +22,7 @@ import { createSecurity, readSecurity } from './security.ts'
 import type { ServePlan, ServeResult, ServeSettings } from './serve-plan.ts'
 import { type RunningServer, startServer } from './server.ts'
 import { measureStore } from './store-metrics.ts'
+import { listNothingUnmade } from './unmade-store.ts'
 import { watchFiles } from './watch-files.ts'
 
 /** Takes the lines of the log. */
@@ -92,6 +93,7 @@ export async function startServing(
     const { verifyRules } = plan
     await assertJudges(store, tools, plan, { signal })
     redirects = await openRedirects(host, reference, store, plan, { signal })
+    listNothingUnmade(store.backend)
     measureStore(store.backend, metrics)
     metrics.gauge(
       's3lo_connections',
