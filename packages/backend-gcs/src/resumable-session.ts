@@ -92,7 +92,7 @@ export class ResumableSession implements PartsUpload {
     const response = await this.#client.open(request, attempt)
     response.resume()
     const message = `${this.#write.what} was stored with other bytes than were sent`
-    throw new S3loError('INTEGRITY', message)
+    throw new S3loError('INTEGRITY', message, { contentFault: false })
   }
 
   /** Tells the service to drop what it has. It answers 499 when it has done so. */
@@ -165,7 +165,9 @@ export class ResumableSession implements PartsUpload {
     if (!isLast || error.reason !== 'invalid') throw error
     const { what } = this.#write
     const message = `${what}: the content was damaged on its way to the service`
-    throw new S3loError('INTEGRITY', message, { hint: 'try again', cause: error })
+    // What is stored is as it was.
+    const given = { hint: 'try again', cause: error, contentFault: false }
+    throw new S3loError('INTEGRITY', message, given)
   }
 }
 

@@ -39,8 +39,26 @@ export class UploadAssembler {
     await this.#prove(repository, digest, held, { signal })
   }
 
-  /** Of pieces: the one whose digest is known becomes the blob inside the store, others pass the verifier. */
+  /**
+   * Of pieces: the one whose digest is known becomes the blob inside the store, others pass the verifier.
+   * Throws `INTEGRITY` for bytes of another digest, which are looked at twice: what the store has may have
+   * been damaged on its way, and the upload ends with the error.
+   */
   async assemble(
+    upload: UploadName,
+    digest: string,
+    end: UploadEnd,
+    options: CallOptions,
+  ): Promise<void> {
+    try {
+      await this.#assemble(upload, digest, end, options)
+    } catch (error) {
+      if (!isS3loError(error, 'INTEGRITY')) throw error
+      await this.#assemble(upload, digest, end, options)
+    }
+  }
+
+  async #assemble(
     { repository, id }: UploadName,
     digest: string,
     end: UploadEnd,

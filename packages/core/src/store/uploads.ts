@@ -166,7 +166,7 @@ class StoreUploads implements Uploads {
     try {
       await store()
     } catch (error) {
-      const isWrong = isS3loError(error, 'INTEGRITY')
+      const isWrong = isS3loError(error, 'INTEGRITY') && error.contentFault
       if (!isWrong && !isS3loError(error, 'NOT_FOUND')) throw error
       // Where another request has ended the session meanwhile, pieces were missing.
       const isOver = !(await readSession(this.#backend, upload, { signal }))

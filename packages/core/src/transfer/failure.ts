@@ -26,6 +26,8 @@ export interface Meaning {
   readonly turnedAway?: boolean
   /** It holds for the whole bucket: the name of the object in it is left out. */
   readonly ofBucket?: boolean
+  /** See {@link S3loError.contentFault}; by default, what the code implies. */
+  readonly contentFault?: boolean
 }
 
 const BUSY = {
@@ -54,16 +56,19 @@ export const MEANING = {
     code: 'INTEGRITY',
     text: 'the content was damaged on its way to the service',
     retryable: true,
+    // What is stored is as it was.
+    contentFault: false,
   },
 } as const satisfies Readonly<Record<string, Meaning>>
 
 /** Makes a failure of its meaning; `what` names the object. `cause` must hold no credentials. */
 export function failureOf(meaning: Meaning, what: string, cause?: Error): Failure {
-  const { code, text, hint, retryable = false, turnedAway, ofBucket = false } = meaning
+  const { code, text, hint, contentFault } = meaning
+  const { retryable = false, turnedAway, ofBucket = false } = meaning
   // A clause with a subject of its own is set off; a verb follows the name.
   const hasSubject = /^(the|there|an?|another|nothing|no|[A-Z]\w*) /.test(text)
   const message = `${ofBucket ? bucketOf(what) : what}${hasSubject ? ': ' : ' '}${text}`
-  const error = new S3loError(code, message, { hint, cause })
+  const error = new S3loError(code, message, { hint, cause, contentFault })
   return { error, retryable, ...(turnedAway && { turnedAway }) }
 }
 

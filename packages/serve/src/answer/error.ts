@@ -49,7 +49,8 @@ const RETRY_SECONDS = 5
 /** The answer to a request that failed. What is not the client's to know stays in the log. */
 export function errorAnswer(error: unknown): Answer {
   if (error instanceof Refusal) return refusalAnswer(error)
-  if (isS3loError(error, 'UNAVAILABLE')) {
+  const isDamagedOnItsWay = isS3loError(error, 'INTEGRITY') && !error.contentFault
+  if (isS3loError(error, 'UNAVAILABLE') || isDamagedOnItsWay) {
     return errorsAnswer(503, [report('UNKNOWN', 'the store cannot be reached: try again later')], {
       'retry-after': RETRY_SECONDS,
     })

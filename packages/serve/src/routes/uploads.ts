@@ -170,14 +170,16 @@ function unknownUpload(): Refusal {
 
 function wrongContent(error: unknown): never {
   refuseLarge(error)
-  if (!isS3loError(error, 'INTEGRITY')) throw error
-  throw new Refusal('DIGEST_INVALID', error.message)
+  if (isS3loError(error, 'INTEGRITY') && error.contentFault) {
+    throw new Refusal('DIGEST_INVALID', error.message)
+  }
+  throw error
 }
 
 /** The session is gone, or the body is not what was said. */
 function wrongUpload(error: unknown, code: 'DIGEST_INVALID' | 'SIZE_INVALID'): never {
   refuseLarge(error)
-  if (isS3loError(error, 'INTEGRITY')) throw new Refusal(code, error.message)
+  if (isS3loError(error, 'INTEGRITY') && error.contentFault) throw new Refusal(code, error.message)
   if (isS3loError(error, 'NOT_FOUND')) throw unknownUpload()
   if (isS3loError(error, 'UNSUPPORTED')) throw new Refusal('BLOB_UPLOAD_UNKNOWN', error.message)
   throw error
