@@ -1,76 +1,33 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { ImageStore } from '@s3lo/core'
-import { imageFixture, MemoryBackend, putImage } from '@s3lo/core/testing'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { NO_TOOLS } from '../src/judgement/push-policies.ts'
-import { type Serving, startServing } from '../src/serve.ts'
 import type { ServeSettings } from '../src/serve-plan.ts'
 import { HASH } from './support/access.ts'
 import { openSocket, rawRequest, readAll } from './support/raw-request.ts'
 import { basic } from './support/requests.ts'
-
-const CONFIG = `
-users: { htpasswd: htpasswd }
-access:
-  - { repositories: 'public/**', who: anonymous, may: [pull] }
-  - { repositories: 'team/*', who: alice, may: [pull, push] }
-  - { repositories: '**', who: admin, may: [pull, push, delete, catalog] }
-`
-const image = imageFixture({ layers: ['layer'] })
-
-interface Server extends Serving {
-  readonly logged: string[]
-  readonly get: (path: string, init?: RequestInit) => Promise<Response>
-}
+import {
+  ADMIN,
+  ALICE,
+  as,
+  CONFIG,
+  type SecuredServer,
+  SecuredServers,
+} from './support/secured-servers.ts'
 
 let folder: string
-let running: Server[]
+let servers: SecuredServers
 
 beforeEach(async () => {
-  folder = await mkdtemp(join(tmpdir(), 's3lo-serve-'))
-  running = []
-  await writeFile(join(folder, 'serve.yaml'), CONFIG)
-  await writeFile(join(folder, 'htpasswd'), `alice:${HASH}\nadmin:${HASH}\n`)
+  servers = await SecuredServers.open()
+  ;({ folder } = servers)
 })
 
-afterEach(async () => {
-  for (const { stop } of running) await stop()
-  await rm(folder, { recursive: true })
-})
+afterEach(() => servers[Symbol.asyncDispose]())
 
-async function start(settings: Partial<ServeSettings> = {}, env = {}): Promise<Server> {
-  const backend = new MemoryBackend()
-  for (const name of ['public/app', 'team/app', 'secret']) {
-    await putImage(backend, { name, tag: 'v1' }, image)
-  }
-  const host = {
-    openStore: () => Promise.resolve(new ImageStore(backend)),
-    validationTools: () => NO_TOOLS,
-  }
-  const logged: string[] = []
-  const log = { write: (line: string) => logged.push(line) > 0 }
-  const serving = await startServing(
-    host,
-    'memory://x/',
-    { listen: '127.0.0.1:0', readOnly: false, drain: '0s', ...settings },
-    { env, log },
-  )
-  const server: Server = {
-    ...serving,
-    logged,
-    get: (path, init) => fetch(`${serving.url}${path}`, init),
-  }
-  running.push(server)
-  return server
-}
-
-const secured = (settings: Partial<ServeSettings> = {}) =>
-  start({ config: join(folder, 'serve.yaml'), ...settings })
-
-const as = (authorization: string): RequestInit => ({ headers: { authorization } })
-const ALICE = as(basic('alice', 'secret'))
+const start = (settings?: Partial<ServeSettings>, env?: object): Promise<SecuredServer> =>
+  servers.start(settings, env)
+const secured = (settings?: Partial<ServeSettings>): Promise<SecuredServer> =>
+  servers.secured(settings)
 
 describe('a server with users', () => {
   it('lets in who may, and answers alike for what is forbidden and what is not there', async () => {
@@ -96,10 +53,9 @@ describe('a server with users', () => {
     const { get } = await secured()
     expect((await get('/v2/_catalog')).status).toBe(401)
     expect((await get('/v2/_catalog', ALICE)).status).toBe(403)
-    const admin = as(basic('admin', 'secret'))
     const everything = { repositories: ['public/app', 'secret', 'team/app'] }
-    expect(await (await get('/v2/_catalog', admin)).json()).toEqual(everything)
-    const answer = await get('/token?scope=registry:catalog:*', admin)
+    expect(await (await get('/v2/_catalog', ADMIN)).json()).toEqual(everything)
+    const answer = await get('/token?scope=registry:catalog:*', ADMIN)
     const { token } = (await answer.json()) as { token: string }
     const listed = await get('/v2/_catalog', as(`Bearer ${token}`))
     expect(await listed.json()).toEqual(everything)

@@ -1,4 +1,4 @@
-import { type Reference, isDigest } from '@s3lo/core'
+import { isDigest, isManifestMediaType, MEDIA_TYPE, type Reference } from '@s3lo/core'
 import type { Answer } from '../answer/answer.ts'
 import { Refusal } from '../answer/error.ts'
 import { attachmentHeaders } from '../answer/headers.ts'
@@ -25,7 +25,8 @@ export async function getManifest(parts: Parts, route: ManifestRoute, call: Call
     status: 200,
     headers: {
       ...headers,
-      'content-type': mediaType,
+      // A type that the manifest gives itself may be one that browsers render.
+      'content-type': isManifestMediaType(mediaType) ? mediaType : MEDIA_TYPE.octetStream,
       'content-length': content.byteLength,
       ...attachmentHeaders(request),
     },
