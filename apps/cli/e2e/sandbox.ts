@@ -40,14 +40,12 @@ export class Sandbox {
     this.registry = registry
   }
 
-  /** Builds and packs the workspace, and what it needs at run time, as installed here. */
+  /** Builds the workspace and publishes the command line. */
   static async open(): Promise<Sandbox> {
     const folder = await realpath(await mkdtemp(join(tmpdir(), 's3lo-e2e-')))
     const sandbox = new Sandbox(folder, await NpmRegistry.start())
     await run(process.execPath, [join(ROOT, 'node_modules/typescript/bin/tsc'), '--build', ROOT])
-    const workspace = PACKAGES.map((path) => join(ROOT, path))
-    for (const path of workspace) await sandbox.publish(path, 'pnpm')
-    for (const path of await dependenciesOf(workspace)) await sandbox.publish(path)
+    await sandbox.publishWorkspace(PACKAGES)
     await mkdir(sandbox.app)
     return sandbox
   }
@@ -65,6 +63,13 @@ export class Sandbox {
   /** The user's own folder of s3lo. */
   get home(): string {
     return join(this.folder, 'home')
+  }
+
+  /** Publishes packages of this workspace, and what they need at run time, as installed here. */
+  async publishWorkspace(paths: readonly string[]): Promise<void> {
+    const folders = paths.map((path) => join(ROOT, path))
+    for (const path of folders) await this.publish(path, 'pnpm')
+    for (const path of await dependenciesOf(folders)) await this.publish(path)
   }
 
   /** Packs a package without running any script of it, and publishes it. */
@@ -114,10 +119,15 @@ async function dependenciesOf(folders: readonly string[]): Promise<ReadonlySet<s
   for (let folder = queue.pop(); folder !== undefined; folder = queue.pop()) {
     const description = JSON.parse(await readFile(join(folder, 'package.json'), 'utf8')) as {
       dependencies?: Record<string, string>
+      optionalDependencies?: Record<string, string>
     }
-    for (const name of Object.keys(description.dependencies ?? {})) {
+    const { dependencies = {}, optionalDependencies = {} } = description
+    for (const name of Object.keys({ ...dependencies, ...optionalDependencies })) {
       if (name.startsWith('@s3lo/')) continue
       const dependency = await packageFolder(name, folder)
+      // Of native parts, only that of this machine is installed.
+      if (dependency === undefined && name in optionalDependencies) continue
+      if (dependency === undefined) throw new Error(`${name} is not installed below ${folder}`)
       if (found.has(dependency)) continue
       found.add(dependency)
       queue.push(dependency)
@@ -126,9 +136,8 @@ async function dependenciesOf(folders: readonly string[]): Promise<ReadonlySet<s
   return found
 }
 
-async function packageFolder(name: string, from: string): Promise<string> {
+async function packageFolder(name: string, from: string): Promise<string | undefined> {
   const paths = createRequire(join(from, 'package.json')).resolve.paths(name) ?? []
   const folder = paths.map((path) => join(path, name)).find((path) => existsSync(path))
-  if (folder === undefined) throw new Error(`${name} is not installed below ${from}`)
-  return realpath(folder)
+  return folder && realpath(folder)
 }
