@@ -132,10 +132,15 @@ export function s3Client(env: Environment): S3Client {
 }
 
 function gcsStore(): CloudStore | undefined {
-  const found = requiredServer('gcs', 'start-gcs.sh', ['S3LO_TEST_GCS_ENDPOINT'])
+  const names = ['S3LO_TEST_GCS_ENDPOINT', 'S3LO_TEST_GCS_KEY_FILE'] as const
+  const found = requiredServer('gcs', 'start-gcs.sh', names)
   if (!found) return undefined
   const url = found.S3LO_TEST_GCS_ENDPOINT
-  const env = (endpoint = url): Environment => ({ STORAGE_EMULATOR_HOST: endpoint })
+  const env = (endpoint = url): Environment => ({
+    STORAGE_EMULATOR_HOST: endpoint,
+    // Signs addresses.
+    GOOGLE_APPLICATION_CREDENTIALS: found.S3LO_TEST_GCS_KEY_FILE,
+  })
   const ask = async (method: string, path: string, body?: object): Promise<void> => {
     const response = await fetch(`${url}/storage/v1/b${path}`, {
       method,

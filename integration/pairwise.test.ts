@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { combinationsOf, pairwise } from './pairwise.ts'
+import { type Combination, combinationsOf, pairwise } from './pairwise.ts'
 
 const SWITCHES = { a: [false, true], b: [false, true], c: [false, true] }
 
@@ -15,7 +15,7 @@ describe('combinations of values', () => {
 })
 
 describe('a pairwise choice', () => {
-  it.each([
+  it.each<[string, readonly Combination[], number]>([
     ['three switches', combinationsOf(SWITCHES), 4],
     ['a value of three and three switches', combinationsOf({ ...SWITCHES, s: [1, 2, 3] }), 6],
     ['a value of four and three switches', combinationsOf({ ...SWITCHES, s: [1, 2, 3, 4] }), 8],
@@ -38,7 +38,7 @@ describe('a pairwise choice', () => {
 })
 
 /** Every pair of facts, once, in an order of its own. */
-function pairs(combinations: readonly Readonly<Record<string, unknown>>[]): readonly string[] {
+function pairs(combinations: readonly Combination[]): readonly string[] {
   const found = combinations.flatMap((combination) => {
     const facts = Object.entries(combination)
       .map(([name, value]) => `${name}=${String(value)}`)

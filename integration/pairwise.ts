@@ -44,7 +44,8 @@ function choose<C>(
   if (wanted.size > size * most) return undefined
   for (const { combination, pairs } of candidates) {
     if (!pairs.includes(first)) continue
-    const rest = choose(candidates, wanted.difference(new Set(pairs)), size - 1)
+    const left = new Set([...wanted].filter((pair) => !pairs.includes(pair)))
+    const rest = choose(candidates, left, size - 1)
     if (rest) return [combination, ...rest]
   }
   return undefined

@@ -88,15 +88,17 @@ export class Replicas implements AsyncDisposable {
     const outgoing = request({ host: hostname, port, path: url, method, headers, agent: false })
     const answered = new Promise<IncomingMessage>((resolve, reject) => {
       outgoing.once('response', resolve)
-      outgoing.once('error', reject)
+      outgoing.on('error', reject)
     })
     const watcher = this.#watcher
     if (watcher && watcher.phase === phaseOf(incoming)) {
       this.#watcher = undefined
       watcher.seen(replica)
     }
-    // A server may answer before it has all of the body.
-    const [answer] = await Promise.all([answered, pipeline(incoming, outgoing)])
+    // A server may answer before it has all of the body: the rest is not passed on then.
+    incoming.pipe(outgoing)
+    incoming.once('close', () => incoming.complete || outgoing.destroy())
+    const answer = await answered
     response.writeHead(answer.statusCode ?? 502, answer.headers)
     await pipeline(answer, response)
   }
