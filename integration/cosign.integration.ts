@@ -11,33 +11,17 @@ import { openBackend } from '@s3lo/backend-local'
 import { imageFixture, indexFixture, putImage } from '@s3lo/core/testing'
 import { encryptPrivateKey, PublicKey } from '@s3lo/signing'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { requiredServer } from './required.ts'
+import { SIGNING_CONFIG } from './cosign-offline.ts'
+import { requiredCosign, requiredServer } from './required.ts'
 import { serveStore } from './served-store.ts'
 
 const MAIN = join(import.meta.dirname, '../apps/cli/src/main.ts')
 
-const cosign = requiredServer('cosign', 'start-cosign.sh', [
-  'S3LO_TEST_COSIGN_2',
-  'S3LO_TEST_COSIGN_3',
-])
+const cosign = requiredCosign()
 const registry = requiredServer('registry', 'start-registry.sh', ['S3LO_TEST_REGISTRY_OPEN'])
 if (cosign && registry) {
-  testWith(
-    { 2: cosign.S3LO_TEST_COSIGN_2, 3: cosign.S3LO_TEST_COSIGN_3 },
-    registry.S3LO_TEST_REGISTRY_OPEN,
-  )
+  testWith(cosign, registry.S3LO_TEST_REGISTRY_OPEN)
 } else it.skip('cosign or the registry is not there', () => {})
-
-/** No transparency log, no timestamp authority: cosign 3 has a file for it where 2 has options. */
-const SIGNING_CONFIG = {
-  mediaType: 'application/vnd.dev.sigstore.signingconfig.v0.2+json',
-  caUrls: [],
-  oidcUrls: [],
-  rekorTlogUrls: [],
-  rekorTlogConfig: { selector: 'ANY' },
-  tsaUrls: [],
-  tsaConfig: { selector: 'ANY' },
-}
 
 interface Outcome {
   readonly status: number

@@ -9,7 +9,8 @@
 #   containerd  dockerd 28.5  (forky),    containerd store  save: OCI layout + manifest.json, blobs as stored
 #   podman      podman 4.3    (the machine's own apt)       optional: a failure is only a warning
 #
-# stdout: `export S3LO_TEST_ENGINE_<NAME>=unix://...` lines and nothing else; progress goes to stderr.
+# stdout: `export S3LO_TEST_ENGINE_<NAME>=unix://...` lines, S3LO_TEST_CONTAINERD with the socket of the containerd of
+# the engine of that name, S3LO_TEST_CTR and S3LO_TEST_DOCKER with clients; progress goes to stderr.
 # Needs root on Debian (tried on 12) with curl. The docker packages are unpacked below
 # ${S3LO_TEST_DIR:-/tmp/s3lo-integration}/engines from the machine's own Debian mirror, leaving the machine's
 # package state alone; podman is installed with apt-get. There is no container network
@@ -140,6 +141,13 @@ start() {
   for name in "${names[@]}"; do
     if alive "$ROOT/$name/engine.sock"; then
       echo "export S3LO_TEST_ENGINE_${name^^}=unix://$ROOT/$name/engine.sock"
+      case $name in
+        legacy) echo "export S3LO_TEST_DOCKER=$ROOT/pkg/bookworm/usr/bin/docker" ;;
+        containerd)
+          echo "export S3LO_TEST_CTR=$ROOT/pkg/forky/usr/bin/ctr"
+          echo "export S3LO_TEST_CONTAINERD=$ROOT/containerd/exec/containerd/containerd.sock"
+          ;;
+      esac
     fi
   done
   [ $failed = 0 ] || die "not all engines came up"

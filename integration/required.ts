@@ -79,3 +79,34 @@ export function requiredClients(): Clients | undefined {
     }
   )
 }
+
+/** Clients that clients.sh brings for S3LO_TEST_NIGHTLY only: paths of their programs. */
+export interface NightlyClients {
+  readonly regctl: string
+  readonly helm: string
+  readonly buildx: string
+}
+
+/** The clients of the night; `undefined` by day. */
+export function requiredNightlyClients(): NightlyClients | undefined {
+  if (process.env['S3LO_TEST_NIGHTLY'] === undefined) return undefined
+  const found = requiredServer('registry', 'clients.sh', [
+    'S3LO_TEST_CLIENT_REGCTL',
+    'S3LO_TEST_CLIENT_HELM',
+    'S3LO_TEST_CLIENT_BUILDX',
+  ])
+  return (
+    found && {
+      regctl: found.S3LO_TEST_CLIENT_REGCTL,
+      helm: found.S3LO_TEST_CLIENT_HELM,
+      buildx: found.S3LO_TEST_CLIENT_BUILDX,
+    }
+  )
+}
+
+/** cosign by its major version, as start-cosign.sh brings it. */
+export function requiredCosign(): Readonly<Record<2 | 3, string>> | undefined {
+  const names = ['S3LO_TEST_COSIGN_2', 'S3LO_TEST_COSIGN_3'] as const
+  const found = requiredServer('cosign', 'start-cosign.sh', names)
+  return found && { 2: found.S3LO_TEST_COSIGN_2, 3: found.S3LO_TEST_COSIGN_3 }
+}

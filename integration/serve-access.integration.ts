@@ -2,100 +2,33 @@
  * `s3lo serve` with users, rules and TLS, in several processes, before clients that others wrote: each logs
  * in, pushes, pulls and is refused what the rules do not allow.
  */
-import { type ChildProcess, execFile } from 'node:child_process'
-import { once } from 'node:events'
-import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { createInterface } from 'node:readline'
-import { promisify } from 'node:util'
 import { imageFixture } from '@s3lo/core/testing'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { writeOciLayout } from './oci-layout.ts'
 import { type Clients, requiredClients } from './required.ts'
-import { SourceCli } from './source-cli.ts'
+import { SecuredServe } from './secured-serve.ts'
 
-/** As `htpasswd -nbB -C 5 alice secret` printed it. */
-const HASH = '$2y$05$3KxkwNZVY28NED/.oCn.3.UZTo8LbEVbFcwM/5OwyYPUzWcd739ES'
-const CONFIG = `
-users: { htpasswd: htpasswd }
-tls: { cert: cert.pem, key: key.pem }
-access:
-  - { repositories: 'public/**', who: anonymous, may: [pull] }
-  - { repositories: 'team/*', who: alice, may: [pull, push] }
-  - { repositories: '**', who: admin, may: [pull, push, delete, catalog] }
-`
-const run = promisify(execFile)
 const image = imageFixture({ layers: ['a layer', 'another layer'] })
 const clients = requiredClients()
 if (clients === undefined) it.skip('clients are not there', () => {})
 else describe('s3lo serve with users and TLS', () => testWith(clients))
 
+let served: SecuredServe
 let folder: string
-let cli: SourceCli
-let server: ChildProcess
 let host: string
 
 beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), 's3lo-serve-access-'))
-  await writeFile(join(folder, 'serve.yaml'), CONFIG)
-  await writeFile(join(folder, 'htpasswd'), `alice:${HASH}\nadmin:${HASH}\n`)
-  const words =
-    'req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 30 -subj /CN=s3lo-test ' +
-    '-addext subjectAltName=IP:127.0.0.1 -keyout key.pem -out cert.pem'
-  await run('openssl', words.split(' '), { cwd: folder })
+  served = await SecuredServe.start(['--workers', '2', '--access-log'])
+  ;({ folder, host } = served)
   await writeOciLayout(join(folder, 'layout'), 'v1', image)
-  await mkdir(join(folder, 'home'))
-  cli = await SourceCli.open(folder)
-  const started = cli.spawn(
-    [
-      'serve',
-      `local://${folder}/store//`,
-      '--config',
-      'serve.yaml',
-      '--listen',
-      '127.0.0.1:0',
-    ].concat(['--workers', '2', '--access-log']),
-  )
-  server = started
-  host = await listeningAt(started)
 })
-
-afterAll(async () => {
-  const ended = once(server, 'close')
-  server.kill('SIGTERM')
-  expect(await ended).toEqual([0, null])
-  await rm(folder, { recursive: true })
-})
-
-/** What the server says of where it is, as `host:port`. Reads on, so that its log never blocks it. */
-async function listeningAt({ stderr }: ChildProcess): Promise<string> {
-  if (!stderr) throw new Error('the server says nothing')
-  const lines = createInterface(stderr)
-  const said: string[] = []
-  for await (const line of lines) {
-    said.push(line)
-    const url = /^Serving .* at https:\/\/(?<host>\S+)$/.exec(line)?.groups?.['host']
-    if (url === undefined) continue
-    stderr.resume()
-    return url
-  }
-  throw new Error(said.join('\n'))
-}
+afterAll(() => served[Symbol.asyncDispose]())
 
 function testWith({ skopeo, crane, oras }: Clients): void {
-  /** Runs a client with a home of its own, that trusts the server's certificate. */
-  const client = async (program: string, args: readonly string[]): Promise<string> => {
-    const home = join(folder, 'home')
-    const env = {
-      PATH: process.env['PATH'],
-      HOME: home,
-      SSL_CERT_FILE: join(folder, 'cert.pem'),
-      REGISTRY_AUTH_FILE: join(home, 'auth.json'),
-    }
-    const { stdout } = await run(program, [...args], { env, cwd: folder })
-    return stdout
-  }
+  const client = (program: string, args: readonly string[]): Promise<string> =>
+    served.client(program, args)
   const refused = (what: RegExp) => ({ stderr: expect.stringMatching(what) })
   const policy = '--insecure-policy'
 
@@ -156,7 +89,7 @@ function testWith({ skopeo, crane, oras }: Clients): void {
   })
 
   it('s3lo copies with the credentials that another client kept, and lists what they pushed', async () => {
-    const copied = await cli.run([
+    const copied = await served.cli.run([
       'copy',
       `${host}/team/app:v1`,
       'oci:again:v1',
@@ -164,7 +97,7 @@ function testWith({ skopeo, crane, oras }: Clients): void {
       'cert.pem',
     ])
     expect(copied).toMatchObject({ status: 0 })
-    const listed = JSON.stringify(await cli.json(['list', `local://${folder}/store/`]))
+    const listed = JSON.stringify(await served.cli.json(['list', served.store]))
     for (const name of ['team/app', 'team/note', 'public/app']) expect(listed).toContain(name)
   })
 }

@@ -1,4 +1,4 @@
-/** Stores as registries: the specification, and clients that others wrote (integration/clients.sh). */
+/** A store as an open registry, before clients that others wrote (integration/clients.sh). */
 import { execFile } from 'node:child_process'
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -8,11 +8,9 @@ import { openBackend } from '@s3lo/backend-local'
 import local from '@s3lo/backend-local/plugin'
 import { createHost } from '@s3lo/core'
 import { imageFixture, indexFixture } from '@s3lo/core/testing'
-import { type CheckResult, runConformance } from '@s3lo/registry-conformance'
 import docker from '@s3lo/source-docker/plugin'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { writeBigArchive } from './big-archive.ts'
-import { cloudStores, removeBucket } from './cloud-stores.ts'
 import { writeOciLayout } from './oci-layout.ts'
 import { requiredClients, requiredService } from './required.ts'
 import { type ServedStore, serveStore } from './served-store.ts'
@@ -22,44 +20,6 @@ const MIB = 1024 * 1024
 
 const work = await mkdtemp(join(tmpdir(), 's3lo-serve-'))
 afterAll(() => rm(work, { recursive: true, force: true }))
-
-/** One server that sends all bytes itself, and three that send clients to the store where it can be. */
-const WAYS = [
-  { replicas: 1 },
-  { replicas: 3, redirect: { mode: 'always', expiresInSeconds: 60 } },
-] as const
-
-/** Azurite looks at all that it has for every request, so that the specification takes it many minutes. */
-const isNightly = process.env['S3LO_TEST_NIGHTLY'] !== undefined
-
-// A store without create-only writes keeps an upload in one process.
-const stores = cloudStores(work).filter(
-  ({ name, isStrict }) => isStrict && (isNightly || name !== 'az'),
-)
-describe.each(stores.map((store) => [store.name, store] as const))(
-  'a store: %s',
-  (_name, store) => {
-    it.each(WAYS)(
-      'behind $replicas of its servers does all that the specification asks for',
-      async (way) => {
-        const bucket = await store.makeBucket()
-        {
-          await using served = await serveStore(() => store.open(bucket), way)
-          const url = `http://${served.address}`
-          const failed: CheckResult[] = []
-          let passed = 0
-          for await (const result of runConformance({ url, version: 'dev' })) {
-            if (result.outcome === 'failed') failed.push(result)
-            else if (result.outcome === 'passed') passed += 1
-          }
-          expect(failed).toEqual([])
-          expect(passed).toBeGreaterThan(1500)
-        }
-        await removeBucket(store, bucket)
-      },
-    )
-  },
-)
 
 const clients = requiredClients()
 const describeClients = clients === undefined ? describe.skip : describe
