@@ -28,10 +28,13 @@ export function encodeFrame(raw: Uint8Array): Promise<Uint8Array> {
     [constants.ZSTD_c_contentSizeFlag]: 1,
     [constants.ZSTD_c_checksumFlag]: 1,
   }
+  // Each buffer of the frame is a way to the pool and back: most content needs one of this size.
+  const chunkSize = Math.max(Math.ceil(raw.length / 2), constants.Z_MIN_CHUNK)
   // Node's types do not know yet that it takes the size beforehand.
   const options: ZstdOptions & { readonly pledgedSrcSize: number } = {
     params,
     pledgedSrcSize: raw.length,
+    chunkSize,
   }
   return new Promise((resolve, reject) => {
     zstdCompress(raw, options, (error, frame) => {
