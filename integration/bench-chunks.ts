@@ -83,9 +83,10 @@ async function builds({ work, note }: ChunkBench): Promise<void> {
     const changed = new Map<number, string>()
     let stored = 0
     for (let build = 0; build < BUILDS; build++) {
-      for (let file = 0; build > 0 && file < CHANGED_FILES; file++) {
-        const number = Math.imul(build * CHANGED_FILES + file, 40_503) % count
-        changed.set(number, `build ${build}\n`)
+      const first = build * CHANGED_FILES
+      const end = build === 0 ? first : first + CHANGED_FILES
+      for (let file = first; file < end; file++) {
+        changed.set(Math.imul(file, 40_503) % count, `build ${build}\n`)
       }
       stored += await store.push({ bytes: BUILD_BYTES, edits: changed }, `build-${build}`)
     }

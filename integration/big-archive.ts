@@ -17,7 +17,7 @@ export interface BigArchive {
 /** A layer of an archive: its bytes, made as they are read, the same each time. */
 export interface ArchiveLayer {
   readonly size: number
-  content(): Iterable<Uint8Array>
+  readonly content: () => Iterable<Uint8Array>
 }
 
 /** Writes an image of `layerCount` layers of `layerBytes` each; the same arguments give the same image. */
