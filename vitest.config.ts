@@ -24,13 +24,20 @@ export default defineConfig({
         ...shared,
         test: {
           name: 'unit',
-          include: [
-            'packages/*/test/**/*.test.ts',
-            'apps/cli/test/**/*.test.ts',
-            'integration/*.test.ts',
-          ],
+          include: ['apps/cli/test/**/*.test.ts', 'integration/*.test.ts'],
+          exclude: LONG,
+          setupFiles: ['scripts/fixed-seed.ts'],
+          testTimeout: 60_000,
+        },
+      },
+      {
+        ...shared,
+        test: {
+          name: 'packages',
+          include: ['packages/*/test/**/*.test.ts'],
           exclude: ['**/conformance.test.ts', CORE, ...LONG],
           setupFiles: ['scripts/fixed-seed.ts'],
+          isolate: false,
           testTimeout: 60_000,
         },
       },
