@@ -210,7 +210,7 @@ export {
   type TagExpectation,
 } from './operations/put-manifest.ts'
 export type { PullOptions, PullResult } from './operations/pull.ts'
-export { push, type PushOptions, type PushResult } from './operations/push.ts'
+export { type PlannedPushBlob, push, type PushOptions, type PushResult } from './operations/push.ts'
 export {
   createHost,
   type Host,

@@ -126,7 +126,7 @@ function hintOfStamp(stamp: number): string {
     return `where the Go program still pushes, it cannot read those layers: push their images again, which stores whole layers; else write chunk_format: 2 into s3lo.yaml (${what})`
   }
   if (stamp === 2) {
-    return `s3lo reads them, and the Go program does not push there any more: push their images again to have one format (${what})`
+    return `both are read, and the Go program does not push there any more: push their images again to have one format (${what})`
   }
   return `correct s3lo.yaml: 1 for the Go program's format, 2 for that of s3lo (${what})`
 }

@@ -69,12 +69,12 @@ export class UploadAssembler {
     const isProven = pieces.length === 1 && only !== undefined && isSame(only, digest)
     const held = await this.#links.hold(repository, digest, { isProven, signal })
     const placed = isProven ? await this.#place(id, only, digest, { signal }) : undefined
-    const info = placed ?? (await this.#assemble(id, digest, pieces, { signal }))
+    const info = placed ?? (await this.#join(id, digest, pieces, { signal }))
     const isHeld = isProven && continuesCover({ expires: held }, info.lastModified.getTime())
     if (!isHeld) await this.#prove(repository, digest, held, { signal })
   }
 
-  async #assemble(
+  async #join(
     id: string,
     digest: string,
     pieces: readonly Piece[],

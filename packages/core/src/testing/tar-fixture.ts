@@ -58,7 +58,11 @@ export function padTar(content: Buffer): Buffer {
 export const TAR_END = Buffer.alloc(1024)
 
 /** A file: its header and its padded content. */
-export function tarFile(name: string, content: Buffer | string, fields: TarFields = {}): Buffer {
+export function tarFile(
+  name: string | Buffer,
+  content: Buffer | string,
+  fields: TarFields = {},
+): Buffer {
   const bytes = Buffer.from(content)
   return Buffer.concat([tarHeader(name, { ...fields, size: bytes.length }), padTar(bytes)])
 }
