@@ -124,6 +124,17 @@ describe('a manifest', () => {
     expect((await put(index.root.content, 'multi/manifests/all', headers)).status).toBe(201)
   })
 
+  it('that is an index may leave its own media type and the platforms out', async () => {
+    await push(image, 'app/plain/manifests/child')
+    const manifests = [image.root.descriptor]
+    const content = JSON.stringify({ schemaVersion: 2, manifests })
+    const type = 'application/vnd.oci.image.index.v1+json'
+    const { status } = await put(content, 'app/plain/manifests/index', { 'content-type': type })
+    expect(status).toBe(201)
+    const { headers, body } = await served.ask('/v2/app/plain/manifests/index')
+    expect([headers['content-type'], body.toString()]).toEqual([type, content])
+  })
+
   it('is refused with every blob that is missing', async () => {
     const unknown = imageFixture({ layers: ['not sent', 'neither'] })
     const reply = await put(unknown.root.content, 'incomplete/manifests/v1')

@@ -116,8 +116,8 @@ export function parseDocument(
 }
 
 /**
- * True for an index: by its media type, or, where there is none, by schema version 2 and a first
- * entry that has a platform. Never throws.
+ * True for an index: by its media type, or, where there is none (OCI image spec v1.1.1, "image index"), by
+ * schema version 2 and a list of manifests. Never throws.
  */
 export function isIndexContent(content: Uint8Array): boolean {
   try {
@@ -127,19 +127,9 @@ export function isIndexContent(content: Uint8Array): boolean {
   }
 }
 
-function isIndexObject(document: JsonObject): boolean {
-  const { mediaType, schemaVersion, manifests } = document
+function isIndexObject({ mediaType, schemaVersion, manifests }: JsonObject): boolean {
   if (typeof mediaType === 'string' && mediaType !== '') return isIndexMediaType(mediaType)
-  const first: unknown = Array.isArray(manifests) ? manifests[0] : undefined
-  return (
-    schemaVersion === 2 &&
-    typeof first === 'object' &&
-    first !== null &&
-    'platform' in first &&
-    typeof first.platform === 'object' &&
-    first.platform !== null &&
-    !Array.isArray(first.platform)
-  )
+  return schemaVersion === 2 && Array.isArray(manifests)
 }
 
 /**
