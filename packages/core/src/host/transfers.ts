@@ -31,12 +31,12 @@ export async function push(
   destination: string,
   options: PushOptions & ValidationChoice = {},
 ): Promise<PushResult> {
+  refuseDryValidation(options)
   const to = parseExplicitReference(destination)
   const from = parseSourceEnd(image, opener.endSyntax(ENGINE))
   const operation = await import('../operations/push.ts')
   return opener.withSource(from, options, (source) =>
     opener.withStore(to, options, async (store) => {
-      assertValidates(options)
       const checked = await publishValidation(opener, to, store, options)
       return operation.push(source, markSide(store, 'target'), to, { ...options, ...checked })
     }),
@@ -128,11 +128,12 @@ function validation(
   { target }: TargetEnd,
   options: CopyOptions & ValidationChoice,
 ): Promise<PublishOptions> {
-  assertValidates(options)
+  refuseDryValidation(options)
   return publishValidation(opener, to.kind === 'store' ? to.reference : undefined, target, options)
 }
 
-function assertValidates({
+/** Policies judge what is in a store, which a dry run puts nothing into. Throws `USAGE` for both at once. */
+function refuseDryValidation({
   validate,
   dryRun,
 }: Pick<CopyOptions & ValidationChoice, 'validate' | 'dryRun'>): void {
