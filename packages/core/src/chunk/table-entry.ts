@@ -2,7 +2,7 @@ import { S3loError } from '../errors.ts'
 import { asArray, asObject, asSize, asString, type JsonObject, optional } from '../oci/json.ts'
 import { type ByteText, byteText, bytesOf, decodeText, encodeText } from '../tar/byte-text.ts'
 import { BLOCK_SIZE } from '../tar/tar-header.ts'
-import { type EntryType, type TocEntry, XATTR_PREFIX } from '../tar/toc-entry.ts'
+import { isEntryType, type TocEntry, XATTR_PREFIX } from '../tar/toc-entry.ts'
 import { hexOf, readSha256 } from './sized-digest.ts'
 
 /** A table with longer headers of one entry is none (bytes): a PAX and two long-name headers are shorter. */
@@ -18,16 +18,6 @@ export interface EntryFacts {
 
 /** An entry as the table of its layer has it; of its PAX records those that are extended attributes. */
 export interface TableEntry extends TocEntry, EntryFacts {}
-
-const TYPES: ReadonlySet<string> = new Set<EntryType>([
-  'reg',
-  'hardlink',
-  'symlink',
-  'dir',
-  'char',
-  'block',
-  'fifo',
-])
 
 const NO_RECORDS: ReadonlyMap<ByteText, ByteText> = new Map()
 
@@ -68,8 +58,8 @@ export function isSameEntry(found: TocEntry, entry: TableEntry): boolean {
 /** Reads the JSON of an entry. Throws `INTEGRITY`. */
 export function parseTableEntry(value: unknown, path: string): TableEntry {
   const object = asObject(value, path)
-  const type = asString(object['type'], `${path}.type`) as EntryType
-  if (!TYPES.has(type)) throw invalid(`${path}.type`, 'the type of an entry')
+  const type = asString(object['type'], `${path}.type`)
+  if (!isEntryType(type)) throw invalid(`${path}.type`, 'the type of an entry')
   const isSparse = object['sparse'] === true
   const digest = optional(object, 'sha256', path, readSha256)
   if ((digest !== undefined) !== (type === 'reg' && !isSparse)) {

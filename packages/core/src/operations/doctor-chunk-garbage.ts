@@ -51,7 +51,7 @@ export async function surveyChunks(
   return holdings
 }
 
-/** Both of all formats. */
+/** Of all formats. */
 export function sumGarbage(holdings: readonly ChunkHoldings[]): {
   readonly count: number
   readonly bytes: number

@@ -9,4 +9,4 @@ export {
   type TarHeader,
 } from './tar-header.ts'
 export { TarToc, type TarTocOptions } from './tar-toc.ts'
-export { type EntryType, type TocEntry, XATTR_PREFIX } from './toc-entry.ts'
+export { type EntryType, isEntryType, type TocEntry, XATTR_PREFIX } from './toc-entry.ts'

@@ -25,5 +25,8 @@ export class TocBudget {
 
 /** For a tar that is valid, and has what is not read here. */
 export function unsupported(what: string): S3loError {
-  return new S3loError('UNSUPPORTED', `the layer's tar has ${what}, which no zTOC can describe`)
+  return new S3loError(
+    'UNSUPPORTED',
+    `the layer's tar has ${what}, which no table of contents can describe`,
+  )
 }

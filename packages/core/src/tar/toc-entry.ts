@@ -3,6 +3,20 @@ import type { ByteText } from './byte-text.ts'
 /** What an entry is, in the words of the zTOC. */
 export type EntryType = 'reg' | 'hardlink' | 'symlink' | 'dir' | 'char' | 'block' | 'fifo'
 
+const ENTRY_TYPES: ReadonlySet<string> = new Set<EntryType>([
+  'reg',
+  'hardlink',
+  'symlink',
+  'dir',
+  'char',
+  'block',
+  'fifo',
+])
+
+export function isEntryType(text: string): text is EntryType {
+  return ENTRY_TYPES.has(text)
+}
+
 /** One entry of a layer's tar: its metadata as Go's archive/tar reads it, and where its content is. */
 export interface TocEntry {
   /** As in the tar: `./bin/`, with nothing cleaned. */

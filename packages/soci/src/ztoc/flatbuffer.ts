@@ -1,6 +1,13 @@
 import { S3loError } from '@s3lo/core/plugin'
 import { Builder } from 'flatbuffers'
-import { bytesOf, type ByteText, decodeText, type EntryType, type TocEntry } from '@s3lo/core/tar'
+import {
+  bytesOf,
+  type ByteText,
+  decodeText,
+  type EntryType,
+  isEntryType,
+  type TocEntry,
+} from '@s3lo/core/tar'
 import { FlatReader, type FlatTable } from './flat-reader.ts'
 
 /** The only version there ever was. */
@@ -195,20 +202,6 @@ function readAlgorithm(reader: FlatReader, compression: FlatTable): CompressionA
   if (code === ALGORITHM_CODE.gzip) return 'gzip'
   if (code === ALGORITHM_CODE.uncompressed) return 'uncompressed'
   throw new S3loError('UNSUPPORTED', `the zTOC has compression ${code}, which is not known`)
-}
-
-const ENTRY_TYPES: ReadonlySet<string> = new Set<EntryType>([
-  'reg',
-  'hardlink',
-  'symlink',
-  'dir',
-  'char',
-  'block',
-  'fifo',
-])
-
-function isEntryType(text: string): text is EntryType {
-  return ENTRY_TYPES.has(text)
 }
 
 type EntryDetails = Omit<TocEntry, 'name' | 'type' | 'offset' | 'size' | 'linkname' | 'isSparse'>
