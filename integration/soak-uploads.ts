@@ -12,7 +12,14 @@ import {
 import { isS3loError } from '@s3lo/core/plugin'
 import type { ImageFixture } from '@s3lo/core/testing'
 import { pick, SINGLE_IMAGES } from './soak-images.ts'
-import { LINK_LIFE_MS, MAX_WAIT_MS, type Report, REPOSITORY_OPTIONS, TAGS } from './soak-world.ts'
+import {
+  LINK_LIFE_MS,
+  MAX_WAIT_MS,
+  type Report,
+  reportOf,
+  REPOSITORY_OPTIONS,
+  TAGS,
+} from './soak-world.ts'
 
 const REPOSITORY = 'uploaded'
 /** What is sent where it does not belong. */
@@ -53,8 +60,7 @@ export class SoakClient {
     try {
       return await run()
     } catch (error) {
-      const failure = isS3loError(error) ? error.code : 'BUG'
-      return { work, failure, message: String(error) }
+      return reportOf(work, error)
     }
   }
 
@@ -102,12 +108,26 @@ export class SoakClient {
       offset = end
     }
     const body = offset < content.byteLength ? Readable.from([content.subarray(offset)]) : undefined
-    const finished = await this.#uploads.finish(upload, digest, { offset, body })
+    const finished = await this.#finish(upload, digest, { offset, body })
     if (finished.kind === 'out-of-order') return this.#giveUp(upload)
     const again = await this.#uploads.finish(upload, digest)
     if (again.kind !== 'stored')
       throw new Error(`${digest} is not stored when it is finished again`)
     return 'stored'
+  }
+
+  /** A rival that was the last to append has its bytes in the session: these are not the blob's. */
+  async #finish(
+    upload: UploadName,
+    digest: string,
+    options: Parameters<Uploads['finish']>[2],
+  ): Promise<{ readonly kind: string }> {
+    try {
+      return await this.#uploads.finish(upload, digest, options)
+    } catch (error) {
+      if (!isS3loError(error, 'INTEGRITY')) throw error
+      return { kind: 'out-of-order' }
+    }
   }
 
   async #giveUp(upload: UploadName): Promise<Sent> {

@@ -14,7 +14,6 @@ import {
   type SourceEnd,
   type StorageBackend,
 } from '@s3lo/core'
-import { isS3loError } from '@s3lo/core/plugin'
 import { FixtureSource, type ImageFixture, referrerFixture } from '@s3lo/core/testing'
 import { randomOf } from './random.ts'
 import { CHUNKED_IMAGES, pick, SOAK_IMAGES } from './soak-images.ts'
@@ -26,6 +25,7 @@ import {
   PROTECTION,
   PURGED,
   type Report,
+  reportOf,
   REPOSITORIES,
   TAGS,
 } from './soak-world.ts'
@@ -140,11 +140,6 @@ class SoakWorker {
   #pick<T>(items: readonly T[]): T {
     return pick(items, Math.floor(this.#random() * items.length))
   }
-}
-
-function reportOf(work: Report['work'], error: unknown): Report {
-  const failure = isS3loError(error) ? error.code : 'BUG'
-  return { work, failure, message: String(error) }
 }
 
 function sourceOf(image: ImageFixture): SourceEnd {

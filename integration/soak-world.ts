@@ -2,6 +2,7 @@
 import { openBackend as openLocal } from '@s3lo/backend-local'
 import { openBackend as openS3 } from '@s3lo/backend-s3'
 import { ImageStore, type RepositoryOptions, type StorageBackend } from '@s3lo/core'
+import { isS3loError } from '@s3lo/core/plugin'
 
 /** Pins and rounds live so long (seconds), and are dead for others so much later (milliseconds). */
 export const TTL_SECONDS = 4
@@ -72,6 +73,14 @@ export interface Report {
   readonly message?: string
   /** Objects that were deleted. */
   readonly deleted?: number
+}
+
+/** Of work that failed. A writer that stood still for too long is late: no other refusal is expected. */
+export function reportOf(work: Report['work'], error: unknown): Report {
+  const message = String(error)
+  if (!isS3loError(error)) return { work, failure: 'BUG', message }
+  const isLate = error.code === 'FORBIDDEN' && /the deadline for .* has passed/.test(message)
+  return { work, failure: isLate ? 'LATE' : error.code, message }
 }
 
 export function openSoakBackend(scheme: string, bucket: string): Promise<StorageBackend> {

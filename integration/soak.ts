@@ -46,15 +46,15 @@ const MAX_PAUSED = 2
 
 /** What a writer may be told while others delete under its feet, or where it is slow for five pins: it is run again. */
 const EXPECTED: Readonly<Record<Report['work'], readonly string[]>> = {
-  push: ['UNAVAILABLE', 'CONFLICT', 'FORBIDDEN'],
-  copy: ['UNAVAILABLE', 'CONFLICT', 'NOT_FOUND', 'FORBIDDEN'],
-  restore: ['UNAVAILABLE', 'CONFLICT', 'NOT_FOUND', 'FORBIDDEN'],
-  attach: ['UNAVAILABLE', 'FORBIDDEN'],
-  delete: ['NOT_FOUND', 'FORBIDDEN', 'CONFLICT', 'UNAVAILABLE'],
-  purge: ['NOT_FOUND', 'FORBIDDEN', 'CONFLICT', 'UNAVAILABLE'],
+  push: ['UNAVAILABLE', 'CONFLICT', 'LATE'],
+  copy: ['UNAVAILABLE', 'CONFLICT', 'NOT_FOUND', 'LATE'],
+  restore: ['UNAVAILABLE', 'CONFLICT', 'NOT_FOUND', 'LATE'],
+  attach: ['UNAVAILABLE', 'LATE'],
+  delete: ['NOT_FOUND', 'LATE', 'CONFLICT', 'UNAVAILABLE'],
+  purge: ['NOT_FOUND', 'LATE', 'CONFLICT', 'UNAVAILABLE'],
   collect: ['LATE'],
   upload: ['OVERTAKEN'],
-  publish: ['UNAVAILABLE', 'CONFLICT', 'FORBIDDEN', 'LATE', 'INTEGRITY'],
+  publish: ['UNAVAILABLE', 'CONFLICT', 'LATE'],
   cancel: [],
   abandon: [],
   rival: ['ALONE', 'OVERTAKEN', 'NOT_FOUND'],
