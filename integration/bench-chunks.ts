@@ -73,6 +73,8 @@ async function edits({ work, note }: ChunkBench): Promise<void> {
     const name = 'MB sent after an edit of a layer of 1 GiB'
     note({ name: `${name}, median`, value: median, bar: MEDIAN_MB })
     note({ name: `${name}, worst`, value: ordered.at(-1) ?? Number.NaN, bar: WORST_MB })
+    const table = (await store.tableBytes()) / 1e6
+    note({ name: `${name}, its table of contents apart`, value: table, bar: Infinity })
   })
 }
 
@@ -113,8 +115,10 @@ function manyChunks({ work, s3lo, note }: ChunkBench): void {
 }
 
 interface ChunkedStore {
-  /** Pushes an image of one generated layer and gives the bytes that were sent. */
+  /** Pushes an image of one generated layer and gives the bytes of chunks that were sent. */
   push(plan: LayerPlan, tag: string): Promise<number>
+  /** What the table of contents of a layer takes (bytes, mean). */
+  tableBytes(): Promise<number>
 }
 
 async function inStore(work: string, use: (store: ChunkedStore) => Promise<void>): Promise<void> {
@@ -131,6 +135,10 @@ async function inStore(work: string, use: (store: ChunkedStore) => Promise<void>
         image = new GeneratedImage(plan)
         const { bytes_uploaded } = await host.push('generated:app', `${store}app:${tag}`)
         return bytes_uploaded
+      },
+      async tableBytes() {
+        const { chunked } = await host.stats(store)
+        return (chunked?.table_bytes ?? 0) / (chunked?.tables ?? 1)
       },
     })
   } finally {
