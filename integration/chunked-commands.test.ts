@@ -1,5 +1,4 @@
 /** What is done with images, done with images whose layers are stored in chunks: s3lo's own, and the Go program's. */
-import { createCipheriv } from 'node:crypto'
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -25,6 +24,7 @@ import {
   runCommand,
   TAR_END,
   tarFile,
+  noise,
 } from '@s3lo/core/testing'
 import { createKeyPair } from '@s3lo/signing'
 import signing from '@s3lo/signing/plugin'
@@ -36,10 +36,7 @@ import { writeOciLayout } from './oci-layout.ts'
 import { serveStore } from './served-store.ts'
 
 const MIB = 1024 * 1024
-/** Does not compress. */
-const NOISE = createCipheriv('aes-256-ctr', Buffer.alloc(32), Buffer.alloc(16)).update(
-  Buffer.alloc(6 * MIB),
-)
+const NOISE = noise('large', 6 * MIB)
 const LARGE = Buffer.concat([
   tarFile('usr/large', NOISE),
   tarFile('etc/motd', 'welcome\n'),

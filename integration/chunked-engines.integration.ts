@@ -1,5 +1,5 @@
 /** Images of real engines go into a store in chunks and come back as the same images. */
-import { createCipheriv, createHash, randomBytes } from 'node:crypto'
+import { randomBytes } from 'node:crypto'
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { request } from 'node:http'
 import { tmpdir } from 'node:os'
@@ -8,7 +8,7 @@ import { Readable } from 'node:stream'
 import { json } from 'node:stream/consumers'
 import localPlugin from '@s3lo/backend-local/plugin'
 import { createHost, decompress, Digester, digestOf, type Host, MEDIA_TYPE } from '@s3lo/core'
-import { imageFixture, TAR_END, tarFile } from '@s3lo/core/testing'
+import { imageFixture, noise, TAR_END, tarFile } from '@s3lo/core/testing'
 import dockerPlugin from '@s3lo/source-docker/plugin'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { writeOciLayout } from './oci-layout.ts'
@@ -54,10 +54,12 @@ let config: string
 
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 's3lo-chunked-engines-'))
-  const key = createHash('sha256').update(RUN).digest()
-  const noise = createCipheriv('aes-256-ctr', key, Buffer.alloc(16)).update(Buffer.alloc(9 * MIB))
   const layers = [
-    Buffer.concat([tarFile('usr/noise', noise), tarFile('etc/zeros', Buffer.alloc(MIB)), TAR_END]),
+    Buffer.concat([
+      tarFile('usr/noise', noise(RUN, 9 * MIB)),
+      tarFile('etc/zeros', Buffer.alloc(MIB)),
+      TAR_END,
+    ]),
     Buffer.concat([tarFile('etc/small', 'small\n'), TAR_END]),
   ]
   const image = imageFixture({ layers, label: RUN })

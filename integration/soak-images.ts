@@ -1,5 +1,4 @@
 /** The images of the soak, and how one is read whole. */
-import { createCipheriv } from 'node:crypto'
 import {
   decompress,
   Digester,
@@ -8,7 +7,7 @@ import {
   type Reference,
   type StorageBackend,
 } from '@s3lo/core'
-import { type ImageFixture, imageFixture, indexFixture } from '@s3lo/core/testing'
+import { type ImageFixture, imageFixture, indexFixture, noise } from '@s3lo/core/testing'
 import { readWhole } from './read-whole.ts'
 
 const MIB = 1024 * 1024
@@ -35,16 +34,10 @@ export const SINGLE_IMAGES = SOAK_IMAGES.filter(({ root }) => root.manifest.kind
 
 /** Images whose first layer is stored in chunks: each is one edit away from the others. */
 export const CHUNKED_IMAGES: readonly ImageFixture[] = Array.from({ length: CHUNKED }, (_, n) => {
-  const large = noise(5 * MIB)
+  const large = noise('soak', 5 * MIB)
   large.write(`edit ${n}`, n * MIB)
   return imageFixture({ layers: [large, pick(LAYERS, n)], label: `chunked ${n}` })
 })
-
-/** Bytes that do not compress, always the same. */
-function noise(length: number): Buffer {
-  const key = Buffer.alloc(32, 'soak')
-  return createCipheriv('aes-256-ctr', key, Buffer.alloc(16)).update(Buffer.alloc(length))
-}
 
 /**
  * Reads all that a tag or a digest names, and verifies every byte of it, of compressed layers the content

@@ -33,4 +33,5 @@ export {
   tarPax,
   withTarChecksum,
 } from './tar-fixture.ts'
+export { noise } from './noise.ts'
 export { runCommand } from './run-command.ts'

@@ -1,15 +1,11 @@
-import { createCipheriv } from 'node:crypto'
 import { beforeEach, describe, expect, it } from 'vitest'
 import { CHUNK_FRAMES_PREFIX } from '../../src/layout/chunk-keys.ts'
 import { BUCKET_CONFIG_KEY } from '../../src/layout/keys.ts'
 import type { CleanResult } from '../../src/operations/clean-result.ts'
-import { imageFixture, type MemoryBackend } from '../../src/testing/index.ts'
+import { imageFixture, type MemoryBackend, noise } from '../../src/testing/index.ts'
 import { MemoryWorld } from '../support/memory-host.ts'
 
-/** Does not compress. */
-const NOISE = createCipheriv('aes-256-ctr', Buffer.alloc(32), Buffer.alloc(16)).update(
-  Buffer.alloc(9 * 1024 * 1024),
-)
+const NOISE = noise('large', 9 * 1024 * 1024)
 const RECIPES = '.s3lo/recipes/'
 
 let world: MemoryWorld

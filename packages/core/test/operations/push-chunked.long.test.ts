@@ -1,4 +1,3 @@
-import { createCipheriv } from 'node:crypto'
 import { buffer } from 'node:stream/consumers'
 import { expect, it } from 'vitest'
 import { S3loError } from '../../src/errors.ts'
@@ -11,19 +10,14 @@ import {
   FixtureSource,
   imageFixture,
   MemoryBackend,
+  noise,
 } from '../../src/testing/index.ts'
 
 const MIB = 1024 * 1024
 const TO = { scheme: 'memory', bucket: 'memory', name: 'app', image: 'app', tag: 'v1' } as const
 
-/** Bytes that do not compress. */
-function noise(seed: number, length: number): Buffer {
-  const key = Buffer.alloc(32, seed)
-  return createCipheriv('aes-256-ctr', key, Buffer.alloc(16)).update(Buffer.alloc(length))
-}
-
-const LAYERS = [noise(1, 1.2 * MIB), noise(2, 1.1 * MIB), Buffer.from('small')]
-const BEFORE = imageFixture({ layers: [noise(1, 1.2 * MIB), Buffer.from('before')] })
+const LAYERS = [noise('1', 1.2 * MIB), noise('2', 1.1 * MIB), Buffer.from('small')]
+const BEFORE = imageFixture({ layers: [noise('1', 1.2 * MIB), Buffer.from('before')] })
 const NOW = imageFixture({ layers: LAYERS })
 
 async function bucketWith(hasBefore: boolean): Promise<MemoryBackend> {

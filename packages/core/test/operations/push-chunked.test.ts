@@ -1,4 +1,3 @@
-import { createCipheriv, createHash } from 'node:crypto'
 import { buffer } from 'node:stream/consumers'
 import { beforeEach, describe, expect, it } from 'vitest'
 import type { PushResult } from '../../src/operations/push.ts'
@@ -14,16 +13,11 @@ import {
   type ImageFixture,
   indexFixture,
   MemoryBackend,
+  noise,
 } from '../../src/testing/index.ts'
 import { MemoryWorld } from '../support/memory-host.ts'
 
 const MIB = 1024 * 1024
-
-/** Bytes that do not compress, the same for one name. */
-function noise(name: string, length: number): Buffer {
-  const key = createHash('sha256').update(name).digest()
-  return createCipheriv('aes-256-ctr', key, Buffer.alloc(16)).update(Buffer.alloc(length))
-}
 
 /** Several chunks. */
 const LARGE = noise('large', 12 * MIB)

@@ -1,4 +1,3 @@
-import { createCipheriv, createHash } from 'node:crypto'
 import { Readable } from 'node:stream'
 import { constants, zstdCompressSync } from 'node:zlib'
 import { beforeEach, describe, expect, it } from 'vitest'
@@ -14,18 +13,13 @@ import {
   imageFixture,
   indexFixture,
   type MemoryBackend,
+  noise,
 } from '../../src/testing/index.ts'
 import { ImageStore } from '../../src/store/image-store.ts'
 import { push as pushImage } from '../../src/operations/push.ts'
 import { MemoryWorld } from '../support/memory-host.ts'
 
 const MIB = 1024 * 1024
-
-/** Bytes that do not compress, the same for one name. */
-function noise(name: string, length: number): Buffer {
-  const key = createHash('sha256').update(name).digest()
-  return createCipheriv('aes-256-ctr', key, Buffer.alloc(16)).update(Buffer.alloc(length))
-}
 
 /** Several chunks. */
 const LARGE = noise('large', 12 * MIB)

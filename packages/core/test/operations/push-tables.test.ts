@@ -1,4 +1,3 @@
-import { createCipheriv } from 'node:crypto'
 import { buffer } from 'node:stream/consumers'
 import { beforeEach, describe, expect, it } from 'vitest'
 import { collectGarbage } from '../../src/gc/collector.ts'
@@ -24,14 +23,12 @@ import {
   FixtureSource,
   imageFixture,
   MemoryBackend,
+  noise,
   TAR_END,
   tarFile,
 } from '../../src/testing/index.ts'
 
-/** Bytes that do not compress, always the same. */
-const NOISE = createCipheriv('aes-256-ctr', Buffer.alloc(32), Buffer.alloc(16)).update(
-  Buffer.alloc(1_100_000),
-)
+const NOISE = noise('large', 1_100_000)
 const LAYER = Buffer.concat([tarFile('etc/small', 'small'), tarFile('large', NOISE), TAR_END])
 const APP = { name: 'app', tag: 'v1' }
 
