@@ -153,7 +153,7 @@ async function begun(killed: KilledStore, pieces: readonly Piece[]): Promise<Upl
   return upload
 }
 
-/** The blob has these bytes and no others, and nothing else of the upload is left. */
+/** The upload becomes a blob of these bytes and no others, which is the repository's. */
 async function finished(
   killed: KilledStore,
   upload: UploadName,
