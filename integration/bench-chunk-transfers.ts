@@ -10,7 +10,8 @@ import { createInterface } from 'node:readline'
 import { type Cost, medianCost, type PeerRow, run, s3lo } from './bench-process.ts'
 import { writeArchive } from './big-archive.ts'
 import { type CloudStore, cloudStores, referenceIn, removeBucket } from './cloud-stores.ts'
-import { generateLayer, type LayerPlan } from './generated-layer.ts'
+import type { LayerPlan } from './generated-layer.ts'
+import { machineLayer } from './machine-layer.ts'
 
 const LAYER_BYTES = 1024 * 1024 * 1024
 /** 1 Gbit/s. */
@@ -71,7 +72,7 @@ function isMeasured(scheme: CloudStore['scheme']): boolean {
 }
 
 async function writeImage(path: string, plan: LayerPlan): Promise<void> {
-  const content = (): Generator<Buffer> => generateLayer(plan)
+  const content = (): Generator<Buffer> => machineLayer(plan)
   let size = 0
   for (const piece of content()) size += piece.length
   await writeArchive(path, 'app:v1', [{ size, content }])

@@ -186,7 +186,11 @@ async function compare(
         results.ours.push(ours)
         if (peer) results.peer.push(peer)
       }
-      return { name, bar, ours: middle(results.ours) ?? NONE, peer: middle(results.peer) }
+      const row = { name, bar, ours: middle(results.ours) ?? NONE, peer: middle(results.peer) }
+      console.error(
+        `${name}: ${row.ours.perSecond.toFixed(1)}/s, ${row.peer?.perSecond.toFixed(1)}/s`,
+      )
+      return row
     })
   } finally {
     for (const server of [servers.ours, servers.peer]) if (server) await stop(server)
@@ -215,7 +219,7 @@ function casesOf(
     for (const [by, reference] of Object.entries({ tag: 'v1', digest })) {
       for (const method of ['HEAD', 'GET'] as const) {
         const name = `${where}: ${method} manifest by ${by}, ${clients} clients`
-        const count = clients === 1 ? 600 : 3000
+        const count = (clients === 1 ? 600 : 3000) / (isLocal ? 1 : 10)
         const path = `/v2/${NAME}/manifests/${reference}`
         cases.push({ name, method, path, clients, count, bytes: 0, bar: 1 })
       }
@@ -223,7 +227,7 @@ function casesOf(
   }
   for (const [bytes, blob] of blobs) {
     const name = `${where}: pull ${bytes / MB} MB`
-    const count = bytes === MB ? 300 : 10
+    const count = bytes === MB ? (isLocal ? 300 : 60) : 10
     const path = `/v2/${NAME}/blobs/${blob}`
     cases.push({ name, method: 'GET', path, clients: bytes === MB ? 8 : 2, count, bytes, bar: 1 })
   }

@@ -23,7 +23,7 @@ export interface EncodeLayerOptions {
   readonly digest?: string | undefined
   /**
    * The frame of a chunk; one that is stored already may be that of another encoder. Default: zstd,
-   * level 3.
+   * level 2.
    */
   readonly frameOf?: (chunk: RawChunk, signal: AbortSignal) => Promise<Frame>
 }

@@ -6,7 +6,7 @@ import { openFile, systemCode, toFileError } from '../file-error.ts'
 import { abortable } from '../stream/abortable.ts'
 import type { LayoutFiles } from './layout-files.ts'
 
-const READ_SIZE = 64 * 1024
+const READ_SIZE = 256 * 1024
 
 /** A layout in a directory. A symbolic link that leaves the directory is refused with `INTEGRITY`. */
 export class LayoutDirectory implements LayoutFiles {

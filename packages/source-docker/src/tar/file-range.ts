@@ -2,8 +2,8 @@ import type { FileHandle } from 'node:fs/promises'
 import { Readable } from 'node:stream'
 import { S3loError, toS3loError } from '@s3lo/core'
 
-/** Larger reads were no faster with ten streams at once, and kept 40 MB more waiting for the collector. */
-const READ_SIZE = 64 * 1024
+/** A push of ten layers takes a quarter less processor time than with 64 KiB, and the same memory. */
+const READ_SIZE = 256 * 1024
 
 /**
  * The bytes `[start, end)` of an open file. Many may read one handle at once: each has its own
