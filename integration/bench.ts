@@ -68,7 +68,7 @@ function wants(part: Part): boolean {
 async function main(): Promise<void> {
   const starts = wants('start') ? benchStart(work) : []
   if (wants('here')) await benchHere()
-  const stores = wants('store') ? await benchStore(s3lo) : []
+  const stores = wants('store') ? await benchStore(s3lo, ROUNDS) : []
   if (wants('store')) figures.push(...(await countRequests()))
   const chunked = wants('chunks') ? await benchChunkedLayers() : []
   const { copies, engines } = wants('peers')
@@ -298,10 +298,14 @@ function printStores(stores: readonly StoreRow[]): void {
   const table = stores.map((row) => ({
     case: row.name,
     'wall (s)': row.seconds.toFixed(3),
+    yardstick: row.yardstick.slice(0, 32),
+    'yardstick (s)': row.yardstick_s.toFixed(3),
+    ratio: (row.seconds / row.yardstick_s).toFixed(2),
+    bar: row.bar,
     requests: row.requests,
     'peak RSS (MB)': row.rss_mb.toFixed(0),
-    bar: row.rss_bar_mb,
-    ok: row.rss_mb < row.rss_bar_mb ? 'yes' : 'NO',
+    'RSS bar': row.rss_bar_mb,
+    ok: row.rss_mb < row.rss_bar_mb && row.seconds <= row.bar * row.yardstick_s ? 'yes' : 'NO',
   }))
   console.table(table)
 }
