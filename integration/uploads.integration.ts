@@ -94,7 +94,13 @@ describe.each(cloudStores(work).map((store) => [store.name, store] as const))(
           ),
         )
         expect(outcomes.map(({ kind }) => kind).toSorted()).toEqual(['appended', 'out-of-order'])
-        expect(outcomes.map(({ offset }) => offset)).toEqual([round * 2 + 2, round * 2 + 2])
+        const end = round * 2 + 2
+        const isEnd = (offset: number): boolean => offset === end
+        // Swift's listing may come later than its answer: what the loser is told may be the offset before.
+        const isKnown = (offset: number): boolean => isEnd(offset) || offset === end - 2
+        const offsets = outcomes.map(({ offset }) => offset)
+        expect(offsets.some(isEnd)).toBe(true)
+        expect(offsets.every(store.isStrict ? isEnd : isKnown)).toBe(true)
       }
       expect(await keysOf(backend, `.s3lo/uploads/${upload.id}/pieces/`)).toHaveLength(races)
       expect(await one.cancel(upload)).toBe(true)
