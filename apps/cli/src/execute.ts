@@ -66,6 +66,7 @@ async function work(
     ...definition.hostOptions?.(args),
   })
   const { env, stdout, stderr, plugins } = context
+  const passed = collectWhatPassed()
   const given = (onProgress: OperationOptions['onProgress']): OwnWork => ({
     args,
     host,
@@ -80,19 +81,31 @@ async function work(
     stdout,
     stderr,
     onHangUp: (listener) => context.interruption.onHangUp(listener),
+    passed,
     plugins,
   })
   const { activity } = definition
   if (activity === undefined) return definition.run(given(reporter.onProgress))
   await reporter.startProgress(activity)
-  const { createTransferCollector } = await import('./transfer-memory.ts')
-  const collect = createTransferCollector()
   return definition.run(
     given((event) => {
-      if (event.type === 'bytes') collect(event.delta)
+      if (event.type === 'bytes') passed(event.delta)
       reporter.onProgress(event)
     }),
   )
+}
+
+/** Keeps the memory of transfers small. What does so is loaded with the first bytes: most commands move none. */
+function collectWhatPassed(): (bytes: number) => void {
+  let collect = (_bytes: number): void => {
+    collect = () => {}
+    void load()
+  }
+  const load = async (): Promise<void> => {
+    const { createTransferCollector } = await import('./transfer-memory.ts')
+    collect = createTransferCollector()
+  }
+  return (bytes) => collect(bytes)
 }
 
 /** Commands of our own are given the loader of plugins as well. */

@@ -46,6 +46,8 @@ export interface RegistryOptions {
   readonly addressOf?: ((request: IncomingMessage) => string) | undefined
   /** Called with every request, once it is over. */
   readonly observe?: ((exchange: Exchange) => void) | undefined
+  /** Called with the bytes that passed, in either direction, while they do. */
+  readonly passed?: ((bytes: number) => void) | undefined
   /** Default: clients are never sent to the store. */
   readonly redirect?: RedirectOptions | undefined
   /**

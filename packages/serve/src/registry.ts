@@ -51,6 +51,8 @@ async function handle(
   response: ServerResponse,
 ): Promise<void> {
   const started = performance.now()
+  const { passed } = parts.options
+  const received = request.socket.bytesRead
   const leaving = new AbortController()
   response.once('close', () => leaving.abort())
   const trace: Trace = {}
@@ -60,7 +62,9 @@ async function handle(
     return errorAnswer(error)
   })
   discard(request)
-  const sent = await sendAnswer(response, answer, request.method === 'HEAD')
+  passed?.(request.socket.bytesRead - received)
+  const isHead = request.method === 'HEAD'
+  const sent = await sendAnswer(response, answer, { isHead, passed })
   observe(parts.options, { request, trace, status: answer.status, sent, started })
 }
 

@@ -8,7 +8,7 @@ import { joinPrimary, type PrimaryProcess, runWorkers } from './workers.ts'
 
 type Work = Pick<
   CommandWork<ServeSettings & { readonly store: string }>,
-  'args' | 'host' | 'options' | 'status' | 'env' | 'stderr' | 'onHangUp'
+  'args' | 'host' | 'options' | 'status' | 'env' | 'stderr' | 'onHangUp' | 'passed'
 >
 
 /** The work of `s3lo serve`: in this process, or in workers, which are the same command line again. */
@@ -19,9 +19,9 @@ export async function runServe(work: Work): Promise<ServeResult> {
 }
 
 async function serveAlone(work: Work): Promise<ServeResult> {
-  const { args, host, options, status, env, stderr } = work
+  const { args, host, options, status, env, stderr, passed } = work
   const { signal } = options
-  const serving = await startServing(host, args.store, args, { signal, env, log: stderr })
+  const serving = await startServing(host, args.store, args, { signal, env, log: stderr, passed })
   for (const line of serving.lines) status(line)
   return untilStopped(serving, work)
 }
@@ -49,13 +49,14 @@ async function serveByWorkers(
 }
 
 async function serveAsWorker(work: Work): Promise<ServeResult> {
-  const { args, host, options, env, stderr } = work
+  const { args, host, options, env, stderr, passed } = work
   const { signal } = options
   const primary = await joinPrimary(process as unknown as PrimaryProcess)
   const serving = await startServing(host, args.store, args, {
     signal,
     env,
     log: stderr,
+    passed,
     signingKey: parseSigningKey(primary.key, 'the key of the workers'),
     measureAll: () => primary.measureAll(),
   })

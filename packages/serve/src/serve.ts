@@ -47,6 +47,8 @@ export interface ServeOptions extends CallOptions {
   readonly env?: Readonly<Record<string, string | undefined>>
   /** Takes the lines of the log. */
   readonly log?: LogSink | undefined
+  /** See `RegistryOptions`. */
+  readonly passed?: ((bytes: number) => void) | undefined
   /** Signs tokens where the configuration names no key. Default: one that is made. */
   readonly signingKey?: SigningKey | undefined
   /** Gives the figures of all workers, this one among them. Default: this process is alone. */
@@ -102,6 +104,7 @@ export async function startServing(
     )
     const registry = createRegistry(store, {
       readOnly: plan.readOnly,
+      passed: options.passed,
       policyTools: tools,
       verification: verifyRules.length > 0 ? { rules: verifyRules, tools } : undefined,
       maxBlobBytes: plan.maxBlobBytes,

@@ -39,6 +39,11 @@ export interface CommandWork<A = unknown> {
    * configuration can be read again.
    */
   readonly onHangUp: (listener: () => void) => () => void
+  /**
+   * To be called with the bytes of content that passed where no progress event says so: the process then
+   * frees in time what carried them.
+   */
+  readonly passed: (bytes: number) => void
 }
 
 /**

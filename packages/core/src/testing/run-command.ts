@@ -23,6 +23,7 @@ export async function runCommand<P extends Parameters>(
     stdout: new PassThrough(),
     stderr: new PassThrough(),
     onHangUp: () => () => {},
+    passed: () => {},
     ...given,
     args: parsed.args,
   }

@@ -6,7 +6,8 @@ import {
 } from 'node:http'
 import type { AgentOptions } from 'node:https'
 import { ForeignAnswerError } from './answer.ts'
-import { httpsAgent } from './proxy-agent.ts'
+import { hasProxy, httpsAgent } from './proxy-agent.ts'
+import { withReadBuffers } from './read-buffers.ts'
 import type { Attempt } from './requests.ts'
 
 /** One request to a host that is known already. */
@@ -46,8 +47,7 @@ export class HttpClient {
   agentOf(protocol: string): HttpAgent {
     const known = this.#agents.get(protocol)
     if (known) return known
-    const isSecure = protocol === 'https:'
-    const agent = isSecure ? httpsAgent(this.#env, this.#options) : new HttpAgent(this.#options)
+    const agent = this.#newAgent(protocol)
     this.#agents.set(protocol, agent)
     return agent
   }
@@ -93,6 +93,12 @@ export class HttpClient {
       })
       void writeBody(outgoing, body, progress)
     })
+  }
+
+  #newAgent(protocol: string): HttpAgent {
+    if (protocol !== 'https:') return withReadBuffers(new HttpAgent(this.#options))
+    const agent = httpsAgent(this.#env, this.#options)
+    return hasProxy(this.#env) ? agent : withReadBuffers(agent)
   }
 
   /** Closes the connections that are kept. */

@@ -27,6 +27,11 @@ export function knowsProxies(version: string): boolean {
   return major > 24 || (major === 24 && minor >= 5) || (major === 22 && minor >= 21)
 }
 
+/** True where {@link httpsAgent} has a proxy for some hosts. */
+export function hasProxy(env: Environment): boolean {
+  return proxyOf(env) !== undefined
+}
+
 function proxyOf(env: Environment): URL | undefined {
   const text = env['https_proxy'] || env['HTTPS_PROXY']
   const url = text && URL.canParse(text) ? new URL(text) : undefined

@@ -5,7 +5,8 @@ const READ_BYTES = 256 * 1024
 
 /**
  * Makes each connection of an agent read into one buffer of its own, and gives the agent back. Node's
- * parser copies the bodies out of it; without it, every read takes fresh memory besides.
+ * parser copies the bodies out of it; without it, every read takes fresh memory besides. For an agent
+ * that makes each connection at once, and through no proxy.
  */
 export function withReadBuffers<A extends Agent>(agent: A): A {
   const connect = agent.createConnection.bind(agent)

@@ -17,11 +17,18 @@ export interface Sent {
   readonly error?: unknown
 }
 
+export interface SendOptions {
+  /** The body is not sent. */
+  readonly isHead: boolean
+  /** Called with the bytes of a stream as they pass. */
+  readonly passed?: ((bytes: number) => void) | undefined
+}
+
 /** Writes an answer. A body that fails destroys the connection: a client never takes it for whole. Never throws. */
 export async function sendAnswer(
   response: ServerResponse,
   { status, headers, body }: Answer,
-  isHead: boolean,
+  { isHead, passed }: SendOptions,
 ): Promise<Sent> {
   if (response.destroyed) {
     destroy(body)
@@ -34,7 +41,7 @@ export async function sendAnswer(
     response.end()
     return { bytes: 0, isCut: false }
   }
-  if (!(content instanceof Uint8Array)) return sendStream(response, content)
+  if (!(content instanceof Uint8Array)) return sendStream(response, content, passed)
   response.end(content)
   return { bytes: content.byteLength, isCut: false }
 }
@@ -61,7 +68,11 @@ function destroy(body: Answer['body']): void {
  * Sends a stream, always one chunk behind it: a stream that is verified fails at its end, and then
  * its last bytes must not have gone out.
  */
-function sendStream(response: ServerResponse, body: Readable): Promise<Sent> {
+function sendStream(
+  response: ServerResponse,
+  body: Readable,
+  passed?: (bytes: number) => void,
+): Promise<Sent> {
   return new Promise((resolve) => {
     let held: Buffer | undefined
     let bytes = 0
@@ -69,6 +80,7 @@ function sendStream(response: ServerResponse, body: Readable): Promise<Sent> {
       resolve({ bytes, isCut, ...(error === undefined ? {} : { error }) })
     }
     body.on('data', (chunk: Buffer) => {
+      passed?.(chunk.byteLength)
       const ready = held
       held = chunk
       if (ready === undefined) return
