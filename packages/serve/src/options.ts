@@ -46,7 +46,7 @@ export interface RegistryOptions {
   readonly addressOf?: ((request: IncomingMessage) => string) | undefined
   /** Called with every request, once it is over. */
   readonly observe?: ((exchange: Exchange) => void) | undefined
-  /** Called with the bytes that passed, in either direction, while they do. */
+  /** Called with the bytes of bodies as they pass, in either direction. */
   readonly passed?: ((bytes: number) => void) | undefined
   /** Default: clients are never sent to the store. */
   readonly redirect?: RedirectOptions | undefined

@@ -7,6 +7,7 @@ import { EVERYONE } from './auth/principal.ts'
 import type { Call } from './call.ts'
 import type { RegistryOptions } from './options.ts'
 import { openParts, type Parts } from './parts.ts'
+import { countBody } from './request/count-body.ts'
 import { discard } from './request/discard.ts'
 import { accessOf, parseRoute, type Route } from './request/route.ts'
 import { deleteBlob, getBlob } from './routes/blobs.ts'
@@ -52,7 +53,7 @@ async function handle(
 ): Promise<void> {
   const started = performance.now()
   const { passed } = parts.options
-  const received = request.socket.bytesRead
+  if (passed) countBody(request, passed)
   const leaving = new AbortController()
   response.once('close', () => leaving.abort())
   const trace: Trace = {}
@@ -62,7 +63,6 @@ async function handle(
     return errorAnswer(error)
   })
   discard(request)
-  passed?.(request.socket.bytesRead - received)
   const isHead = request.method === 'HEAD'
   const sent = await sendAnswer(response, answer, { isHead, passed })
   observe(parts.options, { request, trace, status: answer.status, sent, started })

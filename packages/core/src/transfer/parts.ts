@@ -2,6 +2,8 @@ import type { Readable } from 'node:stream'
 import { assertLength, PartReader } from './part-reader.ts'
 
 const SMALLEST_BUFFER = 64 * 1024
+/** Memory that is outgrown waits for the collector: it is to be little of what follows. */
+const GROWTH = 16
 
 /** A piece of a body. */
 export interface Part {
@@ -52,7 +54,10 @@ async function* collect(body: Readable, options: PartOptions): AsyncGenerator<Pa
   let left = options.size
   try {
     for (let count = 0; ; count++) {
-      const bytes = await readPart(reader, lengthOf(count, options), options.pool, left)
+      const limit = lengthOf(count, options)
+      // What has filled a part will likely fill another.
+      const expected = left ?? (count > 0 ? limit : 0)
+      const bytes = await readPart(reader, limit, options.pool, expected)
       const isLast = !(await reader.hasMore())
       yield { bytes, isLast }
       if (isLast) return
@@ -68,14 +73,14 @@ async function readPart(
   reader: PartReader,
   limit: number,
   pool: BufferPool | undefined,
-  expected = 0,
+  expected: number,
 ): Promise<Uint8Array> {
   const allocate = (bytes: number): Buffer =>
     pool?.bytes === bytes ? pool.take() : Buffer.allocUnsafeSlow(bytes)
   let memory = allocate(Math.min(limit, Math.max(expected, SMALLEST_BUFFER)))
   let length = (await reader.fill(memory)).byteLength
   while (length === memory.byteLength && length < limit && (await reader.hasMore())) {
-    const grown = allocate(Math.min(limit, 2 * length))
+    const grown = allocate(Math.min(limit, GROWTH * length))
     memory.copy(grown)
     memory = grown
     length += (await reader.fill(memory.subarray(length))).byteLength
@@ -99,15 +104,19 @@ function lengthOf(count: number, { size, partBytes, mostParts }: PartOptions): n
 export class BufferPool {
   /** Bytes of each buffer. */
   readonly bytes: number
-  readonly #most: number
+  readonly #least: number
   readonly #free: Buffer[] = []
+  /** Buffers that were taken and not given back. */
+  #taken = 0
 
-  constructor(bytes: number, most: number) {
+  /** Keeps `least` buffers at rest, and beside them as many as are in use. */
+  constructor(bytes: number, least: number) {
     this.bytes = bytes
-    this.#most = most
+    this.#least = least
   }
 
   take(): Buffer {
+    this.#taken += 1
     return this.#free.pop() ?? Buffer.allocUnsafeSlow(this.bytes)
   }
 
@@ -115,6 +124,8 @@ export class BufferPool {
   give(part: Uint8Array): void {
     const { buffer } = part
     if (!(buffer instanceof ArrayBuffer) || buffer.byteLength !== this.bytes) return
-    if (this.#free.length < this.#most) this.#free.push(Buffer.from(buffer))
+    this.#taken -= 1
+    const most = Math.max(this.#least, this.#taken)
+    if (this.#free.length < most) this.#free.push(Buffer.from(buffer))
   }
 }
