@@ -359,8 +359,10 @@ describe('delete', () => {
 })
 
 describe('push, pull and copy', () => {
-  beforeEach(() => {
+  beforeEach(async () => {
     world.images['app:v1'] = imageFixture({ layers: ['one', 'two'] })
+    // The digest that is printed is that of the source.
+    await world.bucket('b').put('s3lo.yaml', Buffer.from('chunked: false\n'))
   })
 
   it('print the digest alone on standard output, and what was done on standard error', async () => {

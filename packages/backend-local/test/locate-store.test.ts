@@ -54,6 +54,7 @@ describe('the store of a path', () => {
 
   it('is that of push, list, inspect, copy, config and delete alike', async () => {
     await host.init(`local://${root}/images//`)
+    await host.setConfig(`local://${root}/images//`, ['chunked=false'])
     const ref = `local://${root}/images/team/app`
     expect(await push(`${ref}:v1`)).toMatchObject({ ref: `local://${root}/images//team/app:v1` })
     expect(notices).toEqual([])

@@ -6,26 +6,16 @@ import { editConfig } from './edit-config.ts'
 /** The format of the chunks that s3lo writes. */
 const CHUNK_FORMAT = 2
 
-/**
- * True where chunks may be written: the bucket is stamped with their format in its `s3lo.yaml`, or is from
- * now on. A bucket with another stamp keeps it. Throws `CONFLICT` where another writer stamps it at this
- * moment with another format.
- */
-export async function beginChunks(
-  backend: StorageBackend,
-  config: BucketConfig,
-  options: CallOptions = {},
-): Promise<boolean> {
-  return config.chunkFormat === undefined ? stampChunkFormat(backend, options) : takesChunks(config)
-}
-
 /** True for a bucket that is stamped with the format of chunks, or with none. */
 export function takesChunks({ chunkFormat = CHUNK_FORMAT }: BucketConfig): boolean {
   return chunkFormat === CHUNK_FORMAT
 }
 
-/** False for a bucket that has another stamp by now. */
-async function stampChunkFormat(
+/**
+ * Stamps a bucket with the format of chunks that s3lo writes. False for one that has another stamp by now,
+ * and keeps it. Throws `CONFLICT` where another writer stamps it at this moment with another format.
+ */
+export async function stampChunkFormat(
   backend: StorageBackend,
   { signal }: CallOptions = {},
 ): Promise<boolean> {

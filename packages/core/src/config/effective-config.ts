@@ -73,12 +73,9 @@ export function isImmutable(config: BucketConfig, image: string): boolean {
   return effectiveConfig(config, image).immutable?.value ?? false
 }
 
-/** What {@link isChunked} is where `s3lo.yaml` says nothing. */
-export const CHUNKED_BY_DEFAULT = false
-
-/** True when a push stores uncompressed layers of an image compressed, large ones in chunks. */
-export function isChunked(config: BucketConfig, image: string): boolean {
-  return effectiveConfig(config, image).chunked?.value ?? CHUNKED_BY_DEFAULT
+/** What is set about chunks for an image, or for the whole store where none is named. */
+export function chunkedSetting(config: BucketConfig, image?: string): boolean | undefined {
+  return image === undefined ? config.chunked : effectiveConfig(config, image).chunked?.value
 }
 
 /**

@@ -34,6 +34,11 @@ export interface UncompressedLayer {
  * digests come with the encoding. What is found and stored is protected as the publication's.
  */
 export interface LayerCompressor {
+  /**
+   * To be asked before anything is put, once there is an uncompressed layer: false where the target takes
+   * such layers as they are. A store decides, and notes it.
+   */
+  begin(options?: CallOptions): Promise<boolean>
   /** The layers that the target is known to have, by diff ID. */
   readonly known: ReadonlyMap<string, CompressedLayer>
   /**

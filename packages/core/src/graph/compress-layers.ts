@@ -29,16 +29,20 @@ export class LayerCompression {
   readonly #options: CallOptions & ProgressOptions
   readonly #stats = { blobsCopied: 0, blobsSkipped: 0, bytesCopied: 0, chunks: 0, chunksCopied: 0 }
 
+  #begun: Promise<boolean> | undefined
+  #newest: Promise<void> | undefined
+  #isOn = false
+
   private constructor(compressor: LayerCompressor, options: CallOptions & ProgressOptions) {
     this.#compressor = compressor
     this.#options = options
   }
 
   /**
-   * `undefined` where layers are to stay as they are: nothing else is asked for, the target stores them
-   * so, or an index is wanted, which says things about its manifests by their digests.
+   * `undefined` where layers are to stay as they are: nothing else is asked for, the target takes no
+   * others, or an index is wanted, which says things about its manifests by their digests.
    */
-  static begin(
+  static of(
     publication: Publication,
     reference: Reference,
     { compressLayers = false, selection, signal, onProgress }: TransferRequest,
@@ -52,17 +56,29 @@ export class LayerCompression {
     return this.#stats
   }
 
-  /** Looks which layers are known of the image that the tag names, or of the newest ones. */
-  look(where: 'tag' | 'newest'): Promise<void> {
-    return this.#compressor.look(where, this.#options)
+  /** False where the target decides to take uncompressed layers as they are. */
+  begin(): Promise<boolean> {
+    this.#begun ??= this.#compressor.begin(this.#options)
+    return this.#begun.then((isOn) => (this.#isOn = isOn))
+  }
+
+  /**
+   * Of a layer that a stream is about to give: true for an uncompressed one that is to be put here. The
+   * first one begins, and makes the layers of the newest images known.
+   */
+  async takes(layer: Pick<Descriptor, 'mediaType'>): Promise<boolean> {
+    if (!isUncompressed(layer) || !(await this.begin())) return false
+    this.#newest ??= this.#compressor.look('newest', this.#options)
+    await this.#newest
+    return true
   }
 
   /** Looks for the layers of an image; the image as it is stored, where all of them are known. */
   async find(root: ManifestDocument): Promise<ManifestDocument | undefined> {
     const layers = uncompressedLayers(root)
     const isKnown = (): boolean => layers.every((layer) => this.knows(layer))
-    await this.look('tag')
-    if (!isKnown()) await this.look('newest')
+    await this.#compressor.look('tag', this.#options)
+    if (!isKnown()) await this.#compressor.look('newest', this.#options)
     return isKnown() ? this.compressed(root) : undefined
   }
 
@@ -73,15 +89,21 @@ export class LayerCompression {
 
   /** The image with the layers that the target has in the place of those they are made of. */
   compressed(root: ManifestDocument): ManifestDocument {
-    if (uncompressedLayers(root).length === 0) return root
+    if (!this.#isOn || uncompressedLayers(root).length === 0) return root
     const { known } = this.#compressor
     return withLayers(root, (layer) =>
       isUncompressed(layer) ? known.get(layer.digest)?.blob : undefined,
     )
   }
 
-  /** The image with the layers that its source had, of those that are known; others stay. */
-  uncompressed(root: ManifestDocument): ManifestDocument {
+  /**
+   * The image that the target's tag names, with the layers that its source had, of those that are known;
+   * others stay.
+   */
+  async uncompressed(root: ManifestDocument): Promise<ManifestDocument> {
+    const { manifest } = root
+    if (manifest.kind !== 'manifest' || manifest.layers.every(isUncompressed)) return root
+    await this.#compressor.look('tag', this.#options)
     const layers = [...this.#compressor.known.values()]
     return withLayers(root, ({ digest }) => {
       const found = layers.find(({ blob }) => blob.digest === digest)

@@ -9,7 +9,6 @@ import { isManifestMediaType } from '../oci/media-type.ts'
 import { formatPlatform } from '../oci/platform.ts'
 import { BlobReport } from '../progress/blob-report.ts'
 import { verified } from '../stream/verify-digest.ts'
-import { isUncompressed } from '../oci/compressed-manifest.ts'
 import type { LayerCompression } from './compress-layers.ts'
 import { addStats, type CopyGraphStats } from './copy-graph.ts'
 
@@ -40,8 +39,9 @@ export class TargetSink implements BlobSink {
 
   async has(descriptor: Descriptor): Promise<boolean> {
     const { signal } = this.#options
-    const there =
-      this.#compression?.knows(descriptor) || (await this.#publication.has(descriptor, { signal }))
+    const compression = await this.#compressionOf(descriptor)
+    const isKnown = compression?.knows(descriptor) ?? false
+    const there = isKnown || (await this.#publication.has(descriptor, { signal }))
     if (there && this.#settle(descriptor)) {
       this.#stats.blobsSkipped++
       this.#reportOn(descriptor).end('skip')
@@ -56,8 +56,9 @@ export class TargetSink implements BlobSink {
       await this.#publication.put(descriptor, open, { signal })
       return
     }
-    if (this.#compression && isUncompressed(descriptor)) {
-      await this.#compress(this.#compression, content, descriptor)
+    const compression = await this.#compressionOf(descriptor)
+    if (compression) {
+      await this.#compress(compression, content, descriptor)
       return
     }
     const report = this.#reportOn(descriptor)
@@ -71,8 +72,9 @@ export class TargetSink implements BlobSink {
   }
 
   async ingest(content: Readable, size: number, mediaType: string): Promise<Descriptor> {
-    if (this.#compression && isUncompressed({ mediaType })) {
-      const digest = await this.#compress(this.#compression, content, { mediaType, size })
+    const compression = await this.#compressionOf({ mediaType })
+    if (compression) {
+      const digest = await this.#compress(compression, content, { mediaType, size })
       return { mediaType, digest, size }
     }
     if (!this.#publication.ingest) {
@@ -90,6 +92,14 @@ export class TargetSink implements BlobSink {
     const descriptor = await this.#publication.ingest(metering, size, mediaType, { signal })
     this.#arrived(report, descriptor)
     return descriptor
+  }
+
+  /** What a layer goes through that is not stored as it comes. */
+  async #compressionOf(
+    layer: Pick<Descriptor, 'mediaType'>,
+  ): Promise<LayerCompression | undefined> {
+    const isTaken = await this.#compression?.takes(layer)
+    return isTaken ? this.#compression : undefined
   }
 
   /** Gives the digest of the uncompressed content. */

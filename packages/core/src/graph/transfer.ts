@@ -118,8 +118,9 @@ async function copyInto(
   const { sourceRoot, root, plan, displaced } = image
   // An image that is there with its layers as they are stays so.
   if (displaced !== root.descriptor.digest && uncompressedLayers(root).length > 0) {
-    const compression = LayerCompression.begin(publication, reference, request)
-    if (compression) return copyCompressed(from, into, image, compression, request)
+    const compression = LayerCompression.of(publication, reference, request)
+    const isCompressed = await compression?.begin()
+    if (compression && isCompressed) return copyCompressed(from, into, image, compression, request)
   }
   request.admit?.(root.descriptor)
   await request.selected?.({ sourceRoot, root })
@@ -231,12 +232,11 @@ async function stream(
     platform: singlePlatform(selection),
     allPlatforms: selection.kind === 'all',
   }
-  const compression = LayerCompression.begin(into.publication, into.reference, request)
+  const compression = LayerCompression.of(into.publication, into.reference, request)
   const matching = await matchingImage({ source, reference }, into, { ...options, compression })
   request.admit?.(matching?.descriptor)
   const present = matching && (await planWhole(into, matching, options))
   if (present) reportPresent(present.blobs, request)
-  if (!present) await compression?.look('newest')
   const sink = new TargetSink(into, { signal, onProgress }, compression)
   const sourceRoot = present?.root ?? (await source.transfer(reference, sink, options))
   const root = compression && !present ? compression.compressed(sourceRoot) : sourceRoot
@@ -317,8 +317,7 @@ async function matchingImage(
   const reader = asSource(into.target)
   const document = reader && (await whereReadable(() => readRoot(reader, into.reference, options)))
   if (!document) return undefined
-  await compression?.look('tag')
-  const given = compression?.uncompressed(document) ?? document
+  const given = (await compression?.uncompressed(document)) ?? document
   return (await source.matches(reference, given, options)) ? document : undefined
 }
 

@@ -12,18 +12,22 @@ export function markSide<T extends object>(end: T, side: 'source' | 'target'): T
       if (typeof member !== 'function') return member
       return (...args: readonly unknown[]): unknown => {
         const result: unknown = Reflect.apply(member, of, args.map(unmarked))
-        if (name === 'begin' && typeof result === 'object' && result !== null) {
-          return markSide(result, side)
-        }
-        if (!(result instanceof Promise)) return result
+        if (!(result instanceof Promise))
+          return isPart(name, result) ? markSide(result, side) : result
         return result.catch((error: unknown) => {
-          throw markError(error, side, args[0])
+          throw markError(error, side, args.find(digestOf))
         })
       }
     },
   })
   originals.set(marked, end)
   return marked
+}
+
+/** True for what an end gives that is written through: its publication, and how that takes layers. */
+function isPart(name: string | symbol, result: unknown): result is object {
+  const isNamed = name === 'begin' || name === 'compressLayers'
+  return isNamed && typeof result === 'object' && result !== null
 }
 
 /** What {@link markSide} was given. */

@@ -1,4 +1,4 @@
-import { isChunked } from '../config/effective-config.ts'
+import { chunkedSetting } from '../config/effective-config.ts'
 import { contentSize, type GraphPlan } from '../graph/plan.ts'
 import { transferImage } from '../graph/transfer.ts'
 import type { SourceEnd } from '../graph/transfer-request.ts'
@@ -61,7 +61,7 @@ export async function push(
   assertTagged(to, 'push to')
   const platform = options.platform === undefined ? undefined : parsePlatform(options.platform)
   const policy = await tagPolicy(store, to, options)
-  const compressLayers = isChunked(await store.config(options), to.name)
+  const compressLayers = chunkedSetting(await store.config(options), to.name) !== false
   const planned = options.dryRun ? new PlannedStore(store) : undefined
   const { plan, ...moved } = await transferImage(
     from,

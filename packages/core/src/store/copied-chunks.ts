@@ -5,8 +5,6 @@ import { decompressFrame, type StoredChunk } from '../chunk/frame.ts'
 import { forEachConcurrent } from '../concurrency/for-each-concurrent.ts'
 import { mapInOrder } from '../concurrency/map-in-order.ts'
 import type { BucketConfig } from '../config/bucket-config.ts'
-import { beginChunks } from '../config/chunk-format.ts'
-import { CHUNKED_BY_DEFAULT } from '../config/effective-config.ts'
 import type { CallOptions } from '../contract/call-options.ts'
 import type { StorageBackend } from '../contract/storage-backend.ts'
 import { isS3loError, S3loError } from '../errors.ts'
@@ -17,6 +15,7 @@ import { Digester } from '../oci/digest.ts'
 import { MEDIA_TYPE } from '../oci/media-type.ts'
 import { ChunkedLayer } from './chunked-layer.ts'
 import { chunkPiece, framePlace } from './content-look.ts'
+import { beginLayerForm, type LayerForm } from './layer-form.ts'
 import { readChunkRecipe, recipeOf } from './read-recipe.ts'
 import { writeChunkRecipe } from './write-recipe.ts'
 import { writeLayerTable } from './write-table.ts'
@@ -39,7 +38,7 @@ interface CopiedChunksPlace {
 export class CopiedChunks {
   readonly #place: CopiedChunksPlace
   readonly #present = new Set<string>()
-  #takesChunks: Promise<boolean> | undefined
+  #form: Promise<LayerForm> | undefined
 
   constructor(place: CopiedChunksPlace) {
     this.#place = place
@@ -118,15 +117,9 @@ export class CopiedChunks {
   }
 
   /** Stamps the bucket with the first layer. */
-  #isTaken(options: CallOptions): Promise<boolean> {
-    this.#takesChunks ??= this.#decide(options)
-    return this.#takesChunks
-  }
-
-  async #decide(options: CallOptions): Promise<boolean> {
-    const config = await this.#place.config(options)
-    const { chunked = CHUNKED_BY_DEFAULT || config.chunkFormat !== undefined } = config
-    return chunked && beginChunks(this.#place.backend, config, options)
+  async #isTaken(options: CallOptions): Promise<boolean> {
+    this.#form ??= beginLayerForm(this.#place, undefined, options)
+    return (await this.#form) === 'chunks'
   }
 }
 

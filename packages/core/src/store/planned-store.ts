@@ -1,5 +1,4 @@
 import { Readable } from 'node:stream'
-import { takesChunks } from '../config/chunk-format.ts'
 import type { CallOptions } from '../contract/call-options.ts'
 import type { FetchOptions, ImageSource } from '../contract/image-source.ts'
 import type { ImageTarget, Publication } from '../contract/image-target.ts'
@@ -15,6 +14,7 @@ import { verified } from '../stream/verify-digest.ts'
 import { isInChunks } from './copied-chunks.ts'
 import type { ImageStore } from './image-store.ts'
 import type { LayerPins } from './known-layers.ts'
+import { type LayerFormPlace, plannedLayerForm } from './layer-form.ts'
 import { PlannedChunks } from './planned-chunks.ts'
 import { StoreLayers } from './store-layers.ts'
 import type { WriteChunksOptions, WrittenLayer } from './write-chunks.ts'
@@ -134,7 +134,7 @@ class PlannedPublication implements Publication {
         protect: () => Promise.resolve(),
       },
       chunks: { know: chunks.know.bind(chunks), write },
-      takesChunks: async (options: CallOptions) => takesChunks(await this.#store.config(options)),
+      form: (options: CallOptions) => plannedLayerForm(this.#formPlace, reference.name, options),
       ingest: (content: Readable, mediaType: string, options: CallOptions) =>
         this.ingest(content, undefined, mediaType, options),
     }
@@ -143,6 +143,10 @@ class PlannedPublication implements Publication {
   }
 
   async tag(): Promise<void> {}
+
+  get #formPlace(): LayerFormPlace {
+    return { backend: this.#store.backend, config: (options) => this.#store.config(options) }
+  }
 
   /** Nothing is pinned, so that nothing is waited for either. */
   get #noPins(): LayerPins {

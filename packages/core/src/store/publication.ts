@@ -9,7 +9,6 @@ import type {
   TagOptions,
 } from '../contract/image-target.ts'
 import type { BucketConfig } from '../config/bucket-config.ts'
-import { beginChunks } from '../config/chunk-format.ts'
 import type { StorageBackend } from '../contract/storage-backend.ts'
 import type { LayerCompressor } from '../contract/layer-compressor.ts'
 import { isStore } from '../contract/store-facts.ts'
@@ -26,6 +25,7 @@ import { recordWrite } from './history.ts'
 import { readClosure } from './closure.ts'
 import { type KeepBlob, lookIn } from './content-look.ts'
 import { CopiedChunks } from './copied-chunks.ts'
+import { beginLayerForm } from './layer-form.ts'
 import { StoreLayers } from './store-layers.ts'
 import { type Displacing, type PresentTag, readPresentTag } from './displace.ts'
 import { provenGuarantees } from './guarantees.ts'
@@ -146,9 +146,8 @@ export class StorePublication implements Publication {
       ...this.#place,
       publication: this,
       chunks: new ChunkWriter(this.#backend, this.#protection),
-      // Stamps the bucket.
-      takesChunks: async (options: CallOptions) =>
-        beginChunks(this.#backend, await this.#config(options), options),
+      form: (options: CallOptions) =>
+        beginLayerForm({ backend: this.#backend, config: this.#config }, reference.name, options),
       ingest: (content: Readable, mediaType: string, options: CallOptions) =>
         this.#ingest(content, undefined, mediaType, options),
     }

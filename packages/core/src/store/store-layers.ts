@@ -22,6 +22,7 @@ import { readAll } from '../stream/read-all.ts'
 import { verified } from '../stream/verify-digest.ts'
 import { orImageFault } from './image-fault.ts'
 import { type KnownLayersPlace, readKnownLayers } from './known-layers.ts'
+import type { LayerForm } from './layer-form.ts'
 import type { ChunkWriter } from './write-chunks.ts'
 
 /** A smaller layer (bytes, uncompressed) is one blob. */
@@ -44,8 +45,8 @@ interface StoreLayersPlace extends KnownLayersPlace {
   ) => Promise<Descriptor>
   /** Stores content in chunks. */
   readonly chunks: Pick<ChunkWriter, 'know' | 'write'>
-  /** Whether the bucket may hold chunks; asked with the first layer that would be in chunks. */
-  readonly takesChunks: (options: CallOptions) => Promise<boolean>
+  /** Asked with the first layer. */
+  readonly form: (options: CallOptions) => Promise<LayerForm>
 }
 
 /**
@@ -58,7 +59,7 @@ export class StoreLayers implements LayerCompressor {
   readonly #reference: Reference
   /** Blobs in chunks that are protected and count for the publication. */
   readonly #chunked = new Set<string>()
-  #takesChunks: Promise<boolean> | undefined
+  #form: Promise<LayerForm> | undefined
 
   constructor(place: StoreLayersPlace, reference: Reference) {
     this.#place = place
@@ -68,6 +69,10 @@ export class StoreLayers implements LayerCompressor {
   /** True for a layer in chunks that was found or stored here. */
   holds({ digest }: Descriptor): boolean {
     return this.#chunked.has(digest)
+  }
+
+  async begin(options: CallOptions = {}): Promise<boolean> {
+    return (await this.#formOf(options)) !== 'given'
   }
 
   async look(where: 'tag' | 'newest', options: CallOptions = {}): Promise<void> {
@@ -96,7 +101,7 @@ export class StoreLayers implements LayerCompressor {
     options: CallOptions,
   ): Promise<CompressionResult> {
     if (layer.size < MIN_CHUNKED_BYTES) return this.#putSmall(content, layer, options)
-    return (await this.#isChunked(options))
+    return (await this.#formOf(options)) === 'chunks'
       ? this.#putChunks(content, layer, options)
       : this.#putWhole(content, layer, options)
   }
@@ -167,9 +172,9 @@ export class StoreLayers implements LayerCompressor {
     }
   }
 
-  #isChunked(options: CallOptions): Promise<boolean> {
-    this.#takesChunks ??= this.#place.takesChunks(options)
-    return this.#takesChunks
+  #formOf(options: CallOptions): Promise<LayerForm> {
+    this.#form ??= this.#place.form(options)
+    return this.#form
   }
 }
 

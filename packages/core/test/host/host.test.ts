@@ -43,12 +43,18 @@ async function keys(backend: MemoryBackend, prefix = ''): Promise<string[]> {
   return (await Array.fromAsync(backend.list(prefix))).map(({ key }) => key)
 }
 
+/** Layers are stored as they are, so that an image has the digest that its source has. */
+async function wholeLayers(): Promise<void> {
+  await bucket.put('s3lo.yaml', encode('chunked: false\n'))
+}
+
 async function immutable(pattern = 'app'): Promise<void> {
   await bucket.put('s3lo.yaml', encode(`images:\n  "${pattern}":\n    immutable: true\n`))
 }
 
 describe('push', () => {
   it('writes layout v1.1.0 and the record of the digest, and nothing else', async () => {
+    await wholeLayers()
     const result = await world.host.push('fix:app:v1', 'mem://b/app:v1')
     const size = [...amd64.content.values()].reduce((sum, { byteLength }) => sum + byteLength, 0)
     expect(result).toEqual({
@@ -67,6 +73,7 @@ describe('push', () => {
         ...[...amd64.content.keys()].map((digest) => `blobs/sha256/${digest.slice(7)}`),
         'manifests/app/v1/history.json',
         'manifests/app/v1/manifest.json',
+        's3lo.yaml',
       ].toSorted(),
     )
     expect(JSON.parse(await read(bucket, 'manifests/app/v1/history.json'))).toMatchObject([
@@ -75,6 +82,7 @@ describe('push', () => {
   })
 
   it('takes one platform of several and names the rest', async () => {
+    await wholeLayers()
     const notices: string[] = []
     const options = {
       platform: undefined,
@@ -135,6 +143,7 @@ describe('push', () => {
   )
 
   it('stores a config of more than 1 MiB like any blob, and it can be read back', async () => {
+    await wholeLayers()
     world.images['fat:v1'] = imageFixture({ layers: ['l'], label: 'x'.repeat(2 ** 21) })
     await world.host.push('fix:fat:v1', 'mem://b/fat:v1')
     await world.host.copy('mem://b/fat:v1', 'mem://c/fat:v1')
@@ -150,6 +159,7 @@ describe('push', () => {
   })
 
   it('finishes when the tag exists already with other content', async () => {
+    await wholeLayers()
     await world.host.push('fix:app:v1', 'mem://b/app:v1')
     world.images['app:v1'] = arm64
     await world.host.push('fix:app:v1', 'mem://b/app:v1')
@@ -485,6 +495,7 @@ describe('history', () => {
   }
 
   it('shows the current write of each tag, and the earlier ones when asked for all', async () => {
+    await wholeLayers()
     await world.host.push('fix:app:v1', 'mem://b/app:v1')
     world.images['app:v1'] = arm64
     await world.host.push('fix:app:v1', 'mem://b/app:v1')

@@ -99,7 +99,7 @@ describe('the examples of the library guide', () => {
     expect(printed).toEqual([
       'alpine:latest',
       'myapp:v1.0',
-      'layers: 2, size: 7 bytes',
+      'layers: 2, size: 33 bytes',
       'platform: linux/amd64, layers: 1',
       'platform: linux/arm64, layers: 1',
     ])
@@ -137,6 +137,7 @@ describe('the examples of the library guide', () => {
   })
 
   it('history has every row unless a limit is given, with the sizes of push for a copy too', async () => {
+    await host.setConfig('s3://my-bucket/', ['chunked=false'])
     for (let i = 0; i < 12; i++) {
       await host.push('myapp:v1.0', `s3://my-bucket/myapp:v${i}`)
       await host.push('myapp:v1.0', `s3://my-bucket/myapp:v${i}`)

@@ -14,6 +14,9 @@ const app = imageFixture({ layers: ['app'], platform: 'linux/amd64' })
 const arm = imageFixture({ layers: ['arm'], platform: 'linux/arm64' })
 const both = indexFixture({ 'linux/amd64': app, 'linux/arm64': arm })
 
+/** A push gives the digest that the source has, and so does a copy. */
+const WHOLE_LAYERS = 'default: {immutable: true}\nchunked: false\n'
+
 let world: MemoryWorld
 let bucket: MemoryBackend
 
@@ -21,7 +24,7 @@ beforeEach(async () => {
   world = new MemoryWorld()
   bucket = world.bucket('b')
   Object.assign(world.images, { 'app:v1': app, 'arm:v1': arm, 'multi:v1': both, 'multi:v2': both })
-  await bucket.put('s3lo.yaml', Buffer.from('default: {immutable: true}\n'))
+  await bucket.put('s3lo.yaml', Buffer.from(WHOLE_LAYERS))
 })
 
 async function versions(backend: MemoryBackend): Promise<readonly string[]> {
@@ -40,6 +43,16 @@ describe('the same image again under an immutable tag', () => {
     await world.host.push('fix:app:v1', 'mem://b/same:v1')
     const before = await versions(bucket)
     expect(await repeat(world)).toMatchObject({ digest: app.root.descriptor.digest })
+    expect(await versions(bucket)).toEqual(before)
+  })
+
+  it('is a success that changes nothing when it is pushed with layers that the store compresses', async () => {
+    await bucket.put('s3lo.yaml', Buffer.from('default: {immutable: true}\n'))
+    const { digest } = await world.host.push('fix:app:v1', 'mem://b/app:v1')
+    expect(digest).not.toBe(app.root.descriptor.digest)
+    const before = await versions(bucket)
+    const again = await world.host.push('fix:app:v1', 'mem://b/app:v1')
+    expect(again).toMatchObject({ digest, blobs_uploaded: 0 })
     expect(await versions(bucket)).toEqual(before)
   })
 
@@ -73,7 +86,7 @@ describe('the same image again under an immutable tag', () => {
   it('is a success for both of two equal writers, where the store decides and where it does not', async () => {
     for (const createOnly of [true, false]) {
       const inner = new MemoryBackend({ guarantees: { createOnly } })
-      await inner.put('s3lo.yaml', Buffer.from('default: {immutable: true}\n'))
+      await inner.put('s3lo.yaml', Buffer.from(WHOLE_LAYERS))
       const source = new FixtureSource({ 'app:v1': app })
       const reference = { scheme: 'mem', bucket: 'b', name: 'app', image: 'app', tag: 'v1' }
       const publish = (backend: ConstructorParameters<typeof ImageStore>[0]) =>

@@ -135,6 +135,7 @@ describe('a dry run of a push writes nothing, and foretells the push', () => {
   })
 
   it('into a store of whole layers: which blobs exist', async () => {
+    await configure('chunked: false\n')
     await push('app:v1', 'app:v1')
     const result = await planned('app:v2', 'app:v2')
     expect(existing(result)).toEqual([false, false, true])

@@ -61,112 +61,117 @@ async function readCopy(tag = 'v1'): Promise<Buffer> {
   return buffer(await plain.open())
 }
 
-describe.each(['chunked: true\n', 'chunk_format: 2\n'])('a copy into a store with %j', (config) => {
-  beforeEach(() => configure(config))
+describe.each(['', 'chunked: true\n', 'chunk_format: 2\n'])(
+  'a copy into a store with %j',
+  (config) => {
+    beforeEach(() => configure(config))
 
-  it('moves chunks as they are, the recipe after them and the tag last', async () => {
-    await copyTo()
-    expect(await below(inner, CHUNK_FRAMES_PREFIX)).toEqual(await below(from, CHUNK_FRAMES_PREFIX))
-    expect(await wholeLayers()).toEqual([])
-    expect(await readCopy()).toEqual(layer)
-    expect((await new ImageStore(inner).config()).chunkFormat).toBe(2)
-    const written = to.calls.filter(({ method }) => method === 'put').map(({ key }) => key)
-    const order = written.filter((key) => /chunks|recipes|manifest\.json/.test(key))
-    expect(order.slice(0, -2).every((key) => key.startsWith(CHUNK_FRAMES_PREFIX))).toBe(true)
-    expect(order.at(-2)).toContain(CHUNK_RECIPES_PREFIX)
-    expect(order.at(-1)).toBe(manifestKey(app))
-  })
-
-  it('makes the table of the layer of what it holds, and of nothing that the other store says', async () => {
-    const tar = Buffer.concat([tarFile('a', randomBytes(2 * CHUNK)), TAR_END])
-    root = await putChunkedImage(from, app, { layers: [tar], chunkSize: CHUNK, format: 2 })
-    const [key] = await below(from, LAYER_TABLES_PREFIX)
-    const { body } = await from.get(key!)
-    const right = await buffer(body)
-    await from.put(key!, Buffer.from('a lie'))
-    await copyTo()
-    expect(await buffer((await inner.get(key!)).body)).toEqual(right)
-    const written = to.calls.filter(({ method }) => method === 'put').map((call) => call.key)
-    expect(written.findIndex((each) => each.startsWith(CHUNK_RECIPES_PREFIX))).toBe(
-      written.indexOf(key!) + 1,
-    )
-  })
-
-  it('makes no table of a layer that is no tar', async () => {
-    await copyTo()
-    expect(await below(inner, LAYER_TABLES_PREFIX)).toEqual([])
-  })
-
-  it('moves no chunk that is there, and no layer that is whole in its parts', async () => {
-    await copyTo()
-    const before = to.calls.length
-    await copyTo('v2')
-    const later = to.calls.slice(before).filter(({ method }) => method === 'put')
-    expect(later.filter(({ key }) => /chunks|recipes|blobs/.test(key))).toEqual([])
-    expect(await readCopy('v2')).toEqual(layer)
-  })
-
-  it('moves the chunk that is missing or torn there', async () => {
-    await copyTo()
-    const [first, second] = await below(inner, CHUNK_FRAMES_PREFIX)
-    await inner.delete([first!])
-    await inner.put(second!, Buffer.from('torn'))
-    await copyTo('v2')
-    expect(await readCopy('v2')).toEqual(layer)
-  })
-
-  it.each<[string, string, (key: string) => Promise<unknown>]>([
-    ['is gone', 'NOT_FOUND', (key) => from.delete([key])],
-    ['has other bytes (W25)', 'INTEGRITY', (key) => from.put(key, zstdCompressSync('other'))],
-  ])('publishes nothing when a chunk of the source %s', async (_, code, spoil) => {
-    for (const key of await below(from, CHUNK_FRAMES_PREFIX)) await spoil(key)
-    await expect(copyTo()).rejects.toMatchObject({
-      code,
-      message: expect.stringMatching(/chunk sha256:\w+ of layer sha256:\w+/),
+    it('moves chunks as they are, the recipe after them and the tag last', async () => {
+      await copyTo()
+      expect(await below(inner, CHUNK_FRAMES_PREFIX)).toEqual(
+        await below(from, CHUNK_FRAMES_PREFIX),
+      )
+      expect(await wholeLayers()).toEqual([])
+      expect(await readCopy()).toEqual(layer)
+      expect((await new ImageStore(inner).config()).chunkFormat).toBe(2)
+      const written = to.calls.filter(({ method }) => method === 'put').map(({ key }) => key)
+      const order = written.filter((key) => /chunks|recipes|manifest\.json/.test(key))
+      expect(order.slice(0, -2).every((key) => key.startsWith(CHUNK_FRAMES_PREFIX))).toBe(true)
+      expect(order.at(-2)).toContain(CHUNK_RECIPES_PREFIX)
+      expect(order.at(-1)).toBe(manifestKey(app))
     })
-    expect(await below(inner, 'manifests/')).toEqual([])
-    expect(await below(inner, CHUNK_FRAMES_PREFIX)).toEqual([])
-    expect(await below(inner, CHUNK_RECIPES_PREFIX)).toEqual([])
-  })
 
-  it('publishes nothing where the chunks are not the layer', async () => {
-    const [key] = await below(from, CHUNK_RECIPES_PREFIX)
-    const recipe = JSON.parse((await buffer((await from.get(key!)).body)).toString()) as {
-      chunks: object[]
-    }
-    recipe.chunks.reverse()
-    await from.put(key!, Buffer.from(JSON.stringify(recipe)))
-    await expect(copyTo()).rejects.toMatchObject({ code: 'INTEGRITY' })
-    expect(await below(inner, 'manifests/')).toEqual([])
-    expect(await below(inner, CHUNK_RECIPES_PREFIX)).toEqual([])
-  })
+    it('makes the table of the layer of what it holds, and of nothing that the other store says', async () => {
+      const tar = Buffer.concat([tarFile('a', randomBytes(2 * CHUNK)), TAR_END])
+      root = await putChunkedImage(from, app, { layers: [tar], chunkSize: CHUNK, format: 2 })
+      const [key] = await below(from, LAYER_TABLES_PREFIX)
+      const { body } = await from.get(key!)
+      const right = await buffer(body)
+      await from.put(key!, Buffer.from('a lie'))
+      await copyTo()
+      expect(await buffer((await inner.get(key!)).body)).toEqual(right)
+      const written = to.calls.filter(({ method }) => method === 'put').map((call) => call.key)
+      expect(written.findIndex((each) => each.startsWith(CHUNK_RECIPES_PREFIX))).toBe(
+        written.indexOf(key!) + 1,
+      )
+    })
 
-  it('stores chunks of the Go program whole', async () => {
-    from = new MemoryBackend({ bucket: 'go' })
-    await putChunkedImage(from, app, { layers: [layer], chunkSize: CHUNK })
-    await copyTo()
-    expect(await below(inner, CHUNK_FRAMES_PREFIX)).toEqual([])
-    expect((await below(inner, BLOBS_PREFIX)).length).toBe(2)
-  })
+    it('makes no table of a layer that is no tar', async () => {
+      await copyTo()
+      expect(await below(inner, LAYER_TABLES_PREFIX)).toEqual([])
+    })
 
-  it('pins every chunk before the store is asked for one', async () => {
-    let pinned = ''
-    to.faults = {
-      before: async ({ key }) => {
-        if (!key.startsWith(CHUNK_FRAMES_PREFIX)) return
-        for (const pin of await below(inner, '.s3lo/gc/pins/')) {
-          pinned += (await buffer((await inner.get(pin)).body)).toString()
-        }
-        const [, raw] = /([0-9a-f]{64})-/.exec(key) ?? []
-        expect(pinned).toContain(raw)
-      },
-    }
-    await copyTo()
-    expect(pinned).not.toBe('')
-  })
-})
+    it('moves no chunk that is there, and no layer that is whole in its parts', async () => {
+      await copyTo()
+      const before = to.calls.length
+      await copyTo('v2')
+      const later = to.calls.slice(before).filter(({ method }) => method === 'put')
+      expect(later.filter(({ key }) => /chunks|recipes|blobs/.test(key))).toEqual([])
+      expect(await readCopy('v2')).toEqual(layer)
+    })
 
-it.each(['', 'chunked: false\n', 'chunked: true\nchunk_format: 1\n'])(
+    it('moves the chunk that is missing or torn there', async () => {
+      await copyTo()
+      const [first, second] = await below(inner, CHUNK_FRAMES_PREFIX)
+      await inner.delete([first!])
+      await inner.put(second!, Buffer.from('torn'))
+      await copyTo('v2')
+      expect(await readCopy('v2')).toEqual(layer)
+    })
+
+    it.each<[string, string, (key: string) => Promise<unknown>]>([
+      ['is gone', 'NOT_FOUND', (key) => from.delete([key])],
+      ['has other bytes (W25)', 'INTEGRITY', (key) => from.put(key, zstdCompressSync('other'))],
+    ])('publishes nothing when a chunk of the source %s', async (_, code, spoil) => {
+      for (const key of await below(from, CHUNK_FRAMES_PREFIX)) await spoil(key)
+      await expect(copyTo()).rejects.toMatchObject({
+        code,
+        message: expect.stringMatching(/chunk sha256:\w+ of layer sha256:\w+/),
+      })
+      expect(await below(inner, 'manifests/')).toEqual([])
+      expect(await below(inner, CHUNK_FRAMES_PREFIX)).toEqual([])
+      expect(await below(inner, CHUNK_RECIPES_PREFIX)).toEqual([])
+    })
+
+    it('publishes nothing where the chunks are not the layer', async () => {
+      const [key] = await below(from, CHUNK_RECIPES_PREFIX)
+      const recipe = JSON.parse((await buffer((await from.get(key!)).body)).toString()) as {
+        chunks: object[]
+      }
+      recipe.chunks.reverse()
+      await from.put(key!, Buffer.from(JSON.stringify(recipe)))
+      await expect(copyTo()).rejects.toMatchObject({ code: 'INTEGRITY' })
+      expect(await below(inner, 'manifests/')).toEqual([])
+      expect(await below(inner, CHUNK_RECIPES_PREFIX)).toEqual([])
+    })
+
+    it('stores chunks of the Go program whole', async () => {
+      from = new MemoryBackend({ bucket: 'go' })
+      await putChunkedImage(from, app, { layers: [layer], chunkSize: CHUNK })
+      await copyTo()
+      expect(await below(inner, CHUNK_FRAMES_PREFIX)).toEqual([])
+      expect((await below(inner, BLOBS_PREFIX)).length).toBe(2)
+    })
+
+    it('pins every chunk before the store is asked for one', async () => {
+      let pinned = ''
+      to.faults = {
+        before: async ({ key }) => {
+          if (!key.startsWith(CHUNK_FRAMES_PREFIX)) return
+          for (const pin of await below(inner, '.s3lo/gc/pins/')) {
+            pinned += (await buffer((await inner.get(pin)).body)).toString()
+          }
+          const [, raw] = /([0-9a-f]{64})-/.exec(key) ?? []
+          expect(pinned).toContain(raw)
+        },
+      }
+      await copyTo()
+      expect(pinned).not.toBe('')
+    })
+  },
+)
+
+it.each(['chunked: false\n', 'chunk_format: 1\n', 'chunked: true\nchunk_format: 1\n'])(
   'a copy into a store with %j moves the layer whole, and leaves the stamp',
   async (config) => {
     await configure(config)

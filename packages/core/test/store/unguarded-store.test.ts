@@ -19,7 +19,7 @@ const theirs = imageFixture({ layers: ['theirs'] })
 const tag = { name: 'app', tag: 'v1' }
 const KEY = manifestKey(tag)
 const WEAK = { createOnly: false, compareAndSwap: false, deadlines: false }
-const CONFIG = Buffer.from('default:\n  immutable: true\n')
+const CONFIG = Buffer.from('default:\n  immutable: true\nchunked: false\n')
 
 /** A host whose one store is `backend`, and what its operations say meanwhile. */
 class World {
