@@ -118,6 +118,7 @@ async function runRound(
   const [whole, chunked] = [await store.makeBucket(), await store.makeBucket()]
   const ref = (bucket: string, tag = 'app:v1'): string => referenceIn(store, bucket, tag)
   cost('config', 'set', ref(chunked, ''), 'chunked=true')
+  cost('config', 'set', ref(whole, ''), 'chunked=false')
   const layout = join(work, 'pulled')
   const pull = (bucket: string): Cost => {
     const pulled = cost('pull', ref(bucket), `oci:${layout}:v1`)

@@ -87,6 +87,7 @@ function memory(bench: CloudBench, store: CloudStore, bucket: string, image: str
   const target = join(bench.work, 'pulled')
   const env = { ...store.env(), S3LO_PLUGIN_PATH: import.meta.dirname, XDG_CACHE_HOME: bench.work }
   const ref = referenceIn(store, bucket, 'image:v1')
+  bench.s3lo(['config', 'set', referenceIn(store, bucket), 'chunked=false'], env)
   const pushed = bench.s3lo(['push', `docker-archive:${image}`, ref], env)
   bench.note(`${store.name}: RSS of a 2 GiB push (MB)`, pushed.rssMb ?? Number.NaN, RSS_BAR_MB)
   const args = ['pull', ref, `oci:${target}:v1`, '--platform', 'linux/amd64']

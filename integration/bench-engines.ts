@@ -3,7 +3,7 @@
  * save that is piped into one streaming put of the SDK, a load of the same archive from a file. The
  * engine's API is asked by curl, as the docker command would.
  */
-import { rmSync } from 'node:fs'
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { BenchRegistry } from './bench-clients.ts'
 import {
@@ -16,7 +16,7 @@ import {
   s3lo,
 } from './bench-process.ts'
 import { writeBigArchive } from './big-archive.ts'
-import { cloudStores, referenceIn, removeBucket } from './cloud-stores.ts'
+import { type CloudStore, cloudStores, referenceIn, removeBucket } from './cloud-stores.ts'
 
 const MIB = 1024 * 1024
 const LAYERS = 5
@@ -64,6 +64,7 @@ export async function benchEngines(bench: EnginesBench): Promise<readonly PeerRo
 }
 
 interface S3 {
+  readonly store: CloudStore
   readonly bucket: string
   readonly env: Readonly<Record<string, string>>
 }
@@ -101,7 +102,11 @@ function pushToLocal(bench: EnginesBench, image: EngineImage): PeerRow {
   const folder = join(bench.work, 'from-engine')
   const ours = s3lo(bench.work, ['push', image.name, `local://${folder}//bench/engine:v1`], {
     env: { DOCKER_HOST: `unix://${image.socket}` },
-    before: () => rmSync(folder, { recursive: true, force: true }),
+    before: () => {
+      rmSync(folder, { recursive: true, force: true })
+      mkdirSync(folder)
+      writeFileSync(join(folder, 's3lo.yaml'), 'chunked: false\n')
+    },
   })
   const yardstick = { name: 'save | sha256sum', command: shell(`${save(image)} | sha256sum`) }
   const hash = { name: 'sha256sum', command: ['sha256sum', image.archive] }
@@ -130,7 +135,13 @@ function pullToEngine(bench: EnginesBench, image: EngineImage): PeerRow {
 }
 
 function pushToS3(bench: EnginesBench, image: EngineImage, target: string, s3: S3): PeerRow {
-  const empty = { before: () => emptyBucket(s3) }
+  const whole = ['config', 'set', referenceIn(s3.store, s3.bucket), 'chunked=false']
+  const empty = {
+    before: () => {
+      emptyBucket(s3)
+      run(s3lo(bench.work, whole, { env: s3.env }))
+    },
+  }
   const ours = s3lo(bench.work, ['push', image.name, target], {
     env: { ...s3.env, DOCKER_HOST: `unix://${image.socket}` },
     ...empty,

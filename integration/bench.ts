@@ -8,7 +8,7 @@
  * S3LO_BENCH_ONLY=start (or here, store, chunks, peers, clouds, serve) leaves out everything else.
  */
 import { spawnSync } from 'node:child_process'
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Case, Sample } from './bench-case.ts'
@@ -142,7 +142,7 @@ async function benchHere(): Promise<void> {
 function pushFromFile(archive: BigArchive): void {
   const source = `docker-archive:${archive.path}`
   measure('push 1 GiB from a file', teeYardstick(`cat ${archive.path}`), 1.5, {
-    before: () => clear('store'),
+    before: () => begin('store'),
     ours: () => s3lo(['push', source, ref('store')]),
     bytes: archive.size,
   })
@@ -178,7 +178,7 @@ function pushFromEngine(engine: string, archive: BigArchive): void {
   const save = `${api} http://d/images/${archive.name}/get`
   const env = { DOCKER_HOST: engine }
   measure('push 1 GiB from an engine', teeYardstick(save), 1.2, {
-    before: () => clear('engine'),
+    before: () => begin('engine'),
     ours: () => s3lo(['push', archive.name, ref('engine')], env),
     bytes: archive.size,
   })
@@ -259,6 +259,13 @@ function shell(command: string): void {
 
 function ref(store: string): string {
   return `local://${work}/${store}//bench/big:v1`
+}
+
+/** An empty store of whole layers, which the yardsticks write too. */
+function begin(store: string): void {
+  clear(store)
+  mkdirSync(join(work, store))
+  writeFileSync(join(work, store, 's3lo.yaml'), 'chunked: false\n')
 }
 
 function clear(store: string): void {

@@ -50,8 +50,8 @@ export const TAGS = ['t0', 't1', 't2', 't3', 't4', 't5']
 export const REPOSITORIES = ['app', 'chunked', 'uploaded'] as const
 /** Where images are that only keep being pushed and purged. */
 export const PURGED = { plain: 'purged', chunked: 'chunked-purged' } as const
-/** What the store is told. */
-export const SETTINGS = 'images:\n  chunked*:\n    chunked: true\n'
+/** What the store is told: the layers of some images are in chunks, those of others are whole. */
+export const SETTINGS = 'images:\n  chunked*: {chunked: true}\n  "*": {chunked: false}\n'
 
 /** What a piece of work came to. */
 export interface Report {

@@ -10,6 +10,7 @@ import { pipeline } from 'node:stream/promises'
 import {
   createHost,
   type Host,
+  ImageStore,
   type ManifestDocument,
   MEDIA_TYPE,
   type StorageBackend,
@@ -113,19 +114,24 @@ function describeEngine(name: (typeof ENGINES)[number], host: string): void {
 
   const hasManifests = name === 'CONTAINERD'
 
-  it('pushes, pulls and pushes again the same image', async () => {
+  it.each([
+    ['compressed', 'app', undefined],
+    ['as they are', 'whole', 'chunked=false'],
+  ])('pushes, pulls and pushes again the same image, with layers %s', async (_, name, setting) => {
+    if (setting !== undefined) await s3lo.setConfig(`s3://bucket/${name}`, [setting])
+    const [one, two] = [`${run}-${name}:v1`, `${run}-${name}:v2`]
     const image = await threeLayers()
-    await load(image.document, `${run}:v1`, sinkOf(image))
-    const pushed = await s3lo.push(`${run}:v1`, 's3://bucket/app:v1')
-    expect(pushed.digest).toBe(image.document.descriptor.digest)
-    loaded.push(`${run}:v2`)
-    await s3lo.pull('s3://bucket/app:v1', `${run}:v2`)
-    const again = await s3lo.push(`${run}:v2`, 's3://bucket/app:v2')
+    await load(image.document, one, sinkOf(image))
+    const pushed = await s3lo.push(one, `s3://bucket/${name}:v1`)
+    expect(pushed.digest === image.document.descriptor.digest).toBe(setting !== undefined)
+    loaded.push(two)
+    await s3lo.pull(`s3://bucket/${name}:v1`, two)
+    const again = await s3lo.push(two, `s3://bucket/${name}:v2`)
     expect(again.digest).toBe(pushed.digest)
-    const opened = await openSource(`${run}:v2`, options)
-    expect(await (opened.source as StreamingSource).matches(opened.reference, image.document)).toBe(
-      true,
-    )
+    const opened = await openSource(two, options)
+    const { document } = image
+    const stored = hasManifests ? await new ImageStore(backend).read({ name, tag: 'v1' }) : document
+    expect(await (opened.source as StreamingSource).matches(opened.reference, stored)).toBe(true)
     await opened.source.close?.()
   })
 

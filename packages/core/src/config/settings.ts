@@ -67,7 +67,7 @@ export const SETTINGS: Readonly<Record<string, SettingDefinition>> = {
     isAtTop: true,
     fromText: readFlag,
     fromYaml: (yaml, value) => yaml.flag(value),
-    help: 'true: a push stores uncompressed layers compressed, large ones in chunks, which the Go program does not read; false (default): as they are',
+    help: 'true (default in a store that s3lo began): a push stores uncompressed layers compressed, large ones in chunks, which the Go program does not read; false (default elsewhere): as they are',
   },
 }
 

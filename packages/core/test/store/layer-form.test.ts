@@ -117,7 +117,7 @@ describe('where the settings say nothing about chunks', () => {
 })
 
 describe('the first push into a store', () => {
-  it('stamps it, whatever size its layers have, so that the next ones are compressed too', async () => {
+  it('stamps it, for small layers too, so that the next ones are compressed too', async () => {
     expect(isWhole(await pushTo('small'))).toBe(false)
     expect(await settings()).toBe(STAMP)
     expect((await pushTo('app')).chunks).toBeGreaterThan(0)
