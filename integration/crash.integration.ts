@@ -1,4 +1,4 @@
-import { mkdtemp, readdir, rm, truncate, writeFile, mkdir } from 'node:fs/promises'
+import { mkdtemp, readdir, rm, truncate, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
@@ -7,6 +7,7 @@ import localPlugin from '@s3lo/backend-local/plugin'
 import { LineWorker } from './line-worker.ts'
 import { crashingHost, numberedImage } from './push-worker.ts'
 
+const WHOLE_LAYERS = 'chunked: false\n'
 const OLD = 1
 const NEW = 2
 const RANDOM_KILLS = 200
@@ -16,6 +17,8 @@ let root: string
 
 beforeEach(async () => {
   root = await mkdtemp(join(tmpdir(), 's3lo-crash-'))
+  // Images keep the digests of their sources; kills.integration.ts does the same with chunks.
+  await writeFile(join(root, 's3lo.yaml'), WHOLE_LAYERS)
 })
 afterEach(() => rm(root, { recursive: true, force: true }))
 
@@ -109,8 +112,7 @@ describe('a push that is killed', () => {
 
 describe('two processes that push to one immutable tag', () => {
   it(`${RACES} times: exactly one wins each time`, async () => {
-    await mkdir(root, { recursive: true })
-    await writeFile(join(root, 's3lo.yaml'), 'default:\n  immutable: true\n')
+    await writeFile(join(root, 's3lo.yaml'), `default: {immutable: true}\n${WHOLE_LAYERS}`)
     const workers = [new Worker(), new Worker()]
     try {
       await Promise.all(workers.map((worker) => worker.line()))

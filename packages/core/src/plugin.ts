@@ -37,6 +37,7 @@ export type {
   AttachPlace,
   BeginOptions,
   ImageTarget,
+  MountedChunks,
   Publication,
   StreamingTarget,
   TagOptions,

@@ -46,6 +46,14 @@ export interface AttachOptions extends CallOptions {
   readonly parts?: readonly Descriptor[] | undefined
 }
 
+/** A layer that is taken from another store in chunks. */
+export interface MountedChunks {
+  /** Of the layer. */
+  readonly chunks: number
+  /** What the target did not have. */
+  readonly sent: { readonly chunks: number; readonly bytes: number }
+}
+
 /**
  * One image on its way into a target: blobs in any order, what refers to it, and the tag last. What
  * it keeps from a collector is its own, so that several at once do not share a fate.
@@ -74,9 +82,22 @@ export interface Publication {
   compressLayers?(reference: Reference): LayerCompressor
   /**
    * Takes the blob from `source` as it is stored there: without moving bytes through this process, or only
-   * the part of them that the target lacks. `false` means: put it.
+   * the chunks that the target lacks. `false` means: put it.
    */
-  mount?(descriptor: Descriptor, source: ImageSource, options?: CallOptions): Promise<boolean>
+  mount?(
+    descriptor: Descriptor,
+    source: ImageSource,
+    options?: CallOptions,
+  ): Promise<boolean | MountedChunks>
+  /**
+   * What {@link mount} would take in chunks, without writing anything: `undefined` where it would take the
+   * blob otherwise, or not.
+   */
+  planMount?(
+    descriptor: Descriptor,
+    source: ImageSource,
+    options?: CallOptions,
+  ): Promise<MountedChunks | undefined>
   /**
    * True when the source is this very place: what its tag names need not be looked for. The digests
    * are protected from then on.

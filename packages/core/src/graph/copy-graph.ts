@@ -2,9 +2,10 @@ import { Readable } from 'node:stream'
 import { forEachConcurrent } from '../concurrency/for-each-concurrent.ts'
 import type { CallOptions } from '../contract/call-options.ts'
 import type { ImageSource } from '../contract/image-source.ts'
-import type { Publication } from '../contract/image-target.ts'
+import type { MountedChunks, Publication } from '../contract/image-target.ts'
 import type { ProgressOptions } from '../contract/progress.ts'
 import { isS3loError, S3loError } from '../errors.ts'
+import type { Descriptor } from '../oci/descriptor.ts'
 import type { ManifestDocument } from '../oci/document.ts'
 import { BlobReport, reportPlan } from '../progress/blob-report.ts'
 import { verified } from '../stream/verify-digest.ts'
@@ -22,7 +23,7 @@ export interface CopyGraphStats {
   readonly blobsSkipped: number
   /** Bytes of the copied blobs; of layers in chunks, those that were sent. */
   readonly bytesCopied: number
-  /** Chunks of the layers that were encoded. */
+  /** Chunks of the layers that were encoded, or taken from another store in chunks. */
   readonly chunks?: number
   readonly chunksCopied?: number
 }
@@ -55,19 +56,16 @@ export async function copyGraph(
   plan: GraphPlan,
   { concurrency, signal, onProgress }: CopyGraphOptions = {},
 ): Promise<CopyGraphStats> {
-  const stats = { blobsCopied: 0, blobsSkipped: 0, bytesCopied: 0 }
+  const stats = { blobsCopied: 0, blobsSkipped: 0, bytesCopied: 0, chunks: 0, chunksCopied: 0 }
   await publication.protect?.(digestsOf(plan), { signal })
   reportPlan(plan.blobs, { onProgress })
 
   const copyOne = async (blob: PlannedBlob, taskSignal: AbortSignal): Promise<void> => {
     const report = new BlobReport(blob, { onProgress })
-    const phase = await copyBlob(source, publication, blob, report, taskSignal)
+    const { phase, mounted } = await copyBlob(source, publication, blob, report, taskSignal)
     report.end(phase)
     if (phase === 'skip') stats.blobsSkipped++
-    else {
-      stats.blobsCopied++
-      stats.bytesCopied += blob.descriptor.size
-    }
+    else addCopied(stats, blob.descriptor, mounted)
   }
   const lanes = lanesOf(plan.blobs, concurrency)
   await forEachConcurrent(
@@ -94,16 +92,29 @@ function lanesOf(
   ]
 }
 
+/** Counts a blob that is copied; of one in chunks, what is sent of it. */
+export function addCopied(
+  stats: { -readonly [field in keyof CopyGraphStats]-?: number },
+  { size }: Descriptor,
+  mounted: MountedChunks | undefined,
+): void {
+  stats.blobsCopied++
+  stats.bytesCopied += mounted ? mounted.sent.bytes : size
+  stats.chunks += mounted?.chunks ?? 0
+  stats.chunksCopied += mounted?.sent.chunks ?? 0
+}
+
 async function copyBlob(
   source: ImageSource,
   publication: Publication,
   { descriptor, platform }: PlannedBlob,
   report: BlobReport,
   signal: AbortSignal,
-): Promise<'skip' | 'mount' | 'done'> {
-  if (await publication.has(descriptor, { signal })) return 'skip'
+): Promise<{ readonly phase: 'skip' | 'mount' | 'done'; readonly mounted?: MountedChunks }> {
+  if (await publication.has(descriptor, { signal })) return { phase: 'skip' }
   report.start()
-  if (await publication.mount?.(descriptor, source, { signal })) return 'mount'
+  const mounted = await publication.mount?.(descriptor, source, { signal })
+  if (mounted) return { phase: 'mount', ...(mounted === true ? {} : { mounted }) }
   try {
     await publication.put(
       descriptor,
@@ -113,7 +124,7 @@ async function copyBlob(
   } catch (error) {
     throw ofPlatform(error, platform)
   }
-  return 'done'
+  return { phase: 'done' }
 }
 
 async function copyDocument(

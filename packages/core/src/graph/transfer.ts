@@ -7,14 +7,14 @@ import type {
   TagOptions,
 } from '../contract/image-target.ts'
 import { S3loError } from '../errors.ts'
-import { type Descriptor, totalSize } from '../oci/descriptor.ts'
+import type { Descriptor } from '../oci/descriptor.ts'
 import type { ManifestDocument } from '../oci/document.ts'
 import type { Platform } from '../oci/platform.ts'
 import { formatImageName, type Reference } from '../oci/reference.ts'
 import { uncompressedLayers } from '../oci/compressed-manifest.ts'
 import { reportPlan, reportPresent } from '../progress/blob-report.ts'
 import { LayerCompression } from './compress-layers.ts'
-import { addStats, copyGraph, type CopyGraphStats, digestsOf } from './copy-graph.ts'
+import { addCopied, addStats, copyGraph, type CopyGraphStats, digestsOf } from './copy-graph.ts'
 import { firstMissing } from './missing.ts'
 import { contentSize, type GraphPlan, planGraph } from './plan.ts'
 import { asSource, assertSource, resolveIn, whereReadable } from './present.ts'
@@ -88,24 +88,22 @@ export async function planTransfer(
   await request.selected?.({ sourceRoot, root })
   // One that writes nothing protects nothing, and needs no release.
   const publication = target.kind === 'random-access' ? target.begin() : undefined
-  const missing: Descriptor[] = []
+  const stats = { blobsCopied: 0, blobsSkipped: 0, bytesCopied: 0, chunks: 0, chunksCopied: 0 }
   await forEachConcurrent(
     plan.blobs,
     LOOKUPS_AT_ONCE,
     async ({ descriptor }, signal) => {
-      if (!(await publication?.has(descriptor, { signal }))) missing.push(descriptor)
+      if (await publication?.has(descriptor, { signal })) stats.blobsSkipped++
+      else {
+        const planned = await publication?.planMount?.(descriptor, source, { signal })
+        addCopied(stats, descriptor, planned)
+      }
     },
     request.signal,
   )
   tellLayers(plan, request)
   await request.beforeTag?.(plan, publication)
-  return {
-    plan,
-    sourceRoot,
-    blobsCopied: missing.length,
-    blobsSkipped: plan.blobs.length - missing.length,
-    bytesCopied: totalSize(missing),
-  }
+  return { plan, sourceRoot, ...stats }
 }
 
 async function copyInto(

@@ -40,7 +40,11 @@ export interface CopyResult {
   readonly bytes: number
   readonly blobs_copied: number
   readonly blobs_skipped: number
+  /** Of layers in chunks: of the chunks that the target did not have. */
   readonly bytes_copied: number
+  /** Of the layers that another store had in chunks, and that were taken so; absent where there are none. */
+  readonly chunks?: number
+  readonly chunks_copied?: number
   /** Manifests that were copied and are no attestations; 1 for a single image. */
   readonly platforms: number
   /** What the index says about its images: provenance, SBOMs of BuildKit. */
@@ -114,6 +118,9 @@ export async function copy(
     blobs_copied: transfer.blobsCopied,
     blobs_skipped: transfer.blobsSkipped,
     bytes_copied: transfer.bytesCopied,
+    ...(transfer.chunks
+      ? { chunks: transfer.chunks, chunks_copied: transfer.chunksCopied ?? 0 }
+      : {}),
     platforms: plan.platforms,
     attestations: plan.attestations,
     foreign_layers: plan.foreign.length,

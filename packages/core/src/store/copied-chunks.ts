@@ -6,6 +6,7 @@ import { forEachConcurrent } from '../concurrency/for-each-concurrent.ts'
 import { mapInOrder } from '../concurrency/map-in-order.ts'
 import type { BucketConfig } from '../config/bucket-config.ts'
 import type { CallOptions } from '../contract/call-options.ts'
+import type { MountedChunks } from '../contract/image-target.ts'
 import type { StorageBackend } from '../contract/storage-backend.ts'
 import { isS3loError, S3loError } from '../errors.ts'
 import type { Protection } from '../gc/protection.ts'
@@ -15,7 +16,8 @@ import { Digester } from '../oci/digest.ts'
 import { MEDIA_TYPE } from '../oci/media-type.ts'
 import { ChunkedLayer } from './chunked-layer.ts'
 import { chunkPiece, framePlace } from './content-look.ts'
-import { beginLayerForm, type LayerForm } from './layer-form.ts'
+import { beginLayerForm, type LayerForm, plannedLayerForm } from './layer-form.ts'
+import { PresentChunks } from './present-chunks.ts'
 import { readChunkRecipe, recipeOf } from './read-recipe.ts'
 import { writeChunkRecipe } from './write-recipe.ts'
 import { writeLayerTable } from './write-table.ts'
@@ -39,9 +41,17 @@ export class CopiedChunks {
   readonly #place: CopiedChunksPlace
   readonly #present = new Set<string>()
   #form: Promise<LayerForm> | undefined
+  #plannedForm: Promise<LayerForm> | undefined
+  /** Frames on their way: a chunk may repeat. */
+  readonly #copying = new Map<string, Promise<boolean>>()
+  /** What one listing shows, for plans. */
+  readonly #seen: PresentChunks
+  /** Frames that a plan has counted. */
+  readonly #planned = new Set<string>()
 
   constructor(place: CopiedChunksPlace) {
     this.#place = place
+    this.#seen = new PresentChunks(place.backend)
   }
 
   /** As {@link has}, without a pin, which proves nothing. */
@@ -72,9 +82,14 @@ export class CopiedChunks {
    * this one is to have it whole. Throws `INTEGRITY` and `NOT_FOUND` for a chunk that is damaged or missing
    * there.
    */
-  async take(layer: Descriptor, from: StorageBackend, options: CallOptions = {}): Promise<boolean> {
+  async take(
+    layer: Descriptor,
+    from: StorageBackend,
+    options: CallOptions = {},
+  ): Promise<MountedChunks | false> {
     const recipe = await findRecipe(from, layer, options)
     if (!recipe || !(await this.#isTaken(options))) return false
+    const sent = { chunks: 0, bytes: 0 }
     await this.#pin(recipe, options)
     const { digest } = layer
     const chunks = verifiedChunks(new ChunkedLayer(from, digest, recipeOf(recipe)), recipe, options)
@@ -82,7 +97,11 @@ export class CopiedChunks {
       chunk: EncodedChunk,
       signal: AbortSignal,
     ): Promise<Uint8Array | undefined> => {
-      const [content] = await Promise.all([contentOf(chunk), this.#copyChunk(chunk, { signal })])
+      const [content, isSent] = await Promise.all([
+        contentOf(chunk),
+        this.#copyChunk(chunk, { signal }),
+      ])
+      if (isSent) count(sent, chunk)
       return content
     }
     const table = new TableBuilder()
@@ -93,7 +112,24 @@ export class CopiedChunks {
     await writeLayerTable(this.#place, table, recipe, options)
     await writeChunkRecipe(this.#place.protection, layer, recipe, options)
     this.#present.add(digest)
-    return true
+    return { chunks: recipe.chunks.length, sent }
+  }
+
+  /** What {@link take} would give, without writing anything; `undefined` where it gives false. */
+  async plan(
+    layer: Descriptor,
+    from: StorageBackend,
+    options: CallOptions = {},
+  ): Promise<MountedChunks | undefined> {
+    const recipe = await findRecipe(from, layer, options)
+    if (!recipe || !(await this.#wouldTake(options))) return undefined
+    const sent = { chunks: 0, bytes: 0 }
+    await forEachChunk(recipe, options, async (chunk, call) => {
+      if (this.#planned.has(chunk.frame) || (await this.#seesChunk(chunk, call))) return
+      this.#planned.add(chunk.frame)
+      count(sent, chunk)
+    })
+    return { chunks: recipe.chunks.length, sent }
   }
 
   #pin({ layer, chunks }: ChunkRecipe, options: CallOptions): Promise<void> {
@@ -105,15 +141,38 @@ export class CopiedChunks {
     return this.#place.protection.has(chunkPiece(chunk), options, framePlace(chunk.frame))
   }
 
-  async #copyChunk(chunk: EncodedChunk, options: CallOptions): Promise<void> {
-    if (await this.#hasChunk(chunk, options)) return
+  /** As {@link #hasChunk}, without a pin. */
+  async #seesChunk(chunk: StoredChunk, options: CallOptions): Promise<boolean> {
+    if (!(await this.#seen.mayHave(chunk.raw, options))) return false
+    const info = await this.#place.backend.head(chunkFrameKey(chunk), options)
+    return info?.size === chunk.frameSize
+  }
+
+  /** False for a chunk that is there, or that is being copied already. */
+  async #copyChunk(chunk: EncodedChunk, options: CallOptions): Promise<boolean> {
+    const running = this.#copying.get(chunk.frame)
+    if (running) {
+      await running
+      return false
+    }
+    const copying = this.#copyMissing(chunk, options)
+    this.#copying.set(chunk.frame, copying)
+    try {
+      return await copying
+    } finally {
+      this.#copying.delete(chunk.frame)
+    }
+  }
+
+  async #copyMissing(chunk: EncodedChunk, options: CallOptions): Promise<boolean> {
+    if (await this.#hasChunk(chunk, options)) return false
     const { backend, protection } = this.#place
     const write = async (): Promise<boolean> => {
       const put = { mediaType: MEDIA_TYPE.octetStream, storageClass: 'tiered' } as const
       await backend.put(chunkFrameKey(chunk), chunk.bytes, { ...options, ...put })
       return true
     }
-    await protection.put(chunkPiece(chunk), write, options, framePlace(chunk.frame))
+    return protection.put(chunkPiece(chunk), write, options, framePlace(chunk.frame))
   }
 
   /** Stamps the bucket with the first layer. */
@@ -121,6 +180,16 @@ export class CopiedChunks {
     this.#form ??= beginLayerForm(this.#place, undefined, options)
     return (await this.#form) === 'chunks'
   }
+
+  async #wouldTake(options: CallOptions): Promise<boolean> {
+    this.#plannedForm ??= plannedLayerForm(this.#place, undefined, options)
+    return (await this.#plannedForm) === 'chunks'
+  }
+}
+
+function count(sent: { chunks: number; bytes: number }, { frameSize }: StoredChunk): void {
+  sent.chunks += 1
+  sent.bytes += frameSize
 }
 
 /** True where a store has a layer in chunks of format 2, and each of them has its size. */

@@ -5,6 +5,7 @@ import type { ImageSource } from '../contract/image-source.ts'
 import type {
   AttachOptions,
   AttachPlace,
+  MountedChunks,
   Publication,
   TagOptions,
 } from '../contract/image-target.ts'
@@ -160,11 +161,20 @@ export class StorePublication implements Publication {
     descriptor: Descriptor,
     source: ImageSource,
     options?: CallOptions,
-  ): Promise<boolean> {
+  ): Promise<boolean | MountedChunks> {
     if (!isStore(source)) return false
     const copy = (): Promise<boolean> => this.#blobs.mount(descriptor, source.backend, options)
     if (await this.#write(descriptor, copy, options)) return true
     return this.#copied.take(descriptor, source.backend, options)
+  }
+
+  async planMount(
+    descriptor: Descriptor,
+    source: ImageSource,
+    options?: CallOptions,
+  ): Promise<MountedChunks | undefined> {
+    if (!isStore(source)) return undefined
+    return this.#copied.plan(descriptor, source.backend, options)
   }
 
   /**

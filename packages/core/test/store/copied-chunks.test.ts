@@ -17,7 +17,7 @@ import {
   TAR_END,
   tarFile,
 } from '../../src/testing/index.ts'
-import { copy } from '../../src/operations/copy.ts'
+import { copy, type CopyResult } from '../../src/operations/copy.ts'
 
 const CHUNK = 1000
 const app = { name: 'app', tag: 'v1' }
@@ -39,8 +39,12 @@ beforeEach(async () => {
 const configure = (text: string): Promise<unknown> =>
   inner.put(BUCKET_CONFIG_KEY, Buffer.from(text))
 
-const copyTo = (tag = 'v1', source = new ImageStore(from)) =>
-  copy({ source, reference: app }, { target: new ImageStore(to), reference: { ...app, tag } })
+const copyTo = (tag = 'v1', source = new ImageStore(from), dryRun = false): Promise<CopyResult> =>
+  copy(
+    { source, reference: app },
+    { target: new ImageStore(to), reference: { ...app, tag } },
+    { dryRun },
+  )
 
 const below = async (backend: MemoryBackend, prefix: string): Promise<readonly string[]> =>
   (await Array.fromAsync(backend.list(prefix))).map(({ key }) => key)
@@ -170,6 +174,53 @@ describe.each(['', 'chunked: true\n', 'chunk_format: 2\n'])(
     })
   },
 )
+
+describe('a dry run of a copy writes nothing, and foretells the copy', () => {
+  /** What a dry run says, once the copy has said the same. */
+  async function foretold(tag = 'v1'): Promise<CopyResult> {
+    const before = await Array.fromAsync(inner.list(''))
+    const planned = await copyTo(tag, new ImageStore(from), true)
+    expect(await Array.fromAsync(inner.list(''))).toEqual(before)
+    const { dry_run, ...rest } = planned
+    expect(dry_run).toBe(true)
+    expect(await copyTo(tag)).toEqual(rest)
+    return planned
+  }
+
+  it('into an empty store: every chunk once, the repeated one too', async () => {
+    const { chunks, chunks_copied, bytes_copied, bytes } = await foretold()
+    expect({ chunks, chunks_copied }).toEqual({ chunks: 4, chunks_copied: 3 })
+    expect(bytes_copied).toBeLessThan(bytes)
+    const stored = await Array.fromAsync(inner.list(CHUNK_FRAMES_PREFIX))
+    const frames = stored.reduce((sum, { size }) => sum + size, 0)
+    const { manifest } = root
+    const configSize = manifest.kind === 'manifest' ? manifest.config.size : NaN
+    expect(bytes_copied).toBe(frames + configSize)
+  })
+
+  it('into a store with some of the chunks', async () => {
+    const [missing, ...others] = await below(from, CHUNK_FRAMES_PREFIX)
+    for (const key of others) {
+      await inner.put(key, await buffer((await from.get(key)).body))
+    }
+    expect(await foretold()).toMatchObject({ chunks: 4, chunks_copied: 1 })
+    expect(await inner.head(missing!)).toBeDefined()
+  })
+
+  it('into a store with the layer', async () => {
+    await copyTo()
+    const planned = await foretold('v2')
+    expect(planned).toMatchObject({ blobs_copied: 0, bytes_copied: 0 })
+    expect(planned).not.toHaveProperty('chunks')
+  })
+
+  it('into a store of whole layers', async () => {
+    await configure('chunked: false\n')
+    const planned = await foretold()
+    expect(planned.bytes_copied).toBe(planned.bytes)
+    expect(planned).not.toHaveProperty('chunks')
+  })
+})
 
 it.each(['chunked: false\n', 'chunk_format: 1\n', 'chunked: true\nchunk_format: 1\n'])(
   'a copy into a store with %j moves the layer whole, and leaves the stamp',
