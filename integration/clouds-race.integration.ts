@@ -10,7 +10,7 @@ import { readWhole } from './read-whole.ts'
 import { type Environment, type Outcome, SourceCli } from './source-cli.ts'
 
 const ROUNDS = 10
-const CONFIG = Buffer.from('default:\n  immutable: true\n')
+const CONFIG = Buffer.from('default:\n  immutable: true\nchunked: false\n')
 const TAG_KEY = /manifests\/app\/v\d+\/manifest\.json/
 const RACERS = ['left', 'right'].map((label) => ({
   label,

@@ -51,6 +51,7 @@ describe.each(stores.map((store) => [store.name, store] as const))('a store: %s'
     const { digest } = image.root.descriptor
     const refs = ['app:v1', 'team/app:v2'].map((name) => referenceIn(store, bucket, name))
     const [ref = '', nested = ''] = refs
+    await cli.json(['config', 'set', referenceIn(store, bucket), 'chunked=false'], env)
 
     const pushed = await cli.json(['push', `oci:${layout}:v1`, ref], env)
     expect(pushed).toMatchObject({ digest, blobs_uploaded: 4, blobs_skipped: 0 })
@@ -79,6 +80,25 @@ describe.each(stores.map((store) => [store.name, store] as const))('a store: %s'
     expect(emptied).toMatchObject({ status: 0, stdout: 'No images found.\n' })
   })
 })
+
+describe.each(stores.map((store) => [store.name, store] as const))(
+  'a new store: %s',
+  (_, store) => {
+    it('is stamped by the first push, which compresses the layers', async () => {
+      const bucket = await bucketOf(store)
+      const env = store.env()
+      const [ref, other] = ['app:v1', 'other:v1'].map((name) => referenceIn(store, bucket, name))
+      const push = (to = ''): Promise<unknown> => cli.json(['push', `oci:${layout}:v1`, to], env)
+      const pushed = await push(ref)
+      expect(pushed).toMatchObject({ digest: expect.stringMatching(/^sha256:/), blobs_uploaded: 4 })
+      expect(pushed).not.toMatchObject({ digest: image.root.descriptor.digest })
+      const settings = await cli.json(['config', 'get', referenceIn(store, bucket)], env)
+      expect(settings).toMatchObject({ chunk_format: 2 })
+      const { digest } = pushed as { readonly digest: string }
+      expect(await push(other)).toMatchObject({ digest, blobs_uploaded: 0, blobs_skipped: 4 })
+    })
+  },
+)
 
 describe('a copy', () => {
   const pairs = stores

@@ -22,6 +22,9 @@ const VERSION = 1
 
 const NEWLINE = 0x0a
 
+/** The longest name of a user or group that a tar header has room for (bytes). */
+const MAX_HEADER_NAME = 32
+
 /** Which layer a table is of. */
 export interface TableSubject {
   /** The blob. */
@@ -128,7 +131,11 @@ class Entries {
     const entry = parseTableEntry(parseJson(line, path), path)
     const { name, linkname, offset, headers, size } = entry
     this.#budget.addEntry(name, linkname)
-    for (const [key, value] of entry.paxRecords) this.#budget.add(key.length + value.length)
+    for (const [key, value] of entry.paxRecords) this.#budget.addRecord(key.length + value.length)
+    for (const text of [entry.uname, entry.gname]) {
+      // A longer one is a PAX record in the tar.
+      if (text.length > MAX_HEADER_NAME) this.#budget.addRecord(text.length)
+    }
     const expected = this.#end + headers
     if (offset !== expected) {
       throw new S3loError('INTEGRITY', `${path}.offset: expected ${expected}, got ${offset}`)

@@ -42,6 +42,12 @@ export const MAX_LINKS = 40
 /** Directories that a layer may imply without naming them: more is no image but an attack. */
 const MAX_IMPLIED = 1_000_000
 
+/**
+ * Names that symbolic links of a layer may lead through while it is extracted: many times as many as a layer of a million
+ * files needs. Each of its paths may go through 40 links, and each of these through 2000 directories.
+ */
+const MAX_FOLLOWED = 16_000_000
+
 const WHITEOUT = '.wh.'
 const OPAQUE = '.wh..wh..opq'
 /** AUFS kept its own records under such names. */
@@ -64,13 +70,14 @@ export function splitTarget({ linkname }: TocEntry): ByteText[] | undefined {
 export class LayerTree {
   readonly root: DirectoryNode = newDirectory()
   #implied = 0
+  #followed = 0
   /**
    * Where the entry before lies, as text and as node: most entries follow one of their directory. It
    * holds until something is replaced, which may be on the way there.
    */
   #latest: { readonly directory: string; readonly parent: DirectoryNode } | undefined
 
-  /** Throws `INTEGRITY` for a layer that implies too many directories. */
+  /** Throws `INTEGRITY` for a layer that implies too many directories, or whose links lead through too many. */
   constructor(entries: Iterable<TocEntry>) {
     for (const entry of entries) this.#extract(entry)
   }
@@ -163,6 +170,7 @@ export class LayerTree {
       } else if (child?.kind === 'file' && child.entry.type === 'symlink' && links++ < MAX_LINKS) {
         const target = splitTarget(child.entry)
         if (!target) return undefined
+        this.#follow(target.length)
         if (child.entry.linkname.startsWith('/')) stack.length = 1
         pending.push(...target.toReversed())
       } else {
@@ -173,6 +181,15 @@ export class LayerTree {
       }
     }
     return stack.at(-1)
+  }
+
+  #follow(names: number): void {
+    this.#followed += names
+    if (this.#followed <= MAX_FOLLOWED) return
+    throw new S3loError(
+      'INTEGRITY',
+      `the layer's links lead through over ${MAX_FOLLOWED} directories`,
+    )
   }
 
   #imply(): DirectoryNode {

@@ -29,9 +29,6 @@ const LINK_FLAG = /^[1-6]$/
 
 const NO_RECORDS: ReadonlyMap<ByteText, ByteText> = new Map()
 
-/** What a PAX record costs beside its texts. */
-const RECORD_BYTES = 64
-
 /** Takes what a tar holds while it passes. */
 export interface TarVisitor {
   entry(entry: TocEntry): void
@@ -206,7 +203,7 @@ export class TarToc {
   #special(): void {
     if (this.#bodyFlag === 'x') {
       // Each record costs time, whether or not an entry follows that keeps it.
-      this.#pax = parsePax(this.#body, (bytes) => this.#budget.add(RECORD_BYTES + bytes))
+      this.#pax = parsePax(this.#body, (bytes) => this.#budget.addRecord(bytes))
     } else if (this.#bodyFlag === 'L') this.#longName = cString(this.#body)
     else if (this.#bodyFlag === 'K') this.#longLink = cString(this.#body)
     this.#body = new Uint8Array()

@@ -7,12 +7,20 @@ const MAX_TOC_BYTES = 256 * 1024 * 1024
 /** What an entry costs beside its texts. */
 const ENTRY_BYTES = 256
 
+/** What a PAX record costs beside its texts. */
+const RECORD_BYTES = 64
+
 /** Counts what the metadata of one layer costs. */
 export class TocBudget {
   #bytes = 0
 
   addEntry(name: ByteText, linkname: ByteText): void {
     this.add(ENTRY_BYTES + name.length + linkname.length)
+  }
+
+  /** `bytes`: of its texts. */
+  addRecord(bytes: number): void {
+    this.add(RECORD_BYTES + bytes)
   }
 
   /** Throws `UNSUPPORTED` past {@link MAX_TOC_BYTES}. */
