@@ -74,7 +74,7 @@ export async function assertCollectable(
 ): Promise<void> {
   await delay(TTL_SECONDS * 1000 + MARGIN_MS + TICK_MS)
   const store = openSoakStore(backend)
-  findings.count('objects deleted', (await clean(store, '', CLEAN_OPTIONS)).deleted)
+  findings.count('objects deleted at the end', (await clean(store, '', CLEAN_OPTIONS)).deleted)
   for (const name of [...REPOSITORIES, ...Object.values(PURGED)]) {
     await backend.delete(TAGS.map((tag) => manifestOf(name, tag)))
   }

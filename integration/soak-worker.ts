@@ -15,11 +15,13 @@ import {
   type StorageBackend,
 } from '@s3lo/core'
 import { FixtureSource, type ImageFixture, referrerFixture } from '@s3lo/core/testing'
+import { type Actor, DeleteLedger } from './delete-ledger.ts'
 import { randomOf } from './random.ts'
 import { CHUNKED_IMAGES, pick, SOAK_IMAGES } from './soak-images.ts'
 import { SoakClient } from './soak-uploads.ts'
 import {
   CLEAN_OPTIONS,
+  LIFETIMES,
   openSoakBackend,
   openSoakStore,
   PROTECTION,
@@ -28,6 +30,7 @@ import {
   reportOf,
   REPOSITORIES,
   TAGS,
+  TICK_MS,
 } from './soak-world.ts'
 
 class SoakWorker {
@@ -35,6 +38,7 @@ class SoakWorker {
   readonly #store: ImageStore
   readonly #random: () => number
   readonly #client: SoakClient
+  readonly #ledger: DeleteLedger
   /** Digests of the images that were pushed in chunks. */
   readonly #chunked = new Set<string>()
 
@@ -43,6 +47,7 @@ class SoakWorker {
     this.#store = openSoakStore(backend)
     this.#random = randomOf(seed)
     this.#client = new SoakClient(this.#store, this.#random)
+    this.#ledger = new DeleteLedger(backend, LIFETIMES, Date.now)
   }
 
   async push(): Promise<Report> {
@@ -88,23 +93,39 @@ class SoakWorker {
     const { scheme, bucket } = this.#backend
     const tag = this.#tag(this.#pick(names))
     const reference = { scheme, bucket, image: tag.name, ...tag }
+    const asked = {
+      repository: tag.name,
+      tag: tag.tag,
+      ...(isPurge && { purged: 'unknown' as const }),
+    }
+    const store = this.#watched({ kind: 'user', asked, since: Date.now() - TICK_MS })
     try {
-      await deleteTag(this.#store, reference, { purge: isPurge, protection: PROTECTION })
-      return { work }
+      await deleteTag(store, reference, { purge: isPurge, protection: PROTECTION })
+      return { work, ...this.#ledger.take() }
     } catch (error) {
-      return reportOf(work, error)
+      return { ...reportOf(work, error), ...this.#ledger.take() }
     }
   }
 
   async collect(): Promise<Report> {
-    const result = await clean(this.#store, '', CLEAN_OPTIONS)
-    const [unreadable] = result.unreadable
-    const [failed] = result.failed
-    const deleted = result.deleted + result.records_deleted
-    if (unreadable) return { work: 'collect', failure: 'UNREADABLE', ...unreadable, deleted }
-    // The round's end came first: its objects wait for the next one.
-    if (failed) return { work: 'collect', failure: 'LATE', message: failed.message, deleted }
-    return { work: 'collect', deleted }
+    const store = this.#watched({ kind: 'collector', since: Date.now() - TICK_MS })
+    try {
+      const { unreadable, failed } = await clean(store, '', CLEAN_OPTIONS)
+      const deletes = this.#ledger.take()
+      if (unreadable[0])
+        return { work: 'collect', failure: 'UNREADABLE', ...unreadable[0], ...deletes }
+      // The round's end came first: its objects wait for the next one.
+      if (failed[0])
+        return { work: 'collect', failure: 'LATE', message: failed[0].message, ...deletes }
+      return { work: 'collect', ...deletes }
+    } catch (error) {
+      return { ...reportOf('collect', error), ...this.#ledger.take() }
+    }
+  }
+
+  /** The store for one whose deletes are judged. */
+  #watched(actor: Actor): ImageStore {
+    return openSoakStore(this.#ledger.through(actor))
   }
 
   async #copy(work: 'copy' | 'restore', reference: Reference, name: string): Promise<Report> {

@@ -13,6 +13,13 @@ export const LEAST_KEPT_MS = 12_000
 export const LINK_LIFE_MS = 20_000
 /** Unfinished work is left alone for so long (milliseconds) while others work. */
 const ABANDONED_AFTER_MS = 60_000
+/** By which deletes are judged. */
+export const LIFETIMES = {
+  record: (): number => LEAST_KEPT_MS + MARGIN_MS,
+  link: MARGIN_MS,
+  abandoned: ABANDONED_AFTER_MS,
+  isShared: true,
+}
 
 /** Times of objects are whole seconds on S3. */
 export const TICK_MS = 2000
@@ -71,8 +78,10 @@ export interface Report {
   /** An error's code, where it failed. */
   readonly failure?: string
   readonly message?: string
-  /** Objects that were deleted. */
-  readonly deleted?: number
+  /** Objects that were deleted, as the ledger names them. */
+  readonly deletes?: Readonly<Record<string, number>>
+  /** Deletes of what was alive. */
+  readonly violations?: readonly string[]
 }
 
 /** Of work that failed. A writer that stood still for too long is late: no other refusal is expected. */

@@ -5,7 +5,8 @@
  * without a grace period, with pins and rounds of a few seconds, and records and links of a few more;
  * again and again one of them is stopped for longer than these live, or killed. Meanwhile tags are
  * pulled, and images by their digests, each byte verified, every image that a tag names is to have
- * its record, and every client whose link lives is to find the blobs that it has sent. In the end every
+ * its record, and every client whose link lives is to find the blobs that it has sent. Every object that a
+ * collector or a user deletes is judged at that moment against the whole store. In the end every
  * tag is whole, and when all are deleted nothing is left. S3LO_SOAK_MINUTES: 3 by default.
  */
 import { type ChildProcess, spawn } from 'node:child_process'
@@ -59,6 +60,12 @@ const EXPECTED: Readonly<Record<Report['work'], readonly string[]>> = {
   abandon: [],
   rival: ['ALONE', 'OVERTAKEN', 'NOT_FOUND'],
 }
+
+/** Deletes that there are in the shortest soak. */
+const JUDGED = [
+  ...['record', 'entry', 'link', 'blob'].map((kind) => `collector: ${kind}`),
+  ...['tag', 'event'].map((kind) => `user: ${kind}`),
+]
 
 class Soak {
   readonly counts = new Map<string, number>()
@@ -127,8 +134,9 @@ class Soak {
   }
 
   #note(line: string): void {
-    const { work, failure, message, deleted = 0 }: Report = JSON.parse(line)
-    this.count('objects deleted', deleted)
+    const { work, failure, message, deletes = {}, violations = [] }: Report = JSON.parse(line)
+    for (const [name, number] of Object.entries(deletes)) this.count(`deleted by ${name}`, number)
+    this.problems.push(...violations.map((violation) => `deleted by ${violation}`))
     if (failure === undefined) this.count(`${work} done`)
     else if (EXPECTED[work].includes(failure)) this.count(`${work} ${failure}`)
     else this.problems.push(`${work}: ${failure} ${message}`)
@@ -279,6 +287,10 @@ for (const soak of soaks) process.stdout.write(`${soak.report()}\n`)
 const problems = soaks.flatMap((soak) =>
   soak.problems.map((text) => `${soak.report().split(':')[0]}: ${text}`),
 )
+const judged = new Set(soaks.flatMap((soak) => [...soak.counts.keys()]))
+for (const kind of JUDGED) {
+  if (!judged.has(`deleted by ${kind}`)) problems.push(`no delete by ${kind} was judged`)
+}
 for (const problem of problems.slice(0, 50)) process.stdout.write(`PROBLEM ${problem}\n`)
 process.stdout.write(problems.length === 0 ? 'nothing was lost\n' : `${problems.length} problems\n`)
 process.exitCode = problems.length === 0 ? 0 : 1
