@@ -93,13 +93,13 @@ export class ImagePush {
   }
 }
 
-/** Reads what references (default: `v1` and its digest) name, and compares all of it. Throws {@link StoreFault}. */
+/** Reads what `v1` and its digest name, and compares all of it. Throws {@link StoreFault}. */
 export async function pullImage(
   address: string,
   name: string,
   { root, content }: ImageFixture,
-  references: readonly string[] = ['v1', root.descriptor.digest],
 ): Promise<void> {
+  const references = ['v1', root.descriptor.digest]
   const wanted = [
     ...references.map((reference) => [`manifests/${reference}`, root.content] as const),
     ...[...content].map(([digest, bytes]) => [`blobs/${digest}`, bytes] as const),

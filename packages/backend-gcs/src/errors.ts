@@ -59,6 +59,15 @@ export class TokenError extends Error {
   }
 }
 
+/** Content that does not have the hash that the service says of it. */
+export class DamagedContentError extends Error {
+  override readonly name = 'DamagedContentError'
+}
+
+const DAMAGED: Meaning = {
+  ...MEANING.damaged,
+  text: 'the content was damaged on its way from the service',
+}
 const BAD_CREDENTIALS: Meaning = {
   code: 'UNAUTHORIZED',
   text: 'Google does not accept the credentials',
@@ -156,6 +165,7 @@ export function toFailure(error: unknown, what: string): Failure {
   if (isS3loError(error)) return { error, retryable: false }
   if (error instanceof AnswerError) return ofAnswer(error, what)
   if (error instanceof TokenError) return ofToken(error, what)
+  if (error instanceof DamagedContentError) return failureOf(DAMAGED, what, error)
   if (error instanceof ForeignAnswerError) return foreignAnswer(what, SERVICE, error)
   return networkFailure(error, what) ?? { error, retryable: false }
 }

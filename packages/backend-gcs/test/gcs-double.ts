@@ -82,6 +82,8 @@ export interface GcsDoubleOptions {
   readonly now?: () => number
   /** As some emulators do. */
   readonly ignoresConditions?: boolean
+  /** Every object is as one that was composed of others, of which the service knows no MD5. */
+  readonly isComposed?: boolean
 }
 
 interface Stored {
@@ -89,7 +91,7 @@ interface Stored {
   readonly generation: string
   metageneration: number
   readonly size: number
-  readonly md5: string
+  readonly md5: string | undefined
   crc32c: string | undefined
   readonly contentType: string
   metadata: Record<string, string>
@@ -495,7 +497,7 @@ export class GcsDouble {
     return json(resourceOf(bucket, stored), query)
   }
 
-  #stored(resource: Json, path: string, size: number, md5: string): Stored {
+  #stored(resource: Json, path: string, size: number, md5: string | undefined): Stored {
     const { name, contentType, metadata = {}, storageClass = 'STANDARD' } = resource
     const now = this.#now()
     const next = BigInt(Math.floor(now)) * 1000n
@@ -505,7 +507,7 @@ export class GcsDouble {
       generation: String(this.#lastGeneration),
       metageneration: 1,
       size,
-      md5,
+      md5: this.#options.isComposed ? undefined : md5,
       crc32c: undefined,
       contentType: typeof contentType === 'string' ? contentType : 'application/octet-stream',
       metadata: { ...(metadata as Record<string, string>) },
@@ -752,11 +754,11 @@ async function content(found: Stored, range: string | undefined): Promise<Reply>
 
 function headersOf(found: Stored): Record<string, string> {
   const { generation, metageneration, size, md5, storageClass, contentType, updated } = found
-  const hashes = [found.crc32c && `crc32c=${found.crc32c}`, `md5=${md5}`].filter(Boolean)
+  const hashes = [found.crc32c && `crc32c=${found.crc32c}`, md5 && `md5=${md5}`].filter(Boolean)
   return {
     'content-type': contentType,
     'last-modified': updated.toUTCString(),
-    etag: `"${md5}"`,
+    etag: `"${md5 ?? generation}"`,
     'x-goog-generation': generation,
     'x-goog-metageneration': String(metageneration),
     'x-goog-hash': hashes.join(','),
@@ -778,7 +780,7 @@ function resourceOf(bucket: Bucket, found: Stored): Json {
     contentType,
     storageClass,
     size: String(size),
-    md5Hash: md5,
+    ...(md5 !== undefined && { md5Hash: md5 }),
     ...(found.crc32c !== undefined && { crc32c: found.crc32c }),
     etag: Buffer.from(`${generation}/${metageneration}`).toString('base64'),
     timeCreated: found.timeCreated.toISOString(),
