@@ -22,7 +22,7 @@ export default defineCommand({
   parameters: {
     store: argument('store'),
     listen: option('--listen', 'listen on `ADDRESS:PORT` (127.0.0.1:5732)'),
-    config: option('--config', 'read users, tokens and access rules from `FILE` (serve.yaml)'),
+    config: option('--config', 'read users, tokens and access rules from the YAML in `FILE`'),
     tlsCert: option('--tls-cert', 'the certificates of the server in `FILE` (PEM)'),
     tlsKey: option('--tls-key', 'the key of the certificate in `FILE` (PEM)'),
     externalUrl: option('--external-url', 'clients see the server as `URL`, behind a proxy'),
@@ -50,7 +50,7 @@ export default defineCommand({
     ),
     noRedirect: repeatedOption(
       '--no-redirect',
-      'send the blobs to clients in `NETWORK` from here (10.0.0.0/8)',
+      'send the blobs to clients in `NETWORK` from here: 10.0.0.0/8 for example',
     ),
     presignTtl: option('--presign-ttl', 'such a redirect is good for `DURATION` (1h)'),
     allowAnonymous: option(
