@@ -43,6 +43,18 @@ function errorOf({ body }: Reply): unknown {
   return (JSON.parse(body.toString()) as { errors: { code: string }[] }).errors[0]?.code
 }
 
+/** Follows the links from the first page on. */
+async function pagesOf(from: ServedStore, first: string): Promise<readonly (readonly string[])[]> {
+  const pages: (readonly string[])[] = []
+  for (let path: string | undefined = first; path !== undefined;) {
+    const { body, headers }: Reply = await from.ask(path)
+    const page = JSON.parse(body.toString()) as { tags?: string[]; repositories?: string[] }
+    pages.push(page.tags ?? page.repositories ?? [])
+    path = /^<([^>]+)>; rel="next"$/.exec(String(headers['link'] ?? ''))?.[1]
+  }
+  return pages
+}
+
 describe('a registry', () => {
   it('says at /v2/ what it is, and that nothing of it is a page', async () => {
     const { status, headers } = await served.ask('/v2/')
@@ -171,6 +183,24 @@ describe('a registry', () => {
       { name: 'team/app', tags: [] },
       undefined,
     ])
+  })
+
+  it('lists tags and nested repositories whole in pages of every size', async () => {
+    const nested = await serveMemory()
+    const repositories = ['app', 'app-1', 'app/v1', 'app/v1.0', 'app/v1/web', 'app1']
+    const tags = ['v1', 'v1-rc', 'v1.0', 'v10']
+    for (const name of repositories) {
+      for (const tag of tags) await putImage(nested.backend, { name, tag }, image)
+    }
+    for (let n = 1; n <= repositories.length + 1; n++) {
+      expect((await pagesOf(nested, `/v2/_catalog?n=${n}`)).flat()).toEqual(repositories)
+      for (const name of repositories) {
+        const pages = await pagesOf(nested, `/v2/${name}/tags/list?n=${n}`)
+        expect(pages.flat()).toEqual(tags)
+        expect(pages.slice(0, -1).every((page) => page.length === n)).toBe(true)
+      }
+    }
+    await nested[Symbol.asyncDispose]()
   })
 
   it('lists the repositories that a client may pull, in pages', async () => {

@@ -3,10 +3,12 @@ import { Protection } from '../../src/gc/protection.ts'
 import { blobKey, manifestKey } from '../../src/layout/keys.ts'
 import { recordKey } from '../../src/layout/repository-keys.ts'
 import { digestOf } from '../../src/oci/digest.ts'
+import { copy } from '../../src/operations/copy.ts'
 import { ImageStore } from '../../src/store/image-store.ts'
 import { listRecords, readRecord, writeRecord } from '../../src/store/records.ts'
 import {
   FaultyBackend,
+  FixtureSource,
   imageFixture,
   type ImageFixture,
   indexFixture,
@@ -91,6 +93,28 @@ describe('a manifest by its digest', () => {
       `get ${recordKey('app', digest)}`,
     ])
   })
+
+  it.each([1, 200])(
+    'takes one request in a repository of %i images, and so does each child of an index',
+    async (images) => {
+      const backend = new FaultyBackend(new MemoryBackend())
+      const target = new ImageStore(backend)
+      const index = indexFixture({ 'linux/amd64': one, 'linux/arm64': two })
+      const push = (image: ImageFixture, tag: string) =>
+        copy(
+          { source: new FixtureSource({ 'app:x': image }), reference: { name: 'app', tag: 'x' } },
+          { target, reference: { name: 'app', tag } },
+        )
+      for (let n = 0; n < images; n++) await push(imageFixture({ layers: [`layer ${n}`] }), `v${n}`)
+      await push(index, 'moved')
+      await push(one, 'moved')
+      for (const { root } of [index, one, two]) {
+        backend.calls.length = 0
+        await new ImageStore(backend).read({ name: 'app', digest: root.descriptor.digest })
+        expect(backend.calls).toHaveLength(1)
+      }
+    },
+  )
 
   it('is found without its record, and in spite of a damaged one', async () => {
     const backend = new FaultyBackend(new MemoryBackend())
