@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises'
 import { ImageStore } from '@s3lo/core'
 import { MemoryBackend } from '@s3lo/core/testing'
 import { describe, expect, it } from 'vitest'
+import serve from '../../src/commands/serve.ts'
 import { parseServeConfig } from '../../src/config/serve-config.ts'
 
 const PAGE = new URL('../../../../docs/serve.md', import.meta.url)
@@ -47,4 +48,13 @@ describe('the examples of docs/serve.md', () => {
     expect(keys.split(', ').length).toBeGreaterThanOrEqual(12)
     for (const key of keys.split(', ')) expect(all).toMatch(new RegExp(`^${key}:`, 'm'))
   })
+})
+
+it('docs/serve.md tells of every option', async () => {
+  const page = await readFile(PAGE, 'utf8')
+  const names = Object.values(serve.parameters).flatMap((each) =>
+    'names' in each ? each.names : [],
+  )
+  expect(names.length).toBeGreaterThan(15)
+  expect(names.filter((name) => !new RegExp(`${name}(?![a-z0-9-])`).test(page))).toEqual([])
 })
