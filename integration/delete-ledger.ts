@@ -18,7 +18,7 @@ import {
 import { type Root, type SnapshotMemory, StoreSnapshot } from './store-snapshot.ts'
 
 /** What a user has asked for. */
-export interface Asked {
+interface Asked {
   readonly repository: string
   /** A tag that is to go. */
   readonly tag?: string

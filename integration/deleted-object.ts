@@ -1,7 +1,7 @@
 /** What the key of a deleted object says, taken apart without the code that deletes. */
 
 /** What an object is to the one who deletes it. */
-export type DeletedKind = (typeof PATTERNS)[number][0] | 'unknown'
+type DeletedKind = (typeof PATTERNS)[number][0] | 'unknown'
 
 const DIGEST = String.raw`(?<algorithm>\w+)[-/](?<hex>[0-9a-f]{64,128})`
 const OF_REPOSITORY = String.raw`^\.s3lo/repositories/(?<repository>.+)`
