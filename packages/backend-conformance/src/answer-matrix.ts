@@ -1,6 +1,7 @@
 import { isDeepStrictEqual } from 'node:util'
 import { isS3loError, type StorageBackend, supports } from '@s3lo/core'
 import type { FaultKind, FaultProxy } from '@s3lo/core/testing'
+import { type FaultExtent, spoil, spoilingsOf, titleOf } from './spoilings.ts'
 
 /** What is no answer although its status says so. */
 const FOREIGN_KINDS = ['page', 'nothing', 'cut'] as const satisfies readonly FaultKind[]
@@ -15,6 +16,8 @@ export interface AnswerMatrixOptions {
   readonly direct: StorageBackend
   /** Objects that are listed: more than a page of the service has, for every page to be spoiled. */
   readonly listed: number
+  /** Default: `product`. */
+  readonly extent?: FaultExtent | undefined
 }
 
 /** What one method went through; `undefined` for one that the backend does not have. */
@@ -124,12 +127,12 @@ const VERBS: Readonly<Record<AnswerVerb, Verb>> = {
 
 /**
  * Answers every request of a method with what only its status calls an answer, one at a time and
- * then all from one on. Each run has to do what the method promises, or to end in one clear error:
+ * then all from one on, as far as the extent says. Each run has to do what the method promises, or to end in one clear error:
  * `UNAVAILABLE`, or `INTEGRITY`. Throws for a run that did not.
  */
 export async function runAnswerMatrix(
   name: AnswerVerb,
-  { proxy, through, direct, listed }: AnswerMatrixOptions,
+  { proxy, through, direct, listed, extent = 'product' }: AnswerMatrixOptions,
 ): Promise<AnswerMatrixRow | undefined> {
   const { isThere = () => true, prepare, act, observe } = VERBS[name]
   if (!isThere(through)) return undefined
@@ -139,26 +142,20 @@ export async function runAnswerMatrix(
   const expected = await act(through)
   const requests = proxy.count
   const observed = await observe?.(direct)
-  let runs = 0
+  const spoilings = spoilingsOf(extent, FOREIGN_KINDS, requests)
   let succeeded = 0
-  for (const kind of FOREIGN_KINDS) {
-    for (let nth = 1; nth <= requests; nth += 1) {
-      for (const isLasting of [false, true]) {
-        await prepare?.(direct)
-        if (isLasting) proxy.spoilFrom(nth, kind)
-        else proxy.spoil(nth, kind)
-        const title = `${name}: ${kind} for request ${nth}${isLasting ? ' and on' : ''}`
-        const outcome = await settle(act(through), title)
-        proxy.spoil()
-        runs += 1
-        if (outcome === undefined) continue
-        succeeded += 1
-        assertSame(title, outcome.value, expected)
-        assertSame(`${title}, in the bucket`, await observe?.(direct), observed)
-      }
-    }
+  for (const spoiling of spoilings) {
+    await prepare?.(direct)
+    spoil(proxy, spoiling)
+    const title = `${name}: ${titleOf(spoiling)}`
+    const outcome = await settle(act(through), title)
+    proxy.spoil()
+    if (outcome === undefined) continue
+    succeeded += 1
+    assertSame(title, outcome.value, expected)
+    assertSame(`${title}, in the bucket`, await observe?.(direct), observed)
   }
-  return { requests, runs, succeeded }
+  return { requests, runs: spoilings.length, succeeded }
 }
 
 /** `undefined` for a clear error; throws for any other one. */

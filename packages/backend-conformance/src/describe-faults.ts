@@ -9,6 +9,7 @@ import {
   type FaultOperation,
   runFaultMatrix,
 } from './fault-matrix.ts'
+import type { FaultExtent } from './spoilings.ts'
 
 /** How the kit gets at the service whose answers it spoils. */
 export interface FaultsUnderTest {
@@ -26,6 +27,8 @@ export interface FaultsUnderTest {
   readonly kinds?: readonly FaultKind[] | undefined
   /** Default: all of them. */
   readonly operations?: readonly FaultOperation[] | undefined
+  /** Default: `product`. */
+  readonly extent?: FaultExtent | undefined
   /**
    * Objects that are listed where answers are spoiled; default 3. More than a page of the service
    * has, so that its later pages are spoiled too.
@@ -35,13 +38,15 @@ export interface FaultsUnderTest {
 
 /** More requests than this make a fixture that takes too long; fewer are no bound on real images. */
 const MOST_REQUESTS = 40
-const TIMEOUT_MS = 600_000
+/** For the product at a slow service. */
+const TIMEOUT_MS = 1_800_000
 
 /**
  * Declares the fault matrix of a backend as vitest tests, one for each operation. How much each of
  * them did is printed on standard error.
  */
 export function describeFaults(name: string, underTest: FaultsUnderTest): void {
+  const { extent } = underTest
   describe(`${name}, when requests fail`, () => {
     for (const operation of underTest.operations ?? FAULT_OPERATIONS) {
       it(
@@ -64,7 +69,7 @@ export function describeFaults(name: string, underTest: FaultsUnderTest): void {
         `${verb} is right or fails clearly`,
         async ({ skip }) => {
           const row = await withProxy(underTest, (places) =>
-            runAnswerMatrix(verb, { ...places, listed: underTest.listed ?? 3 }),
+            runAnswerMatrix(verb, { ...places, listed: underTest.listed ?? 3, extent }),
           )
           if (row === undefined) return skip('the backend does not have it')
           const { requests, runs, succeeded } = row
@@ -83,8 +88,8 @@ async function runOnce(
   operation: FaultOperation,
   underTest: FaultsUnderTest,
 ): Promise<FaultMatrixRow> {
-  const { kinds } = underTest
-  return withProxy(underTest, (places) => runFaultMatrix(operation, { ...places, kinds }))
+  const { kinds, extent } = underTest
+  return withProxy(underTest, (places) => runFaultMatrix(operation, { ...places, kinds, extent }))
 }
 
 type Places = Pick<FaultMatrixOptions, 'proxy' | 'through' | 'direct'>

@@ -17,6 +17,7 @@ import {
   indexFixture,
   MemoryBackend,
 } from '@s3lo/core/testing'
+import { type FaultExtent, spoil, spoilingsOf, titleOf } from './spoilings.ts'
 
 /** What the matrix is run on. */
 export interface FaultMatrixOptions {
@@ -28,6 +29,8 @@ export interface FaultMatrixOptions {
   readonly direct: StorageBackend
   /** Default: all of them. */
   readonly kinds?: readonly FaultKind[] | undefined
+  /** Default: `product`. */
+  readonly extent?: FaultExtent | undefined
 }
 
 /** What one operation went through. */
@@ -44,8 +47,8 @@ export interface FaultMatrixRow {
 const LARGE_LAYER_BYTES = 300_000
 
 /**
- * Spoils every request of an operation, one at a time and then all from one on, in every way. Each
- * run has to end in success or one clear error, to leave no tag that lacks something and no blob
+ * Spoils every request of an operation, one at a time and then all from one on, as far as the extent
+ * says. Each run has to end in success or one clear error, to leave no tag that lacks something and no blob
  * that is not what its name says, and to succeed when it is run again. Throws for a run that did
  * not.
  */
@@ -177,7 +180,7 @@ const OPERATIONS: Readonly<Record<FaultOperation, Operation>> = {
 
 async function runOperation(
   operation: Operation,
-  { proxy, through, direct, kinds = FAULT_KINDS }: FaultMatrixOptions,
+  { proxy, through, direct, kinds = FAULT_KINDS, extent = 'product' }: FaultMatrixOptions,
 ): Promise<FaultMatrixRow> {
   const store = new ImageStore(direct)
   const clean = newRun(operation.name, 'clean')
@@ -187,31 +190,25 @@ async function runOperation(
   await assertOutcome(store, operation, clean)
   const requests = proxy.count
 
-  let runs = 0
+  const spoilings = spoilingsOf(extent, kinds, requests)
   let succeeded = 0
-  for (const kind of kinds) {
-    for (let nth = 1; nth <= requests; nth += 1) {
-      for (const isLasting of [false, true]) {
-        const title = `${operation.name}: ${kind} of request ${nth}${isLasting ? ' and on' : ''}`
-        const run = newRun(operation.name, `${kind}-${nth}-${isLasting}`)
-        try {
-          await operation.prepare(store, run)
-          if (isLasting) proxy.spoilFrom(nth, kind)
-          else proxy.spoil(nth, kind)
-          if (await endsWell(operation.act(new ImageStore(through), run))) succeeded += 1
-          await assertTags(store, [...operation.published(run), ...operation.removed(run)])
-          for (const reference of operation.kept(run)) await assertWhole(store, reference)
-          proxy.spoil()
-          await operation.act(new ImageStore(through), run)
-          await assertOutcome(store, operation, run)
-        } catch (error) {
-          throw new Error(`${title}: ${String(error)}`, { cause: error })
-        }
-        runs += 1
-      }
+  for (const spoiling of spoilings) {
+    const run = newRun(operation.name, Object.values(spoiling).join('-'))
+    try {
+      await operation.prepare(store, run)
+      spoil(proxy, spoiling)
+      if (await endsWell(operation.act(new ImageStore(through), run))) succeeded += 1
+      await assertTags(store, [...operation.published(run), ...operation.removed(run)])
+      for (const reference of operation.kept(run)) await assertWhole(store, reference)
+      proxy.spoil()
+      await operation.act(new ImageStore(through), run)
+      await assertOutcome(store, operation, run)
+    } catch (error) {
+      const title = `${operation.name}: ${titleOf(spoiling)}`
+      throw new Error(`${title}: ${String(error)}`, { cause: error })
     }
   }
-  return { requests, runs, succeeded }
+  return { requests, runs: spoilings.length, succeeded }
 }
 
 function newRun(operation: string, label: string): Run {

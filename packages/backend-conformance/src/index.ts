@@ -15,4 +15,5 @@ export {
 } from './conformance-case.ts'
 export { describeBackend } from './describe-backend.ts'
 export { describeFaults, type FaultsUnderTest } from './describe-faults.ts'
+export type { FaultExtent } from './spoilings.ts'
 export { suites } from './suites.ts'
