@@ -1,3 +1,4 @@
+import { join } from 'node:path'
 import { defineConfig } from 'vitest/config'
 
 // Tests run the sources: the packages' `s3lo-source` export condition points at `src`.
@@ -8,6 +9,8 @@ const LONG = ['packages/*/test/**/*.long.test.ts', 'integration/*.long.test.ts']
 const CORE = 'packages/core/test/**/*.test.ts'
 /** Its worker threads have processes of their own, as in the command line: one that is used on and on was seen to crash. */
 const SOCI = 'packages/soci/test/**/*.test.ts'
+// Processes of the sources are started many times: Node keeps what it made of them.
+process.env['NODE_COMPILE_CACHE'] ??= join(import.meta.dirname, 'node_modules/.cache/node')
 const shared = { resolve: { conditions }, ssr: { resolve: { conditions } } }
 
 export default defineConfig({

@@ -12,6 +12,7 @@ import { imageFixture, indexFixture, putImage } from '@s3lo/core/testing'
 import { encryptPrivateKey, PublicKey } from '@s3lo/signing'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { SIGNING_CONFIG } from './cosign-offline.ts'
+import { inherited } from './inherited.ts'
 import { requiredCosign, requiredServer } from './required.ts'
 import { serveStore } from './served-store.ts'
 
@@ -33,12 +34,11 @@ type Major = 2 | 3
 
 function testWith(programs: Readonly<Record<Major, string>>, host: string): void {
   let work: string
-  let env: Record<string, string>
+  let env: NodeJS.ProcessEnv
 
   beforeAll(async () => {
     work = await mkdtemp(join(tmpdir(), 's3lo-cosign-'))
-    const { PATH = '' } = process.env
-    env = { PATH, HOME: work, DOCKER_CONFIG: work, COSIGN_PASSWORD: 'a password' }
+    env = { ...inherited(), HOME: work, DOCKER_CONFIG: work, COSIGN_PASSWORD: 'a password' }
     await writeFile(join(work, 'no-log.json'), JSON.stringify(SIGNING_CONFIG))
   })
   afterAll(() => rm(work, { recursive: true, force: true }))

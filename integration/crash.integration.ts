@@ -10,8 +10,9 @@ import { crashingHost, numberedImage } from './push-worker.ts'
 const WHOLE_LAYERS = 'chunked: false\n'
 const OLD = 1
 const NEW = 2
-const RANDOM_KILLS = 200
-const RACES = 200
+const isNightly = process.env['S3LO_TEST_NIGHTLY'] !== undefined
+const RANDOM_KILLS = isNightly ? 200 : 50
+const RACES = isNightly ? 200 : 100
 
 let root: string
 

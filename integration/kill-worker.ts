@@ -3,6 +3,7 @@
  * of JSON each, and answers each with what it came to, or the error's code. Arguments: store root, and how long
  * pins and links live and are believed (milliseconds each).
  */
+import { flushCompileCache } from 'node:module'
 import { createInterface } from 'node:readline'
 import { Readable } from 'node:stream'
 import { openBackend } from '@s3lo/backend-local'
@@ -121,6 +122,8 @@ async function serve([root = '', lifeMs, marginMs]: readonly string[]): Promise<
       .perform(JSON.parse(line))
       .catch((error: unknown) => (isS3loError(error) ? error.code : String(error)))
     process.stdout.write(`${answer}\n`)
+    // The end of this process is a signal, which keeps nothing.
+    flushCompileCache()
   }
 }
 

@@ -4,6 +4,7 @@ import { chmod, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { delimiter, dirname, join } from 'node:path'
 import { text } from 'node:stream/consumers'
+import { inherited } from './inherited.ts'
 
 const MAIN = join(import.meta.dirname, '../apps/cli/src/main.ts')
 
@@ -52,7 +53,13 @@ export class PrivateHome {
     const path = [join(this.folder, 'bin'), process.env['PATH']].join(delimiter)
     const child = spawn(process.execPath, ['--conditions=s3lo-source', MAIN, ...args], {
       cwd: this.folder,
-      env: { HOME: this.folder, XDG_RUNTIME_DIR: join(this.folder, 'run'), PATH: path, ...env },
+      env: {
+        HOME: this.folder,
+        XDG_RUNTIME_DIR: join(this.folder, 'run'),
+        ...inherited(),
+        PATH: path,
+        ...env,
+      },
     })
     child.stdin.end(input)
     const [stdout, stderr, [status]] = await Promise.all([

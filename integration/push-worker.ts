@@ -6,6 +6,7 @@
 import { createHost, definePlugin, type StorageBackend } from '@s3lo/core'
 import { FaultyBackend, FixtureSource, imageFixture, type ImageFixture } from '@s3lo/core/testing'
 import localPlugin from '@s3lo/backend-local/plugin'
+import { flushCompileCache } from 'node:module'
 import { createInterface } from 'node:readline'
 
 const LAYERS = 6
@@ -79,6 +80,8 @@ async function serve(killAt: number): Promise<void> {
       (error: { code?: string }) => String(error.code),
     )
     process.stdout.write(`${answer}\n`)
+    // The end of this process is a signal, which keeps nothing.
+    flushCompileCache()
   }
 }
 

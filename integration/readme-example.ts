@@ -3,6 +3,7 @@ import { mkdir, readFile, symlink, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { promisify } from 'node:util'
 import { imageFixture, padTar, TAR_END, tarFile } from '@s3lo/core/testing'
+import { inherited } from './inherited.ts'
 import { writeOciLayout } from './oci-layout.ts'
 import type { Environment } from './source-cli.ts'
 
@@ -50,7 +51,7 @@ export async function runExample(
   const args = ['--conditions=s3lo-source', '--disable-warning=ExperimentalWarning', 'example.mts']
   const { stdout, stderr } = await promisify(execFile)(process.execPath, args, {
     cwd: folder,
-    env: { HOME: folder, PATH: process.env['PATH'], ...env },
+    env: { HOME: folder, ...inherited(), ...env },
   })
   if (stderr !== '') throw new Error(`the example says to standard error: ${stderr}`)
   return stdout

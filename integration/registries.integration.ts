@@ -17,6 +17,7 @@ import { type Descriptor, ImageStore, withPublication } from '@s3lo/core'
 import { imageFixture, indexFixture, putImage, referrerFixture } from '@s3lo/core/testing'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { writeBigArchive } from './big-archive.ts'
+import { inherited } from './inherited.ts'
 import {
   requiredClients,
   requiredRegistries,
@@ -42,7 +43,7 @@ const COSIGN_TAG = `sha256-${image.root.descriptor.digest.slice(7)}.sig`
 
 function testAgainst(servers: Registries): void {
   let work: string
-  let env: Record<string, string>
+  let env: NodeJS.ProcessEnv
   /** A store that holds the image. */
   let seed: string
 
@@ -72,8 +73,7 @@ function testAgainst(servers: Registries): void {
       [servers.htpasswd, servers.token, servers.tls].map((host) => [host, { auth }]),
     )
     await writeFile(join(work, 'config.json'), JSON.stringify({ auths }))
-    const { PATH = '' } = process.env
-    env = { PATH, HOME: work, DOCKER_CONFIG: work }
+    env = { ...inherited(), HOME: work, DOCKER_CONFIG: work }
   })
   afterAll(() => rm(work, { recursive: true, force: true }))
 

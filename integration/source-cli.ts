@@ -4,6 +4,7 @@ import { mkdir, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import type { Readable } from 'node:stream'
 import { pathToFileURL } from 'node:url'
+import { inherited } from './inherited.ts'
 
 const ROOT = join(import.meta.dirname, '..')
 const MAIN = join(ROOT, 'apps/cli/src/main.ts')
@@ -36,7 +37,7 @@ export class SourceCli {
     return new SourceCli(folder)
   }
 
-  /** Starts a command line; of this process's environment it gets the PATH only. */
+  /** Starts a command line; of this process's environment it gets what is {@link inherited} only. */
   spawn(
     args: readonly string[],
     env: Environment = {},
@@ -45,7 +46,7 @@ export class SourceCli {
       stdio: ['ignore', 'pipe', 'pipe'],
       cwd: this.#folder,
       env: {
-        PATH: process.env['PATH'],
+        ...inherited(),
         HOME: join(this.#folder, 'home'),
         S3LO_PLUGIN_PATH: join(this.#folder, 'plugins'),
         ...env,

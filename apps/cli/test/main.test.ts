@@ -76,6 +76,7 @@ function start(argv: readonly string[], options: StartOptions = {}): ChildProces
     stdio: ['ignore', stdout, 'pipe'],
     env: {
       PATH: process.env['PATH'],
+      NODE_COMPILE_CACHE: process.env['NODE_COMPILE_CACHE'],
       HOME: folder,
       XDG_CACHE_HOME: join(folder, 'cache'),
       XDG_CONFIG_HOME: join(folder, 'config'),

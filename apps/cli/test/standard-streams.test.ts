@@ -40,7 +40,8 @@ afterAll(() => {
 /** Runs a line of a shell in which `s3lo` is the program. */
 function shell(line: string): { status: number | null; stdout: Buffer; stderr: string } {
   const run = `s3lo() { "${process.execPath}" --conditions=s3lo-source "${MAIN}" "$@"; }`
-  const env = { HOME: folder, PATH: process.env['PATH'] }
+  const { PATH, NODE_COMPILE_CACHE } = process.env
+  const env = { HOME: folder, PATH, NODE_COMPILE_CACHE }
   const options = { cwd: folder, env, maxBuffer: 16 * 1024 * 1024 }
   const { status, stdout, stderr } = spawnSync('bash', ['-c', `${run}\n${line}`], options)
   return { status, stdout, stderr: stderr.toString() }
