@@ -13,6 +13,8 @@ beforeAll(async () => {
 })
 afterAll(() => double.close())
 
+const isNightly = process.env['S3LO_TEST_NIGHTLY'] !== undefined
+
 /** Names that the service allows: well-formed, without line breaks and without `.` and `..`. */
 const key = fc
   .string({ unit: 'grapheme', minLength: 1, maxLength: 40 })
@@ -33,7 +35,7 @@ it('every name that the service allows is kept, in every kind of request', async
       expect(await backend.delete([name, `${name}-copy`], { notAfter })).toEqual([])
       expect(await backend.head(name)).toBeUndefined()
     }),
-    { numRuns: 60 },
+    { numRuns: isNightly ? 60 : 20 },
   )
 })
 
@@ -49,6 +51,6 @@ it('any keys are listed in the order of their UTF-8 bytes', async () => {
       expect(await keysOf(backend.list('', { startAfter }))).toEqual(after)
       expect(await backend.delete(names)).toEqual([])
     }),
-    { numRuns: 40 },
+    { numRuns: isNightly ? 40 : 15 },
   )
 })
