@@ -1,5 +1,6 @@
 import { join } from 'node:path'
 import { defineConfig } from 'vitest/config'
+import { SlowFirst } from './scripts/slow-first.ts'
 
 // Tests run the sources: the packages' `s3lo-source` export condition points at `src`.
 const conditions = ['s3lo-source', 'node', 'import', 'default']
@@ -17,6 +18,7 @@ export default defineConfig({
   ...shared,
   test: {
     maxWorkers: '100%',
+    sequence: { sequencer: SlowFirst },
     coverage: {
       provider: 'v8',
       // What core's own tests reach.
@@ -28,10 +30,21 @@ export default defineConfig({
       {
         ...shared,
         test: {
-          name: 'unit',
-          include: [SOCI, 'apps/cli/test/**/*.test.ts', 'integration/*.test.ts'],
+          name: 'soci',
+          include: [SOCI],
           exclude: LONG,
           setupFiles: ['scripts/fixed-seed.ts'],
+          testTimeout: 60_000,
+        },
+      },
+      {
+        ...shared,
+        test: {
+          name: 'unit',
+          include: ['apps/cli/test/**/*.test.ts', 'integration/*.test.ts'],
+          exclude: LONG,
+          setupFiles: ['scripts/fixed-seed.ts'],
+          isolate: false,
           testTimeout: 60_000,
         },
       },

@@ -57,7 +57,8 @@ const isNightly = process.env['S3LO_TEST_NIGHTLY'] !== undefined
 const AZURITE_MS = 3_600_000
 const ways = isNightly ? product : pairwise(product.filter(({ store }) => store !== 'az'))
 
-describe('a store, as a registry', () => {
+// A way sends one request after the other: several at once keep the processors busy.
+describe.concurrent('a store, as a registry', () => {
   it.each(ways.map((way) => [titleOf(way), way] as const))(
     '%s: does all that the specification asks for',
     { timeout: AZURITE_MS },

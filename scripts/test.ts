@@ -7,7 +7,7 @@ import { spawnSync } from 'node:child_process'
 import { join } from 'node:path'
 
 const VITEST = join(import.meta.dirname, '../node_modules/vitest/vitest.mjs')
-const OTHERS = ['packages', 'unit', 'contract']
+const OTHERS = ['packages', 'unit', 'soci', 'contract']
 const isMeasured = process.env['S3LO_COVERAGE'] !== undefined
 
 if (isMeasured) test(['core'], ['--coverage'])
