@@ -118,6 +118,11 @@ export class DeleteLedger {
     this.#tagged = tagged
   }
 
+  /** What is needed and is not there. */
+  async lost(): Promise<readonly string[]> {
+    return (await this.#snapshot()).lost()
+  }
+
   /** Of a purged image nothing is expected. */
   forget(repository: string, digests: readonly string[]): void {
     for (const digest of digests) this.#untagged.delete(`${repository} ${digest}`)
@@ -244,7 +249,7 @@ export class DeleteLedger {
     const newer = look.store
       .rootsOf(repository)
       .filter(({ kind, written }) => kind === 'tag' && written > tag.written)
-    if (newer.length < kept) return `it is one of the newest ${kept}`
+    if (!this.#lives.isShared && newer.length < kept) return `it is one of the newest ${kept}`
     return this.#lacksRecord(tag, look)
   }
 

@@ -1,6 +1,6 @@
 /**
- * A store in memory with a clock of its own, and random work on it that a seed fixes: images are pushed, moved,
- * copied, restored, attached to, sent by clients, deleted, purged, dropped by rules and collected.
+ * A store in memory with a clock of its own, and random work on it that a seed fixes, one piece after the
+ * other or several at once, whose requests come in any order: images are pushed, moved, copied, restored, attached to, sent by clients, deleted, purged, dropped by rules and collected.
  */
 import { Readable } from 'node:stream'
 import {
@@ -13,26 +13,24 @@ import {
   push,
   putManifest,
   type Reference,
+  type RepositoryOptions,
   type SourceEnd,
   type StorageBackend,
 } from '@s3lo/core'
-import { isS3loError } from '@s3lo/core/plugin'
+import { isS3loError, S3loError } from '@s3lo/core/plugin'
 import {
   attachReferrer,
+  FaultyBackend,
   FixtureSource,
   type ImageFixture,
-  imageFixture,
-  indexFixture,
   MemoryBackend,
-  noise,
   referrerFixture,
-  TAR_END,
-  tarFile,
 } from '@s3lo/core/testing'
 import { type Actor, DeleteLedger } from './delete-ledger.ts'
+import { CHUNKED, IMAGES, PLAIN } from './delete-images.ts'
 import { randomOf } from './random.ts'
+import { pick } from './soak-images.ts'
 
-const MIB = 1 << 20
 const MINUTE = 60_000
 const HOUR = 60 * MINUTE
 const DAY = 24 * HOUR
@@ -51,25 +49,24 @@ const SETTINGS = 'images:\n  chunked:\n    chunked: true\n'
 const REPOSITORIES = ['app', 'ruled', 'team/app'] as const
 const TAGS = ['a', 'b', 'c', 'd', 'e'] as const
 
-const LAYERS = Array.from({ length: 6 }, (_, n) => `layer ${n}`)
-const PLAIN = Array.from({ length: 8 }, (_, n) =>
-  imageFixture({ layers: [LAYERS[n % 6] ?? '', LAYERS[(n * 2 + 1) % 6] ?? ''], label: `${n}` }),
-)
-const INDEXES = [0, 2, 4].map((n) =>
-  indexFixture({ 'linux/amd64': at(PLAIN, n), 'linux/arm64': at(PLAIN, n + 1) }),
-)
-const IMAGES = [...PLAIN, ...INDEXES]
-/** What they share is their first chunk. */
-const CHUNKED = Array.from({ length: 3 }, (_, n) => {
-  const files = [
-    tarFile('shared', noise('shared', 5 * MIB)),
-    tarFile('own', noise(`own ${n}`, 2 * MIB)),
-  ]
-  return imageFixture({ layers: [Buffer.concat([...files, TAR_END])], label: `chunked ${n}` })
-})
-
 /** What a participant sees in place of the store: mutants of the protocol are made so. */
 export type Distort = (actor: Actor['kind'], backend: StorageBackend) => StorageBackend
+
+export interface DeleteWorldOptions {
+  readonly distort?: Distort
+  /** Pieces of work at once (default 1). Then nothing is stored in chunks, which other threads encode. */
+  readonly width?: number
+}
+
+/** What was to be moved, deleted or restored is not there. */
+const ALONE = new Set(['NOT_FOUND'])
+/** Others are faster. */
+const CROWDED = new Set(['NOT_FOUND', 'CONFLICT', 'UNAVAILABLE'])
+/** Requests of others before the first of a participant, and between two of the slowest. */
+const MOST_BEFORE = 40
+const MOST_BETWEEN = 12
+/** Looks at others while several work. */
+const MOST_WAITS = 5000
 
 export class DeleteWorld {
   time = Date.UTC(2026, 0, 1)
@@ -77,39 +74,52 @@ export class DeleteWorld {
   readonly #backend: MemoryBackend
   readonly #random: () => number
   readonly #distort: Distort
+  readonly #width: number
+  #waits = 0
+  readonly #protection: { readonly delay: Delay }
 
-  private constructor(seed: number, distort: Distort) {
+  private constructor(seed: number, options: DeleteWorldOptions) {
+    const { distort = (_actor, backend) => backend, width = 1 } = options
     this.#random = randomOf(seed)
     this.#distort = distort
+    this.#width = width
+    // No time passes while others work: there is nothing to renew.
+    this.#protection = {
+      delay: (_ms, signal, isBackground) => (isBackground ? untilAborted(signal) : this.#wait()),
+    }
     this.#backend = new MemoryBackend({ now: () => new Date(this.time) })
     const lives = {
       record: (repository: string) => (repository === 'app' ? KEPT_UNTAGGED : DAY + MARGIN),
       link: MARGIN,
       abandoned: DAY,
       keptTags: (repository: string) => (repository === 'ruled' ? KEPT_TAGS : undefined),
+      isShared: width > 1,
     }
     this.ledger = new DeleteLedger(this.#backend, lives, () => this.time)
   }
 
-  static async open(
-    seed: number,
-    distort: Distort = (_actor, backend) => backend,
-  ): Promise<DeleteWorld> {
-    const world = new DeleteWorld(seed, distort)
+  static async open(seed: number, options: DeleteWorldOptions = {}): Promise<DeleteWorld> {
+    const world = new DeleteWorld(seed, options)
     await world.#backend.put('s3lo.yaml', Buffer.from(SETTINGS))
     return world
   }
 
-  /** So many pieces of work, one after the other. */
+  /** So many times a piece of work, or several at once. */
   async work(steps: number): Promise<void> {
     for (let step = 0; step < steps; step++) {
       this.time += Math.ceil(this.#random() * 20) * MINUTE
       if (this.#random() < 0.08) this.time += Math.ceil(this.#random() * 30) * HOUR
-      await this.#any().catch((error: unknown) => {
-        // What was to be moved, deleted or restored is not there.
-        if (!isS3loError(error, 'NOT_FOUND')) throw error
-      })
-      await this.ledger.observe()
+      this.#waits = 0
+      const pieces = Array.from({ length: this.#width }, (_, n) => this.#piece(n))
+      for (const piece of await Promise.allSettled(pieces)) {
+        if (piece.status === 'fulfilled') continue
+        const expected = this.#isAlone ? ALONE : CROWDED
+        const { reason } = piece
+        if (!isS3loError(reason) || !expected.has(reason.code)) throw reason
+      }
+      // Of several at once it cannot be told which came first.
+      if (this.#isAlone) await this.ledger.observe()
+      for (const lost of await this.ledger.lost()) this.ledger.violations.push(`lost: ${lost}`)
     }
   }
 
@@ -120,7 +130,7 @@ export class DeleteWorld {
         await this.#delete({ name, tag }).catch((error: unknown) => {
           if (!isS3loError(error, 'NOT_FOUND')) throw error
         })
-        await this.ledger.observe()
+        if (this.#isAlone) await this.ledger.observe()
       }
     }
     // What one has deleted lets go of members, events and entries, which a later one finds.
@@ -128,14 +138,40 @@ export class DeleteWorld {
       this.time += KEPT_UNTAGGED + DAY
       await this.#clean()
     }
-    const keys = await Array.fromAsync(this.#backend.list(''), ({ key }) => key)
-    return keys.filter((key) => !isKept(key))
+    return (await this.#keys('')).filter((key) => !isKept(key))
+  }
+
+  #keys(prefix: string): Promise<readonly string[]> {
+    return Array.fromAsync(this.#backend.list(prefix), ({ key }) => key)
+  }
+
+  get #isAlone(): boolean {
+    return this.#width === 1
+  }
+
+  /** Of several at once, the first collects. Each begins at another time. */
+  async #piece(n: number): Promise<void> {
+    await this.#turn(MOST_BEFORE)
+    return n === 0 && !this.#isAlone ? this.#clean(0) : this.#any()
+  }
+
+  /** Lets some requests of others come first. */
+  async #turn(most: number): Promise<void> {
+    if (this.#isAlone) return
+    for (let left = this.#luck(most); left > 0; left--) await new Promise(setImmediate)
+  }
+
+  /** What was left by a participant that failed is waited for without end. */
+  async #wait(): Promise<void> {
+    this.#waits += 1
+    if (this.#waits > MOST_WAITS) throw new S3loError('UNAVAILABLE', 'others take too long')
+    await new Promise(setImmediate)
   }
 
   async #any(): Promise<void> {
     const luck = this.#random()
     if (luck < 0.24) return this.#push()
-    if (luck < 0.29) return this.#pushChunked()
+    if (luck < 0.29) return this.#isAlone ? this.#pushChunked() : this.#push()
     if (luck < 0.35) return this.#copy()
     if (luck < 0.43) return this.#restore()
     if (luck < 0.5) return this.#attach()
@@ -190,7 +226,7 @@ export class DeleteWorld {
   /** As a client of a registry: it may stop anywhere. */
   async #upload(): Promise<void> {
     const store = this.#store('writer')
-    const options = { now: () => this.time }
+    const options = { now: () => this.time, ...this.#protection }
     const uploads = openUploads(store.backend, options)
     const membership = openMembership(store.backend, options)
     const image = this.#pick(PLAIN)
@@ -201,7 +237,7 @@ export class DeleteWorld {
         return
       }
       await uploads.putBlob('uploaded', digest, Readable.from([content]))
-      this.time += this.#luck(3) * HOUR
+      if (this.#isAlone) this.time += this.#luck(3) * HOUR
     }
     const put = { repository: 'uploaded', document: image.root, isByDigest: this.#random() < 0.3 }
     const tags = put.isByDigest ? [] : [this.#pick(TAGS)]
@@ -213,49 +249,56 @@ export class DeleteWorld {
     for (const digest of image.content.keys()) await fresh.find('uploaded', digest)
   }
 
+  /** The first blob of those that a client may have named and that no manifest needs. */
   async #unlink(): Promise<void> {
     const prefix = this.#pick(['.s3lo/repositories/uploaded/_members/', '.s3lo/links/uploaded/'])
-    const keys = await Array.fromAsync(this.#backend.list(prefix), ({ key }) => key)
-    const [blob] = keys[this.#luck(keys.length)]?.slice(prefix.length).split('/') ?? []
-    if (blob === undefined) return
-    const digest = blob.replace('-', ':')
-    const store = this.#store('user', { repository: 'uploaded', blob: digest })
-    const membership = openMembership(store.backend, { now: () => this.time })
-    await membership.unlink('uploaded', digest).catch((error: unknown) => {
-      if (!isS3loError(error, 'CONFLICT')) throw error
-    })
+    const keys = await this.#keys(prefix)
+    for (const blob of new Set(keys.map((key) => key.slice(prefix.length).split('/')[0] ?? ''))) {
+      const digest = blob.replace('-', ':')
+      const { backend } = this.#store('user', { repository: 'uploaded', blob: digest })
+      const membership = openMembership(backend, { now: () => this.time, ...this.#protection })
+      try {
+        if (await membership.unlink('uploaded', digest)) return
+      } catch (error) {
+        if (!isS3loError(error, 'CONFLICT')) throw error
+      }
+    }
   }
 
   async #delete(reference: Reference & { readonly tag: string }): Promise<void> {
     const { name, tag } = reference
-    await deleteTag(this.#store('user', { repository: name, tag }), placeOf(reference))
+    const store = this.#store('user', { repository: name, tag })
+    await deleteTag(store, placeOf(reference), { protection: this.#protection })
   }
 
   async #purge(): Promise<void> {
     const reference = this.#tag(this.#pick([...REPOSITORIES, 'chunked']))
-    const purged = await this.#digestsOf(reference)
-    const asked = { repository: reference.name, tag: reference.tag, purged }
-    await deleteTag(this.#store('user', asked), placeOf(reference), { purge: true })
-    this.ledger.forget(reference.name, purged)
+    const digests = await this.#digestsOf(reference)
+    const purged = this.#isAlone ? digests : 'unknown'
+    const store = this.#store('user', { repository: reference.name, tag: reference.tag, purged })
+    const options = { purge: true, protection: this.#protection }
+    await deleteTag(store, placeOf(reference), options)
+    this.ledger.forget(reference.name, digests)
   }
 
   /** Of an image, or of what refers to one. */
   async #deleteDigest(): Promise<void> {
     const name = this.#pick(REPOSITORIES)
-    const image = this.#pick(IMAGES).root.descriptor
-    const store = new ImageStore(this.#backend)
-    const about = await Array.fromAsync(store.referrers(name, image))
-    const { digest } = this.#pick(about.length > 0 ? about : [image])
+    const entry = this.#pick([...(await this.#keys(`.s3lo/repositories/${name}/_referrers/`)), ''])
+    const [, referrer] = /\/sha256-([0-9a-f]{64})\.json$/.exec(entry) ?? []
+    const { digest } =
+      referrer === undefined ? this.#pick(IMAGES).root.descriptor : { digest: `sha256:${referrer}` }
     const reference = { name, digest }
     const purged = await this.#digestsOf(reference)
-    await deleteTag(this.#store('user', { repository: name, purged }), placeOf(reference))
+    const user = this.#store('user', { repository: name, purged })
+    await deleteTag(user, placeOf(reference), { protection: this.#protection })
     this.ledger.forget(name, purged)
   }
 
-  async #clean(): Promise<void> {
+  async #clean(graceMs = this.#pick([0, HOUR])): Promise<void> {
     const store = this.#store('collector')
-    const graceMs = this.#pick([0, HOUR])
-    await clean(store, '', { confirm: true, config: RULES, expectFewer: true, graceMs })
+    const options = { confirm: true, config: RULES, expectFewer: true, graceMs }
+    await clean(store, '', { ...options, protocol: this.#protection })
   }
 
   async #digestsOf(reference: Reference): Promise<readonly string[]> {
@@ -269,7 +312,11 @@ export class DeleteWorld {
   #store(kind: Actor['kind'], asked = { repository: '' }): ImageStore {
     const actor: Actor =
       kind === 'user' ? { kind, asked, since: this.time } : { kind, since: this.time }
-    return new ImageStore(this.ledger.through(actor, this.#distort(kind, this.#backend)))
+    const seen = this.#distort(kind, this.#backend)
+    const pace = this.#luck(MOST_BETWEEN)
+    const slowed = new FaultyBackend(seen, { before: () => this.#turn(pace) })
+    const options = { protection: this.#protection }
+    return new ImageStore(this.ledger.through(actor, slowed), options)
   }
 
   #tag(name: string = this.#pick(REPOSITORIES)): Reference & { readonly tag: string } {
@@ -281,8 +328,18 @@ export class DeleteWorld {
   }
 
   #pick<T>(items: readonly T[]): T {
-    return at(items, this.#luck(items.length))
+    return pick(items, this.#luck(items.length))
   }
+}
+
+type Delay = NonNullable<RepositoryOptions['delay']>
+
+/** Rejects with the signal's reason. */
+function untilAborted(signal: AbortSignal | undefined): Promise<void> {
+  return new Promise((_, reject) => {
+    if (signal?.aborted) reject(signal.reason)
+    else signal?.addEventListener('abort', () => reject(signal.reason), { once: true })
+  })
 }
 
 function placeOf(reference: Reference): Parameters<typeof deleteTag>[1] {
@@ -297,10 +354,4 @@ function sourceOf(image: ImageFixture): SourceEnd {
 /** Settings, histories of tags, and what a clean leaves for the next. */
 function isKept(key: string): boolean {
   return /^s3lo\.yaml$|^\.s3lo\/settings-seen\.json$|\/history\.json$|^\.s3lo\/gc\/tags\//.test(key)
-}
-
-function at<T>(items: readonly T[], n: number): T {
-  const item = items[n]
-  if (item === undefined) throw new Error('nothing to pick from')
-  return item
 }

@@ -4,6 +4,7 @@
  */
 import { createHash } from 'node:crypto'
 import type { ObjectInfo, StorageBackend } from '@s3lo/core'
+import { formsOf, recordOf } from './deleted-object.ts'
 
 /** A manifest that is a tag or has a record. */
 export interface Root {
@@ -80,6 +81,18 @@ export class StoreSnapshot {
     return this.roots.find((root) => root.kind === 'tag' && root.key === key)
   }
 
+  /** What roots and recipes need and is not there. */
+  lost(): readonly string[] {
+    const lost = [...this.chunks].filter((key) => !this.objects.has(key))
+    for (const { label, repository, content } of this.roots) {
+      for (const digest of content) {
+        const keys = [...formsOf(digest), recordOf(repository, digest)]
+        if (!keys.some((key) => this.objects.has(key))) lost.push(`${label} lacks ${digest}`)
+      }
+    }
+    return lost
+  }
+
   /** The root that needs a blob, a layer or a manifest below it. */
   holderOf(digest: string): Root | undefined {
     return this.roots.find(({ content }) => content.has(digest))
@@ -138,9 +151,7 @@ class Reader {
     for (const digest of [...blobs, ...manifests]) reached.content.add(digest)
     for (const digest of manifests) {
       reached.manifests.add(digest)
-      const path = digest.replace(':', '/')
-      const record = `.s3lo/repositories/${repository}/_manifests/${digest.replace(':', '-')}.json`
-      const keys = [`blobs/${path}`, `.s3lo/blobs/${path}`, record]
+      const keys = [...formsOf(digest), recordOf(repository, digest)]
       const key = keys.find((each) => this.#objects.has(each))
       const child = key === undefined ? undefined : await this.#manifest(key)
       if (child) await this.#walk(repository, child, reached)
