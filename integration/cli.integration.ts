@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync } from 'node:fs'
+import { existsSync, statSync } from 'node:fs'
 import { mkdir, mkdtemp, readdir, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -35,17 +35,31 @@ async function outcome(child: ChildProcess): Promise<{ code: number | null; stde
   return { code, stderr }
 }
 
-/** Every file below a folder that is not a directory. */
+/** Every file below a folder that is not a directory; read again where one has gone meanwhile. */
 async function files(folder: string): Promise<readonly string[]> {
   if (!existsSync(folder)) return []
-  const entries = await readdir(folder, { recursive: true, withFileTypes: true })
-  return entries.filter((entry) => entry.isFile()).map(({ name }) => name)
+  try {
+    const entries = await readdir(folder, { recursive: true, withFileTypes: true })
+    return entries
+      .filter((entry) => entry.isFile())
+      .map(({ parentPath, name }) => join(parentPath, name))
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return files(folder)
+    throw error
+  }
 }
 
-/** Waits until the push is writing, without a clock: the folder is looked at in every turn. */
+/** Smaller than a piece of a layer, and larger than what a push writes before one (bytes). */
+const SETTINGS_BYTES = 64 * 1024
+
+function isOfLayer(path: string): boolean {
+  return (statSync(path, { throwIfNoEntry: false })?.size ?? 0) > SETTINGS_BYTES
+}
+
+/** Waits until the push is writing a layer, without a clock: the folder is looked at in every turn. */
 async function untilWriting(store: string, child: ChildProcess): Promise<void> {
   while (child.exitCode === null) {
-    if ((await files(join(store, '.s3lo/tmp'))).length > 0) return
+    if ((await files(join(store, '.s3lo/tmp'))).some(isOfLayer)) return
     await new Promise(setImmediate)
   }
 }
