@@ -109,7 +109,8 @@ export class TableBuilder implements TarVisitor {
     }
     const text = Buffer.from(lines.join(''))
     this.#text += text.length
-    const frame = await encodeFrame(text)
+    // A copy: what waits does not keep the memory that the frame was made in, which is as long as its text.
+    const frame = new Uint8Array(await encodeFrame(text))
     this.#frames.push(frame)
     this.#stored += frame.length
     const isTooLong = this.#text > MAX_TABLE_TEXT || this.#stored > MAX_TABLE_BYTES

@@ -8,7 +8,7 @@ import { MAX_CHUNK_BYTES } from './gear.ts'
 export const MAX_FRAME_BYTES = MAX_CHUNK_BYTES + 64 * 1024
 
 /**
- * Of programs and libraries, level 3 makes frames that are 4 % shorter at little more than half the speed,
+ * Of programs and libraries, level 3 makes frames that are about 5 % shorter at little more than half the speed,
  * and a push has to wait for its frames.
  */
 const LEVEL = 2

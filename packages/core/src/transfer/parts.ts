@@ -104,19 +104,15 @@ function lengthOf(count: number, { size, partBytes, mostParts }: PartOptions): n
 export class BufferPool {
   /** Bytes of each buffer. */
   readonly bytes: number
-  readonly #least: number
+  readonly #most: number
   readonly #free: Buffer[] = []
-  /** Buffers that were taken and not given back. */
-  #taken = 0
 
-  /** Keeps `least` buffers at rest, and beside them as many as are in use. */
-  constructor(bytes: number, least: number) {
+  constructor(bytes: number, most: number) {
     this.bytes = bytes
-    this.#least = least
+    this.#most = most
   }
 
   take(): Buffer {
-    this.#taken += 1
     return this.#free.pop() ?? Buffer.allocUnsafeSlow(this.bytes)
   }
 
@@ -124,8 +120,6 @@ export class BufferPool {
   give(part: Uint8Array): void {
     const { buffer } = part
     if (!(buffer instanceof ArrayBuffer) || buffer.byteLength !== this.bytes) return
-    this.#taken -= 1
-    const most = Math.max(this.#least, this.#taken)
-    if (this.#free.length < most) this.#free.push(Buffer.from(buffer))
+    if (this.#free.length < this.#most) this.#free.push(Buffer.from(buffer))
   }
 }
