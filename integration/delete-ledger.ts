@@ -13,9 +13,10 @@ import {
   markOf,
   markOfEvent,
   recordOf,
+  repositoryOf,
   toDeleted,
 } from './deleted-object.ts'
-import { type Root, type SnapshotMemory, StoreSnapshot } from './store-snapshot.ts'
+import { readDigests, type Root, type SnapshotMemory, StoreSnapshot } from './store-snapshot.ts'
 
 /** What a user has asked for. */
 interface Asked {
@@ -60,6 +61,11 @@ interface Look {
   readonly now: number
   /** All keys of this delete. */
   readonly doomed: ReadonlySet<string>
+  /**
+   * For each tag that is deleted or moved: when the records of its image were written. They are looked up
+   * after the tag was read, for what moves a tag writes them before it. Absent for a tag that changes meanwhile.
+   */
+  readonly recorded: ReadonlyMap<string, readonly number[]>
 }
 
 export class DeleteLedger {
@@ -88,8 +94,7 @@ export class DeleteLedger {
     const remove = watched.delete.bind(watched)
     watched.delete = async (keys, options) => {
       if (keys.every(isControl)) return remove(keys, options)
-      const store = await this.#snapshot()
-      const look = { store, actor, now: this.#now(), doomed: new Set(keys) }
+      const look = await this.#look(actor, keys, new Set(keys))
       const failures = await remove(keys, options)
       const left = new Set(failures.map(({ key }) => key))
       for (const key of keys) if (!left.has(key)) this.#enter(key, look)
@@ -97,9 +102,9 @@ export class DeleteLedger {
     }
     const put = watched.put.bind(watched)
     watched.put = async (key, ...rest) => {
-      const store = isTag(key) ? await this.#snapshot() : undefined
+      const look = isTag(key) ? await this.#look(actor, [key], new Set()) : undefined
       const info = await put(key, ...rest)
-      if (store) this.#enterMove(info, { store, actor, now: this.#now(), doomed: new Set() })
+      if (look) this.#enterMove(info, { ...look, now: this.#now() })
       return info
     }
     return watched
@@ -133,6 +138,25 @@ export class DeleteLedger {
     const deletes = Object.fromEntries(this.counts)
     this.counts.clear()
     return { deletes, violations: this.violations.splice(0) }
+  }
+
+  async #look(actor: Actor, keys: readonly string[], doomed: ReadonlySet<string>): Promise<Look> {
+    const store = await this.#snapshot()
+    const recorded = new Map<string, readonly number[]>()
+    for (const key of keys.filter(isTag)) {
+      const digests = await readDigests(this.#backend, key)
+      if (digests) recorded.set(key, await this.#recordDates(repositoryOf(key), digests))
+    }
+    return { store, actor, now: this.#now(), doomed, recorded }
+  }
+
+  async #recordDates(repository: string, digests: readonly string[]): Promise<readonly number[]> {
+    const dates: number[] = []
+    for (const digest of digests) {
+      const record = await this.#backend.head(recordOf(repository, digest))
+      if (record) dates.push(record.lastModified.getTime())
+    }
+    return dates
   }
 
   #snapshot(): Promise<StoreSnapshot> {
@@ -254,12 +278,11 @@ export class DeleteLedger {
   }
 
   /** What moves or deletes a tag has written the record of its image anew. */
-  #lacksRecord(tag: Deleted, { store, actor }: Look): string | undefined {
-    const named = store.tagOf(tag.key)
-    const keys = named?.digests.map((digest) => recordOf(named.repository, digest)) ?? []
-    const dates = keys.flatMap((key) => store.objects.get(key)?.lastModified.getTime() ?? [])
+  #lacksRecord(tag: Deleted, { recorded, actor }: Look): string | undefined {
+    const dates = recorded.get(tag.key)
     const since = this.#lives.isShared ? 0 : actor.since
-    return dates.some((date) => date >= since) ? undefined : 'its image has no record of now'
+    const isKept = dates === undefined || dates.some((date) => date >= since)
+    return isKept ? undefined : 'its image has no record of now'
   }
 
   #uploadLives(id: string, { store, actor, now }: Look): string | undefined {

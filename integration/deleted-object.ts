@@ -45,6 +45,11 @@ export function isTag(key: string): boolean {
   return TAG.test(key)
 }
 
+/** Of the key of a tag's manifest. */
+export function repositoryOf(tagKey: string): string {
+  return toDeleted(tagKey, 0).part('repository')
+}
+
 export function toDeleted(key: string, written: number): Deleted {
   for (const [kind, pattern] of PATTERNS) {
     const groups = pattern.exec(key)?.groups

@@ -4,6 +4,7 @@
  */
 import { createHash } from 'node:crypto'
 import type { ObjectInfo, StorageBackend } from '@s3lo/core'
+import { isS3loError } from '@s3lo/core/plugin'
 import { formsOf, recordOf } from './deleted-object.ts'
 
 /** A manifest that is a tag or has a record. */
@@ -165,9 +166,7 @@ class Reader {
     const { config, layers = [], manifests = [], subject } = document
     const blobs = [...(config ? [config] : []), ...layers]
     return {
-      digests: (['sha256', 'sha512'] as const).map(
-        (algorithm) => `${algorithm}:${createHash(algorithm).update(content).digest('hex')}`,
-      ),
+      digests: digestsOf(content),
       blobs: blobs.map(({ digest }) => digest),
       manifests: manifests.map(({ digest }) => digest),
       ...(subject && { subject: subject.digest }),
@@ -178,18 +177,40 @@ class Reader {
     const name = `${key} ${this.#objects.get(key)?.etag}`
     const known = this.#memory.get(name)
     if (known) return known
-    try {
-      const { body, info } = await this.#backend.get(key)
-      const content = Buffer.concat(await body.toArray())
-      // Written anew since it was listed: its date is another one.
-      if (name !== `${key} ${info.etag}`) return undefined
-      this.#memory.set(name, content)
-      return content
-    } catch (error) {
-      if (await this.#backend.head(key)) throw error
-      return undefined
-    }
+    const version = await readVersion(this.#backend, key)
+    // Written anew since it was listed: its date is another one.
+    if (!version || name !== `${key} ${version.etag}`) return undefined
+    this.#memory.set(name, version.content)
+    return version.content
   }
+}
+
+/** The digests of an object under each algorithm; `undefined` where it is gone or changes meanwhile. */
+export async function readDigests(
+  backend: StorageBackend,
+  key: string,
+): Promise<readonly string[] | undefined> {
+  const version = await readVersion(backend, key)
+  return version && digestsOf(version.content)
+}
+
+async function readVersion(
+  backend: StorageBackend,
+  key: string,
+): Promise<{ readonly etag: string; readonly content: Uint8Array } | undefined> {
+  try {
+    const { body, info } = await backend.get(key)
+    return { etag: info.etag, content: Buffer.concat(await body.toArray()) }
+  } catch (error) {
+    if (isS3loError(error, 'NOT_FOUND') || isS3loError(error, 'CONFLICT')) return undefined
+    throw error
+  }
+}
+
+function digestsOf(content: Uint8Array): readonly string[] {
+  return (['sha256', 'sha512'] as const).map(
+    (algorithm) => `${algorithm}:${createHash(algorithm).update(content).digest('hex')}`,
+  )
 }
 
 interface NamedJson {

@@ -5,7 +5,6 @@ import { blobKey, legacyManifestKey, legacyPrefix, manifestKey } from '../layout
 import { algorithmOf, digestOf, isDigest } from '../oci/digest.ts'
 import { type ManifestDocument, MAX_MANIFEST_BYTES, parseDocument } from '../oci/document.ts'
 import { formatImageName, type Reference } from '../oci/reference.ts'
-import { readAll } from '../stream/read-all.ts'
 import { orImageFault } from './image-fault.ts'
 import { readObject, readVersion } from './read-object.ts'
 import { readRecord } from './records.ts'
@@ -60,14 +59,8 @@ export async function readTagContent(
   reference: Reference,
   options?: CallOptions,
 ): Promise<TagContent | undefined> {
-  const key = manifestKey(reference)
-  try {
-    const { info, body } = await backend.get(key, options)
-    return { content: await readAll(body, MAX_MANIFEST_BYTES, key), etag: info.etag }
-  } catch (error) {
-    if (isS3loError(error, 'NOT_FOUND')) return undefined
-    throw error
-  }
+  const version = await readVersion(backend, manifestKey(reference), MAX_MANIFEST_BYTES, options)
+  return version && { content: version.content, etag: version.info.etag }
 }
 
 /** The etag of what a v1.1.0 tag publishes (see {@link TagContent}), without reading it; `undefined` when there is none. */
