@@ -12,11 +12,20 @@ export async function readWhole(
 ): Promise<string> {
   const store = new ImageStore(backend)
   const { digest } = (await store.read(reference)).descriptor
+  await readContent(store, digest, images)
+  return digest
+}
+
+/** Reads all content of an image, and verifies it. Throws as {@link readWhole}. */
+export async function readContent(
+  store: ImageStore,
+  digest: string,
+  images: readonly ImageFixture[],
+): Promise<void> {
   const image = images.find(({ root }) => root.descriptor.digest === digest)
   if (!image) throw new Error(`${digest} is none of the images that were pushed`)
   for (const [blob, bytes] of image.content) {
     const descriptor = { mediaType: 'x', digest: blob, size: bytes.byteLength }
     for await (const _ of await store.fetch(descriptor));
   }
-  return digest
 }

@@ -8,7 +8,7 @@ import {
   type StorageBackend,
 } from '@s3lo/core'
 import { type ImageFixture, imageFixture, indexFixture, noise } from '@s3lo/core/testing'
-import { readWhole } from './read-whole.ts'
+import { readContent } from './read-whole.ts'
 
 const MIB = 1024 * 1024
 const LAYERS = Array.from({ length: 10 }, (_, i) => Buffer.alloc(3000 + 700 * i, `layer ${i} `))
@@ -45,11 +45,11 @@ export const CHUNKED_IMAGES: readonly ImageFixture[] = Array.from({ length: CHUN
  */
 export async function readSoaked(backend: StorageBackend, reference: Reference): Promise<void> {
   const store = new ImageStore(backend)
-  const { manifest } = await store.read(reference)
+  const { manifest, descriptor } = await store.read(reference)
   const config = manifest.kind === 'manifest' ? manifest.config.digest : ''
   const image = CHUNKED_IMAGES.find(({ content }) => content.has(config))
   if (manifest.kind === 'manifest' && image) await readChunked(store, manifest, image)
-  else await readWhole(backend, reference, SOAK_IMAGES)
+  else await readContent(store, descriptor.digest, SOAK_IMAGES)
 }
 
 /** The config is the one that was pushed, and says what the layers decompress to. */
