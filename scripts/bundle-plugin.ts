@@ -36,10 +36,10 @@ const { output } = await bundle.write({
   chunkFileNames: '[name].cjs',
   sourcemap: true,
   codeSplitting: {
-    // What reads, and what is loaded for the rest; the SDK would be a dozen files of its own.
+    // What is loaded with the first use; the SDK's search for credentials would be several files.
     groups: [
       { name: 'backend', test: join(ROOT, 'src/open-backend.ts'), priority: 1 },
-      { name: 'changes', test: join(ROOT, 'src/changes.ts') },
+      { name: 'credentials', test: join(ROOT, 'src/credential-chain.ts') },
     ],
   },
 })

@@ -1,8 +1,3 @@
-import {
-  CopyObjectCommand,
-  HeadObjectCommand,
-  type HeadObjectCommandOutput,
-} from '@aws-sdk/client-s3'
 import { forEachConcurrent, isS3loError, type ObjectInfo, S3loError } from '@s3lo/core/plugin'
 import {
   assembleObject,
@@ -13,10 +8,12 @@ import {
   type ServiceCalls,
   toThrown,
 } from '@s3lo/core/transfer'
-import { quoted, toObjectInfo } from './object-info.ts'
-import { dateOf } from './request-middleware.ts'
+import type { AnswerHeaders } from './answer-check.ts'
+import { dateOf, factsIn, quoted, toObjectInfo } from './object-info.ts'
 import type { S3Service } from './s3-service.ts'
+import { pathOf } from './signature.ts'
 import { MultipartUpload } from './upload.ts'
+import { textOf } from './xml.ts'
 
 /** The most that one request copies. */
 const LARGEST_COPY_BYTES = 5 * 1024 ** 3
@@ -54,9 +51,9 @@ export async function copyObject(
   }
   const copy = new Copy(from, to, source, signal)
   if (source.size > LARGEST_COPY_BYTES) return copy.inParts()
-  const { StorageClass } = source.description
+  const { [STORAGE_CLASS]: storageClass } = source.description
   // The one thing that a copy does not take over by itself.
-  return (await copy.whole({ ...(StorageClass && { StorageClass }) })).info
+  return (await copy.whole(storageClass ? { [STORAGE_CLASS]: storageClass } : {})).info
 }
 
 /**
@@ -78,7 +75,7 @@ async function renew(
   const copy = new Copy(place, place, source, signal)
   if (source.size > LARGEST_COPY_BYTES) return copy.inParts()
   // A copy onto itself has to change something, so its description is given anew.
-  const changes = { MetadataDirective: 'REPLACE', ...source.description } as const
+  const changes = { 'x-amz-metadata-directive': 'REPLACE', ...source.description }
   const { info, isFresh } = await copy.whole(changes).catch(async (error: unknown) => {
     const newer = isS3loError(error, 'CONFLICT')
       ? await newerThan(source, place, signal)
@@ -115,53 +112,44 @@ interface Source {
   readonly description: Description
 }
 
-type Description = Pick<
-  HeadObjectCommandOutput,
-  | 'Metadata'
-  | 'ContentType'
-  | 'ContentEncoding'
-  | 'ContentDisposition'
-  | 'ContentLanguage'
-  | 'CacheControl'
-  | 'StorageClass'
->
+/** The headers that say what an object is: they are the same in answers about it and writes of it. */
+type Description = Readonly<Record<string, string>>
+
+const STORAGE_CLASS = 'x-amz-storage-class'
+const DESCRIPTION: ReadonlySet<string> = new Set([
+  'cache-control',
+  'content-disposition',
+  'content-encoding',
+  'content-language',
+  'content-type',
+  STORAGE_CLASS,
+])
 
 async function headOf(
   { service, key }: ObjectPlace,
   signal: AbortSignal | undefined,
 ): Promise<Source> {
   const settings = { what: service.nameOf(key), signal }
-  const input = { Bucket: service.bucket, Key: key }
-  const output = await service.send(settings, (client, attempt) =>
-    client.send(new HeadObjectCommand(input), { abortSignal: attempt.signal }),
+  const { headers } = await service.call(settings, (attempt) =>
+    service.request({ operation: 'HeadObject', key }, attempt),
   )
-  const { ETag: etag, ContentLength: size, LastModified: lastModified } = output
+  const { etag, size, lastModified } = factsIn(headers)
   if (size === undefined || !etag) {
     throw new S3loError('UNAVAILABLE', `the facts of ${settings.what} are incomplete`)
   }
-  return { size, etag: bareEtag(etag), lastModified, description: describe(output) }
+  return { size, etag: bareEtag(etag), lastModified, description: describe(headers) }
 }
 
-function describe(output: HeadObjectCommandOutput): Description {
-  const { Metadata, ContentType, ContentEncoding, ContentDisposition } = output
-  const { ContentLanguage, CacheControl, StorageClass } = output
-  return {
-    ...(Metadata && { Metadata }),
-    ...(ContentType && { ContentType }),
-    ...(ContentEncoding && { ContentEncoding }),
-    ...(ContentDisposition && { ContentDisposition }),
-    ...(ContentLanguage && { ContentLanguage }),
-    ...(CacheControl && { CacheControl }),
-    ...(StorageClass && { StorageClass }),
-  }
+function describe(headers: AnswerHeaders): Description {
+  const entries = Object.entries(headers).filter(
+    (header): header is [string, string] =>
+      Boolean(header[1]) && (DESCRIPTION.has(header[0]) || header[0].startsWith('x-amz-meta-')),
+  )
+  return Object.fromEntries(entries)
 }
 
-/** What a copy is made of, if it is still the version that was seen. */
-interface SourceVersion {
-  readonly CopySource: string
-  readonly CopySourceIfMatch?: string
-  readonly CopySourceIfUnmodifiedSince?: Date
-}
+/** What a copy is made of, if it is still the version that was seen: headers of the copy. */
+type SourceVersion = Readonly<Record<`x-amz-copy-source${string}`, string>>
 
 /** One copy of one version of an object. */
 class Copy {
@@ -178,19 +166,22 @@ class Copy {
   }
 
   async whole(
-    changes: Description & { readonly MetadataDirective?: 'REPLACE' },
+    changes: Description,
   ): Promise<{ readonly info: ObjectInfo; readonly isFresh: boolean }> {
     const { service, key } = this.#to
-    const output = await this.#ofSource(async (version) => {
-      const input = { ...this.#target(), ...version, ...changes }
-      return service.trySend(this.#settings(), (client, attempt) => {
-        attempt.expectSilence(this.#source.size / SLOWEST_BYTES_PER_MS)
-        return client.send(new CopyObjectCommand(input), { abortSignal: attempt.signal })
-      })
+    const { headers, document } = await this.#ofSource((version) => {
+      const request = {
+        operation: 'CopyObject',
+        key,
+        headers: { ...changes, ...version },
+        silenceMs: this.#source.size / SLOWEST_BYTES_PER_MS,
+      } as const
+      return service.tryCall(this.#settings(), (attempt) => service.request(request, attempt))
     })
-    const answeredAt = dateOf(output)
-    const lastModified = output.CopyObjectResult?.LastModified ?? answeredAt
-    const etag = output.CopyObjectResult?.ETag ?? this.#source.etag
+    const named = (name: string): string | undefined => document && textOf(document, name)
+    const answeredAt = dateOf(headers['date'])
+    const lastModified = dateOf(named('LastModified')) ?? answeredAt
+    const etag = named('ETag') ?? this.#source.etag
     const info = toObjectInfo(key, { size: this.#source.size, etag, lastModified })
     const age = (answeredAt?.getTime() ?? 0) - info.lastModified.getTime()
     return { info, isFresh: age < CLOCK_TOLERANCE_MS }
@@ -214,19 +205,19 @@ class Copy {
   }
 
   async #copyParts(upload: MultipartUpload, count: number): Promise<void> {
+    // The service may take the parts one after the other.
+    const silenceMs = (PARTS_AT_ONCE * PART_BYTES) / SLOWEST_BYTES_PER_MS
     await forEachConcurrent(
       Array.from({ length: count }, (_, index) => index),
       PARTS_AT_ONCE,
       async (index, signal) => {
         const start = index * PART_BYTES
         const last = Math.min(start + PART_BYTES, this.#source.size) - 1
-        const range = `bytes=${start}-${last}`
+        const range = { 'x-amz-copy-source-range': `bytes=${start}-${last}` }
         await this.#ofSource((version) =>
-          this.#to.service.tryCall({ ...this.#settings(), signal }, (attempt) => {
-            // The service may take the parts one after the other.
-            attempt.expectSilence((PARTS_AT_ONCE * PART_BYTES) / SLOWEST_BYTES_PER_MS)
-            return upload.copyPart(index, { ...version, CopySourceRange: range }, attempt)
-          }),
+          this.#to.service.tryCall({ ...this.#settings(), signal }, (attempt) =>
+            upload.copyPart({ index, source: { ...version, ...range }, silenceMs }, attempt),
+          ),
         )
       },
       this.#signal,
@@ -238,32 +229,26 @@ class Copy {
    * in parts with another one than it shows: there the date has to do.
    */
   async #ofSource<T>(send: (version: SourceVersion) => Promise<T>): Promise<T> {
-    const CopySource = `${this.#from.service.bucket}/${encodeKey(this.#from.key)}`
+    const source = {
+      'x-amz-copy-source': `${this.#from.service.bucket}/${pathOf(this.#from.key)}`,
+    } as const
     const { etag, lastModified } = this.#source
     try {
-      return await send({ CopySource, CopySourceIfMatch: quoted(etag) })
+      return await send({ ...source, 'x-amz-copy-source-if-match': quoted(etag) })
     } catch (error) {
       const isRefused = error instanceof RequestError && error.failure.status === 412
       if (!isRefused || !lastModified) throw toThrown(error)
       if ((await headOf(this.#from, this.#signal)).etag !== etag) throw toThrown(error)
     }
     try {
-      return await send({ CopySource, CopySourceIfUnmodifiedSince: lastModified })
+      const date = lastModified.toUTCString()
+      return await send({ ...source, 'x-amz-copy-source-if-unmodified-since': date })
     } catch (error) {
       throw toThrown(error)
     }
   }
 
-  #target(): { readonly Bucket: string; readonly Key: string } {
-    return { Bucket: this.#to.service.bucket, Key: this.#to.key }
-  }
-
   #settings(): CallSettings {
     return { what: this.#to.service.nameOf(this.#to.key), signal: this.#signal }
   }
-}
-
-/** The header is not encoded by the SDK, and slashes stay. */
-function encodeKey(key: string): string {
-  return key.split('/').map(encodeURIComponent).join('/')
 }

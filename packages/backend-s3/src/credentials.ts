@@ -15,6 +15,32 @@ export interface ProviderContext {
   }
 }
 
+/** So long before its end a key is looked for anew, as the SDK has it (milliseconds). */
+const RENEWED_BEFORE_MS = 300_000
+
+/** Asks once for all requests, and again before a key ends. A failure is asked again. */
+export function remembered(
+  ask: () => Promise<Credentials>,
+  renewedBeforeMs = RENEWED_BEFORE_MS,
+): CredentialProvider {
+  let asked: Promise<Credentials> | undefined
+  return async () => {
+    const last = asked
+    if (last && (await endsWithin(last, renewedBeforeMs)) && asked === last) asked = undefined
+    asked ??= ask()
+    return asked
+  }
+}
+
+async function endsWithin(found: Promise<Credentials>, ms: number): Promise<boolean> {
+  try {
+    const { expiration } = await found
+    return expiration !== undefined && expiration.getTime() - Date.now() < ms
+  } catch {
+    return true
+  }
+}
+
 /** What was given as an option: a key, or a provider of the SDK. */
 export type GivenCredentials = Credentials | ((context: ProviderContext) => Promise<Credentials>)
 

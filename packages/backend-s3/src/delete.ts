@@ -1,12 +1,11 @@
-import { DeleteObjectCommand, DeleteObjectsCommand } from '@aws-sdk/client-s3'
-import type { DeleteObjectsCommandOutput } from '@aws-sdk/client-s3'
 import type { Attempt, BatchAnswer, Failure } from '@s3lo/core/transfer'
 import { toKeyFailure } from './errors.ts'
-import { addMd5 } from './request-middleware.ts'
 import type { S3Service } from './s3-service.ts'
+import { elementsOf, escapeXml, textOf, type XmlElement } from './xml.ts'
 
 /** How a service answers that it has deleted an object. Any other answer may be a proxy's. */
 const NO_CONTENT = 204
+const XMLNS = 'http://s3.amazonaws.com/doc/2006-03-01/'
 
 interface DeleteSettings {
   readonly notAfter?: Date | undefined
@@ -17,13 +16,10 @@ export async function deleteObject(
   service: S3Service,
   key: string,
   { notAfter }: DeleteSettings,
-  { signal }: Attempt,
+  attempt: Attempt,
 ): Promise<boolean> {
-  const sdk = await service.sdk()
-  const command = new DeleteObjectCommand({ Bucket: service.bucket, Key: key })
-  const timed = sdk.until(command, notAfter)
-  const { $metadata: answer } = await sdk.client.send(timed, { abortSignal: signal })
-  return answer.httpStatusCode === NO_CONTENT
+  const { status } = await service.request({ operation: 'DeleteObject', key, notAfter }, attempt)
+  return status === NO_CONTENT
 }
 
 /** Deletes up to 1000 keys in one request. */
@@ -31,29 +27,37 @@ export async function deleteBatch(
   service: S3Service,
   keys: readonly string[],
   { notAfter }: DeleteSettings,
-  { signal }: Attempt,
+  attempt: Attempt,
 ): Promise<BatchAnswer> {
-  const command = new DeleteObjectsCommand({
-    Bucket: service.bucket,
-    // A quiet answer would not tell a key that was deleted from one that was left out.
-    Delete: { Objects: keys.map((Key) => ({ Key })) },
-  })
-  if (!service.endpoint.isAws) addMd5(command)
-  const sdk = await service.sdk()
-  const timed = sdk.until(command, notAfter)
-  return answerOf(service, await sdk.client.send(timed, { abortSignal: signal }))
+  const objects = keys.map((key) => `<Object><Key>${escapeXml(key)}</Key></Object>`)
+  // A quiet answer would not tell a key that was deleted from one that was left out.
+  const body = Buffer.from(`<Delete xmlns="${XMLNS}">${objects.join('')}</Delete>`)
+  const { document } = await service.request(
+    {
+      operation: 'DeleteObjects',
+      query: { delete: '' },
+      headers: { 'content-type': 'application/xml' },
+      body,
+      // S3 wants one of a batch, beside the hash that is signed.
+      checksum: service.endpoint.isAws ? 'sha256' : 'md5',
+      notAfter,
+    },
+    attempt,
+  )
+  return answerOf(service, document)
 }
 
-function answerOf(
-  service: S3Service,
-  { Deleted = [], Errors = [] }: DeleteObjectsCommandOutput,
-): BatchAnswer {
-  const deleted = new Set(Deleted.flatMap(({ Key }) => Key ?? []))
+function answerOf(service: S3Service, document: XmlElement | undefined): BatchAnswer {
+  const entries = (name: string): readonly XmlElement[] =>
+    document === undefined ? [] : elementsOf(document, name)
+  const deleted = new Set(entries('Deleted').flatMap((entry) => textOf(entry, 'Key') ?? []))
   const failures = new Map<string, Failure>()
-  for (const { Key: key, Code } of Errors) {
+  for (const entry of entries('Error')) {
+    const key = textOf(entry, 'Key')
+    const code = textOf(entry, 'Code')
     if (key === undefined) continue
-    if (Code === 'NoSuchKey' || Code === 'NoSuchVersion') deleted.add(key)
-    else failures.set(key, toKeyFailure(Code, service.nameOf(key)))
+    if (code === 'NoSuchKey' || code === 'NoSuchVersion') deleted.add(key)
+    else failures.set(key, toKeyFailure(code, service.nameOf(key)))
   }
   return { deleted, failures }
 }

@@ -1,12 +1,4 @@
 import {
-  GetBucketLifecycleConfigurationCommand,
-  GetBucketVersioningCommand,
-  GetObjectLockConfigurationCommand,
-  type LifecycleRule,
-  ListBucketIntelligentTieringConfigurationsCommand,
-  type S3Client,
-} from '@aws-sdk/client-s3'
-import {
   type CallOptions,
   CONTENT_PREFIXES,
   documentationOf,
@@ -14,7 +6,9 @@ import {
   isS3loError,
 } from '@s3lo/core/plugin'
 import { RequestError } from '@s3lo/core/transfer'
+import type { S3Request } from './s3-request.ts'
 import type { S3Service } from './s3-service.ts'
+import { elementsOf, textOf, type XmlElement } from './xml.ts'
 
 /** The classes from which an object has to be restored, for hours, before it can be read. */
 const OFFLINE: ReadonlySet<string> = new Set(['GLACIER', 'DEEP_ARCHIVE'])
@@ -37,32 +31,31 @@ type Answer<T> = { readonly value: T } | { readonly finding: Finding }
 async function askLifecycle(
   service: S3Service,
   options: CallOptions,
-): Promise<Answer<readonly LifecycleRule[]>> {
-  const input = { Bucket: service.bucket }
-  const answer = await ask(service, options, (client, abortSignal) =>
-    client.send(new GetBucketLifecycleConfigurationCommand(input), { abortSignal }),
-  )
+): Promise<Answer<readonly XmlElement[]>> {
+  const request = {
+    operation: 'GetBucketLifecycleConfiguration',
+    query: { lifecycle: '' },
+  } as const
+  const answer = await ask(service, options, request)
   if ('finding' in answer) return answer
-  const rules = answer.value?.Rules ?? []
-  return { value: rules.filter(({ Status }) => Status === 'Enabled') }
+  const rules = answer.value ? elementsOf(answer.value, 'Rule') : []
+  return { value: rules.filter(isEnabled) }
 }
 
 async function checkVersioning(
   service: S3Service,
-  lifecycle: Answer<readonly LifecycleRule[]>,
+  lifecycle: Answer<readonly XmlElement[]>,
   options: CallOptions,
 ): Promise<Finding> {
-  const input = { Bucket: service.bucket }
-  const answer = await ask(service, options, (client, abortSignal) =>
-    client.send(new GetBucketVersioningCommand(input), { abortSignal }),
-  )
+  const request = { operation: 'GetBucketVersioning', query: { versioning: '' } } as const
+  const answer = await ask(service, options, request)
   if ('finding' in answer) return named('versioning', answer.finding)
-  const status = answer.value?.Status
+  const status = answer.value && textOf(answer.value, 'Status')
   if (status !== 'Enabled' && status !== 'Suspended') {
     return { severity: 'ok', message: 'versioning is off: what is deleted frees its space' }
   }
   const rules = 'value' in lifecycle ? lifecycle.value : []
-  if (rules.some((rule) => rule.NoncurrentVersionExpiration)) {
+  if (rules.some((rule) => has(rule, 'NoncurrentVersionExpiration'))) {
     return { severity: 'ok', message: 'old versions expire by a lifecycle rule' }
   }
   const message =
@@ -73,25 +66,29 @@ async function checkVersioning(
   return { severity: 'notice', message, hint }
 }
 
-function* judgeRules(rules: readonly LifecycleRule[]): Generator<Finding, void> {
+function* judgeRules(rules: readonly XmlElement[]): Generator<Finding, void> {
   const ofContent = rules.filter(touchesContent)
-  if (ofContent.some(({ Expiration: rule }) => rule?.Days !== undefined || rule?.Date)) {
+  if (
+    ofContent.some((rule) => has(rule, 'Expiration', 'Days') || has(rule, 'Expiration', 'Date'))
+  ) {
     yield {
       severity: 'problem',
       message: 'a lifecycle rule deletes objects by age: it destroys images that are still tagged',
       hint: 'remove the rule and set lifecycle.max_age in s3lo.yaml: s3lo clean knows what is used',
     }
   }
-  const transitions = ofContent.flatMap(({ Transitions = [] }) => Transitions)
-  const offline = transitions.find(({ StorageClass = '' }) => OFFLINE.has(StorageClass))
-  if (offline) {
+  const classes = ofContent
+    .flatMap((rule) => elementsOf(rule, 'Transition'))
+    .map((transition) => textOf(transition, 'StorageClass') ?? '')
+  const offline = classes.find((name) => OFFLINE.has(name))
+  if (offline !== undefined) {
     yield {
       severity: 'problem',
-      message: `a lifecycle rule moves objects to ${offline.StorageClass}: images there cannot be pulled`,
+      message: `a lifecycle rule moves objects to ${offline}: images there cannot be pulled`,
       hint: 'use GLACIER_IR or INTELLIGENT_TIERING, which can be read at once',
     }
   }
-  if (rules.some((rule) => rule.AbortIncompleteMultipartUpload)) {
+  if (rules.some((rule) => has(rule, 'AbortIncompleteMultipartUpload'))) {
     yield { severity: 'ok', message: 'interrupted uploads are removed by a rule' }
     return
   }
@@ -103,8 +100,12 @@ function* judgeRules(rules: readonly LifecycleRule[]): Generator<Finding, void> 
 }
 
 /** Rules are for a prefix; one that is selected by tags or sizes is taken for all that have it. */
-function touchesContent({ Filter, Prefix }: LifecycleRule): boolean {
-  const prefix = Filter?.Prefix ?? Filter?.And?.Prefix ?? Prefix ?? ''
+function touchesContent(rule: XmlElement): boolean {
+  const prefix =
+    textAt(rule, 'Filter', 'Prefix') ??
+    textAt(rule, 'Filter', 'And', 'Prefix') ??
+    textAt(rule, 'Prefix') ??
+    ''
   return CONTENT_PREFIXES.some((place) => place.startsWith(prefix) || prefix.startsWith(place))
 }
 
@@ -112,34 +113,33 @@ async function checkObjectLock(
   service: S3Service,
   options: CallOptions,
 ): Promise<readonly Finding[]> {
-  const input = { Bucket: service.bucket }
-  const answer = await ask(service, options, (client, abortSignal) =>
-    client.send(new GetObjectLockConfigurationCommand(input), { abortSignal }),
-  )
+  const request = { operation: 'GetObjectLockConfiguration', query: { 'object-lock': '' } } as const
+  const answer = await ask(service, options, request)
   // What cannot be asked is most often not there, and nothing depends on it.
   if ('finding' in answer) return []
-  const { Mode, Days, Years } = answer.value?.ObjectLockConfiguration?.Rule?.DefaultRetention ?? {}
-  if (Mode === undefined) return []
-  const time = Years === undefined ? `${Days} days` : `${Years} years`
+  const [mode, days, years] = ['Mode', 'Days', 'Years'].map(
+    (name) => answer.value && textAt(answer.value, 'Rule', 'DefaultRetention', name),
+  )
+  if (mode === undefined) return []
+  const time = years === undefined ? `${days} days` : `${years} years`
   return [
     {
       severity: 'notice',
-      message: `Object Lock (${Mode}) keeps every version for ${time}: what is deleted frees nothing before that`,
+      message: `Object Lock (${mode}) keeps every version for ${time}: what is deleted frees nothing before that`,
       hint: `what that is good for: ${documentationOf('immutability.md')}`,
     },
   ]
 }
 
 async function checkTiering(service: S3Service, options: CallOptions): Promise<Finding> {
-  const input = { Bucket: service.bucket }
-  const answer = await ask(service, options, (client, abortSignal) =>
-    client.send(new ListBucketIntelligentTieringConfigurationsCommand(input), { abortSignal }),
-  )
+  const request = {
+    operation: 'ListBucketIntelligentTieringConfigurations',
+    query: { 'intelligent-tiering': '' },
+  } as const
+  const answer = await ask(service, options, request)
   if ('finding' in answer) return named('Intelligent-Tiering', answer.finding)
-  const archives = (answer.value?.IntelligentTieringConfigurationList ?? []).filter(
-    ({ Status }) => Status === 'Enabled',
-  )
-  if (archives.length === 0) {
+  const settings = answer.value ? elementsOf(answer.value, 'IntelligentTieringConfiguration') : []
+  if (!settings.some(isEnabled)) {
     return {
       severity: 'ok',
       message: 'Intelligent-Tiering has no archive tiers: all that it holds can be read at once',
@@ -158,18 +158,33 @@ function named(subject: string, finding: Finding): Finding {
   return { ...finding, message: `${subject}: ${finding.message}` }
 }
 
+function isEnabled(rule: XmlElement): boolean {
+  return textOf(rule, 'Status') === 'Enabled'
+}
+
+function has(element: XmlElement, ...path: readonly string[]): boolean {
+  return textAt(element, ...path) !== undefined
+}
+
+/** The text of the element that is reached by these names. */
+function textAt(element: XmlElement, ...path: readonly string[]): string | undefined {
+  let place: XmlElement | undefined = element
+  for (const name of path) place = place && elementsOf(place, name)[0]
+  return place?.text
+}
+
 /** The answer, `undefined` where nothing is configured; a finding where it cannot be known. */
-async function ask<T>(
+async function ask(
   service: S3Service,
   { signal }: CallOptions,
-  call: (client: S3Client, signal: AbortSignal) => Promise<T>,
-): Promise<Answer<T | undefined>> {
+  request: S3Request,
+): Promise<Answer<XmlElement | undefined>> {
   const what = `s3://${service.bucket}`
   try {
-    const value = await service.trySend({ what, signal }, (client, attempt) =>
-      call(client, attempt.signal),
+    const { document } = await service.tryCall({ what, signal }, (attempt) =>
+      service.request(request, attempt),
     )
-    return { value }
+    return { value: document }
   } catch (error) {
     if (!(error instanceof RequestError)) throw error
     const { status, reason, error: thrown } = error.failure

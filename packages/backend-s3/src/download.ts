@@ -7,9 +7,9 @@ import {
   placeOf,
   rangeOf,
 } from '@s3lo/core/transfer'
+import type { S3Answer } from './answer-check.ts'
 import { listedDate } from './list.ts'
 import { factsIn, type ObjectFacts, quoted, toObjectInfo, WRITE_ID } from './object-info.ts'
-import type { ReadAnswer } from './read-requests.ts'
 import type { S3Service } from './s3-service.ts'
 
 /** The facts of an object. */
@@ -18,7 +18,7 @@ export async function findObject(
   key: string,
   attempt: Attempt,
 ): Promise<FoundObject> {
-  const answer = await service.read({ command: 'HeadObjectCommand', key }, attempt)
+  const answer = await service.request({ operation: 'HeadObject', key }, attempt)
   const info = toObjectInfo(key, await factsOf(service, key, answer, attempt))
   return { info, mark: answer.headers[`x-amz-meta-${WRITE_ID}`] }
 }
@@ -36,7 +36,7 @@ export async function openPiece(
     ...(range !== undefined && { range }),
     ...(etag !== undefined && { 'if-match': quoted(etag) }),
   }
-  const answer = await service.read({ command: 'GetObjectCommand', key, headers }, attempt)
+  const answer = await service.request({ operation: 'GetObject', key, headers }, attempt)
   const { stream } = answer
   const what = service.nameOf(key)
   if (!stream) throw new S3loError('UNAVAILABLE', `${what}: the answer has no body`)
@@ -54,7 +54,7 @@ export async function openPiece(
 async function factsOf(
   service: S3Service,
   key: string,
-  { headers }: ReadAnswer,
+  { headers }: S3Answer,
   attempt: Attempt,
 ): Promise<ObjectFacts> {
   const facts = factsIn(headers)

@@ -17,7 +17,7 @@ export interface S3Failure extends Failure {
   readonly region?: string
 }
 
-/** What the service has refused, by an answer to a request that the SDK did not send. */
+/** What the service has refused. */
 export class RefusalError extends Error {
   override readonly name = 'RefusalError'
   readonly status: number
@@ -203,7 +203,7 @@ export function toKeyFailure(reason: string | undefined, what: string): S3Failur
   return failureOf(meaning, what, new Error(reason ?? 'no code'))
 }
 
-/** A refusal of a request that the SDK sent, or the backend itself. */
+/** A refusal of a request of the backend itself, or of a client of the SDK. */
 interface Answer {
   readonly status: number
   readonly headers: Headers

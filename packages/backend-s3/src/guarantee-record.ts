@@ -88,8 +88,8 @@ export class GuaranteeRecord {
   }
 
   async #found(attempt: Attempt): Promise<FoundRecord | undefined> {
-    const request = { command: 'GetObjectCommand', key: this.#key } as const
-    const { headers, stream } = await this.#service.read(request, attempt)
+    const request = { operation: 'GetObject', key: this.#key } as const
+    const { headers, stream } = await this.#service.request(request, attempt)
     const { size = Infinity, lastModified: writtenAt } = factsIn(headers)
     const now = dateOf(headers['date'])?.getTime() ?? Date.now()
     if (!stream || !writtenAt || size > MAX_BYTES || now - writtenAt.getTime() >= MAX_AGE_MS) {

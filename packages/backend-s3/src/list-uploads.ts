@@ -1,4 +1,3 @@
-import { AbortMultipartUploadCommand, ListMultipartUploadsCommand } from '@aws-sdk/client-s3'
 import type { AbandonedUpload } from '@s3lo/core/plugin'
 import {
   type CallSettings,
@@ -6,12 +5,16 @@ import {
   ForeignAnswerError,
   RequestError,
 } from '@s3lo/core/transfer'
+import { dateOf } from './object-info.ts'
 import type { S3Service } from './s3-service.ts'
+import { elementsOf, textOf, type XmlElement } from './xml.ts'
 
-/** Where a page of uploads begins: two members, which the service gives and takes together. */
+const PLACE = ['IsTruncated', 'NextKeyMarker', 'NextUploadIdMarker'] as const
+
+/** Where a page of uploads begins: two members of a query, which the service gives and takes together. */
 interface Place {
-  readonly KeyMarker: string
-  readonly UploadIdMarker?: string | undefined
+  readonly 'key-marker': string
+  readonly 'upload-id-marker'?: string
 }
 
 /** The uploads that have begun and not ended, of the whole bucket. */
@@ -30,24 +33,29 @@ async function readPage(
   settings: CallSettings,
   place: Place | undefined,
 ): Promise<{ readonly items: readonly AbandonedUpload[]; readonly next: string | undefined }> {
-  const input = { Bucket: service.bucket, ...place } as { Bucket: string }
-  return service.send(settings, async (client, { signal }) => {
-    const page = await client.send(new ListMultipartUploadsCommand(input), { abortSignal: signal })
-    const { IsTruncated, NextKeyMarker: KeyMarker, NextUploadIdMarker, Uploads = [] } = page
-    if (IsTruncated && !KeyMarker) {
+  return service.call(settings, async (attempt) => {
+    const request = { operation: 'ListMultipartUploads', query: { uploads: '', ...place } } as const
+    const { document } = await service.request(request, attempt)
+    if (!document) throw new ForeignAnswerError('expected a listing of uploads, got no document')
+    const [isTruncated, keyMarker, uploadIdMarker] = PLACE.map((name) => textOf(document, name))
+    if (isTruncated === 'true' && !keyMarker) {
       throw new ForeignAnswerError('expected the place of the next page, got none')
     }
-    const items = Uploads.flatMap(({ Key: key, UploadId: id, Initiated: startedAt }) =>
-      key !== undefined && id && startedAt ? [{ key, id, startedAt }] : [],
-    )
+    const items = elementsOf(document, 'Upload').flatMap(uploadIn)
     // AWS names the last key on the last page too, and says there that it is the last.
-    if (IsTruncated === false || !KeyMarker) return { items, next: undefined }
+    if (isTruncated === 'false' || !keyMarker) return { items, next: undefined }
     const next: Place = {
-      KeyMarker,
-      ...(NextUploadIdMarker && { UploadIdMarker: NextUploadIdMarker }),
+      'key-marker': keyMarker,
+      ...(uploadIdMarker && { 'upload-id-marker': uploadIdMarker }),
     }
     return { items, next: JSON.stringify(next) }
   })
+}
+
+function uploadIn(entry: XmlElement): readonly AbandonedUpload[] {
+  const [key, id] = [textOf(entry, 'Key'), textOf(entry, 'UploadId')]
+  const startedAt = dateOf(textOf(entry, 'Initiated'))
+  return key !== undefined && id && startedAt ? [{ key, id, startedAt }] : []
 }
 
 /** Ends an upload; one that has ended already is no failure. */
@@ -56,11 +64,9 @@ export async function abortUpload(
   { key, id }: AbandonedUpload,
   settings: CallSettings,
 ): Promise<void> {
-  const input = { Bucket: service.bucket, Key: key, UploadId: id }
+  const request = { operation: 'AbortMultipartUpload', key, query: { uploadId: id } } as const
   try {
-    await service.trySend(settings, (client, attempt) =>
-      client.send(new AbortMultipartUploadCommand(input), { abortSignal: attempt.signal }),
-    )
+    await service.tryCall(settings, (attempt) => service.request(request, attempt))
   } catch (error) {
     // Another client has ended it meanwhile.
     if (error instanceof RequestError && error.failure.reason === 'NoSuchUpload') return

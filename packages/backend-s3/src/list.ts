@@ -7,7 +7,7 @@ import {
 } from '@s3lo/core/transfer'
 import { dateOf, sizeOf, toObjectInfo } from './object-info.ts'
 import type { S3Service } from './s3-service.ts'
-import { textOf, type XmlElement } from './xml.ts'
+import { elementsOf, textOf, type XmlElement } from './xml.ts'
 
 /** A page of a listing; the service's order is by UTF-8 bytes. */
 export async function listPage(
@@ -24,11 +24,10 @@ export async function listPage(
     ...(isShallow && { delimiter: '/' }),
     ...(token !== undefined && { 'continuation-token': token }),
   }
-  const { document } = await service.read({ command: 'ListObjectsV2Command', query }, attempt)
+  const { document } = await service.request({ operation: 'ListObjectsV2', query }, attempt)
   if (!document) throw new ForeignAnswerError('expected a listing, got no document')
-  const entries = (name: string): readonly XmlElement[] =>
-    document.children.filter((child) => child.name === name)
-  const [contents, folders] = [entries('Contents'), entries('CommonPrefixes')]
+  const contents = elementsOf(document, 'Contents')
+  const folders = elementsOf(document, 'CommonPrefixes')
   const next = textOf(document, 'NextContinuationToken') || undefined
   assertComplete(document, contents.length + folders.length, next)
   const isEncoded = textOf(document, 'EncodingType')?.trim() === 'url'

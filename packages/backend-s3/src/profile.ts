@@ -1,5 +1,6 @@
 import { CONFIG_PREFIX_SEPARATOR, loadSharedConfigFiles } from '@smithy/core/config'
 import { type BackendOptions, S3loError } from '@s3lo/core/plugin'
+import type { AddressKind } from './address.ts'
 import type { Credentials } from './signature.ts'
 
 type Environment = BackendOptions['env']
@@ -10,8 +11,8 @@ export interface Profile {
   readonly region?: string | undefined
   /** A key that stands in it, where it does not say to use another one with it. */
   readonly credentials?: Credentials
-  /** The special addresses of AWS that are to be used: `use_fips_endpoint`, `use_dualstack_endpoint`. */
-  readonly hasSpecialAddresses: boolean
+  /** By `use_fips_endpoint` and `use_dualstack_endpoint`. */
+  readonly addressKind: AddressKind
   /** Endpoints of the environment and of profiles do not count. */
   readonly ignoresEndpoints: boolean
 }
@@ -60,15 +61,15 @@ export async function readProfile(env: Environment): Promise<Profile> {
   const profile: Section = { ...found[0], ...found[1] }
   const ignores =
     env['AWS_IGNORE_CONFIGURED_ENDPOINT_URLS'] ?? profile['ignore_configured_endpoint_urls']
+  const wants = (kind: 'dualstack' | 'fips'): boolean => {
+    const wanted = env[`AWS_USE_${kind.toUpperCase()}_ENDPOINT`] ?? profile[`use_${kind}_endpoint`]
+    return wanted?.toLowerCase() === 'true'
+  }
   return {
     endpoint: serviceEndpoint(profile, sections, name) ?? profile['endpoint_url'],
     region: profile['region'],
     ...keyOf({ ...found[1], ...found[0] }),
-    hasSpecialAddresses: ['fips', 'dualstack'].some((kind) => {
-      const wanted =
-        env[`AWS_USE_${kind.toUpperCase()}_ENDPOINT`] ?? profile[`use_${kind}_endpoint`]
-      return wanted?.toLowerCase() === 'true'
-    }),
+    addressKind: { isFips: wants('fips'), isDualStack: wants('dualstack') },
     ignoresEndpoints: ignores?.toLowerCase() === 'true',
   }
 }

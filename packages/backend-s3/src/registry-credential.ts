@@ -5,10 +5,11 @@ import {
   S3loError,
 } from '@s3lo/core/plugin'
 import { type Attempt, DEFAULT_RETRY_POLICY, Requests } from '@s3lo/core/transfer'
-import { identityConfig } from './client-config.ts'
+import { environmentCredentials } from './credentials.ts'
 import { areCredentialsAbsent, toFailure } from './errors.ts'
 import { httpHandler } from './http-handler.ts'
 import { readProfile } from './profile.ts'
+import type { Credentials } from './signature.ts'
 
 type Environment = RegistryCredentialOptions['env']
 
@@ -107,18 +108,22 @@ async function authorize(
   })
 }
 
-/** What both clients are made with. */
+/** What both clients are made with. The SDK would look at the process's own variables for a key. */
 function clientConfig(
   env: Environment,
   variable: 'AWS_ENDPOINT_URL_ECR' | 'AWS_ENDPOINT_URL_ECR_PUBLIC',
-): ReturnType<typeof identityConfig> & {
+): {
+  readonly credentials?: Credentials
+  readonly profile?: string
   readonly endpoint?: string
   readonly maxAttempts: number
   readonly requestHandler: ReturnType<typeof httpHandler>
 } {
+  const [credentials, profile] = [environmentCredentials(env), env['AWS_PROFILE']]
   const endpoint = env[variable]
   return {
-    ...identityConfig(env),
+    ...(credentials && { credentials }),
+    ...(profile && { profile }),
     ...(endpoint && { endpoint }),
     maxAttempts: 1,
     requestHandler: httpHandler(env),

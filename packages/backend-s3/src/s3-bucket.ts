@@ -30,13 +30,17 @@ import {
   type WriteAnswer,
 } from '@s3lo/core/transfer'
 import { CapabilityMemory } from './capability-memory.ts'
-import type * as Changes from './changes.ts'
-import type { ObjectPlace } from './copy.ts'
+import { copyObject, type ObjectPlace, touchObject } from './copy.ts'
+import { deleteBatch, deleteObject } from './delete.ts'
+import { diagnose } from './diagnose.ts'
 import { findObject, openPiece } from './download.ts'
+import { GuaranteeRecord } from './guarantee-record.ts'
+import { abortUpload, listUploads } from './list-uploads.ts'
 import { listPage } from './list.ts'
 import { RegionalRequests } from './regional-requests.ts'
 import type { S3Service } from './s3-service.ts'
 import { LONGEST_SIGNATURE_S } from './signature.ts'
+import { MultipartUpload, putObject } from './upload.ts'
 
 /** The most keys that one request deletes. */
 const BATCH_KEYS = 1000
@@ -53,7 +57,7 @@ const LIMITS: ServiceLimits = {
   presignSeconds: LONGEST_SIGNATURE_S,
 }
 
-/** A bucket of S3: its requests and what its answers are. What changes one is loaded when it is needed. */
+/** A bucket of S3: its requests and what its answers are. */
 export class S3Bucket implements NetworkService {
   readonly scheme = 's3'
   readonly bucket: string
@@ -79,7 +83,7 @@ export class S3Bucket implements NetworkService {
     this.batches = {
       most: BATCH_KEYS,
       takes: canBeInXml,
-      delete: async (...deletion) => (await changes()).deleteBatch(service, ...deletion),
+      delete: (...deletion) => deleteBatch(service, ...deletion),
     }
     this.#service = service
     this.#calls = new ServiceCalls(this)
@@ -117,20 +121,20 @@ export class S3Bucket implements NetworkService {
     return listPage(this.#service, query, attempt)
   }
 
-  async putWhole(write: ObjectWrite, bytes: Uint8Array, attempt: Attempt): Promise<WriteAnswer> {
-    return (await changes()).putObject(this.#service, write, bytes, attempt)
+  putWhole(write: ObjectWrite, bytes: Uint8Array, attempt: Attempt): Promise<WriteAnswer> {
+    return putObject(this.#service, write, bytes, attempt)
   }
 
-  async beginParts(write: ObjectWrite, attempt: Attempt): Promise<PartsUpload> {
-    return (await changes()).MultipartUpload.begin(this.#service, write, attempt)
+  beginParts(write: ObjectWrite, attempt: Attempt): Promise<PartsUpload> {
+    return MultipartUpload.begin(this.#service, write, attempt)
   }
 
-  async deleteOne(
+  deleteOne(
     key: string,
     options: { readonly notAfter?: Date | undefined },
     attempt: Attempt,
   ): Promise<boolean> {
-    return (await changes()).deleteObject(this.#service, key, options, attempt)
+    return deleteObject(this.#service, key, options, attempt)
   }
 
   /** Copies between buckets of one service that one access key opens. */
@@ -143,28 +147,27 @@ export class S3Bucket implements NetworkService {
     if (!(source instanceof S3Bucket)) return undefined
     const [from, to] = [source.#service, this.#service]
     if (from !== to && !(await to.isSameAccount(from, { signal }))) return undefined
-    const { copyObject } = await changes()
     return copyObject(source.#place(sourceKey), this.#place(key), { sourceEtag, signal })
   }
 
-  async touch(key: string, { signal }: CallSettings): Promise<ObjectInfo> {
-    return (await changes()).touchObject(this.#place(key), { signal })
+  touch(key: string, { signal }: CallSettings): Promise<ObjectInfo> {
+    return touchObject(this.#place(key), { signal })
   }
 
-  async presignGet(key: string, seconds: number, settings: CallSettings): Promise<string> {
-    return (await changes()).presignGet(this.#service, key, seconds, settings)
+  presignGet(key: string, seconds: number, settings: CallSettings): Promise<string> {
+    return this.#service.presign(key, Math.floor(seconds), settings)
   }
 
   async *abandonedUploads(settings: CallSettings): AsyncGenerator<AbandonedUpload, void> {
-    yield* (await changes()).listUploads(this.#service, settings)
+    yield* listUploads(this.#service, settings)
   }
 
   async abortUpload(upload: AbandonedUpload, settings: CallSettings): Promise<void> {
-    await (await changes()).abortUpload(this.#service, upload, settings)
+    await abortUpload(this.#service, upload, settings)
   }
 
   async *diagnose({ signal }: CallSettings): AsyncGenerator<Finding, void> {
-    yield* (await changes()).diagnose(this.#service, { signal })
+    yield* diagnose(this.#service, { signal })
   }
 
   /**
@@ -183,7 +186,6 @@ export class S3Bucket implements NetworkService {
     const place = `${name}/${this.bucket}`
     const remembered = await this.#memory.recall(place)
     if (remembered) return remembered
-    const { GuaranteeRecord } = await changes()
     const record = new GuaranteeRecord(this.#service, store.put)
     const recorded = await record.recall({ signal })
     if (!recorded) {
@@ -212,9 +214,4 @@ export class S3Bucket implements NetworkService {
 function canBeInXml(key: string): boolean {
   // oxlint-disable-next-line no-control-regex -- they are what is looked for
   return !/[\u0000-\u001f\ufffe\uffff]/.test(key)
-}
-
-/** Loaded with the first request that does more than read. */
-function changes(): Promise<typeof Changes> {
-  return import('./changes.ts')
 }

@@ -1,4 +1,3 @@
-import type { S3Client } from '@aws-sdk/client-s3'
 import { type BackendOptions, S3loError } from '@s3lo/core/plugin'
 import {
   type Attempt,
@@ -10,7 +9,14 @@ import {
   toThrown,
   untilAborted,
 } from '@s3lo/core/transfer'
-import { addressOf } from './address.ts'
+import {
+  type AddressKind,
+  addressOf,
+  type BucketAddress,
+  isDirectory,
+  realRegion,
+} from './address.ts'
+import type { AnswerHeaders, S3Answer } from './answer-check.ts'
 import { httpClient } from './connections.ts'
 import {
   type CredentialProvider,
@@ -18,32 +24,32 @@ import {
   type GivenCredentials,
   parseCredentials,
 } from './credentials.ts'
+import { sessionKeys } from './directory-session.ts'
 import { resolveEndpoint, type S3Endpoint } from './endpoint.ts'
 import { type Profile, readProfile } from './profile.ts'
-import {
-  type ReadAnswer,
-  type ReadRequest,
-  sendRead,
-  type SignedRequest,
-  signRead,
-} from './read-requests.ts'
-import type { Sdk } from './sdk.ts'
+import { presignedUrl, type S3Request, sendRequest, signRequest } from './s3-request.ts'
+import type { Credentials, SigningScope } from './signature.ts'
 
 /** The region of a request where no setting names one. */
 const DEFAULT_REGION = 'us-east-1'
-/** Services accept requests that are 15 minutes off; the SDK follows their clock from here on. */
+/** Services accept requests that are 15 minutes off; their clock is followed from here on. */
 const CLOCK_TOLERANCE_MS = 300_000
 
 /** What is found out before the first request. */
 interface Settings {
   readonly credentials: CredentialProvider
-  readonly hasSpecialAddresses: boolean
+  /** Those of requests about objects: a directory bucket wants them to be of a session. */
+  readonly objectCredentials: CredentialProvider
+  readonly addressKind: AddressKind
 }
 
-/**
- * One bucket's service, in the bucket's own region, and every way of sending a request to it. What
- * only reads is sent as it is; the SDK is loaded for the rest (`sdk`).
- */
+/** Where a request goes, and what it is signed with. */
+interface Target {
+  readonly address: BucketAddress
+  readonly scope: SigningScope
+}
+
+/** One bucket's service, in the bucket's own region, and every way of sending a request to it. */
 export class S3Service {
   readonly bucket: string
   readonly endpoint: S3Endpoint
@@ -55,7 +61,6 @@ export class S3Service {
   readonly #http: HttpClient
   #region: string
   #settings: Promise<Settings> | undefined
-  #sdk: { readonly region: string; readonly loaded: Promise<Sdk> } | undefined
   #clockOffsetMs = 0
   #serverName = ''
   #isBucketSeen = false
@@ -83,42 +88,21 @@ export class S3Service {
     return `s3://${this.bucket}/${key}`
   }
 
-  /** The answer to a request that reads, in one attempt. Throws what `requests` understands. */
-  async read(request: ReadRequest, attempt: Attempt): Promise<ReadAnswer> {
-    const signed = await untilAborted(this.#sign(request), attempt.signal)
-    return sendRead(this.#http, request, signed, attempt, (headers) => this.#learn(headers))
-  }
-
-  /** The SDK's client in the bucket's region. A bucket that moves to another region gets another one. */
-  async sdk(): Promise<Sdk> {
-    const { credentials } = await this.#prepared()
-    if (this.#sdk?.region !== this.#region) {
-      this.#sdk = { region: this.#region, loaded: this.#load(this.#region, credentials) }
-    }
-    return this.#sdk.loaded
+  /** The answer to a request, in one attempt. Throws what `requests` understands. */
+  async request(request: S3Request, attempt: Attempt): Promise<S3Answer> {
+    return this.#send(request, await untilAborted(this.#target(), attempt.signal), attempt)
   }
 
   /** The answer to a call. Throws an s3lo error, or the signal's reason. */
-  async send<T>(
-    settings: CallSettings,
-    call: (client: S3Client, attempt: Attempt) => Promise<T>,
-  ): Promise<T> {
+  async call<T>(settings: CallSettings, call: (attempt: Attempt) => Promise<T>): Promise<T> {
     try {
-      return await this.trySend(settings, call)
+      return await this.tryCall(settings, call)
     } catch (error) {
       throw toThrown(error)
     }
   }
 
-  /** As {@link send}, but throws a `RequestError`, for a caller that has to tell failures apart. */
-  async trySend<T>(
-    settings: CallSettings,
-    call: (client: S3Client, attempt: Attempt) => Promise<T>,
-  ): Promise<T> {
-    return this.tryCall(settings, async (attempt) => call((await this.sdk()).client, attempt))
-  }
-
-  /** As {@link trySend}, for requests of any kind: where the bucket is elsewhere, they go there. */
+  /** As {@link call}, but throws a `RequestError`. Where the bucket is elsewhere, requests go there. */
   async tryCall<T>(settings: CallSettings, call: (attempt: Attempt) => Promise<T>): Promise<T> {
     let asked = ''
     const callHere = (attempt: Attempt): Promise<T> => {
@@ -137,18 +121,14 @@ export class S3Service {
   async assertBucket({ signal }: Pick<CallSettings, 'signal'>): Promise<void> {
     if (this.#isBucketSeen) return
     const settings = { what: `s3://${this.bucket}`, signal }
-    try {
-      await this.tryCall(settings, (attempt) => this.findBucket(attempt))
-    } catch (error) {
-      throw toThrown(error)
-    }
+    await this.call(settings, (attempt) => this.findBucket(attempt))
     this.#isBucketSeen = true
   }
 
-  /** Sends one request; throws what {@link read} throws, and `NOT_FOUND` of the bucket. */
+  /** Sends one request; throws what {@link request} throws, and `NOT_FOUND` of the bucket. */
   async findBucket(attempt: Attempt): Promise<void> {
     try {
-      await this.read({ command: 'HeadBucketCommand' }, attempt)
+      await this.request({ operation: 'HeadBucket' }, attempt)
     } catch (error) {
       const { status } = this.requests.toFailure(error, this.bucket)
       if (status === 404) throw missingBucket(this.bucket)
@@ -167,11 +147,14 @@ export class S3Service {
     return ours === theirs
   }
 
-  /** What `sign` makes, in the bucket's own region. Throws as {@link send} does. */
-  async sign<T>(settings: CallSettings, sign: (client: S3Client) => Promise<T>): Promise<T> {
+  /** A URL that reads an object for so many seconds. Throws as {@link call} does. */
+  async presign(key: string, seconds: number, settings: CallSettings): Promise<string> {
     // A signature cannot move to another region later, so AWS has to be asked where the bucket is.
     if (this.endpoint.isAws) await this.assertBucket(settings)
-    return this.#withoutRequest(settings, async () => sign((await this.sdk()).client))
+    return this.#withoutRequest(settings, async () => {
+      const { address, scope } = await this.#target()
+      return presignedUrl(key, address, scope, seconds)
+    })
   }
 
   close(): void {
@@ -217,8 +200,17 @@ export class S3Service {
   async #prepare(): Promise<Settings> {
     const profile = await this.#profile()
     this.#region ||= profile?.region || DEFAULT_REGION
+    const { isFips, isDualStack } = profile?.addressKind ?? { isFips: false, isDualStack: false }
+    const named = realRegion(this.#region)
+    if (this.endpoint.isAws) this.#region = named.region
     const credentials = await findCredentials(this.#given, this.#env, this.#region, profile)
-    return { credentials, hasSpecialAddresses: profile?.hasSpecialAddresses ?? false }
+    return {
+      credentials,
+      objectCredentials: isDirectory(this.endpoint, this.bucket)
+        ? this.#sessionKeys(credentials)
+        : credentials,
+      addressKind: { isFips: isFips || named.isFips, isDualStack },
+    }
   }
 
   /** Read where something can depend on it. */
@@ -227,37 +219,38 @@ export class S3Service {
     return this.endpoint.isAws || !hasKey ? readProfile(this.#env) : undefined
   }
 
-  async #sign(request: ReadRequest): Promise<SignedRequest> {
-    const { credentials, hasSpecialAddresses } = await this.#prepared()
-    const address = addressOf(this.endpoint, this.bucket, this.#region)
-    const isSpecial = hasSpecialAddresses && this.endpoint.url === undefined
-    if (!address || isSpecial) return (await this.sdk()).signRead(request)
-    const date = new Date(Date.now() + this.#clockOffsetMs)
-    const scope = { credentials: await credentials(), region: this.#region, date }
-    return signRead(request, address, scope)
+  /** Where requests go now, and what they are signed with. */
+  async #target(): Promise<Target> {
+    const { objectCredentials } = await this.#prepared()
+    return this.#targetFor(await objectCredentials())
   }
 
-  #learn({ server, date }: ReadAnswer['headers']): void {
+  async #targetFor(credentials: Credentials): Promise<Target> {
+    const { addressKind } = await this.#prepared()
+    const region = this.#region
+    const date = new Date(Date.now() + this.#clockOffsetMs)
+    const address = addressOf(this.endpoint, this.bucket, region, addressKind)
+    return { address, scope: { credentials, region, date } }
+  }
+
+  #sessionKeys(credentials: CredentialProvider): CredentialProvider {
+    return sessionKeys(
+      async (request, attempt) =>
+        this.#send(request, await this.#targetFor(await credentials()), attempt),
+      this.requests.policy.stallMs,
+    )
+  }
+
+  #send(request: S3Request, { address, scope }: Target, attempt: Attempt): Promise<S3Answer> {
+    const signed = signRequest(request, address, scope)
+    return sendRequest(this.#http, request, signed, attempt, (headers) => this.#learn(headers))
+  }
+
+  #learn({ server, date }: AnswerHeaders): void {
     this.#serverName = server ?? ''
     const offset = Date.parse(date ?? '') - Date.now()
     // The clock that a signature is judged by is the service's.
     if (Math.abs(offset - this.#clockOffsetMs) >= CLOCK_TOLERANCE_MS) this.#clockOffsetMs = offset
-  }
-
-  async #load(region: string, credentials: CredentialProvider): Promise<Sdk> {
-    const { loadSdk } = await import('./changes.ts')
-    return loadSdk({
-      bucket: this.bucket,
-      endpoint: this.endpoint,
-      env: this.#env,
-      region,
-      credentials,
-      http: this.#http,
-      clockOffsetMs: this.#clockOffsetMs,
-      onServer: (name) => {
-        this.#serverName = name
-      },
-    })
   }
 
   /** True when the bucket is elsewhere and requests now go there, so that the call can be repeated. */
@@ -277,7 +270,7 @@ export class S3Service {
     const settings = { what: `s3://${this.bucket}`, signal }
     try {
       const { headers } = await this.requests.trySend(settings, (attempt) =>
-        this.read({ command: 'HeadBucketCommand' }, attempt),
+        this.request({ operation: 'HeadBucket' }, attempt),
       )
       return regionName(headers['x-amz-bucket-region'])
     } catch (error) {
@@ -287,7 +280,7 @@ export class S3Service {
     }
     try {
       const { document } = await this.requests.trySend(settings, (attempt) =>
-        this.read({ command: 'GetBucketLocationCommand', query: { location: '' } }, attempt),
+        this.request({ operation: 'GetBucketLocation', query: { location: '' } }, attempt),
       )
       const place = document?.text.trim()
       return place === 'EU' ? 'eu-west-1' : regionName(place || DEFAULT_REGION)

@@ -5,15 +5,19 @@ export interface Credentials {
   readonly sessionToken?: string
   /** When the key ends. */
   readonly expiration?: Date
+  /** It is that of a session with a directory bucket, which has a header of its own. */
+  readonly isOfDirectory?: boolean
 }
 
-/** What is signed of a request; the hash of a body is that of none. */
+/** What is signed of a request. */
 export interface UnsignedRequest {
   readonly method: string
   readonly host: string
   /** Encoded, without the query. */
   readonly path: string
   readonly query: Readonly<Record<string, string>>
+  /** Names in lower case; not all of them are signed. */
+  readonly headers?: Readonly<Record<string, string>>
 }
 
 /** For what and by whom a request is signed. */
@@ -21,61 +25,133 @@ export interface SigningScope {
   readonly credentials: Credentials
   readonly region: string
   readonly date: Date
+  /** As the scope of a key calls the service. Default: `s3`. */
+  readonly service?: SigningService
 }
+
+export type SigningService = 's3' | 's3express' | 's3-outposts'
 
 /** The longest that a signature in the query can hold. */
 export const LONGEST_SIGNATURE_S = 7 * 24 * 3600
 
 const ALGORITHM = 'AWS4-HMAC-SHA256'
-const SERVICE = 's3'
+/** In place of the hash of a body that the signature does not cover. */
+const UNSIGNED = 'UNSIGNED-PAYLOAD'
 /** SHA-256 of nothing. */
 const NO_BODY = 'e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855'
 
 /**
- * The headers that sign a request without a body (AWS Signature Version 4, as S3 takes it: the path
- * is encoded once and never normalised).
+ * The headers that sign a request (AWS Signature Version 4, as S3 takes it: the path is encoded once
+ * and never normalised). `payload` is the SHA-256 of the body in hexadecimal digits; default: of none.
  */
 export function signatureHeaders(
   request: UnsignedRequest,
-  { credentials, region, date }: SigningScope,
+  scope: SigningScope,
+  payload = NO_BODY,
 ): Record<string, string> {
-  const { accessKeyId, secretAccessKey, sessionToken } = credentials
-  const time = date.toISOString().replaceAll(/[-:]|\.\d{3}/g, '')
-  const day = time.slice(0, 8)
-  const headers: Record<string, string> = {
+  const { sessionToken, isOfDirectory } = scope.credentials
+  const token = isOfDirectory ? 'x-amz-s3session-token' : 'x-amz-security-token'
+  const added = {
     host: request.host,
-    'x-amz-content-sha256': NO_BODY,
-    'x-amz-date': time,
+    'x-amz-content-sha256': payload,
+    'x-amz-date': timestamp(scope.date),
     // A program may pass on a variable that is empty.
-    ...(sessionToken && { 'x-amz-security-token': sessionToken }),
+    ...(sessionToken && { [token]: sessionToken }),
   }
-  // They are in the order of their names.
-  const names = Object.keys(headers).join(';')
+  const signed = signedHeaders({ ...request.headers, ...added }, request.method)
+  const names = namesOf(signed)
+  const signature = sign({ ...request, signed, payload }, scope)
+  const credential = `${scope.credentials.accessKeyId}/${scopeOf(scope)}`
+  const authorization = `${ALGORITHM} Credential=${credential}, SignedHeaders=${names}, Signature=${signature}`
+  return { ...added, authorization }
+}
+
+/**
+ * The whole query that signs a request for so many seconds from the scope's date. It covers the same
+ * headers as a signature in the headers, and no body.
+ */
+export function signedQuery(
+  request: UnsignedRequest,
+  scope: SigningScope,
+  seconds: number,
+): string {
+  const { accessKeyId, sessionToken, isOfDirectory } = scope.credentials
+  const token = isOfDirectory ? 'X-Amz-S3session-Token' : 'X-Amz-Security-Token'
+  const signed = signedHeaders({ ...request.headers, host: request.host }, request.method)
+  const query = {
+    ...request.query,
+    'X-Amz-Algorithm': ALGORITHM,
+    'X-Amz-Credential': `${accessKeyId}/${scopeOf(scope)}`,
+    'X-Amz-Date': timestamp(scope.date),
+    'X-Amz-Expires': String(seconds),
+    ...(sessionToken && { [token]: sessionToken }),
+    'X-Amz-SignedHeaders': namesOf(signed),
+  }
+  const signature = sign({ ...request, query, signed, payload: UNSIGNED }, scope)
+  return `${queryString(query)}&X-Amz-Signature=${signature}`
+}
+
+type SignedHeaders = readonly (readonly [name: string, value: string])[]
+
+/** What of the headers is signed, by the order of names. Proxies may change the conditions of reads. */
+function signedHeaders(headers: Readonly<Record<string, string>>, method: string): SignedHeaders {
+  const isRead = method === 'GET' || method === 'HEAD'
+  const names = isRead ? /^(host$|x-amz-)/ : /^(host$|x-amz-|content-(md5|type)$|if-(none-)?match$)/
+  return Object.entries(headers)
+    .filter(([name]) => names.test(name))
+    .toSorted(([a], [b]) => (a < b ? -1 : 1))
+}
+
+function namesOf(signed: SignedHeaders): string {
+  return signed.map(([name]) => name).join(';')
+}
+
+function sign(
+  request: UnsignedRequest & { readonly signed: SignedHeaders; readonly payload: string },
+  scope: SigningScope,
+): string {
+  const { method, path, query, signed, payload } = request
   const canonical = [
-    request.method,
-    request.path,
-    queryString(request.query),
-    ...Object.entries(headers).map(([name, value]) => `${name}:${value.trim()}`),
+    method,
+    path,
+    queryString(query),
+    ...signed.map(([name, value]) => `${name}:${value.trim().replaceAll(/\s+/g, ' ')}`),
     '',
-    names,
-    NO_BODY,
+    namesOf(signed),
+    payload,
   ].join('\n')
-  const scope = `${day}/${region}/${SERVICE}/aws4_request`
-  const text = [ALGORITHM, time, scope, sha256(canonical)].join('\n')
-  const key = [day, region, SERVICE, 'aws4_request'].reduce(
-    (previous: string | Buffer, part) => hmac(previous, part),
-    `AWS4${secretAccessKey}`,
-  )
-  const signature = hmac(key, text).toString('hex')
-  const authorization = `${ALGORITHM} Credential=${accessKeyId}/${scope}, SignedHeaders=${names}, Signature=${signature}`
-  return { ...headers, authorization }
+  const text = [ALGORITHM, timestamp(scope.date), scopeOf(scope), sha256(canonical)].join('\n')
+  return hmac(signingKey(scope), text).toString('hex')
+}
+
+function scopeOf({ date, region, service = 's3' }: SigningScope): string {
+  return `${timestamp(date).slice(0, 8)}/${region}/${service}/aws4_request`
+}
+
+/** `20261121T092500Z` */
+function timestamp(date: Date): string {
+  return date.toISOString().replaceAll(/[-:]|\.\d{3}/g, '')
+}
+
+let lastKey: { readonly secret: string; readonly scope: string; readonly key: Buffer } | undefined
+
+/** The key of a day, region and service; that of the last request is most often that of the next. */
+function signingKey(scope: SigningScope): Buffer {
+  const { secretAccessKey: secret } = scope.credentials
+  const text = scopeOf(scope)
+  if (lastKey?.scope === text && lastKey.secret === secret) return lastKey.key
+  const [day = '', ...rest] = text.split('/')
+  const key = rest.reduce(hmac, hmac(`AWS4${secret}`, day))
+  lastKey = { secret, scope: text, key }
+  return key
 }
 
 /** The query as it is signed and sent: by the order of names, each encoded. */
 export function queryString(query: Readonly<Record<string, string>>): string {
   return Object.entries(query)
-    .map(([name, value]) => `${encodeStrictly(name)}=${encodeStrictly(value)}`)
-    .toSorted()
+    .map(([name, value]) => [encodeStrictly(name), encodeStrictly(value)] as const)
+    .toSorted(([a], [b]) => (a < b ? -1 : 1))
+    .map((parameter) => parameter.join('='))
     .join('&')
 }
 
@@ -92,11 +168,12 @@ function encodeStrictly(text: string): string {
   )
 }
 
-/** Loaded with the first signature. */
+/** Of a text as it goes over the network: headers have a byte for each character. */
 function sha256(text: string): string {
-  return process.getBuiltinModule('node:crypto').createHash('sha256').update(text).digest('hex')
+  return process.getBuiltinModule('node:crypto').hash('sha256', Buffer.from(text, 'latin1'), 'hex')
 }
 
+/** Loaded with the first signature. */
 function hmac(key: string | Buffer, text: string): Buffer {
   return process.getBuiltinModule('node:crypto').createHmac('sha256', key).update(text).digest()
 }

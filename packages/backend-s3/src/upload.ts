@@ -1,38 +1,33 @@
-import { createHash } from 'node:crypto'
-import {
-  AbortMultipartUploadCommand,
-  CompleteMultipartUploadCommand,
-  CreateMultipartUploadCommand,
-  type HeadObjectCommandOutput,
-  PutObjectCommand,
-  UploadPartCommand,
-  UploadPartCopyCommand,
-  type UploadPartCopyCommandInput,
-} from '@aws-sdk/client-s3'
 import { S3loError } from '@s3lo/core/plugin'
 import {
   type Attempt,
   bareEtag,
+  ForeignAnswerError,
   type NumberedPart,
   type ObjectWrite,
   type PartsEnd,
   type PartsUpload,
   type WriteAnswer,
 } from '@s3lo/core/transfer'
-import { quoted, WRITE_ID } from './object-info.ts'
+import { dateOf, quoted, WRITE_ID } from './object-info.ts'
 import { checksPayload } from './payload-check.ts'
-import { dateOf, holdBody } from './request-middleware.ts'
+import type { S3Request } from './s3-request.ts'
 import type { S3Service } from './s3-service.ts'
+import { escapeXml, textOf } from './xml.ts'
 
-/** A line slower than this is one that stands still. */
-const SLOWEST_BYTES_PER_MS = 32
+const DEFAULT_MEDIA_TYPE = 'application/octet-stream'
+const XMLNS = 'http://s3.amazonaws.com/doc/2006-03-01/'
 /** What a service may take for each part when it makes an object of them. */
 const JOINING_MS = 100
+
+type Headers = Readonly<Record<string, string>>
+type Checksum = S3Request['checksum']
 
 /** What the service says of a part, which the completion has to repeat. */
 interface SentPart {
   readonly etag: string
-  readonly crc32: string | undefined
+  /** In base64. */
+  readonly sha256: string | undefined
 }
 
 /** Writes an object in one request. */
@@ -42,26 +37,43 @@ export async function putObject(
   bytes: Uint8Array,
   attempt: Attempt,
 ): Promise<WriteAnswer> {
-  const input = {
-    ...targetOf(service, write),
-    ...descriptionOf(service, write),
-    ...conditionsOf(write),
-    Body: bytes,
-    ContentLength: bytes.byteLength,
-    ...(!service.endpoint.isAws && md5(bytes)),
-  }
-  const sdk = await service.sdk()
-  const command = sdk.until(new PutObjectCommand(input), write.notAfter)
-  if (write.hold) holdBody(command, write.hold)
-  attempt.expectSilence(sendingMs(bytes))
-  return answerOf(await sdk.client.send(command, { abortSignal: attempt.signal }))
+  const { key, notAfter, hold } = write
+  // A signature that ends does not cover the body.
+  const isChecked =
+    notAfter === undefined && (await checksPayload(service, bytes.byteLength, attempt))
+  const { headers } = await service.request(
+    {
+      operation: 'PutObject',
+      key,
+      headers: {
+        'content-type': DEFAULT_MEDIA_TYPE,
+        ...descriptionOf(service, write),
+        ...conditionsOf(write),
+      },
+      body: bytes,
+      checksum: checksumOf(service, isChecked),
+      notAfter,
+      hold,
+    },
+    attempt,
+  )
+  return writeAnswer(headers['etag'], headers['date'])
 }
 
 /** What an upload that copies an object is begun with. */
 interface CopyBasis {
-  readonly description: Pick<HeadObjectCommandOutput, 'ContentType' | 'Metadata' | 'StorageClass'>
+  /** Headers that describe the object. */
+  readonly description: Headers
   /** What the service may take to make an object of the parts (milliseconds). */
   readonly joiningMs: number
+}
+
+/** A part of another object: its headers are those of a copy's source. */
+interface CopiedPart {
+  readonly index: number
+  readonly source: Headers
+  /** How long the service may be silent at it. */
+  readonly silenceMs: number
 }
 
 /** A multipart upload, of bytes or of parts of another object. */
@@ -70,21 +82,21 @@ export class MultipartUpload implements PartsUpload {
   readonly #write: ObjectWrite
   readonly #id: string
   readonly #joiningMs: number | undefined
-  /** Whether the parts need a checksum beside the one that the signature has. */
-  readonly #needsMd5: boolean
+  /** Of the parts that are sent. */
+  readonly #checksum: Checksum
   readonly #sent: SentPart[] = []
 
   private constructor(
     service: S3Service,
     write: ObjectWrite,
     id: string,
-    { joiningMs, needsMd5 }: { readonly joiningMs?: number; readonly needsMd5: boolean },
+    { joiningMs, checksum }: { readonly joiningMs?: number; readonly checksum: Checksum },
   ) {
     this.#service = service
     this.#write = write
     this.#id = id
     this.#joiningMs = joiningMs
-    this.#needsMd5 = needsMd5
+    this.#checksum = checksum
   }
 
   static async begin(
@@ -95,133 +107,123 @@ export class MultipartUpload implements PartsUpload {
   ): Promise<MultipartUpload> {
     // AWS takes checksums with the parts only of an upload that has begun with their kind.
     const hasChecksums = service.endpoint.isAws && !basis
-    const own = descriptionOf(service, write)
-    const command = new CreateMultipartUploadCommand({
-      ...targetOf(service, write),
+    const headers = {
       ...basis?.description,
-      ...own,
-      Metadata: { ...basis?.description.Metadata, ...own.Metadata },
-      ...(hasChecksums && { ChecksumAlgorithm: 'CRC32' }),
-    })
-    const { client } = await service.sdk()
-    const { UploadId: id } = await client.send(command, { abortSignal: attempt.signal })
-    const isGuarded = basis !== undefined || service.endpoint.isAws
-    const needsMd5 = !isGuarded && !(service.isProven && (await checksPayload(service, attempt)))
-    if (id) return new MultipartUpload(service, write, id, { ...basis, needsMd5 })
-    throw new S3loError('UNAVAILABLE', `${write.what}: the answer names no upload`)
+      ...descriptionOf(service, write),
+      ...(hasChecksums && { 'x-amz-checksum-algorithm': 'SHA256' }),
+    }
+    const { document } = await service.request(
+      { operation: 'CreateMultipartUpload', key: write.key, query: { uploads: '' }, headers },
+      attempt,
+    )
+    const id = document && textOf(document, 'UploadId')
+    if (!id) throw new ForeignAnswerError('expected the id of an upload, got none')
+    // Nothing of a copy is sent from here; what is sent in parts is large.
+    const isChecked = !basis && (await checksPayload(service, Infinity, attempt))
+    const checksum = checksumOf(service, isChecked)
+    return new MultipartUpload(service, write, id, { ...basis, checksum })
   }
 
   async send({ bytes, index }: NumberedPart, attempt: Attempt): Promise<void> {
-    const input = {
-      ...this.#target(),
-      PartNumber: index + 1,
-      Body: bytes,
-      ContentLength: bytes.byteLength,
-      ...(this.#needsMd5 && md5(bytes)),
-    }
-    const { client } = await this.#service.sdk()
-    attempt.expectSilence(sendingMs(bytes))
-    const { ETag: etag, ChecksumCRC32: crc32 } = await client.send(new UploadPartCommand(input), {
-      abortSignal: attempt.signal,
-    })
-    this.#keep(index, etag, crc32)
+    const { headers } = await this.#service.request(
+      {
+        operation: 'UploadPart',
+        key: this.#write.key,
+        query: { ...this.#query, partNumber: String(index + 1) },
+        body: bytes,
+        checksum: this.#checksum,
+      },
+      attempt,
+    )
+    this.#keep(index, headers['etag'], headers['x-amz-checksum-sha256'])
   }
 
   /** Lets the service take a part from another object. */
-  async copyPart(
-    index: number,
-    source: Pick<UploadPartCopyCommandInput, 'CopySource' | 'CopySourceRange'>,
-    { signal }: Attempt,
-  ): Promise<void> {
-    const input = { ...this.#target(), ...source, PartNumber: index + 1 }
-    const command = new UploadPartCopyCommand(input)
-    const { client } = await this.#service.sdk()
-    const { CopyPartResult: part } = await client.send(command, { abortSignal: signal })
-    this.#keep(index, part?.ETag, undefined)
+  async copyPart({ index, source, silenceMs }: CopiedPart, attempt: Attempt): Promise<void> {
+    const { document } = await this.#service.request(
+      {
+        operation: 'UploadPartCopy',
+        key: this.#write.key,
+        query: { ...this.#query, partNumber: String(index + 1) },
+        headers: source,
+        silenceMs,
+      },
+      attempt,
+    )
+    this.#keep(index, document && textOf(document, 'ETag'))
   }
 
   async complete({ count }: PartsEnd, attempt: Attempt): Promise<WriteAnswer> {
-    const parts = this.#sent.slice(0, count).map(({ etag, crc32 }, index) => ({
-      PartNumber: index + 1,
-      ETag: etag,
-      ...(crc32 !== undefined && { ChecksumCRC32: crc32 }),
-    }))
-    const command = new CompleteMultipartUploadCommand({
-      ...this.#target(),
-      ...conditionsOf(this.#write),
-      MultipartUpload: { Parts: parts },
-    })
-    attempt.expectSilence(this.#joiningMs ?? count * JOINING_MS)
-    const sdk = await this.#service.sdk()
-    const timed = sdk.until(command, this.#write.notAfter)
-    return answerOf(await sdk.client.send(timed, { abortSignal: attempt.signal }))
+    const parts = this.#sent.slice(0, count).map(partElement)
+    const list = `<CompleteMultipartUpload xmlns="${XMLNS}">${parts.join('')}</CompleteMultipartUpload>`
+    const { headers, document } = await this.#service.request(
+      {
+        operation: 'CompleteMultipartUpload',
+        key: this.#write.key,
+        query: this.#query,
+        headers: { 'content-type': 'application/xml', ...conditionsOf(this.#write) },
+        body: Buffer.from(list),
+        notAfter: this.#write.notAfter,
+        silenceMs: this.#joiningMs ?? count * JOINING_MS,
+      },
+      attempt,
+    )
+    return writeAnswer(document && textOf(document, 'ETag'), headers['date'])
   }
 
-  async abort({ signal }: Attempt): Promise<void> {
-    const command = new AbortMultipartUploadCommand(this.#target())
-    const { client } = await this.#service.sdk()
-    await client.send(command, { abortSignal: signal })
+  async abort(attempt: Attempt): Promise<void> {
+    const { key } = this.#write
+    const request = { operation: 'AbortMultipartUpload', key, query: this.#query } as const
+    await this.#service.request(request, attempt)
   }
 
-  #keep(index: number, etag: string | undefined, crc32: string | undefined): void {
+  #keep(index: number, etag: string | undefined, sha256?: string): void {
     if (!etag) {
       throw new S3loError('UNAVAILABLE', `${this.#write.what}: the answer to a part has no etag`)
     }
-    this.#sent[index] = { etag: quoted(bareEtag(etag)), crc32 }
+    this.#sent[index] = { etag: quoted(bareEtag(etag)), sha256 }
   }
 
-  #target(): WriteTarget & { readonly UploadId: string } {
-    return { ...targetOf(this.#service, this.#write), UploadId: this.#id }
+  get #query(): { readonly uploadId: string } {
+    return { uploadId: this.#id }
   }
 }
 
-/** What the SDK wants of every kind of write. */
-interface WriteTarget {
-  readonly Bucket: string
-  readonly Key: string
+function partElement({ etag, sha256 }: SentPart, index: number): string {
+  const checksum =
+    sha256 === undefined ? '' : `<ChecksumSHA256>${escapeXml(sha256)}</ChecksumSHA256>`
+  return `<Part><ETag>${escapeXml(etag)}</ETag>${checksum}<PartNumber>${index + 1}</PartNumber></Part>`
 }
 
-function targetOf({ bucket }: S3Service, { key }: ObjectWrite): WriteTarget {
-  return { Bucket: bucket, Key: key }
+function writeAnswer(etag: string | undefined, date: string | undefined): WriteAnswer {
+  // The time of the answer, by the service's clock, is that of the write: it says no other.
+  return { etag: etag && bareEtag(etag), lastModified: dateOf(date), storageClass: 'STANDARD' }
 }
 
-function answerOf(
-  output: { readonly ETag?: string | undefined } & Parameters<typeof dateOf>[0],
-): WriteAnswer {
-  const { ETag: etag } = output
-  return { etag: etag && bareEtag(etag), lastModified: dateOf(output), storageClass: 'STANDARD' }
+/**
+ * What guards a body beside its signed hash. AWS keeps a checksum with the object, and a bucket whose
+ * objects are locked wants one. Every other service knows an MD5, which says the same again where it
+ * `isChecked` that the service holds the body against the hash.
+ */
+function checksumOf({ endpoint }: S3Service, isChecked: boolean): Checksum {
+  if (endpoint.isAws) return 'sha256'
+  return isChecked ? undefined : 'md5'
 }
 
 function descriptionOf(
   { endpoint }: S3Service,
   { mark, mediaType, storageClass }: ObjectWrite,
-): {
-  readonly ContentType?: string
-  readonly Metadata?: Record<string, string>
-  readonly StorageClass?: 'INTELLIGENT_TIERING'
-} {
+): Headers {
   return {
-    ...(mediaType !== undefined && { ContentType: mediaType }),
-    ...(mark !== undefined && { Metadata: { [WRITE_ID]: mark } }),
-    ...(storageClass === 'tiered' && endpoint.isAws && { StorageClass: 'INTELLIGENT_TIERING' }),
+    ...(mediaType !== undefined && { 'content-type': mediaType }),
+    ...(mark !== undefined && { [`x-amz-meta-${WRITE_ID}`]: mark }),
+    ...(storageClass === 'tiered' &&
+      endpoint.isAws && { 'x-amz-storage-class': 'INTELLIGENT_TIERING' }),
   }
 }
 
-function conditionsOf({ condition }: ObjectWrite): {
-  readonly IfNoneMatch?: string
-  readonly IfMatch?: string
-} {
-  if (condition?.kind === 'absent') return { IfNoneMatch: '*' }
-  if (condition?.kind === 'unchanged') return { IfMatch: quoted(condition.etag) }
+function conditionsOf({ condition }: ObjectWrite): Headers {
+  if (condition?.kind === 'absent') return { 'if-none-match': '*' }
+  if (condition?.kind === 'unchanged') return { 'if-match': quoted(condition.etag) }
   return {}
-}
-
-/** Every service understands this one; AWS gets the SDK's checksum in its place. */
-function md5(bytes: Uint8Array): { readonly ContentMD5: string } {
-  return { ContentMD5: createHash('md5').update(bytes).digest('base64') }
-}
-
-/** The time that the slowest line may take: the SDK does not tell how far a body is on its way. */
-function sendingMs({ byteLength }: Uint8Array): number {
-  return byteLength / SLOWEST_BYTES_PER_MS
 }

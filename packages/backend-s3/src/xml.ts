@@ -35,6 +35,21 @@ export function textOf({ children }: XmlElement, name: string): string | undefin
   return children.find((child) => child.name === name)?.text
 }
 
+/** The elements of that name in another one. */
+export function elementsOf({ children }: XmlElement, name: string): readonly XmlElement[] {
+  return children.filter((child) => child.name === name)
+}
+
+const ESCAPES = new Map(Object.entries(NAMED).map(([name, character]) => [character, name]))
+
+/** Text as it stands in an element: no character of it ends the element or is changed by a reader. */
+export function escapeXml(text: string): string {
+  return text.replaceAll(
+    /[&<>"'\r\n\u0085\u2028]/g,
+    (found) => `&${ESCAPES.get(found) ?? `#${found.charCodeAt(0)}`};`,
+  )
+}
+
 class Reader {
   readonly #text: string
   #at = 0

@@ -49,6 +49,19 @@ describe('a copy', () => {
     expect(service.seen).toEqual(['HEAD /bucket/from', 'PUT /bucket/to'])
   })
 
+  it('is waited for also when its answer begins at once, as that of AWS does', async () => {
+    holdTime()
+    const begun: Answer = (response, request) => {
+      response.writeHead(200, { 'content-type': 'application/xml' }).write(' ')
+      const end =
+        '<CopyObjectResult><ETag>"e2"</ETag><LastModified>2040-01-01T00:00:00Z</LastModified></CopyObjectResult>'
+      silent(2 * STALL_MS, () => response.end(end))(response, request)
+    }
+    service.script(facts({ 'content-length': `${3 * GIB}` }), begun)
+    const backend = service.backend()
+    expect(await backend.copyFrom(backend, 'from', 'to')).toMatchObject({ etag: 'e2' })
+  })
+
   it('keeps the storage class, which the service would not', async () => {
     service.script(facts({ 'x-amz-storage-class': 'INTELLIGENT_TIERING' }), copied())
     const backend = service.aws()

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
+import { parseXml, textOf } from '../src/xml.ts'
 import { answer, type Answer, refuse, reset, resolveToLoopback, xml, useFakeS3 } from './fake-s3.ts'
 
 const service = await useFakeS3()
@@ -38,12 +39,20 @@ describe('a deletion', () => {
     expect(request?.headers['content-md5']).toBe(md5)
   })
 
-  it('has the checksum of the SDK at AWS', async () => {
+  it('has a checksum that is no MD5 at AWS', async () => {
     service.script(deleted())
     await service.aws().delete(['a'])
     const { headers = {} } = service.requests[0] ?? {}
-    expect(headers['x-amz-checksum-crc32']).toBeDefined()
+    expect(headers['x-amz-checksum-sha256']).toBeDefined()
     expect(headers['content-md5']).toBeUndefined()
+  })
+
+  it('names any key that XML can hold, as text', async () => {
+    service.script(deleted())
+    const key = `a]]><b>&amp;"'\u0085\u2028\u{1f600}`
+    expect(await service.backend().delete([key])).toEqual([])
+    const [object] = parseXml(service.requests[0]?.body.toString() ?? '').children
+    expect(object && textOf(object, 'Key')).toBe(key)
   })
 
   it('of nothing is no request', async () => {

@@ -52,3 +52,32 @@ describe('the parts of an upload', () => {
     })
   })
 })
+
+describe('an object in one request', () => {
+  const MIB = 1024 * 1024
+
+  /** Whether puts of these lengths had an MD5, by a backend that has tried the service out. */
+  async function haveMd5(flaws: Flaws, lengths: readonly number[]): Promise<boolean[]> {
+    const flawed = new FlawedS3(flaws)
+    service.always(flawed.answer)
+    service.onBegin = flawed.begin
+    const backend = service.backend({ env: { XDG_CACHE_HOME: cache } })
+    await backend.proveGuarantees()
+    const { length: before } = service.requests
+    const notAfter = new Date(Date.now() + 60_000)
+    for (const length of lengths) await backend.put('a', Buffer.alloc(length))
+    await backend.put('a', Buffer.alloc(1), { notAfter })
+    return service.requests
+      .slice(before)
+      .filter(({ method, url }) => method === 'PUT' && !url.includes('/payload'))
+      .map(({ headers }) => headers['content-md5'] !== undefined)
+  }
+
+  it('has no MD5 once that is worth a trial, but where a deadline leaves the body unsigned', async () => {
+    expect(await haveMd5({}, [1, MIB / 2, MIB / 2, 1])).toEqual([true, true, false, false, true])
+  })
+
+  it('has an MD5 where the service takes another body', async () => {
+    expect(await haveMd5({ ignoresPayload: true }, [MIB, 1])).toEqual([true, true, true])
+  })
+})

@@ -65,7 +65,7 @@ describe('retries', () => {
     expect(service.delays).toEqual([7000])
   })
 
-  it('are those of the policy alone: the SDK adds none', async () => {
+  it('are those of the policy alone', async () => {
     service.always(refuse(503, 'SlowDown'))
     expect((await failureOf(service.backend().head('a'))).code).toBe('UNAVAILABLE')
     expect(service.requests).toHaveLength(4)

@@ -43,10 +43,10 @@ function multipart({ onPart, onEnd = completed }: { onPart?: Answer; onEnd?: Ans
     if (query.has('uploads')) return begun(response, request)
     if (!number) return onEnd(response, request)
     parts.set(number, request)
-    const checksum = request.headers['x-amz-checksum-crc32']
+    const checksum = request.headers['x-amz-checksum-sha256']
     const headers = {
       etag: `"p${number}"`,
-      ...(typeof checksum === 'string' && { 'x-amz-checksum-crc32': checksum }),
+      ...(typeof checksum === 'string' && { 'x-amz-checksum-sha256': checksum }),
     }
     return (onPart ?? answer(200, headers))(response, request)
   }
@@ -71,11 +71,13 @@ describe('a small object', () => {
     expect(Object.keys(request?.headers ?? {}).join(' ')).not.toMatch(/checksum|storage-class/)
   })
 
-  it('has the checksum of the SDK at AWS, where it is understood', async () => {
+  it('has a checksum at AWS that is kept with it: the hash that is signed', async () => {
     service.script(written())
     await service.aws().put('key', Buffer.from('text'))
     const { headers = {} } = service.requests[0] ?? {}
-    expect(headers['x-amz-checksum-crc32']).toBeDefined()
+    const digest = createHash('sha256').update('text').digest()
+    expect(headers['x-amz-checksum-sha256']).toBe(digest.toString('base64'))
+    expect(headers['x-amz-content-sha256']).toBe(digest.toString('hex'))
     expect(headers['content-md5']).toBeUndefined()
   })
 
@@ -159,10 +161,10 @@ describe('a large object', () => {
     service.always(serve)
     await service.aws(inParts).put('key', stream())
     const [begin] = service.requests
-    expect(begin?.headers['x-amz-checksum-algorithm']).toBe('CRC32')
-    const sums = [1, 2, 3].map((number) => parts.get(number)?.headers['x-amz-checksum-crc32'])
+    expect(begin?.headers['x-amz-checksum-algorithm']).toBe('SHA256')
+    const sums = [1, 2, 3].map((number) => parts.get(number)?.headers['x-amz-checksum-sha256'])
     const end = service.requests.findLast(({ method }) => method === 'POST')?.body.toString() ?? ''
-    const named = [...end.matchAll(/<ChecksumCRC32>([^<]+)<\/ChecksumCRC32>/g)]
+    const named = [...end.matchAll(/<ChecksumSHA256>([^<]+)<\/ChecksumSHA256>/g)]
     expect(named.map(([, sum]) => sum)).toEqual(sums)
     expect(new Set(sums).size).toBe(3)
   })
@@ -371,7 +373,7 @@ describe('a deadline', () => {
     const [request] = service.requests
     const { searchParams } = new URL(request?.url ?? '', 'http://s3')
     const signed = searchParams.get('X-Amz-SignedHeaders')?.split(';')
-    const names = ['x-amz-meta-s3lo-write', 'x-amz-storage-class', 'x-amz-checksum-crc32']
+    const names = ['x-amz-meta-s3lo-write', 'x-amz-storage-class', 'x-amz-checksum-sha256']
     for (const name of names) expect(request?.headers).toHaveProperty(name)
     expect(signed).toEqual(expect.arrayContaining(names))
     expect([...searchParams.keys()].filter((name) => names.includes(name))).toEqual([])

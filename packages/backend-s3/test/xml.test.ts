@@ -1,7 +1,7 @@
 import { ForeignAnswerError } from '@s3lo/core/transfer'
 import * as fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { parseXml, textOf } from '../src/xml.ts'
+import { escapeXml, parseXml, textOf } from '../src/xml.ts'
 
 const foreign = (text: string): void =>
   expect(() => parseXml(text), text).toThrow(ForeignAnswerError)
@@ -69,11 +69,12 @@ describe('a document', () => {
     `${'<a>'.repeat(99)}${'</a>'.repeat(99)}`,
   ])('is none: %s', (text) => foreign(text))
 
-  it('holds any text', () => {
+  it('holds any text that is escaped, and nothing but that', () => {
     const content = fc.string({ unit: 'binary' }).filter((text) => text.isWellFormed())
     const property = fc.property(content, (text) => {
-      const escaped = text.replaceAll(/[&<\r]/g, (character) => `&#${character.codePointAt(0)};`)
+      const escaped = escapeXml(text)
       expect(parseXml(`<a>${escaped}</a>`).text).toBe(text)
+      expect(escaped).not.toMatch(/[<>"'\r\n]|&(?!#?\w+;)/)
     })
     fc.assert(property, { numRuns: 500 })
   })

@@ -18,6 +18,8 @@ export interface HttpRequest {
   readonly headers?: Readonly<Record<string, string>> | undefined
   /** Sent one after the other. */
   readonly body?: readonly Uint8Array[] | undefined
+  /** Called when the first of the body is on its way: the rest follows once it resolves. */
+  readonly hold?: (() => Promise<void>) | undefined
 }
 
 type Environment = Readonly<Record<string, string | undefined>>
@@ -55,7 +57,7 @@ export class HttpClient {
   /** The answer's head, of any status; its body is on its way. Aborting closes the connection. */
   async send(
     { protocol, hostname, port }: URL,
-    { method, path, headers, body = [] }: HttpRequest,
+    { method, path, headers, body = [], hold }: HttpRequest,
     { signal, progress }: Attempt,
   ): Promise<IncomingMessage> {
     signal.throwIfAborted()
@@ -91,7 +93,7 @@ export class HttpClient {
         })
         resolve(response)
       })
-      void writeBody(outgoing, body, progress)
+      void writeBody(outgoing, { body, hold }, progress)
     })
   }
 
@@ -127,10 +129,11 @@ export function limitConnect(request: ClientRequest, ms: number): void {
 /** Never rejects: what goes wrong is an event of the request. */
 async function writeBody(
   outgoing: ClientRequest,
-  body: readonly Uint8Array[],
+  { body = [], hold }: Pick<HttpRequest, 'body' | 'hold'>,
   progress: () => void,
 ): Promise<void> {
-  for (const bytes of body) {
+  for (const [index, bytes] of body.entries()) {
+    if (index === 1 && !(await isReleased(outgoing, hold))) return
     for (let start = 0; start < bytes.byteLength; start += SLICE_BYTES) {
       const slice = bytes.subarray(start, start + SLICE_BYTES)
       const isGone = await new Promise((resolve) => {
@@ -142,6 +145,16 @@ async function writeBody(
     }
   }
   outgoing.end()
+}
+
+async function isReleased(outgoing: ClientRequest, hold: HttpRequest['hold']): Promise<boolean> {
+  try {
+    await hold?.()
+    return true
+  } catch (error) {
+    outgoing.destroy(error instanceof Error ? error : new Error('the body was held back'))
+    return false
+  }
 }
 
 /** The whole body of an answer. Throws {@link ForeignAnswerError} when it is longer than `limit` bytes. */

@@ -16,6 +16,7 @@ import {
   SECRET_KEY,
   textOf,
   useFakeS3,
+  written,
   xml,
 } from './fake-s3.ts'
 
@@ -48,14 +49,23 @@ async function loadedBy(work: string): Promise<string> {
   return stdout.trim()
 }
 
-describe('a request that reads', () => {
+const copied = xml(
+  '<CopyObjectResult><ETag>"e"</ETag><LastModified>2026-11-21T06:00:00Z</LastModified></CopyObjectResult>',
+)
+
+describe('a request', () => {
   it('loads neither the SDK nor, for a service without TLS, what speaks it', async () => {
-    service.script(page(['a']), facts())
-    const work = "for await (const _ of backend.list('')); await backend.head('a')"
+    service.script(page(['a']), facts(), written(), answer(204), facts(), copied)
+    const work = `
+      for await (const _ of backend.list(''));
+      await backend.head('a')
+      await backend.put('a', Buffer.from('x'))
+      await backend.delete(['a\\u0001'])
+      await backend.copyFrom(backend, 'a', 'b')`
     expect(await loadedBy(work)).toBe('no SDK no TLS')
   })
 
-  it('about a directory bucket is addressed and signed by the SDK', async () => {
+  it('about a directory bucket is signed with the key of a session, which is asked for once', async () => {
     const session = xml(
       '<CreateSessionResult><Credentials><SessionToken>T</SessionToken><SecretAccessKey>S</SecretAccessKey>' +
         '<AccessKeyId>OFTHESESSION</AccessKeyId><Expiration>2040-01-01T00:00:00Z</Expiration>' +
@@ -70,12 +80,14 @@ describe('a request that reads', () => {
     expect(await backend.head('a b')).toMatchObject({ key: 'a b', size: 7 })
     expect(await textOf(backend.get('a b'))).toBe('0123456789')
     await backend.close()
-    const [, head, get] = service.requests.map(({ url, headers }) => ({
-      url: new URL(url, 'http://s3'),
-      headers,
-    }))
-    expect(head?.url.searchParams.get('X-Amz-Credential')).toMatch(/^OFTHESESSION.*s3express/)
-    expect([get?.url.pathname, get?.headers.range]).toEqual(['/a%20b', 'bytes=0-8388607'])
+    expect(service.seen).toEqual(['GET /?session=', 'HEAD /a%20b', 'GET /a%20b'])
+    const [opening, ...others] = service.requests.map(({ headers }) => headers)
+    expect(opening?.authorization).toMatch(new RegExp(`Credential=${ACCESS_KEY}/.*/s3express/`))
+    for (const headers of others) {
+      expect(headers.authorization).toMatch(/Credential=OFTHESESSION\/.*\/s3express\//)
+      expect(headers.authorization).toContain('x-amz-s3session-token')
+      expect(headers['x-amz-s3session-token']).toBe('T')
+    }
   })
 })
 
