@@ -70,7 +70,7 @@ export function parseCredentials(given: unknown): GivenCredentials | undefined {
 }
 
 /** The key that `env` names; the SDK would look at the process's own variables. */
-export function environmentCredentials(env: BackendOptions['env']): Credentials | undefined {
+function environmentCredentials(env: BackendOptions['env']): Credentials | undefined {
   const accessKeyId = env['AWS_ACCESS_KEY_ID']
   const secretAccessKey = env['AWS_SECRET_ACCESS_KEY']
   const sessionToken = env['AWS_SESSION_TOKEN']

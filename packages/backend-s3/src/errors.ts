@@ -215,7 +215,13 @@ interface Answer {
 function answerOf(error: Error): Answer | undefined {
   if (error instanceof RefusalError) {
     const { status, headers, code, region } = error
-    return { status, headers, code, region, requestId: headers['x-amz-request-id'] }
+    return {
+      status,
+      headers,
+      code,
+      region,
+      requestId: headers['x-amz-request-id'] ?? headers['x-amzn-requestid'],
+    }
   }
   if (!('$metadata' in error) || typeof error.$metadata !== 'object' || !error.$metadata) {
     return undefined

@@ -29,7 +29,7 @@ export interface SigningScope {
   readonly service?: SigningService
 }
 
-export type SigningService = 's3' | 's3express' | 's3-outposts'
+export type SigningService = 's3' | 's3express' | 's3-outposts' | 'ecr' | 'ecr-public'
 
 /** The longest that a signature in the query can hold. */
 export const LONGEST_SIGNATURE_S = 7 * 24 * 3600
