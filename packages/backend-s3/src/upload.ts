@@ -37,7 +37,7 @@ export async function putObject(
   bytes: Uint8Array,
   attempt: Attempt,
 ): Promise<WriteAnswer> {
-  const { key, notAfter, hold } = write
+  const { key, notAfter, hold, digest } = write
   // A signature that ends does not cover the body.
   const isChecked =
     notAfter === undefined && (await checksPayload(service, bytes.byteLength, attempt))
@@ -51,6 +51,7 @@ export async function putObject(
         ...conditionsOf(write),
       },
       body: bytes,
+      sha256: /^sha256:([0-9a-f]{64})$/.exec(digest ?? '')?.[1],
       checksum: checksumOf(service, isChecked),
       notAfter,
       hold,

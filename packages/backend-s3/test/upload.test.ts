@@ -81,6 +81,17 @@ describe('a small object', () => {
     expect(headers['content-md5']).toBeUndefined()
   })
 
+  it('is signed by the digest that is known, and hashed for any other kind', async () => {
+    service.always(written())
+    const hash = (algorithm: string): string => createHash(algorithm).update('text').digest('hex')
+    const digests = [`sha256:${'a'.repeat(64)}`, `sha512:${hash('sha512')}`, 'sha256:AB', undefined]
+    for (const digest of digests)
+      await service.backend().put('key', Buffer.from('text'), { digest })
+    const signed = service.requests.map(({ headers }) => headers['x-amz-content-sha256'])
+    const own = hash('sha256')
+    expect(signed).toEqual(['a'.repeat(64), own, own, own])
+  })
+
   it('is looked up where the service does not say its etag', async () => {
     let mark = ''
     service.always((response, request) => {

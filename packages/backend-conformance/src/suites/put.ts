@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { createHash } from 'node:crypto'
 import { Readable } from 'node:stream'
 import { setImmediate } from 'node:timers/promises'
 import { isS3loError, S3loError } from '@s3lo/core'
@@ -36,6 +37,34 @@ export const putSuite: ConformanceSuite = {
         await assertContent(backend, 'known', content)
         await backend.put('unknown', streamOf(content))
         await assertContent(backend, 'unknown', content)
+      },
+    },
+    {
+      title: 'put keeps a body whose digest is named, in one request or in parts',
+      async run({ backend }) {
+        for (const bytes of [0, 1000, 11 * MEBIBYTE + 17]) {
+          const content = bytesOf(bytes)
+          const digest = `sha256:${createHash('sha256').update(content).digest('hex')}`
+          await backend.put('given', content, { digest })
+          await assertContent(backend, 'given', content)
+          await backend.put('read', streamOf(content), { digest, size: bytes })
+          await assertContent(backend, 'read', content)
+        }
+      },
+    },
+    {
+      title: 'put never keeps other bytes than those that it was given, whatever digest is named',
+      async run({ backend }) {
+        const digest = `sha256:${createHash('sha256').update('another').digest('hex')}`
+        const error = await backend.put('key', bytesOf(10), { digest }).then(
+          () => undefined,
+          (reason: unknown) => reason,
+        )
+        if (error === undefined) await assertContent(backend, 'key', bytesOf(10))
+        else {
+          assert.ok(isS3loError(error, 'INTEGRITY'))
+          await assertMissing(backend, 'key')
+        }
       },
     },
     {

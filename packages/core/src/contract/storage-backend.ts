@@ -45,6 +45,11 @@ export interface DeadlineOptions extends CallOptions {
 export interface PutOptions extends DeadlineOptions {
   /** Bytes, when known. A body of another length is an `INTEGRITY` error and leaves no object. */
   readonly size?: number | undefined
+  /**
+   * Of the whole body, as `sha256:HEX`, when known: a backend that needs it does not hash the body
+   * again. A body of another digest may be refused as `INTEGRITY`; no backend has to look.
+   */
+  readonly digest?: string | undefined
   readonly mediaType?: string | undefined
   /** `tiered`: a class whose objects the store moves by their use, where it has one. */
   readonly storageClass?: 'standard' | 'tiered' | undefined

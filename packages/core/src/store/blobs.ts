@@ -206,6 +206,7 @@ export class BlobStore {
     await this.#backend.put(key, verified(content, descriptor), {
       ...options,
       size: descriptor.size,
+      digest: descriptor.digest,
       mediaType: MEDIA_TYPE.octetStream,
       storageClass: 'tiered',
     })

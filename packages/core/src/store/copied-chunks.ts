@@ -168,8 +168,12 @@ export class CopiedChunks {
     if (await this.#hasChunk(chunk, options)) return false
     const { backend, protection } = this.#place
     const write = async (): Promise<boolean> => {
-      const put = { mediaType: MEDIA_TYPE.octetStream, storageClass: 'tiered' } as const
-      await backend.put(chunkFrameKey(chunk), chunk.bytes, { ...options, ...put })
+      await backend.put(chunkFrameKey(chunk), chunk.bytes, {
+        ...options,
+        digest: chunk.frame,
+        mediaType: MEDIA_TYPE.octetStream,
+        storageClass: 'tiered',
+      })
       return true
     }
     return protection.put(chunkPiece(chunk), write, options, framePlace(chunk.frame))

@@ -127,6 +127,7 @@ export class UploadAssembler {
     return this.#backend.put(blobKey(digest), content, {
       signal,
       size,
+      digest,
       mediaType: MEDIA_TYPE.octetStream,
       storageClass: 'tiered',
     })

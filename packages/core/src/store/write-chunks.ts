@@ -211,6 +211,7 @@ async function putFrame(
   try {
     await backend.put(key, frame.bytes, {
       ...options,
+      digest: frame.digest,
       ...(createOnly && { condition: { kind: 'absent' } }),
     })
     return true

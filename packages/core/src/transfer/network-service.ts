@@ -42,7 +42,7 @@ export interface FoundObject {
 /** A write of one object, as the service gets it. */
 export interface ObjectWrite extends Pick<
   PutOptions,
-  'condition' | 'mediaType' | 'notAfter' | 'storageClass'
+  'condition' | 'digest' | 'mediaType' | 'notAfter' | 'storageClass'
 > {
   readonly key: string
   /** Names the object in errors. */

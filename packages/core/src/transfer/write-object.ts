@@ -100,7 +100,7 @@ class Writer {
   constructor(calls: ServiceCalls, key: string, options: UnguardedPutOptions, isWhole: boolean) {
     this.#calls = calls
     this.#options = options
-    const { condition, mediaType, notAfter, storageClass, hold } = options
+    const { condition, digest, mediaType, notAfter, storageClass, hold } = options
     // Without conditions another attempt writes the same again, so they need not be told apart.
     const isMarked =
       !isWhole ||
@@ -109,7 +109,8 @@ class Writer {
       calls.service.marksEveryWrite === true
     const mark = isMarked ? randomUUID() : undefined
     const what = calls.nameOf(key)
-    this.#write = { key, what, mark, condition, mediaType, notAfter, storageClass, hold }
+    const facts = { digest, mediaType, storageClass }
+    this.#write = { key, what, mark, condition, notAfter, hold, ...facts }
   }
 
   /** Sends the object in one request. */
