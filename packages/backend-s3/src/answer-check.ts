@@ -1,5 +1,11 @@
 import type { IncomingMessage } from 'node:http'
-import { assertXmlRoot, ForeignAnswerError, isWebPage, MAX_ANSWER_BYTES } from '@s3lo/core/transfer'
+import {
+  assertXmlRoot,
+  ForeignAnswerError,
+  hasXmlRoot,
+  isWebPage,
+  MAX_ANSWER_BYTES,
+} from '@s3lo/core/transfer'
 import { RefusalError } from './errors.ts'
 import { factsOf, type Operation } from './operations.ts'
 import { parseXml, textOf, type XmlElement } from './xml.ts'
@@ -103,21 +109,12 @@ function assertHeaders(operation: Operation, incoming: IncomingMessage): void {
 }
 
 function isError(text: string): boolean {
-  return hasRoot(text, ['Error', 'ErrorResponse'])
+  return hasXmlRoot(text, ['Error', 'ErrorResponse'])
 }
 
 /** Services that do not know a setting of a bucket list its objects instead. */
 function isListing(text: string): boolean {
-  return hasRoot(text, ['ListBucketResult'])
-}
-
-function hasRoot(text: string, roots: readonly string[]): boolean {
-  try {
-    assertXmlRoot(text, roots)
-    return true
-  } catch {
-    return false
-  }
+  return hasXmlRoot(text, ['ListBucketResult'])
 }
 
 async function readText(

@@ -1,3 +1,5 @@
+import type { KeyObject } from 'node:crypto'
+
 /** An access key, in the SDK's names. */
 export interface Credentials {
   readonly accessKeyId: string
@@ -49,20 +51,20 @@ export function signatureHeaders(
   scope: SigningScope,
   payload = NO_BODY,
 ): Record<string, string> {
-  const { sessionToken, isOfDirectory } = scope.credentials
+  const { accessKeyId, sessionToken, isOfDirectory } = scope.credentials
   const token = isOfDirectory ? 'x-amz-s3session-token' : 'x-amz-security-token'
+  const stamp = stampOf(scope)
   const added = {
     host: request.host,
     'x-amz-content-sha256': payload,
-    'x-amz-date': timestamp(scope.date),
+    'x-amz-date': stamp.time,
     // A program may pass on a variable that is empty.
     ...(sessionToken && { [token]: sessionToken }),
   }
   const signed = signedHeaders({ ...request.headers, ...added }, request.method)
   const names = namesOf(signed)
-  const signature = sign({ ...request, signed, payload }, scope)
-  const credential = `${scope.credentials.accessKeyId}/${scopeOf(scope)}`
-  const authorization = `${ALGORITHM} Credential=${credential}, SignedHeaders=${names}, Signature=${signature}`
+  const signature = sign({ ...request, signed, payload }, scope, stamp)
+  const authorization = `${ALGORITHM} Credential=${accessKeyId}/${stamp.scope}, SignedHeaders=${names}, Signature=${signature}`
   return { ...added, authorization }
 }
 
@@ -78,16 +80,17 @@ export function signedQuery(
   const { accessKeyId, sessionToken, isOfDirectory } = scope.credentials
   const token = isOfDirectory ? 'X-Amz-S3session-Token' : 'X-Amz-Security-Token'
   const signed = signedHeaders({ ...request.headers, host: request.host }, request.method)
+  const stamp = stampOf(scope)
   const query = {
     ...request.query,
     'X-Amz-Algorithm': ALGORITHM,
-    'X-Amz-Credential': `${accessKeyId}/${scopeOf(scope)}`,
-    'X-Amz-Date': timestamp(scope.date),
+    'X-Amz-Credential': `${accessKeyId}/${stamp.scope}`,
+    'X-Amz-Date': stamp.time,
     'X-Amz-Expires': String(seconds),
     ...(sessionToken && { [token]: sessionToken }),
     'X-Amz-SignedHeaders': namesOf(signed),
   }
-  const signature = sign({ ...request, query, signed, payload: UNSIGNED }, scope)
+  const signature = sign({ ...request, query, signed, payload: UNSIGNED }, scope, stamp)
   return `${queryString(query)}&X-Amz-Signature=${signature}`
 }
 
@@ -108,41 +111,51 @@ function namesOf(signed: SignedHeaders): string {
 
 function sign(
   request: UnsignedRequest & { readonly signed: SignedHeaders; readonly payload: string },
-  scope: SigningScope,
+  { credentials }: SigningScope,
+  stamp: Stamp,
 ): string {
   const { method, path, query, signed, payload } = request
   const canonical = [
     method,
     path,
     queryString(query),
-    ...signed.map(([name, value]) => `${name}:${value.trim().replaceAll(/\s+/g, ' ')}`),
+    ...signed.map(([name, value]) => `${name}:${withoutSpaces(value)}`),
     '',
     namesOf(signed),
     payload,
   ].join('\n')
-  const text = [ALGORITHM, timestamp(scope.date), scopeOf(scope), sha256(canonical)].join('\n')
-  return hmac(signingKey(scope), text).toString('hex')
+  const text = [ALGORITHM, stamp.time, stamp.scope, sha256(canonical)].join('\n')
+  return hmac(signingKey(credentials.secretAccessKey, stamp.scope), text).toString('hex')
 }
 
-function scopeOf({ date, region, service = 's3' }: SigningScope): string {
-  return `${timestamp(date).slice(0, 8)}/${region}/${service}/aws4_request`
+/** As a service compares it: other blanks than these may be parts of a character. */
+function withoutSpaces(value: string): string {
+  return value.replaceAll(/^[ \t]+|[ \t]+$/g, '').replaceAll(/[ \t]+/g, ' ')
 }
 
-/** `20261121T092500Z` */
-function timestamp(date: Date): string {
-  return date.toISOString().replaceAll(/[-:]|\.\d{3}/g, '')
+/** When a request is signed, and for what its key holds. */
+interface Stamp {
+  /** As `20261121T092500Z`. */
+  readonly time: string
+  readonly scope: string
 }
 
-let lastKey: { readonly secret: string; readonly scope: string; readonly key: Buffer } | undefined
+function stampOf({ date, region, service = 's3' }: SigningScope): Stamp {
+  const time = date.toISOString().replaceAll(/[-:]|\.\d{3}/g, '')
+  return { time, scope: `${time.slice(0, 8)}/${region}/${service}/aws4_request` }
+}
+
+let lastKey:
+  | { readonly secret: string; readonly scope: string; readonly key: KeyObject }
+  | undefined
 
 /** The key of a day, region and service; that of the last request is most often that of the next. */
-function signingKey(scope: SigningScope): Buffer {
-  const { secretAccessKey: secret } = scope.credentials
-  const text = scopeOf(scope)
-  if (lastKey?.scope === text && lastKey.secret === secret) return lastKey.key
-  const [day = '', ...rest] = text.split('/')
-  const key = rest.reduce(hmac, hmac(`AWS4${secret}`, day))
-  lastKey = { secret, scope: text, key }
+function signingKey(secret: string, scope: string): KeyObject {
+  if (lastKey?.scope === scope && lastKey.secret === secret) return lastKey.key
+  const [day = '', ...rest] = scope.split('/')
+  const bytes = rest.reduce(hmac, hmac(`AWS4${secret}`, day))
+  const key = process.getBuiltinModule('node:crypto').createSecretKey(bytes)
+  lastKey = { secret, scope, key }
   return key
 }
 
@@ -174,6 +187,6 @@ function sha256(text: string): string {
 }
 
 /** Loaded with the first signature. */
-function hmac(key: string | Buffer, text: string): Buffer {
+function hmac(key: string | Buffer | KeyObject, text: string): Buffer {
   return process.getBuiltinModule('node:crypto').createHmac('sha256', key).update(text).digest()
 }

@@ -169,6 +169,22 @@ it('the key of another secret or day is not used again', () => {
   expect(sign('a', '2026-11-21')).toBe(first)
 })
 
+it('the bytes of a header are signed, as the service gets them', () => {
+  const request = { method: 'PUT', host, path: '/', query: {} }
+  const scope = {
+    credentials: { accessKeyId: ACCESS_KEY, secretAccessKey: SECRET_KEY },
+    region: 'us-east-1',
+    date: new Date('2026-11-21'),
+  }
+  // Two bytes of UTF-8, of which the second one is no blank, though it looks like one.
+  const sign = (value: string): string | undefined =>
+    signatureHeaders({ ...request, headers: { 'x-amz-meta-a': value } }, scope)['authorization']
+  const own = sign('\u00c3\u00a0')
+  expect(own).toMatch(/Signature=41433b7ad749dd37faf9d9ce2c8cb3c46f16da30a0db1e2b7fae46660c958794$/)
+  expect(new Set([own, sign('\u00c3'), sign('\u00e0')]).size).toBe(3)
+  expect(sign('  \u00c3\u00a0 \t')).toBe(own)
+})
+
 it('a query and a path are encoded but for what RFC 3986 leaves as it is', () => {
   expect(queryString({ b: "!'()* +~", a: 'ü/?', 'a-b': '' })).toBe(
     'a=%C3%BC%2F%3F&a-b=&b=%21%27%28%29%2A%20%2B~',

@@ -36,6 +36,12 @@ export function assertXmlRoot(text: string, roots: readonly string[]): void {
   if (!root.isClosed) throw new ForeignAnswerError(`expected the end of ${root.name}, got none`)
 }
 
+/** Whether {@link assertXmlRoot} throws nothing. */
+export function hasXmlRoot(text: string, roots: readonly string[]): boolean {
+  const root = rootOf(text)
+  return root !== undefined && root.isClosed && roots.includes(root.name)
+}
+
 /** Whether the answer says of itself that it is a web page. */
 export function isWebPage(contentType: string | undefined): boolean {
   return /^\s*(text\/html|application\/xhtml\+xml)\s*(;|$)/i.test(contentType ?? '')

@@ -3,6 +3,7 @@ export {
   assertXmlRoot,
   ForeignAnswerError,
   foreignAnswer,
+  hasXmlRoot,
   isWebPage,
   MAX_ANSWER_BYTES,
 } from './answer.ts'
