@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import type { BackendOptions } from '@s3lo/core'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { openBackend } from '../src/index.ts'
-import { withProfile } from '../src/profile.ts'
+import { readProfile, withProfile } from '../src/profile.ts'
 import { getRegistryCredential } from '../src/registry-credential.ts'
 import { ACCESS_KEY, facts, failureOf, SECRET_KEY, useFakeS3 } from './fake-s3.ts'
 
@@ -36,6 +36,9 @@ beforeAll(async () => {
       '[profile ignoring]',
       'ignore_configured_endpoint_urls = true',
       'endpoint_url = http://ignored.example',
+      '[profile special]',
+      'use_fips_endpoint = true',
+      'use_dualstack_endpoint = true',
       '[profile torn]',
       'services = nowhere',
       '[services mine]',
@@ -51,6 +54,18 @@ beforeAll(async () => {
 })
 afterAll(async () => {
   await rm(home, { recursive: true })
+})
+
+describe('the addresses of AWS that are to be used', () => {
+  it.each([
+    [{}, false, false],
+    [{ AWS_PROFILE: 'special' }, true, true],
+    [{ AWS_PROFILE: 'special', AWS_USE_FIPS_ENDPOINT: 'false' }, false, true],
+    [{ AWS_USE_DUALSTACK_ENDPOINT: 'TRUE' }, false, true],
+  ])('for %j have FIPS: %s, both kinds of IP: %s', async (more, isFips, isDualStack) => {
+    const { addressKind } = await readProfile({ ...base, ...more })
+    expect(addressKind).toEqual({ isFips, isDualStack })
+  })
 })
 
 describe('the endpoint of a profile', () => {

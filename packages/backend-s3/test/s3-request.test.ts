@@ -6,6 +6,7 @@ import { s3Backend } from '../src/index.ts'
 import {
   ACCESS_KEY,
   answer,
+  type Answer,
   content,
   facts,
   failureOf,
@@ -64,30 +65,71 @@ describe('a request', () => {
       await backend.copyFrom(backend, 'a', 'b')`
     expect(await loadedBy(work)).toBe('no SDK no TLS')
   })
+})
 
-  it('about a directory bucket is signed with the key of a session, which is asked for once', async () => {
-    const session = xml(
+describe('a directory bucket', () => {
+  /** A session that ends at a moment. */
+  const session = (end: Date): Answer =>
+    xml(
       '<CreateSessionResult><Credentials><SessionToken>T</SessionToken><SecretAccessKey>S</SecretAccessKey>' +
-        '<AccessKeyId>OFTHESESSION</AccessKeyId><Expiration>2040-01-01T00:00:00Z</Expiration>' +
+        `<AccessKeyId>OFTHESESSION</AccessKeyId><Expiration>${end.toISOString()}</Expiration>` +
         '</Credentials></CreateSessionResult>',
     )
-    service.script(session, facts({ 'content-length': '7' }), content('0123456789'))
-    const backend = s3Backend('images--use1-az4--x-s3', {
+  const inMs = (ms: number): Date => new Date(Date.now() + ms)
+  const directory = () =>
+    s3Backend('images--use1-az4--x-s3', {
       endpoint: `http://s3.amazonaws.com:${service.port}`,
       region: 'us-east-1',
       env: { AWS_ACCESS_KEY_ID: ACCESS_KEY, AWS_SECRET_ACCESS_KEY: SECRET_KEY },
     })
+
+  it('is signed for with the key of a session, which is asked for once', async () => {
+    service.script(
+      session(inMs(300_000)),
+      facts({ 'content-length': '7' }),
+      content('0123456789'),
+      written(),
+    )
+    const backend = directory()
     expect(await backend.head('a b')).toMatchObject({ key: 'a b', size: 7 })
     expect(await textOf(backend.get('a b'))).toBe('0123456789')
+    await backend.put('c', Buffer.from('x'))
     await backend.close()
-    expect(service.seen).toEqual(['GET /?session=', 'HEAD /a%20b', 'GET /a%20b'])
+    expect(service.seen).toEqual(['GET /?session=', 'HEAD /a%20b', 'GET /a%20b', 'PUT /c'])
     const [opening, ...others] = service.requests.map(({ headers }) => headers)
+    expect(opening?.host).toBe(`images--use1-az4--x-s3.s3.amazonaws.com:${service.port}`)
     expect(opening?.authorization).toMatch(new RegExp(`Credential=${ACCESS_KEY}/.*/s3express/`))
     for (const headers of others) {
       expect(headers.authorization).toMatch(/Credential=OFTHESESSION\/.*\/s3express\//)
       expect(headers.authorization).toContain('x-amz-s3session-token')
       expect(headers['x-amz-s3session-token']).toBe('T')
     }
+  })
+
+  it('is given another session before one ends', async () => {
+    service.script(session(inMs(59_000)), facts(), session(inMs(300_000)), facts(), facts())
+    const backend = directory()
+    for (const key of ['a', 'b', 'c']) await backend.head(key)
+    expect(service.seen).toEqual([
+      'GET /?session=',
+      'HEAD /a',
+      'GET /?session=',
+      'HEAD /b',
+      'HEAD /c',
+    ])
+  })
+
+  it('whose session is refused says so, and is asked for another with the next request', async () => {
+    service.script(refuse(403, 'AccessDenied'), session(inMs(300_000)), facts())
+    const backend = directory()
+    expect((await failureOf(backend.head('a'))).code).toBe('FORBIDDEN')
+    expect(await backend.head('a')).toMatchObject({ key: 'a' })
+  })
+
+  it('has no session where the answer names no key', async () => {
+    const empty = xml('<CreateSessionResult><Credentials/></CreateSessionResult>')
+    service.script(empty, session(inMs(300_000)), facts())
+    expect(await directory().head('a')).toMatchObject({ key: 'a' })
   })
 })
 
