@@ -1,4 +1,5 @@
 import { digestOf } from '../oci/digest.ts'
+import { recycle, SizedPool } from '../stream/recycle.ts'
 import { MAX_CHUNK_BYTES, MIN_CHUNK_BYTES } from './gear.ts'
 import { BoundaryScanner } from './scan-module.ts'
 
@@ -14,10 +15,14 @@ export interface RawChunk {
 /** Bytes that are scanned at once, and at most lie behind the end of a chunk. */
 const STEP_BYTES = 1 << 20
 
+/** Memory of chunks that were recycled, which is kept for the next ones (bytes). */
+const KEPT_BYTES = 24 * 1024 * 1024
+
 /**
  * Cuts content into chunks by FastCDC. Where it is cut depends on the content alone: a change moves
- * the ends of the chunks that it touches, and mostly of no other. Each chunk has memory of its own;
- * beside that, the longest chunk and 1 MiB are held. Content without bytes has no chunks.
+ * the ends of the chunks that it touches, and mostly of no other. Each chunk has memory of its own, which
+ * may be recycled, and so are the pieces of the content; beside that, the longest chunk and 1 MiB are
+ * held. Content without bytes has no chunks.
  */
 export async function* cutChunks(
   content: AsyncIterable<Uint8Array>,
@@ -27,12 +32,14 @@ export async function* cutChunks(
     for (let at = 0; at < bytes.length; at += STEP_BYTES) {
       yield* cutter.push(bytes.subarray(at, at + STEP_BYTES))
     }
+    recycle(bytes)
   }
   yield* cutter.end()
 }
 
 class Cutter {
   readonly #scanner = new BoundaryScanner(MAX_CHUNK_BYTES + STEP_BYTES)
+  readonly #memory = new SizedPool(KEPT_BYTES)
   /** Bytes of the window that hold the present chunk and what follows it. */
   #held = 0
   #scanned = MIN_CHUNK_BYTES
@@ -60,7 +67,8 @@ class Cutter {
 
   #take(length: number): RawChunk {
     const { window } = this.#scanner
-    const bytes = window.slice(0, length)
+    const bytes = this.#memory.take(length)
+    bytes.set(window.subarray(0, length))
     const offset = this.#offset
     window.copyWithin(0, length, this.#held)
     this.#offset += length

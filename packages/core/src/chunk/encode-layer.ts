@@ -1,6 +1,7 @@
 import { mapInOrder } from '../concurrency/map-in-order.ts'
 import { Digester, digestOf } from '../oci/digest.ts'
 import type { ChunkRecipe } from './chunk-recipe.ts'
+import { recycle } from '../stream/recycle.ts'
 import type { RawChunk } from './cut-chunks.ts'
 import { encodeFrame, type StoredChunk } from './frame.ts'
 
@@ -17,15 +18,17 @@ export interface Frame {
 
 export interface EncodeLayerOptions {
   readonly signal?: AbortSignal | undefined
-  /** Chunks that are encoded at once; each holds up to 32 MiB. Default 6. */
+  /** Chunks that are cut, encoded or wait to be taken at once; each holds up to 32 MiB. Default 4. */
   readonly parallel?: number | undefined
   /** The digest of the content, where it is verified while it passes: it is not hashed once more. */
   readonly digest?: string | undefined
-  /**
-   * The frame of a chunk; one that is stored already may be that of another encoder. Default: zstd,
-   * level 2.
-   */
+  /** The frame of a chunk. Default: zstd, level 2. */
   readonly frameOf?: (chunk: RawChunk, signal: AbortSignal) => Promise<Frame>
+  /**
+   * Takes the chunks on their way into the layer, and gives them in the same order. One that is stored
+   * already may have the frame of another encoder then.
+   */
+  readonly store?: (chunks: AsyncIterable<EncodedChunk>) => AsyncIterable<EncodedChunk>
 }
 
 /** The frame of a chunk by our own encoder. */
@@ -34,42 +37,51 @@ export async function frameOfChunk({ bytes: raw }: RawChunk): Promise<Frame> {
   return { bytes, digest: digestOf(bytes) }
 }
 
-/** Node's pool has four threads, which are to have work while two frames are on their way. */
-const PARALLEL = 6
+/** While one is cut, three are encoded, and a thread of Node's four is left to read and write files. */
+const PARALLEL = 4
 
 /**
  * Encodes the chunks of a layer, several at once: gives the frames in the layer's order, and in the
  * end its recipe. Chunks are bounded, and so is the memory: those that are encoded or wait to be taken.
+ * The memory of a chunk is recycled when it has its frame.
  */
 export async function* encodeLayer(
   content: AsyncIterable<RawChunk>,
   options: EncodeLayerOptions = {},
 ): AsyncGenerator<EncodedChunk, ChunkRecipe> {
-  const { signal, parallel = PARALLEL, frameOf = frameOfChunk } = options
-  const whole = new Digester()
   const raw = options.digest === undefined ? new Digester() : undefined
+  const { store = (passed) => passed } = options
+  const whole = new Digester()
   const chunks: StoredChunk[] = []
   let [size, frameSize] = [0, 0]
-  const encode = async (chunk: RawChunk, inner: AbortSignal) =>
-    [chunk, await frameOf(chunk, inner)] as const
-  for await (const [chunk, frame] of mapInOrder(content, parallel, encode, signal)) {
-    const { bytes } = frame
+  for await (const encoded of store(encodeChunks(content, raw, options))) {
+    const { bytes, ...stored } = encoded
     whole.update(bytes)
-    raw?.update(chunk.bytes)
-    size += chunk.bytes.length
+    size += stored.size
     frameSize += bytes.length
-    const stored = {
-      raw: chunk.digest,
-      size: chunk.bytes.length,
-      frame: frame.digest,
-      frameSize: bytes.length,
-    }
     chunks.push(stored)
-    yield { ...stored, bytes }
+    yield encoded
   }
   return {
     layer: { digest: whole.digest(), size: frameSize },
     content: { digest: raw?.digest() ?? options.digest ?? '', size },
     chunks,
+  }
+}
+
+async function* encodeChunks(
+  content: AsyncIterable<RawChunk>,
+  whole: Digester | undefined,
+  { signal, parallel = PARALLEL, frameOf = frameOfChunk }: EncodeLayerOptions,
+): AsyncGenerator<EncodedChunk, void> {
+  const encode = async (chunk: RawChunk, inner: AbortSignal) =>
+    [chunk, await frameOf(chunk, inner)] as const
+  for await (const [chunk, frame] of mapInOrder(content, parallel, encode, signal)) {
+    const { digest: raw, bytes: content } = chunk
+    const { length: size } = content
+    whole?.update(content)
+    recycle(content)
+    const { bytes, digest } = frame
+    yield { raw, size, frame: digest, frameSize: bytes.length, bytes }
   }
 }

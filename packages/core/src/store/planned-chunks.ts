@@ -1,9 +1,17 @@
-import { cutChunks, type RawChunk } from '../chunk/cut-chunks.ts'
-import { encodeLayer, type Frame, frameOfChunk } from '../chunk/encode-layer.ts'
+import { cutChunks } from '../chunk/cut-chunks.ts'
+import { type EncodedChunk, encodeLayer } from '../chunk/encode-layer.ts'
 import type { StoredChunk } from '../chunk/frame.ts'
+import { mapInOrder } from '../concurrency/map-in-order.ts'
 import type { StorageBackend } from '../contract/storage-backend.ts'
 import { PresentChunks } from './present-chunks.ts'
-import { lookForFrame, type WriteChunksOptions, type WrittenLayer } from './write-chunks.ts'
+import {
+  factsOf,
+  lookForFrame,
+  STORED_AT_ONCE,
+  withFrame,
+  type WriteChunksOptions,
+  type WrittenLayer,
+} from './write-chunks.ts'
 
 /** Cuts, encodes and looks for chunks as `ChunkWriter` does, and writes none. */
 export class PlannedChunks {
@@ -28,30 +36,32 @@ export class PlannedChunks {
     options: WriteChunksOptions = {},
   ): Promise<WrittenLayer> {
     const sent = { chunks: 0, bytes: 0 }
-    const frameOf = async (chunk: RawChunk, signal: AbortSignal): Promise<Frame> => {
-      const own = await frameOfChunk(chunk)
-      const { digest: raw, bytes } = chunk
-      const isKnown = this.#frames.get(raw)?.frame === own.digest
-      const stored = isKnown ? own : await this.#look(chunk, own, signal)
-      const frame = stored ?? own
+    const plan = async (own: EncodedChunk, signal: AbortSignal): Promise<EncodedChunk> => {
+      const { raw, frame } = own
+      const isKnown = this.#frames.get(raw)?.frame === frame
+      const stored = isKnown ? own : await this.#look(own, signal)
+      const chunk = stored ?? own
       // The same chunk may have been planned meanwhile: it is sent once.
-      if (!stored && this.#frames.get(raw)?.frame !== own.digest) {
+      if (!stored && this.#frames.get(raw)?.frame !== frame) {
         sent.chunks += 1
-        sent.bytes += own.bytes.length
+        sent.bytes += own.frameSize
       }
-      this.know({ raw, size: bytes.length, frame: frame.digest, frameSize: frame.bytes.length })
-      return frame
+      this.know(factsOf(chunk))
+      return chunk
     }
-    const layer = encodeLayer(cutChunks(content), { ...options, frameOf })
+    const store = (chunks: AsyncIterable<EncodedChunk>): AsyncIterable<EncodedChunk> =>
+      mapInOrder(chunks, STORED_AT_ONCE, plan, options.signal)
+    const layer = encodeLayer(cutChunks(content), { ...options, store })
     let step = await layer.next()
     while (!step.done) step = await layer.next()
     return { recipe: step.value, sent }
   }
 
-  async #look(chunk: RawChunk, own: Frame, signal: AbortSignal): Promise<Frame | undefined> {
-    const mayBeThere =
-      this.#frames.has(chunk.digest) || (await this.#present.mayHave(chunk.digest, { signal }))
+  async #look(own: EncodedChunk, signal: AbortSignal): Promise<EncodedChunk | undefined> {
+    const { raw } = own
+    const mayBeThere = this.#frames.has(raw) || (await this.#present.mayHave(raw, { signal }))
     if (!mayBeThere) return undefined
-    return (await lookForFrame(this.#backend, chunk, own, signal)).stored
+    const { stored } = await lookForFrame(this.#backend, own, signal)
+    return stored && withFrame(own, stored)
   }
 }

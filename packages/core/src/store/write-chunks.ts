@@ -1,8 +1,9 @@
 import { TableBuilder } from '../chunk/build-table.ts'
 import type { ChunkRecipe } from '../chunk/chunk-recipe.ts'
-import { cutChunks, type RawChunk } from '../chunk/cut-chunks.ts'
-import { encodeLayer, type Frame, frameOfChunk } from '../chunk/encode-layer.ts'
+import { cutChunks } from '../chunk/cut-chunks.ts'
+import { type EncodedChunk, encodeLayer, type Frame } from '../chunk/encode-layer.ts'
 import { decodeFrame, MAX_FRAME_BYTES, type StoredChunk } from '../chunk/frame.ts'
+import { mapInOrder } from '../concurrency/map-in-order.ts'
 import type { CallOptions } from '../contract/call-options.ts'
 import type { ObjectInfo, StorageBackend } from '../contract/storage-backend.ts'
 import { isS3loError } from '../errors.ts'
@@ -26,15 +27,16 @@ export interface WrittenLayer {
 export interface WriteChunksOptions extends CallOptions {
   /** The digest of the content, which is verified against it while it passes. */
   readonly digest?: string | undefined
-  /** Chunks that are looked for, encoded and sent at once; see `encodeLayer`. */
-  readonly parallel?: number | undefined
 }
 
 /** Frames of the same raw bytes that are looked at: one for each encoder that wrote to the store. */
 const MOST_FRAMES = 4
 
-/** Chunks are pinned in groups of so many bytes or a chunk more, which are held meanwhile. */
+/** Chunks are pinned in groups of so many bytes or a chunk more, whose frames are held meanwhile. */
 const PINNED_BYTES = 16 * 1024 * 1024
+
+/** Chunks that are looked for and sent at once. */
+export const STORED_AT_ONCE = 6
 
 /**
  * Stores layers in chunks of format 2, under the pins of one publication: a chunk is pinned before the
@@ -64,21 +66,22 @@ export class ChunkWriter {
    */
   async write(
     content: AsyncIterable<Uint8Array>,
-    { signal, parallel, digest }: WriteChunksOptions = {},
+    { signal, digest }: WriteChunksOptions = {},
   ): Promise<WrittenLayer> {
     const { createOnly } = await provenGuarantees(this.#backend, { signal })
     const sent = { chunks: 0, bytes: 0 }
-    const frameOf = async (chunk: RawChunk, inner: AbortSignal): Promise<Frame> => {
-      const { frame, isSent } = await this.#store(chunk, createOnly, inner)
+    const storeOne = async (own: EncodedChunk, inner: AbortSignal): Promise<EncodedChunk> => {
+      const { chunk, isSent } = await this.#store(own, createOnly, inner)
       if (isSent) {
         sent.chunks += 1
-        sent.bytes += frame.bytes.length
+        sent.bytes += chunk.frameSize
       }
-      return frame
+      return chunk
     }
+    const store = (chunks: AsyncIterable<EncodedChunk>): AsyncIterable<EncodedChunk> =>
+      mapInOrder(this.#pinned(chunks, { signal }), STORED_AT_ONCE, storeOne, signal)
     const table = new TableBuilder()
-    const chunks = this.#pinned(withTable(cutChunks(content), table), { signal })
-    const layer = encodeLayer(chunks, { frameOf, signal, parallel, digest })
+    const layer = encodeLayer(withTable(cutChunks(content), table), { store, signal, digest })
     let step = await layer.next()
     while (!step.done) step = await layer.next()
     const recipe = step.value
@@ -91,19 +94,19 @@ export class ChunkWriter {
 
   /** The chunks, pinned many at once before the first of them is passed on. */
   async *#pinned(
-    chunks: AsyncIterable<RawChunk>,
+    chunks: AsyncIterable<EncodedChunk>,
     options: CallOptions,
-  ): AsyncGenerator<RawChunk, void> {
-    let group: RawChunk[] = []
+  ): AsyncGenerator<EncodedChunk, void> {
+    let group: EncodedChunk[] = []
     let bytes = 0
     const pin = (): void => {
-      const raws = group.map(({ digest }) => digest)
+      const raws = group.map(({ raw }) => raw)
       // The first that needs the pin gets the failure, and tries again.
       this.#protection.protect(raws, options).catch(() => undefined)
     }
     for await (const chunk of chunks) {
       group.push(chunk)
-      bytes += chunk.bytes.length
+      bytes += chunk.size
       if (bytes < PINNED_BYTES) continue
       pin()
       yield* group
@@ -114,43 +117,42 @@ export class ChunkWriter {
     yield* group
   }
 
-  /** The frame of a chunk that the store has then. */
+  /** The chunk with the frame that the store has then. */
   async #store(
-    chunk: RawChunk,
+    own: EncodedChunk,
     createOnly: boolean,
     signal: AbortSignal,
-  ): Promise<{ readonly frame: Frame; readonly isSent: boolean }> {
-    const [cover, own] = await Promise.all([
-      this.#protection.settle(chunk.digest, { signal }),
-      frameOfChunk(chunk),
-    ])
-    if (this.#frames.get(chunk.digest)?.frame === own.digest) return { frame: own, isSent: false }
-    const { stored, isTorn } = await this.#look(chunk, own, createOnly, signal)
-    const frame = stored ?? own
+  ): Promise<{ readonly chunk: EncodedChunk; readonly isSent: boolean }> {
+    const cover = await this.#protection.settle(own.raw, { signal })
+    if (this.#frames.get(own.raw)?.frame === own.frame) return { chunk: own, isSent: false }
+    const { stored, isTorn } = await this.#look(own, createOnly, signal)
     const isSent =
-      !stored &&
-      (await putFrame(this.#backend, chunk, own, { createOnly: createOnly && !isTorn, signal }))
-    const { digest: raw, bytes } = chunk
-    const there = { raw, size: bytes.length, frame: frame.digest, frameSize: frame.bytes.length }
-    const place = framePlace(frame.digest)
-    this.#protection.note({ descriptor: chunkPiece(there), place, cover })
-    this.know(there)
-    return { frame, isSent }
+      !stored && (await putFrame(this.#backend, own, { createOnly: createOnly && !isTorn, signal }))
+    const chunk = stored ? withFrame(own, stored) : own
+    const place = framePlace(chunk.frame)
+    this.#protection.note({ descriptor: chunkPiece(chunk), place, cover })
+    this.know(factsOf(chunk))
+    return { chunk, isSent }
   }
 
   /** A chunk that was not there is not looked for where the write itself tells that it has come since. */
-  async #look(
-    chunk: RawChunk,
-    own: Frame,
-    createOnly: boolean,
-    signal: AbortSignal,
-  ): Promise<FoundFrame> {
-    const isKnown = this.#frames.has(chunk.digest)
-    if (!isKnown && createOnly && !(await this.#present.mayHave(chunk.digest, { signal }))) {
+  async #look(own: EncodedChunk, createOnly: boolean, signal: AbortSignal): Promise<FoundFrame> {
+    const isKnown = this.#frames.has(own.raw)
+    if (!isKnown && createOnly && !(await this.#present.mayHave(own.raw, { signal }))) {
       return { isTorn: false }
     }
-    return lookForFrame(this.#backend, chunk, own, signal)
+    return lookForFrame(this.#backend, own, signal)
   }
+}
+
+/** The chunk with another frame of the same raw bytes. */
+export function withFrame(chunk: EncodedChunk, { bytes, digest: frame }: Frame): EncodedChunk {
+  return { ...chunk, frame, frameSize: bytes.length, bytes }
+}
+
+/** A chunk without the memory of its frame. */
+export function factsOf({ raw, size, frame, frameSize }: EncodedChunk): StoredChunk {
+  return { raw, size, frame, frameSize }
 }
 
 /** What the store has of a chunk. */
@@ -164,16 +166,18 @@ interface FoundFrame {
 /** Looks what the store has of a chunk; a frame of another encoder is read. */
 export async function lookForFrame(
   backend: StorageBackend,
-  { bytes, digest: raw }: RawChunk,
-  own: Frame,
+  own: EncodedChunk,
   signal: AbortSignal,
 ): Promise<FoundFrame> {
-  const ownKey = chunkFrameKey({ raw, frame: own.digest })
+  const { raw, size } = own
+  const ownKey = chunkFrameKey(own)
   const others: ObjectInfo[] = []
   let isTorn = false
   for await (const info of backend.list(rawChunkPrefix(raw), { signal })) {
     const isOwn = info.key === ownKey
-    if (isOwn && info.size === own.bytes.length) return { stored: own, isTorn: false }
+    if (isOwn && info.size === own.frameSize) {
+      return { stored: { bytes: own.bytes, digest: own.frame }, isTorn: false }
+    }
     if (isOwn) isTorn = true
     else if (others.length < MOST_FRAMES && info.size <= MAX_FRAME_BYTES) others.push(info)
   }
@@ -181,8 +185,7 @@ export async function lookForFrame(
     const name = parseChunkFrameKey(key)
     if (!name) continue
     const frame = await readObject(backend, key, MAX_FRAME_BYTES, { signal })
-    const chunk = { ...name, size: bytes.length, frameSize }
-    if (frame && (await isWhole(chunk, frame))) {
+    if (frame && (await isWhole({ ...name, size, frameSize }, frame))) {
       return { stored: { bytes: frame, digest: name.frame }, isTorn }
     }
   }
@@ -202,14 +205,12 @@ async function isWhole(...found: Parameters<typeof decodeFrame>): Promise<boolea
 /** False where another writer has stored the same frame meanwhile. */
 async function putFrame(
   backend: StorageBackend,
-  { digest: raw }: RawChunk,
-  frame: Frame,
+  chunk: EncodedChunk,
   { createOnly, signal }: CallOptions & { readonly createOnly: boolean },
 ): Promise<boolean> {
-  const key = chunkFrameKey({ raw, frame: frame.digest })
   const options = { signal, mediaType: MEDIA_TYPE.octetStream, storageClass: 'tiered' } as const
   try {
-    await backend.put(key, frame.bytes, {
+    await backend.put(chunkFrameKey(chunk), chunk.bytes, {
       ...options,
       digest: frame.digest,
       ...(createOnly && { condition: { kind: 'absent' } }),

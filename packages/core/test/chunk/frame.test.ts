@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { zstdCompressSync } from 'node:zlib'
+import { constants, zstdCompressSync } from 'node:zlib'
 import { expect, it } from 'vitest'
 import {
   decodeFrame,
@@ -43,6 +43,17 @@ it.each([1, 300, 70_000, 3_000_000])(
     expect(Buffer.from(await decodeFrame(chunk, frame)).equals(raw)).toBe(true)
   },
 )
+
+it.each([0, 1, 4_000_000])('%d bytes are one frame, made in one pass', async (length) => {
+  const raw = Buffer.alloc(length, 'some text that repeats, and ')
+  const params = {
+    [constants.ZSTD_c_compressionLevel]: 2,
+    [constants.ZSTD_c_contentSizeFlag]: 1,
+    [constants.ZSTD_c_checksumFlag]: 1,
+  }
+  const frame = Buffer.from(await encodeFrame(raw))
+  expect(frame.equals(zstdCompressSync(raw, { params }))).toBe(true)
+})
 
 it('the longest chunk that cannot be compressed has no longer frame than is read', async () => {
   const [chunk] = await stored(randomBytes(MAX_CHUNK_BYTES / 16))

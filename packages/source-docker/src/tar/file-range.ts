@@ -1,6 +1,7 @@
 import type { FileHandle } from 'node:fs/promises'
 import { Readable } from 'node:stream'
 import { S3loError, toS3loError } from '@s3lo/core'
+import { ChunkPool } from '@s3lo/core/plugin'
 
 /** A push of ten layers takes a quarter less processor time than with 64 KiB, and the same memory. */
 const READ_SIZE = 256 * 1024
@@ -13,6 +14,7 @@ export class FileRange extends Readable {
   readonly #handle: FileHandle
   readonly #end: number
   readonly #name: string
+  readonly #chunks = new ChunkPool(READ_SIZE)
   #position: number
 
   constructor(handle: FileHandle, start: number, end: number, name: string) {
@@ -29,7 +31,8 @@ export class FileRange extends Readable {
       this.push(null)
       return
     }
-    this.#handle.read(Buffer.allocUnsafeSlow(wanted), 0, wanted, this.#position).then(
+    const chunk = wanted === READ_SIZE ? this.#chunks.take() : Buffer.allocUnsafeSlow(wanted)
+    this.#handle.read(chunk, 0, wanted, this.#position).then(
       ({ bytesRead, buffer }) => this.#arrived(bytesRead, buffer),
       (error: unknown) => this.destroy(toS3loError(error, 'IO', `cannot read ${this.#name}`)),
     )
