@@ -12,6 +12,8 @@ const CORE = 'packages/core/test/**/*.test.ts'
 const SOCI = 'packages/soci/test/**/*.test.ts'
 // Processes of the sources are started many times: Node keeps what it made of them.
 process.env['NODE_COMPILE_CACHE'] ??= join(import.meta.dirname, 'node_modules/.cache/node')
+// No test fills the cache of the user who runs it.
+process.env['S3LO_FRAME_CACHE'] ??= '0'
 const shared = { resolve: { conditions }, ssr: { resolve: { conditions } } }
 
 export default defineConfig({

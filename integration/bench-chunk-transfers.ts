@@ -113,12 +113,15 @@ async function runRound(
     ...store.env(endpoint),
     S3LO_PLUGIN_PATH: import.meta.dirname,
     XDG_CACHE_HOME: work,
+    S3LO_FRAME_CACHE: '2048',
   }
   const cost = (...args: readonly string[]): Cost => run(s3lo(work, args, { env }))
   const [whole, chunked] = [await store.makeBucket(), await store.makeBucket()]
   const ref = (bucket: string, tag = 'app:v1'): string => referenceIn(store, bucket, tag)
   cost('config', 'set', ref(chunked, ''), 'chunked=true')
   cost('config', 'set', ref(whole, ''), 'chunked=false')
+  // The first push of a round finds no frames of the one before; the edited one finds its own.
+  rmSync(join(work, 's3lo', 'frames'), { recursive: true, force: true })
   const layout = join(work, 'pulled')
   const pull = (bucket: string): Cost => {
     const pulled = cost('pull', ref(bucket), `oci:${layout}:v1`)

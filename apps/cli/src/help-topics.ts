@@ -43,6 +43,7 @@ export const ENVIRONMENT: readonly Listed[] = [
   { words: 'HTTPS_PROXY, HTTP_PROXY, NO_PROXY', summary: 'the way to the network' },
   { words: 'NO_COLOR, FORCE_COLOR', summary: 'whether errors are coloured' },
   { words: 'XDG_CACHE_HOME', summary: 'folder of the caches of s3lo (~/.cache)' },
+  { words: 'S3LO_FRAME_CACHE', summary: 'MiB of compressed chunks in it (2048); 0: none' },
 ]
 
 /** What the status of a command says to a script. */

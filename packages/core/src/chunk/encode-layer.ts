@@ -31,10 +31,25 @@ export interface EncodeLayerOptions {
   readonly store?: (chunks: AsyncIterable<EncodedChunk>) => AsyncIterable<EncodedChunk>
 }
 
+/** Frames of our own encoder that were made before. It only spares time: it never fails, and may forget. */
+export interface FrameCache {
+  /** The frame of a chunk, by the digest of its raw bytes: whole and unchanged. */
+  get(raw: string): Promise<Frame | undefined>
+  /** Keeps the frame of so many raw bytes. */
+  put(raw: string, rawBytes: number, frame: Frame): Promise<void>
+}
+
+/** Opens a cache where there is one. */
+export type OpenFrameCache = () => Promise<FrameCache | undefined>
+
 /** The frame of a chunk by our own encoder. */
-export async function frameOfChunk({ bytes: raw }: RawChunk): Promise<Frame> {
-  const bytes = await encodeFrame(raw)
-  return { bytes, digest: digestOf(bytes) }
+export async function frameOfChunk(chunk: RawChunk, cache?: FrameCache): Promise<Frame> {
+  const known = await cache?.get(chunk.digest)
+  if (known) return known
+  const bytes = await encodeFrame(chunk.bytes)
+  const frame = { bytes, digest: digestOf(bytes) }
+  await cache?.put(chunk.digest, chunk.bytes.length, frame)
+  return frame
 }
 
 /** While one is cut, three are encoded, and a thread of Node's four is left to read and write files. */
@@ -72,7 +87,7 @@ export async function* encodeLayer(
 async function* encodeChunks(
   content: AsyncIterable<RawChunk>,
   whole: Digester | undefined,
-  { signal, parallel = PARALLEL, frameOf = frameOfChunk }: EncodeLayerOptions,
+  { signal, parallel = PARALLEL, frameOf = (chunk) => frameOfChunk(chunk) }: EncodeLayerOptions,
 ): AsyncGenerator<EncodedChunk, void> {
   const encode = async (chunk: RawChunk, inner: AbortSignal) =>
     [chunk, await frameOf(chunk, inner)] as const

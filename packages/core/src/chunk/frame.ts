@@ -14,6 +14,11 @@ export const MAX_FRAME_BYTES = MAX_CHUNK_BYTES + 64 * 1024
  */
 const LEVEL = 2
 
+/** Alike for encoders that make the same frames: other versions of zstd may make others. */
+export function encoderName(): string {
+  return `zstd-${process.versions['zstd']}-level-${LEVEL}`
+}
+
 /** What Node takes and its types do not say. */
 interface EncoderOptions extends Pick<TransformOptions, 'readableHighWaterMark'> {
   readonly pledgedSrcSize: number

@@ -1,12 +1,9 @@
 import { randomUUID } from 'node:crypto'
 import { rename, rm, writeFile } from 'node:fs/promises'
-import { homedir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { readBoundedFile } from '../stream/bounded-file.ts'
+import { cacheFolder, type Environment } from './cache-folder.ts'
 import { makeFolder } from './make-folder.ts'
-
-/** Where the user's cache folder is said to be. */
-type Environment = Readonly<Record<string, string | undefined>>
 
 /**
  * A JSON document in the user's cache folder. It only spares time: what is missing, damaged, too
@@ -20,7 +17,7 @@ export class CacheFile {
   /** `name` is that of the file in the folder of s3lo. */
   constructor(env: Environment, name: string, maxBytes: number) {
     const folder = cacheFolder(env)
-    this.#path = folder === undefined ? undefined : join(folder, 's3lo', name)
+    this.#path = folder === undefined ? undefined : join(folder, name)
     this.#maxBytes = maxBytes
   }
 
@@ -47,11 +44,4 @@ export class CacheFile {
       await rm(part, { force: true }).catch(() => {})
     }
   }
-}
-
-function cacheFolder(env: Environment): string | undefined {
-  const named = process.platform === 'win32' ? env['LOCALAPPDATA'] : env['XDG_CACHE_HOME']
-  if (named) return named
-  const home = env['HOME'] || homedir()
-  return home ? join(home, '.cache') : undefined
 }

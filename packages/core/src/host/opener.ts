@@ -9,6 +9,7 @@ import { formatStore } from '../layout/format-store.ts'
 import { markError, markSide } from './failed-side.ts'
 import type { StoreReference } from '../layout/store-reference.ts'
 import { type FindPlugin, PluginRegistry } from '../plugin-registry.ts'
+import type { OpenFrameCache } from '../chunk/encode-layer.ts'
 import type { ImageStore } from '../store/image-store.ts'
 
 export interface HostOptions {
@@ -84,6 +85,12 @@ export class Opener {
     return this.options.env ?? process.env
   }
 
+  /** Asked by a push that encodes chunks. */
+  readonly #frames: OpenFrameCache = async () => {
+    const { openFrameFolder } = await import('../files/frame-folder.ts')
+    return openFrameFolder(this.env)
+  }
+
   /** To be closed by the caller. */
   async openStore(
     { scheme, bucket }: StoreLocation,
@@ -91,7 +98,7 @@ export class Opener {
   ): Promise<ImageStore> {
     const backend = await this.openBackend({ scheme, bucket }, options)
     const { ImageStore: Store } = await import('../store/image-store.ts')
-    return new Store(backend)
+    return new Store(backend, { frames: this.#frames })
   }
 
   /**
@@ -167,7 +174,7 @@ export class Opener {
   ): Promise<T> {
     return this.withBackend(location, options, async (backend) => {
       const { ImageStore: Store } = await import('../store/image-store.ts')
-      return use(new Store(backend))
+      return use(new Store(backend, { frames: this.#frames }))
     })
   }
 

@@ -1,4 +1,5 @@
 import { Readable } from 'node:stream'
+import type { OpenFrameCache } from '../chunk/encode-layer.ts'
 import type { CallOptions } from '../contract/call-options.ts'
 import type { FetchOptions, ImageSource, PlainLayer } from '../contract/image-source.ts'
 import type { BeginOptions, ImageTarget } from '../contract/image-target.ts'
@@ -34,6 +35,8 @@ export interface ImageStoreOptions {
   readonly clock?: (() => number) | undefined
   /** How long pins live and how waiting for a collector is done. */
   readonly protection?: ProtectionOptions | undefined
+  /** Frames of chunks that were made before. */
+  readonly frames?: OpenFrameCache | undefined
 }
 
 /**
@@ -138,7 +141,7 @@ export class ImageStore implements ImageSource, ImageTarget, StoreFacts {
   }
 
   begin({ onProgress, purpose, maxWaitMs = Infinity }: BeginOptions = {}): StorePublication {
-    const { now, protection } = this.#options
+    const { now, protection, frames } = this.#options
     const { delay = defaultDelay } = protection ?? {}
     return new StorePublication(this.backend, this.blobs, {
       who: purpose,
@@ -148,6 +151,7 @@ export class ImageStore implements ImageSource, ImageTarget, StoreFacts {
       now,
       seen: this.#seen,
       config: (options) => this.config(options),
+      frames,
     })
   }
 

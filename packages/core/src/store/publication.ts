@@ -1,4 +1,5 @@
 import type { Readable } from 'node:stream'
+import type { OpenFrameCache } from '../chunk/encode-layer.ts'
 import { forEachConcurrent } from '../concurrency/for-each-concurrent.ts'
 import type { CallOptions } from '../contract/call-options.ts'
 import type { ImageSource } from '../contract/image-source.ts'
@@ -53,6 +54,8 @@ export interface StorePublicationOptions extends ProtectionOptions {
   readonly seen?: SeenTags | undefined
   /** What `s3lo.yaml` says; default: nothing. */
   readonly config?: ((options?: CallOptions) => Promise<BucketConfig>) | undefined
+  /** Frames of chunks that were made before. */
+  readonly frames?: OpenFrameCache | undefined
 }
 
 /** How the records of an image are written. */
@@ -81,6 +84,7 @@ export class StorePublication implements Publication {
   readonly #protection: Protection
   readonly #neighbour: GoNeighbour
   readonly #config: (options?: CallOptions) => Promise<BucketConfig>
+  readonly #frames: OpenFrameCache | undefined
   readonly #copied: CopiedChunks
   #layers: StoreLayers | undefined
   /** Content that was seen or written without a pin, which proves nothing yet. */
@@ -93,7 +97,7 @@ export class StorePublication implements Publication {
   constructor(
     backend: StorageBackend,
     blobs: BlobStore,
-    { now, seen, config = noConfig, ...options }: StorePublicationOptions = {},
+    { now, seen, config = noConfig, frames, ...options }: StorePublicationOptions = {},
   ) {
     this.#backend = backend
     this.#blobs = blobs
@@ -101,6 +105,7 @@ export class StorePublication implements Publication {
     this.#seen = seen
     this.#neighbour = new GoNeighbour(backend)
     this.#config = config
+    this.#frames = frames
     const keep: KeepBlob = (descriptor, info, call) =>
       this.#neighbour.keep(descriptor, info, this.#time, call)
     this.#protection = new Protection(backend, lookIn(backend, blobs, keep), options)
@@ -146,7 +151,7 @@ export class StorePublication implements Publication {
     const place = {
       ...this.#place,
       publication: this,
-      chunks: new ChunkWriter(this.#backend, this.#protection),
+      chunks: new ChunkWriter(this.#backend, this.#protection, this.#frames),
       form: (options: CallOptions) =>
         beginLayerForm({ backend: this.#backend, config: this.#config }, reference.name, options),
       ingest: (content: Readable, mediaType: string, options: CallOptions) =>

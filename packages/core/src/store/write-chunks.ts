@@ -1,7 +1,13 @@
 import { TableBuilder } from '../chunk/build-table.ts'
 import type { ChunkRecipe } from '../chunk/chunk-recipe.ts'
-import { cutChunks } from '../chunk/cut-chunks.ts'
-import { type EncodedChunk, encodeLayer, type Frame } from '../chunk/encode-layer.ts'
+import { cutChunks, type RawChunk } from '../chunk/cut-chunks.ts'
+import {
+  type EncodedChunk,
+  encodeLayer,
+  type Frame,
+  frameOfChunk,
+  type OpenFrameCache,
+} from '../chunk/encode-layer.ts'
 import { decodeFrame, MAX_FRAME_BYTES, type StoredChunk } from '../chunk/frame.ts'
 import { mapInOrder } from '../concurrency/map-in-order.ts'
 import type { CallOptions } from '../contract/call-options.ts'
@@ -36,7 +42,7 @@ const MOST_FRAMES = 4
 const PINNED_BYTES = 16 * 1024 * 1024
 
 /** Chunks that are looked for and sent at once. */
-export const STORED_AT_ONCE = 6
+export const STORED_AT_ONCE = 8
 
 /**
  * Stores layers in chunks of format 2, under the pins of one publication: a chunk is pinned before the
@@ -46,10 +52,14 @@ export class ChunkWriter {
   readonly #backend: StorageBackend
   readonly #protection: Protection
   readonly #present: PresentChunks
+  readonly #frameOf: (chunk: RawChunk) => Promise<Frame>
   /** Frames that are there, by their raw digests. */
   readonly #frames = new Map<string, StoredChunk>()
 
-  constructor(backend: StorageBackend, protection: Protection) {
+  /** @param frames Frames that were made before. */
+  constructor(backend: StorageBackend, protection: Protection, frames?: OpenFrameCache) {
+    let cache: ReturnType<OpenFrameCache> | undefined
+    this.#frameOf = async (chunk) => frameOfChunk(chunk, await (cache ??= frames?.()))
     this.#backend = backend
     this.#protection = protection
     this.#present = new PresentChunks(backend)
@@ -81,7 +91,8 @@ export class ChunkWriter {
     const store = (chunks: AsyncIterable<EncodedChunk>): AsyncIterable<EncodedChunk> =>
       mapInOrder(this.#pinned(chunks, { signal }), STORED_AT_ONCE, storeOne, signal)
     const table = new TableBuilder()
-    const layer = encodeLayer(withTable(cutChunks(content), table), { store, signal, digest })
+    const options = { store, signal, digest, frameOf: this.#frameOf }
+    const layer = encodeLayer(withTable(cutChunks(content), table), options)
     let step = await layer.next()
     while (!step.done) step = await layer.next()
     const recipe = step.value

@@ -8,6 +8,7 @@ import {
   chunkRecipeKey,
   rawChunkPrefix,
 } from '../../src/layout/chunk-keys.ts'
+import type { Frame, OpenFrameCache } from '../../src/chunk/encode-layer.ts'
 import { Protection } from '../../src/gc/protection.ts'
 import { digestOf } from '../../src/oci/digest.ts'
 import { MEDIA_TYPE } from '../../src/oci/media-type.ts'
@@ -27,13 +28,14 @@ beforeEach(() => {
   blobs = new BlobStore(backend)
 })
 
-const writer = (): ChunkWriter =>
+const writer = (frames?: OpenFrameCache): ChunkWriter =>
   new ChunkWriter(
     backend,
     new Protection(
       backend,
       lookIn(backend, blobs, () => Promise.resolve(true)),
     ),
+    frames,
   )
 
 const write = (content: Uint8Array = LAYER): Promise<WrittenLayer> =>
@@ -104,6 +106,28 @@ describe('a layer that was stored in chunks', () => {
     for (const chunk of recipe.chunks) other.know({ ...chunk, frame: chunk.raw })
     expect((await other.write(Readable.from([LAYER]))).recipe).toEqual(recipe)
     expect(listed).toContain(rawChunkPrefix(recipe.chunks[0]!.raw))
+  })
+
+  it('is made of the frames that were made before, and of new ones, which are kept', async () => {
+    const kept = new Map<string, Frame>()
+    const frames = {
+      get: async (raw: string) => kept.get(raw),
+      put: async (raw: string, rawBytes: number, frame: Frame) => {
+        expect(rawBytes).toBeGreaterThan(frame.bytes.length)
+        kept.set(raw, frame)
+      },
+    }
+    const { recipe } = await writer(async () => frames).write(Readable.from([LAYER]))
+    expect(recipe.chunks.map(({ raw }) => kept.get(raw)?.digest)).toEqual(
+      recipe.chunks.map(({ frame }) => frame),
+    )
+    const bytes = zstdCompressSync(LAYER.subarray(0, 16 * MIB))
+    const own = { bytes, digest: digestOf(bytes) }
+    kept.set(recipe.chunks[0]!.raw, own)
+    backend = new MemoryBackend()
+    const written = await writer(async () => frames).write(Readable.from([LAYER]))
+    expect(written.recipe.chunks[0]?.frame).toBe(own.digest)
+    expect(written.recipe.chunks[1]).toEqual(recipe.chunks[1])
   })
 
   it('uses the frame of another encoder, and its digest is that of what is stored', async () => {
