@@ -3,6 +3,7 @@ import { Digester, digestOf } from '../oci/digest.ts'
 import { TarToc, type TarVisitor } from '../tar/tar-toc.ts'
 import type { TocEntry } from '../tar/toc-entry.ts'
 import { encodeFrame } from './frame.ts'
+import type { ChunkHashes, FilePart, HashThread } from './hash-thread.ts'
 import {
   formatTableHead,
   MAX_LINE_BYTES,
@@ -29,7 +30,7 @@ interface Row {
   readonly entry: TocEntry
   readonly headers: number
   /** Of the content of a file that is not sparse. */
-  readonly hash: FileHash | undefined
+  readonly hash: FileHash | ThreadedHash | undefined
 }
 
 /**
@@ -53,11 +54,34 @@ export class TableBuilder implements TarVisitor {
   /** Of the present piece, and of the one before. */
   #started: Promise<unknown>[] = []
   #before: readonly Promise<unknown>[] = []
+  readonly #thread: HashThread | undefined
+  /** Where the present piece begins in its memory. */
+  #base = 0
+  /** Of the present piece: what the thread is to hash, and what gets its answers. */
+  #parts: FilePart[] = []
+  #ended: ThreadedHash[] = []
+  /** The thread's answer for the last piece. */
+  #hashes: Promise<ChunkHashes> | undefined
+
+  /** @param thread Hashes what is pushed, which is in shared memory and not changed before it has. */
+  constructor(thread?: HashThread) {
+    this.#thread = thread
+  }
+
+  /** Of the last piece: its digest, where a thread hashes. */
+  digest(): Promise<string> | undefined {
+    const digest = this.#hashes?.then(({ chunk }) => chunk)
+    // What needs it gets the failure.
+    digest?.catch(() => undefined)
+    return digest
+  }
 
   /** Takes the next bytes of the content. */
   async push(bytes: Uint8Array): Promise<void> {
+    this.#base = bytes.byteOffset
+    if (this.#hasTable) this.#try(() => this.#toc.push(bytes))
+    if (this.#thread) this.#ask(this.#thread, bytes)
     if (!this.#hasTable) return
-    this.#try(() => this.#toc.push(bytes))
     await Promise.all(this.#before)
     this.#before = this.#started
     this.#started = []
@@ -81,7 +105,8 @@ export class TableBuilder implements TarVisitor {
     if (headers > MAX_ENTRY_HEADERS) this.giveUp()
     if (!this.#hasTable) return
     const isHashed = entry.type === 'reg' && !entry.isSparse
-    this.#rows.push({ entry, headers, hash: isHashed ? new FileHash(entry.size) : undefined })
+    const Hash = this.#thread ? ThreadedHash : FileHash
+    this.#rows.push({ entry, headers, hash: isHashed ? new Hash(entry.size) : undefined })
     this.#waiting += LINE_BYTES + entry.name.length + entry.linkname.length
     this.#entries += 1
     this.#end = endOfEntry(entry)
@@ -89,7 +114,14 @@ export class TableBuilder implements TarVisitor {
 
   /** For the reader of the tar. */
   content(bytes: Uint8Array): void {
-    const pooled = this.#rows.at(-1)?.hash?.update(bytes)
+    const hash = this.#rows.at(-1)?.hash
+    if (hash instanceof ThreadedHash) {
+      const part = hash.take(bytes.byteOffset - this.#base, bytes.length)
+      this.#parts.push(part)
+      if (part.isLast) this.#ended.push(hash)
+      return
+    }
+    const pooled = hash?.update(bytes)
     if (pooled) this.#started.push(pooled)
   }
 
@@ -100,9 +132,23 @@ export class TableBuilder implements TarVisitor {
     this.#frames = []
   }
 
+  #ask(thread: HashThread, bytes: Uint8Array): void {
+    const ended = this.#ended
+    const asked = thread.hash(bytes, this.#parts)
+    this.#parts = []
+    this.#ended = []
+    this.#hashes = asked.then((hashes) => {
+      for (const [i, hash] of ended.entries()) hash.end(hashes.files[i])
+      return hashes
+    })
+    // What needs it gets the failure.
+    this.#hashes.catch(() => undefined)
+  }
+
   async #compress(rows: readonly Row[]): Promise<void> {
     this.#waiting = 0
     if (rows.length === 0) return
+    await this.#hashes
     const lines: string[] = []
     for (const { entry, headers, hash } of rows) {
       lines.push(`${formatTableEntry(entry, { headers, digest: await hash?.digest() })}\n`)
@@ -155,6 +201,34 @@ class FileHash {
   /** To be called once. */
   digest(): Promise<string> | string {
     return this.#digest ?? (this.#digester ?? new Digester()).digest()
+  }
+}
+
+/** The hash of a file that a thread makes. */
+class ThreadedHash {
+  readonly #size: number
+  #taken = 0
+  #digest: string | undefined
+
+  /** @param size Of all of it (bytes). */
+  constructor(size: number) {
+    this.#size = size
+  }
+
+  /** The next bytes, which begin at `start` of the present piece. */
+  take(start: number, length: number): FilePart {
+    const isFirst = this.#taken === 0
+    this.#taken += length
+    return { start, end: start + length, isFirst, isLast: this.#taken === this.#size }
+  }
+
+  end(digest: string | undefined): void {
+    this.#digest = digest
+  }
+
+  /** Of a file without bytes the thread hears nothing. */
+  digest(): string {
+    return this.#digest ?? digestOf(new Uint8Array())
   }
 }
 

@@ -4,19 +4,32 @@ import { MAX_CHUNK_BYTES, MIN_CHUNK_BYTES } from './gear.ts'
 import { BoundaryScanner } from './scan-module.ts'
 
 /** A piece of a layer, as it was cut. */
-export interface RawChunk {
+export interface Piece {
   /** Where it begins in the layer (bytes). */
   readonly offset: number
   readonly bytes: Uint8Array
-  /** The sha256 of the bytes. */
+}
+
+/** A piece with the sha256 of its bytes. */
+export interface CutChunk extends Piece {
   readonly digest: string
+}
+
+/** A piece whose sha256 may still be made. */
+export interface RawChunk extends Piece {
+  readonly digest: string | Promise<string>
+}
+
+export interface CutOptions {
+  /** The memory of the pieces is shared, so that another thread can read them. */
+  readonly isShared?: boolean | undefined
 }
 
 /** Bytes that are scanned at once, and at most lie behind the end of a chunk. */
 const STEP_BYTES = 1 << 20
 
 /** Memory of chunks that were recycled, which is kept for the next ones (bytes). */
-const KEPT_BYTES = 24 * 1024 * 1024
+const KEPT_BYTES = 48 * 1024 * 1024
 
 /**
  * Cuts content into chunks by FastCDC. Where it is cut depends on the content alone: a change moves
@@ -26,8 +39,18 @@ const KEPT_BYTES = 24 * 1024 * 1024
  */
 export async function* cutChunks(
   content: AsyncIterable<Uint8Array>,
-): AsyncGenerator<RawChunk, void> {
-  const cutter = new Cutter()
+): AsyncGenerator<CutChunk, void> {
+  for await (const piece of cutPieces(content)) {
+    yield { ...piece, digest: digestOf(piece.bytes) }
+  }
+}
+
+/** As {@link cutChunks}, and hashes nothing. */
+export async function* cutPieces(
+  content: AsyncIterable<Uint8Array>,
+  { isShared = false }: CutOptions = {},
+): AsyncGenerator<Piece, void> {
+  const cutter = new Cutter(isShared)
   for await (const bytes of content) {
     for (let at = 0; at < bytes.length; at += STEP_BYTES) {
       yield* cutter.push(bytes.subarray(at, at + STEP_BYTES))
@@ -39,11 +62,15 @@ export async function* cutChunks(
 
 class Cutter {
   readonly #scanner = new BoundaryScanner(MAX_CHUNK_BYTES + STEP_BYTES)
-  readonly #memory = new SizedPool(KEPT_BYTES)
+  readonly #memory: SizedPool
   /** Bytes of the window that hold the present chunk and what follows it. */
   #held = 0
   #scanned = MIN_CHUNK_BYTES
   #offset = 0
+
+  constructor(isShared: boolean) {
+    this.#memory = new SizedPool(KEPT_BYTES, isShared)
+  }
 
   /** The length of the present chunk; 0 while its end has not come. */
   #next(): number {
@@ -55,17 +82,17 @@ class Cutter {
   }
 
   /** At most {@link STEP_BYTES}. */
-  *push(bytes: Uint8Array): Generator<RawChunk, void> {
+  *push(bytes: Uint8Array): Generator<Piece, void> {
     this.#scanner.window.set(bytes, this.#held)
     this.#held += bytes.length
     for (let length = this.#next(); length > 0; length = this.#next()) yield this.#take(length)
   }
 
-  *end(): Generator<RawChunk, void> {
+  *end(): Generator<Piece, void> {
     if (this.#held > 0) yield this.#take(this.#held)
   }
 
-  #take(length: number): RawChunk {
+  #take(length: number): Piece {
     const { window } = this.#scanner
     const bytes = this.#memory.take(length)
     bytes.set(window.subarray(0, length))
@@ -75,6 +102,6 @@ class Cutter {
     this.#held -= length
     this.#scanned = MIN_CHUNK_BYTES
     this.#scanner.reset()
-    return { offset, bytes, digest: digestOf(bytes) }
+    return { offset, bytes }
   }
 }

@@ -44,11 +44,12 @@ export type OpenFrameCache = () => Promise<FrameCache | undefined>
 
 /** The frame of a chunk by our own encoder. */
 export async function frameOfChunk(chunk: RawChunk, cache?: FrameCache): Promise<Frame> {
-  const known = await cache?.get(chunk.digest)
+  const raw = await chunk.digest
+  const known = await cache?.get(raw)
   if (known) return known
   const bytes = await encodeFrame(chunk.bytes)
   const frame = { bytes, digest: digestOf(bytes) }
-  await cache?.put(chunk.digest, chunk.bytes.length, frame)
+  await cache?.put(raw, chunk.bytes.length, frame)
   return frame
 }
 
@@ -92,8 +93,9 @@ async function* encodeChunks(
   const encode = async (chunk: RawChunk, inner: AbortSignal) =>
     [chunk, await frameOf(chunk, inner)] as const
   for await (const [chunk, frame] of mapInOrder(content, parallel, encode, signal)) {
-    const { digest: raw, bytes: content } = chunk
+    const { bytes: content } = chunk
     const { length: size } = content
+    const raw = await chunk.digest
     whole?.update(content)
     recycle(content)
     const { bytes, digest } = frame

@@ -112,7 +112,11 @@ export class StoreLayers implements LayerCompressor {
     options: CallOptions,
   ): Promise<CompressionResult> {
     const known = digest !== undefined && algorithmOf(digest) === 'sha256' ? digest : undefined
-    const { recipe, sent } = await this.#place.chunks.write(content, { ...options, digest: known })
+    const { recipe, sent } = await this.#place.chunks.write(content, {
+      ...options,
+      digest: known,
+      size,
+    })
     const diffId = digest ?? recipe.content.digest
     assertSize(diffId, size, recipe.content.size)
     const blob = { mediaType: MEDIA_TYPE.ociLayerZstd, ...recipe.layer }

@@ -1,6 +1,6 @@
 import { TableBuilder } from '../chunk/build-table.ts'
 import type { ChunkRecipe } from '../chunk/chunk-recipe.ts'
-import { cutChunks, type RawChunk } from '../chunk/cut-chunks.ts'
+import { cutPieces, type RawChunk } from '../chunk/cut-chunks.ts'
 import {
   type EncodedChunk,
   encodeLayer,
@@ -10,6 +10,7 @@ import {
 } from '../chunk/encode-layer.ts'
 import { decodeFrame, MAX_FRAME_BYTES, type StoredChunk } from '../chunk/frame.ts'
 import { mapInOrder } from '../concurrency/map-in-order.ts'
+import { HashThread } from '../chunk/hash-thread.ts'
 import type { CallOptions } from '../contract/call-options.ts'
 import type { ObjectInfo, StorageBackend } from '../contract/storage-backend.ts'
 import { isS3loError } from '../errors.ts'
@@ -33,6 +34,8 @@ export interface WrittenLayer {
 export interface WriteChunksOptions extends CallOptions {
   /** The digest of the content, which is verified against it while it passes. */
   readonly digest?: string | undefined
+  /** What the content is said to be long (bytes): a long one is hashed on a thread beside. */
+  readonly size?: number | undefined
 }
 
 /** Frames of the same raw bytes that are looked at: one for each encoder that wrote to the store. */
@@ -41,8 +44,11 @@ const MOST_FRAMES = 4
 /** Chunks are pinned in groups of so many bytes or a chunk more, whose frames are held meanwhile. */
 const PINNED_BYTES = 16 * 1024 * 1024
 
+/** A shorter layer is hashed before a thread for that has started (bytes). */
+const THREADED_BYTES = 64 * 1024 * 1024
+
 /** Chunks that are looked for and sent at once. */
-export const STORED_AT_ONCE = 8
+export const STORED_AT_ONCE = 6
 
 /**
  * Stores layers in chunks of format 2, under the pins of one publication: a chunk is pinned before the
@@ -76,7 +82,7 @@ export class ChunkWriter {
    */
   async write(
     content: AsyncIterable<Uint8Array>,
-    { signal, digest }: WriteChunksOptions = {},
+    { signal, digest, size = 0 }: WriteChunksOptions = {},
   ): Promise<WrittenLayer> {
     const { createOnly } = await provenGuarantees(this.#backend, { signal })
     const sent = { chunks: 0, bytes: 0 }
@@ -90,17 +96,22 @@ export class ChunkWriter {
     }
     const store = (chunks: AsyncIterable<EncodedChunk>): AsyncIterable<EncodedChunk> =>
       mapInOrder(this.#pinned(chunks, { signal }), STORED_AT_ONCE, storeOne, signal)
-    const table = new TableBuilder()
-    const options = { store, signal, digest, frameOf: this.#frameOf }
-    const layer = encodeLayer(withTable(cutChunks(content), table), options)
-    let step = await layer.next()
-    while (!step.done) step = await layer.next()
-    const recipe = step.value
-    const place = { backend: this.#backend, protection: this.#protection }
-    await writeLayerTable(place, table, recipe, { signal })
-    const stored = { mediaType: MEDIA_TYPE.ociLayerZstd, ...recipe.layer }
-    await writeChunkRecipe(this.#protection, stored, recipe, { signal })
-    return { recipe, sent }
+    const thread = size >= THREADED_BYTES && hasCoreToSpare() ? new HashThread() : undefined
+    try {
+      const table = new TableBuilder(thread)
+      const chunks = withTable(cutPieces(content, { isShared: thread !== undefined }), table)
+      const layer = encodeLayer(chunks, { store, signal, digest, frameOf: this.#frameOf })
+      let step = await layer.next()
+      while (!step.done) step = await layer.next()
+      const recipe = step.value
+      const place = { backend: this.#backend, protection: this.#protection }
+      await writeLayerTable(place, table, recipe, { signal })
+      const stored = { mediaType: MEDIA_TYPE.ociLayerZstd, ...recipe.layer }
+      await writeChunkRecipe(this.#protection, stored, recipe, { signal })
+      return { recipe, sent }
+    } finally {
+      await thread?.close()
+    }
   }
 
   /** The chunks, pinned many at once before the first of them is passed on. */
@@ -154,6 +165,10 @@ export class ChunkWriter {
     }
     return lookForFrame(this.#backend, own, signal)
   }
+}
+
+function hasCoreToSpare(): boolean {
+  return process.getBuiltinModule('node:os').availableParallelism() > 1
 }
 
 /** The chunk with another frame of the same raw bytes. */

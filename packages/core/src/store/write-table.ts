@@ -1,20 +1,21 @@
 import type { TableBuilder } from '../chunk/build-table.ts'
-import type { RawChunk } from '../chunk/cut-chunks.ts'
+import type { Piece, RawChunk } from '../chunk/cut-chunks.ts'
 import type { TableSubject } from '../chunk/layer-table.ts'
 import type { CallOptions } from '../contract/call-options.ts'
 import type { StorageBackend } from '../contract/storage-backend.ts'
 import type { Protection } from '../gc/protection.ts'
 import { layerTableKey } from '../layout/chunk-keys.ts'
+import { digestOf } from '../oci/digest.ts'
 import { MEDIA_TYPE } from '../oci/media-type.ts'
 
-/** The chunks, each of which the builder takes before it is passed on. */
+/** The pieces with their digests, each of which the builder takes before it is passed on. */
 export async function* withTable(
-  chunks: AsyncIterable<RawChunk>,
+  pieces: AsyncIterable<Piece>,
   table: TableBuilder,
 ): AsyncGenerator<RawChunk, void> {
-  for await (const chunk of chunks) {
-    await table.push(chunk.bytes)
-    yield chunk
+  for await (const piece of pieces) {
+    await table.push(piece.bytes)
+    yield { ...piece, digest: table.digest() ?? digestOf(piece.bytes) }
   }
 }
 

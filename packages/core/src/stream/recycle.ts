@@ -41,29 +41,37 @@ export class ChunkPool implements BufferOwner {
   }
 }
 
-/** Buffers of a {@link SizedPool} are multiples of this (bytes). */
-const ROOM_STEP = 1024 * 1024
+/**
+ * Buffers of a {@link SizedPool} are multiples of this (bytes), so that nearly all pieces of layers find room in
+ * any of them. What is never written to takes no memory.
+ */
+const ROOM_STEP = 6 * 1024 * 1024
 
 /**
  * Buffers of many sizes, for content that is held in long pieces of any length. Of those that are
- * recycled, a bounded number of bytes waits for the next use, which may leave half of a buffer empty.
+ * recycled, a bounded number of bytes waits for the next use.
  */
 export class SizedPool implements BufferOwner {
   readonly #most: number
+  readonly #isShared: boolean
   #free: ArrayBufferLike[] = []
   #bytes = 0
 
-  /** @param most What waits for its next use (bytes). */
-  constructor(most: number) {
+  /**
+   * @param most What waits for its next use (bytes).
+   * @param isShared Other threads can read the buffers.
+   */
+  constructor(most: number, isShared = false) {
     this.#most = most
+    this.#isShared = isShared
   }
 
   /** Memory of that length, with anything in it. */
   take(length: number): Uint8Array {
     const room = Math.ceil(length / ROOM_STEP) * ROOM_STEP
-    const found = this.#free.find(({ byteLength }) => byteLength >= room && byteLength <= 2 * room)
+    const found = this.#free.findLast(({ byteLength }) => byteLength === room)
     if (found) this.#remove(found)
-    const buffer = found ?? Buffer.allocUnsafeSlow(room).buffer
+    const buffer = found ?? this.#allocate(room)
     owners.set(buffer, this)
     return new Uint8Array(buffer, 0, length)
   }
@@ -73,6 +81,10 @@ export class SizedPool implements BufferOwner {
     this.#bytes += buffer.byteLength
     // The one that has waited longest goes first.
     while (this.#bytes > this.#most && this.#free[0]) this.#remove(this.#free[0])
+  }
+
+  #allocate(bytes: number): ArrayBufferLike {
+    return this.#isShared ? new SharedArrayBuffer(bytes) : Buffer.allocUnsafeSlow(bytes).buffer
   }
 
   #remove(buffer: ArrayBufferLike): void {

@@ -2,6 +2,7 @@ import { Readable } from 'node:stream'
 import { zstdCompressSync } from 'node:zlib'
 import { describe, expect, it } from 'vitest'
 import { TableBuilder } from '../../src/chunk/build-table.ts'
+import { HashThread } from '../../src/chunk/hash-thread.ts'
 import { type LayerTable, parseLayerTable } from '../../src/chunk/layer-table.ts'
 import { layerTableKey } from '../../src/layout/chunk-keys.ts'
 import { digestOf } from '../../src/oci/digest.ts'
@@ -18,6 +19,30 @@ async function build(tar: Buffer, piece = tar.length): Promise<Uint8Array | unde
   const builder = new TableBuilder()
   for (let at = 0; at < tar.length; at += piece) await builder.push(tar.subarray(at, at + piece))
   return builder.finish({ layer: LAYER, content: { digest: digestOf(tar), size: tar.length } })
+}
+
+/** As {@link build}, on a thread; gives the digests of the pieces too. */
+async function buildOnThread(
+  tar: Buffer,
+  piece: number,
+): Promise<readonly [Uint8Array | undefined, readonly (string | undefined)[]]> {
+  const thread = new HashThread()
+  try {
+    const builder = new TableBuilder(thread)
+    const digests: (Promise<string> | undefined)[] = []
+    for (let at = 0; at < tar.length; at += piece) {
+      const content = tar.subarray(at, at + piece)
+      const bytes = new Uint8Array(new SharedArrayBuffer(content.length + 1), 1)
+      bytes.set(content)
+      await builder.push(bytes)
+      digests.push(builder.digest())
+    }
+    const content = { digest: digestOf(tar), size: tar.length }
+    const table = await builder.finish({ layer: LAYER, content })
+    return [table, await Promise.all(digests.map(async (digest) => digest))]
+  } finally {
+    await thread.close()
+  }
 }
 
 async function textOf(table: Uint8Array): Promise<string> {
@@ -116,6 +141,25 @@ describe('the table of a layer', () => {
   ])('is none for a layer that is %s', async (_, tar) => {
     expect(await build(tar, 1000)).toBeUndefined()
   })
+
+  it.each([1, 511, 700, TAR.length])(
+    'is the same where a thread hashes, which hashes the pieces of %d bytes too',
+    async (piece) => {
+      const pieces = Array.from({ length: Math.ceil(TAR.length / piece) }, (_, i) =>
+        digestOf(TAR.subarray(i * piece, (i + 1) * piece)),
+      )
+      const [table, digests] = await buildOnThread(TAR, piece)
+      expect(await textOf(table!)).toBe(await textOf((await build(TAR))!))
+      expect(digests).toEqual(pieces)
+      // What is no tar has no table, and its pieces have digests.
+      const none = Buffer.alloc(3 * 512, 'x')
+      const [nothing, ofNone] = await buildOnThread(none, 512)
+      expect([nothing, new Set(ofNone)]).toEqual([
+        undefined,
+        new Set([digestOf(none.subarray(512, 1024))]),
+      ])
+    },
+  )
 
   it('is compressed while it is made', async () => {
     const files = Array.from({ length: 12_000 }, () => EMPTY_FILE)

@@ -6,6 +6,7 @@ import {
   CHUNK_FRAMES_PREFIX,
   chunkFrameKey,
   chunkRecipeKey,
+  layerTableKey,
   rawChunkPrefix,
 } from '../../src/layout/chunk-keys.ts'
 import type { Frame, OpenFrameCache } from '../../src/chunk/encode-layer.ts'
@@ -15,7 +16,7 @@ import { MEDIA_TYPE } from '../../src/oci/media-type.ts'
 import { BlobStore } from '../../src/store/blobs.ts'
 import { lookIn } from '../../src/store/content-look.ts'
 import { ChunkWriter, type WrittenLayer } from '../../src/store/write-chunks.ts'
-import { MemoryBackend } from '../../src/testing/index.ts'
+import { MemoryBackend, TAR_END, tarFile } from '../../src/testing/index.ts'
 
 const MIB = 1024 * 1024
 /** Cut at 16 MiB: no byte of it ends a chunk. */
@@ -128,6 +129,25 @@ describe('a layer that was stored in chunks', () => {
     const written = await writer(async () => frames).write(Readable.from([LAYER]))
     expect(written.recipe.chunks[0]?.frame).toBe(own.digest)
     expect(written.recipe.chunks[1]).toEqual(recipe.chunks[1])
+  })
+
+  it('is the same where a thread hashes, with its table', async () => {
+    const tar = Buffer.concat([tarFile('a', LAYER), tarFile('b', 'b'), TAR_END])
+    const { recipe } = await write(tar)
+    const key = layerTableKey(recipe.layer.digest)
+    const table = await buffer((await backend.get(key)).body)
+    backend = new MemoryBackend()
+    blobs = new BlobStore(backend)
+    const said = { size: 1024 * MIB }
+    expect((await writer().write(Readable.from([tar]), said)).recipe).toEqual(recipe)
+    expect(await buffer((await backend.get(key)).body)).toEqual(table)
+    async function* broken(): AsyncGenerator<Uint8Array> {
+      yield tar
+      throw new Error('the engine has gone')
+    }
+    await expect(writer().write(broken(), said)).rejects.toThrow('the engine has gone')
+    const signal = AbortSignal.abort(new Error('stop'))
+    await expect(writer().write(broken(), { ...said, signal })).rejects.toThrow('stop')
   })
 
   it('uses the frame of another encoder, and its digest is that of what is stored', async () => {

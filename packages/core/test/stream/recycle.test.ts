@@ -21,26 +21,26 @@ it('a chunk is given back once, and one of no pool not at all', () => {
   expect(pool.take().buffer).not.toBe(chunk.buffer)
 })
 
-const MIB = 1024 * 1024
+/** Pieces of up to this length have room in the same buffers (bytes). */
+const ROOM = 6 * 1024 * 1024
 
 it('a long piece gets recycled memory in which it has room, and not much more than that', () => {
-  const pool = new SizedPool(8 * MIB)
-  const long = pool.take(4 * MIB)
+  const pool = new SizedPool(8 * ROOM)
+  const long = pool.take(2 * ROOM)
   recycle(long)
-  expect(pool.take(MIB).buffer).not.toBe(long.buffer)
-  const shorter = pool.take(3 * MIB - 1)
+  expect(pool.take(ROOM).buffer).not.toBe(long.buffer)
+  const shorter = pool.take(2 * ROOM - 1)
   expect(shorter.buffer).toBe(long.buffer)
-  expect([shorter.byteOffset, shorter.length]).toEqual([0, 3 * MIB - 1])
-  expect(pool.take(3 * MIB).buffer).not.toBe(long.buffer)
+  expect([shorter.byteOffset, shorter.length]).toEqual([0, 2 * ROOM - 1])
+  expect(pool.take(2 * ROOM).buffer).not.toBe(long.buffer)
 })
 
-it('no more memory waits for its next use than was allowed', () => {
-  const pool = new SizedPool(2 * MIB)
-  const pieces = [pool.take(MIB), pool.take(MIB), pool.take(MIB)]
+it.each([false, true])('no more memory waits for its next use than was allowed', (isShared) => {
+  const pool = new SizedPool(2 * ROOM, isShared)
+  const pieces = [pool.take(ROOM), pool.take(1), pool.take(ROOM)]
+  for (const { buffer } of pieces) expect(buffer instanceof SharedArrayBuffer).toBe(isShared)
   for (const piece of pieces) recycle(piece)
-  const again = [pool.take(MIB), pool.take(MIB), pool.take(MIB)]
-  const [first, ...others] = pieces.map(({ buffer }) =>
-    again.some((each) => each.buffer === buffer),
-  )
-  expect([first, ...others]).toEqual([false, true, true])
+  const again = [pool.take(ROOM), pool.take(ROOM), pool.take(ROOM)]
+  const isUsed = pieces.map(({ buffer }) => again.some((each) => each.buffer === buffer))
+  expect(isUsed).toEqual([false, true, true])
 })
