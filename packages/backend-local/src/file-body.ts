@@ -1,7 +1,7 @@
 import { close, closeSync, read, readSync } from 'node:fs'
 import { Readable } from 'node:stream'
 import { promisify } from 'node:util'
-import { ChunkPool, S3loError } from '@s3lo/core/plugin'
+import { ChunkPool, HeldContent, S3loError } from '@s3lo/core/plugin'
 import { toLocalError } from './errors.ts'
 
 const CHUNK_BYTES = 256 * 1024
@@ -35,7 +35,7 @@ export function fileBody(fd: number, options: FileBodyOptions): Readable {
       if (bytesRead === 0) throw shortened(name)
       length += bytesRead
     }
-    return Readable.from(content.length === 0 ? [] : [content], { objectMode: false })
+    return new HeldContent(content)
   } catch (error) {
     throw toLocalError(error, name)
   } finally {

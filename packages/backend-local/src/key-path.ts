@@ -7,15 +7,15 @@ export const LOCKS = `${OWN_PREFIX}locks`
 
 /** The path components of a key. Throws `INVALID_REFERENCE` for a key that is no plain path. */
 export function componentsOf(key: string): readonly string[] {
-  const components = key.split('/')
-  for (const component of components) {
-    if (!isComponent(component)) throw invalid(key)
-  }
+  if (NO_PATH.test(key)) throw invalid(key)
   if (isHidden(`${key}/`)) {
     throw new S3loError('INVALID_REFERENCE', `${key} is a place that s3lo keeps for itself`)
   }
-  return components
+  return key.split('/')
 }
+
+/** In a key: a component that {@link isComponent} refuses. */
+const NO_PATH = /(?:^|\/)\.{0,2}(?:\/|$)|[\\\0]/
 
 /** The folder and the start of a name that a prefix consists of. Throws `INVALID_REFERENCE`. */
 export function splitPrefix(prefix: string): { readonly folder: string; readonly name: string } {

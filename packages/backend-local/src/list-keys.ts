@@ -1,5 +1,5 @@
 import { type Dirent, lstatSync, opendirSync, readdirSync } from 'node:fs'
-import { join } from 'node:path'
+import { join, sep } from 'node:path'
 import type { ObjectInfo } from '@s3lo/core/plugin'
 import { ignoring, toLocalError, unlessMissing } from './errors.ts'
 import { compareKeys, isComponent, isHidden, splitPrefix } from './key-path.ts'
@@ -52,9 +52,10 @@ export async function* listObjects(
 ): AsyncGenerator<ObjectInfo, void> {
   try {
     for await (const { folder, names } of new Walk(root, filter).runs()) {
+      const path = folder.path.endsWith(sep) ? folder.path : folder.path + sep
       for (const name of names) {
         filter.signal?.throwIfAborted()
-        const info = infoOf(root, folder.key + name, join(folder.path, name))
+        const info = infoOf(root, folder.key + name, path + name)
         if (info) yield info
       }
     }

@@ -15,7 +15,7 @@ export function toObjectInfo(key: string, { ino, size, mtimeNs }: BigIntStats): 
   return {
     key,
     size: Number(size),
-    etag: [ino, size, mtimeNs].map((number) => number.toString(36)).join('-'),
+    etag: `${ino.toString(36)}-${size.toString(36)}-${mtimeNs.toString(36)}`,
     lastModified: new Date(Number(mtimeNs / 1_000_000n)),
   }
 }

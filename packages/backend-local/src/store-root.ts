@@ -28,6 +28,8 @@ export class StoreRoot {
   /** Absolute. */
   readonly path: string
   readonly #name: string
+  /** The path with a separator at its end. */
+  readonly #folder: string
 
   constructor(bucket: string) {
     if (bucket === '' || bucket.includes('\0')) {
@@ -35,6 +37,7 @@ export class StoreRoot {
     }
     this.#name = `local://${bucket}`
     this.path = resolve(bucket)
+    this.#folder = this.path.endsWith(sep) ? this.path : this.path + sep
   }
 
   /** What messages call an object. */
@@ -44,7 +47,7 @@ export class StoreRoot {
 
   /** The path where a key would be. Throws `INVALID_REFERENCE`. */
   locate(key: string): string {
-    return join(this.path, ...componentsOf(key))
+    return this.#folder + componentsOf(key).join(sep)
   }
 
   /** The path of the object's file without links; `undefined` when nothing is there. */
@@ -152,6 +155,8 @@ export class StoreRoot {
   /** The real path, `undefined` when nothing is there, `FORBIDDEN` when it is outside the root. */
   resolveInside(path: string, key: string): string | undefined {
     const real = realPathOf(path)
+    // A path without links that begins with the root's shows that the root's has none either.
+    if (real === path && isInside(this.path, real)) return real
     const root = real === undefined ? undefined : realPathOf(this.path)
     if (root === undefined || real === undefined) return undefined
     if (isInside(root, real)) return real

@@ -160,4 +160,5 @@ export {
   readBoundedFileSync,
   readOptionalFile,
 } from './stream/bounded-file.ts'
+export { HeldContent } from './stream/held-content.ts'
 export { ChunkPool, recycle } from './stream/recycle.ts'

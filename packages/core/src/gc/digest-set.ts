@@ -45,13 +45,14 @@ export class DigestSet {
   /** False when the name is all zeros, which the table cannot hold. */
   #load(name: string): boolean {
     this.#probe.load(name)
-    return this.#probe.words.some((word) => word !== 0)
+    return !this.#probe.isZero
   }
 
   #find(): number {
-    let place = this.#probe.hash() % this.#places
+    const last = this.#places - 1
+    let place = this.#probe.hash() & last
     while (this.#isTaken(place) && !this.#probe.isAt(this.#table, place * WORDS)) {
-      place = (place + 1) % this.#places
+      place = (place + 1) & last
     }
     return place
   }
@@ -67,7 +68,7 @@ export class DigestSet {
     this.#table = new Uint32Array(this.#places * WORDS)
     for (let start = 0; start < old.length; start += WORDS) {
       this.#probe.take(old, start)
-      if (this.#probe.words.some((word) => word !== 0)) {
+      if (!this.#probe.isZero) {
         this.#table.set(this.#probe.words, this.#find() * WORDS)
       }
     }

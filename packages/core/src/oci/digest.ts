@@ -21,15 +21,22 @@ function isAlgorithm(text: string): text is DigestAlgorithm {
   return Object.hasOwn(HEX_LENGTH, text)
 }
 
+/** What was parsed last: one digest passes several readers in a row. */
+let last: { readonly text: string; readonly parsed: ParsedDigest } | undefined
+
 function tryParse(text: string): ParsedDigest | undefined {
+  if (text === last?.text) return last.parsed
   const colon = text.indexOf(':')
   const algorithm = text.slice(0, colon)
   const hex = text.slice(colon + 1)
   if (colon < 0 || !isAlgorithm(algorithm)) return undefined
-  return hex.length === HEX_LENGTH[algorithm] && /^[0-9a-f]+$/.test(hex)
-    ? { algorithm, hex }
-    : undefined
+  if (hex.length !== HEX_LENGTH[algorithm] || !HEX.test(hex)) return undefined
+  const parsed = { algorithm, hex }
+  last = { text, parsed }
+  return parsed
 }
+
+const HEX = /^[0-9a-f]+$/
 
 /** True for a digest that can be checked here: `sha256:` or `sha512:` and the right number of lower-case hex digits. */
 export function isDigest(text: string): boolean {
@@ -60,9 +67,17 @@ export function parseDigest(text: string): ParsedDigest {
   })
 }
 
-/** The digest of bytes at hand. */
-export function digestOf(content: Uint8Array, algorithm: DigestAlgorithm = 'sha256'): string {
-  return `${algorithm}:${createHash(algorithm).update(content).digest('hex')}`
+/** The digest of bytes, or of a text's bytes in UTF-8. */
+export function digestOf(
+  content: Uint8Array | string,
+  algorithm: DigestAlgorithm = 'sha256',
+): string {
+  return `${algorithm}:${hexOf(content, algorithm)}`
+}
+
+/** The hex digits of {@link digestOf}. */
+export function hexOf(content: Uint8Array | string, algorithm: DigestAlgorithm = 'sha256'): string {
+  return process.getBuiltinModule('node:crypto').hash(algorithm, content, 'hex')
 }
 
 /** A running hash whose result is a digest. */

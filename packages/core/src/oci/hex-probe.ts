@@ -18,6 +18,12 @@ export class HexProbe {
     return this.#bytes.toString('hex')
   }
 
+  /** True for a name of zeros. */
+  get isZero(): boolean {
+    for (const word of this.words) if (word !== 0) return false
+    return true
+  }
+
   /** A longer name is cut, a shorter one ends in zeros. */
   load(hex: string): void {
     if (hex.length < this.#bytes.length * 2) this.#bytes.fill(0)
