@@ -154,8 +154,13 @@ export class LiveContent {
     await this.#records.scan(expiry && { ...expiry, isPinned }, options)
   }
 
-  /** Counted by a listing of its own: to keep what one lists would take memory for each tag. */
+  /** Where nothing has counted them, by a listing of its own: to keep one would take memory for each tag. */
   async #plan({ onProgress, ...options }: CallOptions & ProgressOptions): Promise<void> {
+    const { census } = this.#options
+    if (census) {
+      onProgress?.({ type: 'plan', blobs: census.tags, bytes: 0 })
+      return
+    }
     let blobs = 0
     let bytes = 0
     for await (const { info } of readTagEntries(this.#backend, '', options)) {

@@ -11,12 +11,13 @@ import {
 } from '../gc/collector.ts'
 import { endParticipants } from '../gc/participants.ts'
 import { peekTime, readTime } from '../gc/store-clock.ts'
-import { recordCensus, takeCensus } from '../gc/tag-census.ts'
+import { recordCensus, takeCensus, type TakenCensus } from '../gc/tag-census.ts'
 import { formatStore } from '../layout/format-store.ts'
 import { isReferrerTag } from '../oci/referrer-tag.ts'
 import { deleteDropped } from '../retention/delete-dropped.ts'
 import { followSubjects } from '../retention/follow-subject.ts'
 import { droppedTags, isJudged, planRetention, type RetentionPlan } from '../retention/plan.ts'
+import type { DatedTag } from '../retention/rule.ts'
 import { readDatedTags } from '../retention/tag-time.ts'
 import type { ImageStore } from '../store/image-store.ts'
 import {
@@ -78,13 +79,18 @@ export async function clean(
 ): Promise<CleanResult> {
   const { confirm = false, only, explain = false, expectFewer, end = [], signal } = options
   if (end.length > 0) return endOnly(store, filter, end, options)
-  const before = await takeCensus(store.backend, { expectFewer, signal })
+  const count = (counted?: number): Promise<TakenCensus> =>
+    takeCensus(store.backend, { expectFewer, counted, signal })
+  // A dry run counts by a listing that it needs anyway; what deletes does so before anything else.
+  const early = confirm || filter !== '' || only === 'blobs' ? await count() : undefined
+  const rules = options.config ?? (await store.config({ signal }))
+  const listed = only === 'blobs' ? undefined : await listTags(store, filter, rules, options)
+  const before = early ?? (await count(listed?.tags.length))
   const failures: DeleteFailure[] = []
   const objects: CleanedObject[] = []
   const images: CleanedImage[] = []
   const untagged = new UntaggedTally()
-  const rules = options.config ?? (await store.config({ signal }))
-  const plan = only === 'blobs' ? NO_PLAN : await planTags(store, filter, rules, options)
+  const plan = listed ? await planTags(store, listed, rules, options) : NO_PLAN
   const dropped = [...droppedTags(plan)].map(({ tag }) => tag)
   const gone = confirm ? await deleteDropped(store, dropped, options) : undefined
   failures.push(...(gone?.failures ?? []))
@@ -150,12 +156,18 @@ async function endOnly(
 
 const NO_PLAN: RetentionPlan = { images: [], evaluated: 0, skippedImmutable: 0 }
 
-async function planTags(
+interface ListedTags {
+  readonly tags: readonly DatedTag[]
+  /** When they were listed, milliseconds since 1970. */
+  readonly now: number
+}
+
+async function listTags(
   store: ImageStore,
   filter: string,
   rules: BucketConfig,
-  { graceMs = DEFAULT_GRACE_MS, confirm, now: clock, signal, onProgress }: CleanOptions,
-): Promise<RetentionPlan> {
+  { confirm, now: clock, signal, onProgress }: CleanOptions,
+): Promise<ListedTags> {
   const readNow = confirm ? readTime : peekTime
   const now = clock?.() ?? (await readNow(store.backend, { signal, onProgress }))
   const tags = await readDatedTags(store.backend, filter, {
@@ -163,6 +175,15 @@ async function planTags(
     isWanted: ({ image, tag }) => isJudged(rules, image) && !isReferrerTag(tag),
     signal,
   })
+  return { tags, now }
+}
+
+async function planTags(
+  store: ImageStore,
+  { tags, now }: ListedTags,
+  rules: BucketConfig,
+  { graceMs = DEFAULT_GRACE_MS, signal }: CleanOptions,
+): Promise<RetentionPlan> {
   const plan = planRetention(tags, rules, now)
   return followSubjects(store.backend, plan, { now, graceMs, signal })
 }

@@ -22,16 +22,18 @@ const READS_AT_ONCE = 20
 
 /**
  * Reads what lies beside images: histories and signature records of the tags below an image-name
- * filter (empty, or ending in `/`), and, without one, records of SOCI indexes.
+ * filter (empty, or ending in `/`), and, without one, records of SOCI indexes. `besideTags`: the keys of
+ * all files beside the manifests of tags.
  */
 export async function checkFiles(
   backend: StorageBackend,
   filter: string,
+  besideTags: readonly string[],
   { signal: outer }: CallOptions,
 ): Promise<readonly FileIssue[]> {
   const issues: FileIssue[] = []
   await forEachConcurrent(
-    listFiles(backend, filter, { signal: outer }),
+    listFiles(backend, filter, besideTags, { signal: outer }),
     READS_AT_ONCE,
     async ({ key, hint, read }, signal) => {
       const fault = await orImageFault(() => read(backend, key, { signal }))
@@ -54,15 +56,17 @@ interface CheckedFile {
 async function* listFiles(
   backend: StorageBackend,
   filter: string,
+  besideTags: readonly string[],
   options: CallOptions,
 ): AsyncGenerator<CheckedFile, void> {
-  const prefixes = [MANIFESTS_PREFIX + filter]
-  if (filter === '') prefixes.push(SOCI_ARTIFACTS_PREFIX)
-  for (const prefix of prefixes) {
-    for await (const key of listKeys(backend, prefix, options)) {
-      const file = toFile(key)
-      if (file) yield file
-    }
+  for (const key of besideTags) {
+    const file = key.startsWith(MANIFESTS_PREFIX + filter) ? toFile(key) : undefined
+    if (file) yield file
+  }
+  if (filter !== '') return
+  for await (const key of listKeys(backend, SOCI_ARTIFACTS_PREFIX, options)) {
+    const file = toFile(key)
+    if (file) yield file
   }
 }
 

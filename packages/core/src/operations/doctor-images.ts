@@ -59,6 +59,8 @@ export interface LayerOfTag {
 export interface CheckOptions extends CallOptions, ProgressOptions {
   /** Read and hash every blob again, not only its size. */
   readonly deep?: boolean | undefined
+  /** Gets the key of each file beside the manifests of tags, of every image. */
+  readonly onFile?: ((key: string) => void) | undefined
 }
 
 type Graph = StoreGraph<BlobUses>
@@ -73,12 +75,13 @@ const SPELLED_OUT = 5
 export async function checkImages(
   store: ImageStore,
   filter: string,
-  { deep = false, signal, onProgress }: CheckOptions,
+  { deep = false, onFile, signal, onProgress }: CheckOptions,
 ): Promise<ImagesReport> {
   const contents = new Contents()
   // Manifests first: what they name is then listed after it was published.
   const graph = await readStoreGraph(store, '', (manifest) => new BlobUses(manifest, contents), {
     signal,
+    onFile: ({ key }) => onFile?.(key),
     // The plan of a deep look is of content.
     ...(deep ? {} : { onProgress }),
   })

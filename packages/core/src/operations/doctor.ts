@@ -28,7 +28,7 @@ import { findParticipants } from './doctor-participants.ts'
 import { diagnose, findInterruptedUploads, type InterruptedUploads } from './provider-findings.ts'
 import type { UntaggedFigures } from './untagged.ts'
 
-export interface DoctorOptions extends CheckOptions, ProbeOptions {
+export interface DoctorOptions extends Omit<CheckOptions, 'onFile'>, ProbeOptions {
   /** False leaves the endpoint untested: nothing is written then. */
   readonly probe?: boolean | undefined
   /** Makes the entries that list referrers what their records say. */
@@ -105,7 +105,9 @@ export async function doctor(
 ): Promise<DoctorResult> {
   const { backend } = store
   const config = await checkConfig(backend, { signal })
-  const images = await checkImages(store, filter, { deep, signal, onProgress })
+  const besideTags: string[] = []
+  const onFile = (key: string): void => void besideTags.push(key)
+  const images = await checkImages(store, filter, { deep, onFile, signal, onProgress })
   const { layers } = images
   const indexes =
     layers && (await checkLayerIndexes(backend, layers, reader, { signal, onProgress }))
@@ -115,7 +117,7 @@ export async function doctor(
   const files = [
     ...left.map(toFileIssue),
     ...images.tableIssues,
-    ...(await checkFiles(backend, filter, { signal })),
+    ...(await checkFiles(backend, filter, besideTags, { signal })),
   ]
   const { recodedTags, legacyTags } = images
   const uploads = await findInterruptedUploads(backend, { now, signal })

@@ -1,5 +1,4 @@
 import { forEachConcurrent } from '../concurrency/for-each-concurrent.ts'
-import type { CallOptions } from '../contract/call-options.ts'
 import type { ProgressOptions } from '../contract/progress.ts'
 import { isS3loError, type S3loError } from '../errors.ts'
 import { childManifests, readingFrom } from '../graph/walk.ts'
@@ -14,7 +13,7 @@ import { orImageFault } from '../store/image-fault.ts'
 import type { ImageStore } from '../store/image-store.ts'
 import { readEntryManifest } from '../store/manifests.ts'
 import type { TagEntry } from '../store/tag-entry.ts'
-import { readTagEntries } from '../store/tags.ts'
+import { readTagEntries, type ReadTagsOptions } from '../store/tags.ts'
 
 /** What a caller keeps of each manifest: of a large store no more than that fits in memory. */
 export type Summarise<T> = (manifest: Manifest) => T
@@ -60,7 +59,7 @@ export interface Reached<T> {
   readonly node: GraphNode<T> | S3loError
 }
 
-export interface StoreGraphOptions extends CallOptions, ProgressOptions {
+export interface StoreGraphOptions extends ReadTagsOptions, ProgressOptions {
   /** False leaves an entry of an index out. */
   readonly follow?: ((entry: Descriptor) => boolean) | undefined
 }
@@ -121,10 +120,10 @@ class GraphReader<T> {
   }
 
   async readTags(filter: string): Promise<void> {
-    const { signal: outer } = this.#options
+    const { signal: outer, onFile } = this.#options
     // Listed first: the plan is of all of them.
     const entries = await Array.fromAsync(
-      readTagEntries(this.#store.backend, filter, { signal: outer }),
+      readTagEntries(this.#store.backend, filter, { signal: outer, onFile }),
     )
     this.#plan(entries.map(({ info }) => info.size))
     await forEachConcurrent(
