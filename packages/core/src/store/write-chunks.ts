@@ -238,7 +238,7 @@ async function putFrame(
   try {
     await backend.put(chunkFrameKey(chunk), chunk.bytes, {
       ...options,
-      digest: frame.digest,
+      digest: chunk.frame,
       ...(createOnly && { condition: { kind: 'absent' } }),
     })
     return true
