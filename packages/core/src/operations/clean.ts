@@ -85,7 +85,7 @@ export async function clean(
   const early = confirm || filter !== '' || only === 'blobs' ? await count() : undefined
   const rules = options.config ?? (await store.config({ signal }))
   const listed = only === 'blobs' ? undefined : await listTags(store, filter, rules, options)
-  const before = early ?? (await count(listed?.tags.length))
+  const before = early ?? (await count(listed && tagCount(listed)))
   const failures: DeleteFailure[] = []
   const objects: CleanedObject[] = []
   const images: CleanedImage[] = []
@@ -160,6 +160,11 @@ interface ListedTags {
   readonly tags: readonly DatedTag[]
   /** When they were listed, milliseconds since 1970. */
   readonly now: number
+}
+
+/** `undefined` where a tag may be in both layouts: the census counts that twice. */
+function tagCount({ tags }: ListedTags): number | undefined {
+  return tags.some(({ legacy }) => legacy) ? undefined : tags.length
 }
 
 async function listTags(
