@@ -3,8 +3,8 @@ import { homedir } from 'node:os'
 import { join } from 'node:path'
 import { setFlagsFromString } from 'node:v8'
 
-/** Milliseconds after which a command is one that lasts: what it needs is loaded. */
-const LASTING_MS = 100
+/** Microseconds of processor time after which a command is one that lasts: what it needs is loaded. */
+const LASTING_US = 120_000
 
 /*
  * V8 lets the room for new objects double up to 32 MB, which long listings fill with what is garbage
@@ -24,12 +24,15 @@ const FLAGS = [
  * that each that is loaded behind these is compiled anew: 20 ms of a copy from a registry. At the end
  * they are taken back, or what is kept of this run would be of other flags than the next one starts with.
  */
-setTimeout(() => {
+const watch = setInterval(() => {
+  const { user, system } = process.cpuUsage()
+  if (user + system < LASTING_US) return
+  clearInterval(watch)
   for (const { lasting } of FLAGS) setFlagsFromString(lasting)
   process.once('exit', () => {
     for (const { usual } of FLAGS) setFlagsFromString(usual)
   })
-}, LASTING_MS).unref()
+}, 50).unref()
 
 /*
  * The room for new objects is small, and one thread clears it in less time than it takes to wake others:
