@@ -1,5 +1,5 @@
 import { attachReferrer } from '@s3lo/core/testing'
-import { mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Readable } from 'node:stream'
@@ -100,6 +100,18 @@ describe('an OCI layout', () => {
       tags.push(tag)
     expect(tags.toSorted()).toEqual(['v1', 'v2'])
     expect(await codeOf(push(target, a, 'v1', true))).toBe('CONFLICT')
+  })
+
+  it('leaves its index alone when it says already what is tagged', async () => {
+    const root = join(folder, 'layout')
+    const image = await threeLayers()
+    await push(await openTarget(`${root}:v1`), image, 'v1')
+    const before = await stat(join(root, 'index.json'))
+    await push(await openTarget(`${root}:v1`), image, 'v1')
+    expect((await stat(join(root, 'index.json'))).ino).toBe(before.ino)
+    await push(await openTarget(`${root}:v2`), image, 'v2')
+    const { manifests } = JSON.parse(await readFile(join(root, 'index.json'), 'utf8'))
+    expect(manifests).toHaveLength(2)
   })
 
   it('takes the only image without a tag, and asks when there are several', async () => {

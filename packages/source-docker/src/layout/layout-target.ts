@@ -21,7 +21,7 @@ import {
 } from '@s3lo/core'
 import { toFileError } from '../file-error.ts'
 import { verified } from '../stream/verified.ts'
-import { commitFile, stageFile, writeAtomically } from '../stream/write-atomically.ts'
+import { commitFile, flushWritten, stageFile, writeAtomically } from '../stream/write-atomically.ts'
 import { LayoutDirectory, locateInside } from './layout-directory.ts'
 import {
   blobPath,
@@ -141,11 +141,10 @@ export class LayoutTarget extends LayoutSource implements ImageTarget, Publicati
     if (options.createOnly && before && this.#holds(before, entry)) {
       throw new S3loError('CONFLICT', `${this.name} has a tag ${entry.refName ?? ''} already`)
     }
-    await writeAtomically(
-      join(this.#root, LAYOUT_INDEX),
-      [withEntry(before, entry, this.name)],
-      options,
-    )
+    const after = withEntry(before, entry, this.name)
+    const path = join(this.#root, LAYOUT_INDEX)
+    if (before && Buffer.compare(before, after) === 0) await flushWritten(path)
+    else await writeAtomically(path, [after], options)
     this.forget()
   }
 

@@ -51,6 +51,25 @@ export async function writeAtomically(
   await commitFile(await stageFile(dirname(path), content, options), path)
 }
 
+/**
+ * Flushes a file that has its content and its name already, as {@link writeAtomically} would: what has
+ * reached the disk costs nothing.
+ */
+export async function flushWritten(path: string): Promise<void> {
+  try {
+    // Windows flushes only what is open for writing.
+    const handle = await open(path, process.platform === 'win32' ? 'r+' : 'r')
+    try {
+      await handle.sync()
+    } finally {
+      await handle.close()
+    }
+  } catch (error) {
+    throw toFileError(error, path)
+  }
+  await flushFolder(dirname(path))
+}
+
 /** A name survives a power cut only when its folder has been flushed too. Windows cannot open folders. */
 async function flushFolder(folder: string): Promise<void> {
   if (process.platform === 'win32') return
