@@ -33,6 +33,8 @@ export interface EncodeLayerOptions {
 
 /** Frames of our own encoder that were made before. It only spares time: it never fails, and may forget. */
 export interface FrameCache {
+  /** True where the frame of a chunk was kept, whether or not it still is. */
+  has(raw: string): boolean
   /** The frame of a chunk, by the digest of its raw bytes: whole and unchanged. */
   get(raw: string): Promise<Frame | undefined>
   /** Keeps the frame of so many raw bytes. */

@@ -55,6 +55,10 @@ export class FrameFolder implements FrameCache {
     this.#most = most
   }
 
+  has(raw: string): boolean {
+    return this.#found().has(hexOf(raw))
+  }
+
   async get(raw: string): Promise<Frame | undefined> {
     const name = this.#found().get(hexOf(raw))
     if (name === undefined) return undefined
@@ -73,7 +77,7 @@ export class FrameFolder implements FrameCache {
 
   async put(raw: string, rawBytes: number, { bytes, digest }: Frame): Promise<void> {
     if (rawBytes < MIN_RAW_BYTES || bytes.length > rawBytes * MOST_OF_RAW) return
-    if (bytes.length > this.#most || this.#found().has(hexOf(raw))) return
+    if (bytes.length > this.#most || this.has(raw)) return
     const part = join(this.#folder, `${randomUUID()}.part`)
     try {
       if (!(await (this.#isWritable ??= this.#begin()))) return

@@ -5,6 +5,7 @@ import {
   type EncodedChunk,
   encodeLayer,
   type Frame,
+  type FrameCache,
   frameOfChunk,
   type OpenFrameCache,
 } from '../chunk/encode-layer.ts'
@@ -58,14 +59,14 @@ export class ChunkWriter {
   readonly #backend: StorageBackend
   readonly #protection: Protection
   readonly #present: PresentChunks
-  readonly #frameOf: (chunk: RawChunk) => Promise<Frame>
+  readonly #cache: OpenFrameCache
   /** Frames that are there, by their raw digests. */
   readonly #frames = new Map<string, StoredChunk>()
 
   /** @param frames Frames that were made before. */
   constructor(backend: StorageBackend, protection: Protection, frames?: OpenFrameCache) {
     let cache: ReturnType<OpenFrameCache> | undefined
-    this.#frameOf = async (chunk) => frameOfChunk(chunk, await (cache ??= frames?.()))
+    this.#cache = async () => (cache ??= frames?.())
     this.#backend = backend
     this.#protection = protection
     this.#present = new PresentChunks(backend)
@@ -85,6 +86,7 @@ export class ChunkWriter {
     { signal, digest, size = 0 }: WriteChunksOptions = {},
   ): Promise<WrittenLayer> {
     const { createOnly } = await provenGuarantees(this.#backend, { signal })
+    const cache = await this.#cache()
     const sent = { chunks: 0, bytes: 0 }
     const storeOne = async (own: EncodedChunk, inner: AbortSignal): Promise<EncodedChunk> => {
       const { chunk, isSent } = await this.#store(own, createOnly, inner)
@@ -94,13 +96,15 @@ export class ChunkWriter {
       }
       return chunk
     }
+    const frameOf = (chunk: RawChunk): Promise<Frame> => frameOfChunk(chunk, cache)
     const store = (chunks: AsyncIterable<EncodedChunk>): AsyncIterable<EncodedChunk> =>
       mapInOrder(this.#pinned(chunks, { signal }), STORED_AT_ONCE, storeOne, signal)
-    const thread = size >= THREADED_BYTES && hasCoreToSpare() ? new HashThread() : undefined
+    const thread =
+      size >= THREADED_BYTES && this.#isBoundByHashes(cache) ? new HashThread() : undefined
     try {
       const table = new TableBuilder(thread)
       const chunks = withTable(cutPieces(content, { isShared: thread !== undefined }), table)
-      const layer = encodeLayer(chunks, { store, signal, digest, frameOf: this.#frameOf })
+      const layer = encodeLayer(chunks, { store, signal, digest, frameOf })
       let step = await layer.next()
       while (!step.done) step = await layer.next()
       const recipe = step.value
@@ -112,6 +116,15 @@ export class ChunkWriter {
     } finally {
       await thread?.close()
     }
+  }
+
+  /**
+   * True where frames of known chunks were made before, so that a push hashes more than it encodes, and
+   * there is a core for that. Beside the encoders, a thread that hashes would only take more memory.
+   */
+  #isBoundByHashes(cache: FrameCache | undefined): boolean {
+    const { availableParallelism } = process.getBuiltinModule('node:os')
+    return availableParallelism() > 1 && [...this.#frames.keys()].some((raw) => cache?.has(raw))
   }
 
   /** The chunks, pinned many at once before the first of them is passed on. */
@@ -165,10 +178,6 @@ export class ChunkWriter {
     }
     return lookForFrame(this.#backend, own, signal)
   }
-}
-
-function hasCoreToSpare(): boolean {
-  return process.getBuiltinModule('node:os').availableParallelism() > 1
 }
 
 /** The chunk with another frame of the same raw bytes. */

@@ -1,7 +1,8 @@
 import { Readable } from 'node:stream'
 import { buffer } from 'node:stream/consumers'
 import { constants, zstdCompressSync } from 'node:zlib'
-import { beforeEach, describe, expect, it } from 'vitest'
+import { beforeEach, describe, expect, it, vi } from 'vitest'
+import { HashThread } from '../../src/chunk/hash-thread.ts'
 import {
   CHUNK_FRAMES_PREFIX,
   chunkFrameKey,
@@ -112,6 +113,7 @@ describe('a layer that was stored in chunks', () => {
   it('is made of the frames that were made before, and of new ones, which are kept', async () => {
     const kept = new Map<string, Frame>()
     const frames = {
+      has: (raw: string) => kept.has(raw),
       get: async (raw: string) => kept.get(raw),
       put: async (raw: string, rawBytes: number, frame: Frame) => {
         expect(rawBytes).toBeGreaterThan(frame.bytes.length)
@@ -139,15 +141,24 @@ describe('a layer that was stored in chunks', () => {
     backend = new MemoryBackend()
     blobs = new BlobStore(backend)
     const said = { size: 1024 * MIB }
-    expect((await writer().write(Readable.from([tar]), said)).recipe).toEqual(recipe)
+    const kept = { has: () => true, get: async () => undefined, put: async () => undefined }
+    const threaded = (): ChunkWriter => {
+      const made = writer(async () => kept)
+      made.know({ raw: digestOf(LAYER), size: 1, frame: digestOf(LAYER), frameSize: 1 })
+      return made
+    }
+    const hash = vi.spyOn(HashThread.prototype, 'hash')
+    expect((await threaded().write(Readable.from([tar]), said)).recipe).toEqual(recipe)
+    expect(hash).toHaveBeenCalledTimes(recipe.chunks.length)
+    hash.mockRestore()
     expect(await buffer((await backend.get(key)).body)).toEqual(table)
     async function* broken(): AsyncGenerator<Uint8Array> {
       yield tar
       throw new Error('the engine has gone')
     }
-    await expect(writer().write(broken(), said)).rejects.toThrow('the engine has gone')
+    await expect(threaded().write(broken(), said)).rejects.toThrow('the engine has gone')
     const signal = AbortSignal.abort(new Error('stop'))
-    await expect(writer().write(broken(), { ...said, signal })).rejects.toThrow('stop')
+    await expect(threaded().write(broken(), { ...said, signal })).rejects.toThrow('stop')
   })
 
   it('uses the frame of another encoder, and its digest is that of what is stored', async () => {
