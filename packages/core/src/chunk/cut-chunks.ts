@@ -29,7 +29,7 @@ export interface CutOptions {
 const STEP_BYTES = 1 << 20
 
 /** Memory of chunks that were recycled, which is kept for the next ones (bytes). */
-const KEPT_BYTES = 48 * 1024 * 1024
+const KEPT_BYTES = 18 * 1024 * 1024
 
 /**
  * Cuts content into chunks by FastCDC. Where it is cut depends on the content alone: a change moves

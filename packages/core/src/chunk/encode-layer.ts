@@ -18,7 +18,7 @@ export interface Frame {
 
 export interface EncodeLayerOptions {
   readonly signal?: AbortSignal | undefined
-  /** Chunks that are cut, encoded or wait to be taken at once; each holds up to 32 MiB. Default 4. */
+  /** Chunks that are cut, encoded or wait to be taken at once; each holds up to 32 MiB. Default 3. */
   readonly parallel?: number | undefined
   /** The digest of the content, where it is verified while it passes: it is not hashed once more. */
   readonly digest?: string | undefined
@@ -55,8 +55,11 @@ export async function frameOfChunk(chunk: RawChunk, cache?: FrameCache): Promise
   return frame
 }
 
-/** While one is cut, three are encoded, and a thread of Node's four is left to read and write files. */
-const PARALLEL = 4
+/**
+ * While one is cut, two are encoded, which takes as long: threads of Node's four are left to read and write
+ * files. More at once took more memory and saved no processor time.
+ */
+const PARALLEL = 3
 
 /**
  * Encodes the chunks of a layer, several at once: gives the frames in the layer's order, and in the
