@@ -5,7 +5,12 @@ import { CondemnedNames } from './condemned.ts'
 import { type HousekeepingResult, keepHouse } from './housekeeping.ts'
 import { findLegacyFolder, isLegacySidecar } from './legacy-trace.ts'
 import { LiveChunks } from './live-chunks.ts'
-import { type LayerState, LiveContent, type UnreadableManifest } from './live-content.ts'
+import {
+  type LayerState,
+  type ListedManifests,
+  LiveContent,
+  type UnreadableManifest,
+} from './live-content.ts'
 import { Others } from './others.ts'
 import { lifeOf, type ParticipantOptions } from './participant.ts'
 import { collectRecords, type RecordResult, type UntaggedImage } from './record-collector.ts'
@@ -24,6 +29,8 @@ export interface CollectOptions extends ParticipantOptions, ExpiryOptions {
   readonly ignore?: Iterable<string> | undefined
   /** What was seen before: a listing with far fewer tags ends the collection with `INTEGRITY`. */
   readonly census?: Census | undefined
+  /** What a listing that was just made shows of tags, for the plan of progress. */
+  readonly listed?: ListedManifests | undefined
   /**
    * The operator's word that no writer of version 3 of the Go program runs: what it stored in chunks
    * and nothing needs is deleted as well. Otherwise it is counted.
@@ -108,6 +115,7 @@ class Collector {
     this.#live = new LiveContent(backend, {
       ignore: new Set(options.ignore),
       census: options.census,
+      listed: options.listed,
     })
     this.#own = new LiveChunks(backend, OWN_CHUNKS)
     this.#go = new LiveChunks(backend, GO_CHUNKS)

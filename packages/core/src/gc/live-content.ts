@@ -27,7 +27,15 @@ export interface UnreadableManifest {
   readonly error: S3loError
 }
 
+/** The manifests of all tags, as a listing shows them. */
+export interface ListedManifests {
+  readonly blobs: number
+  readonly bytes: number
+}
+
 export interface LiveContentOptions {
+  /** What a listing that was just made shows; default: one is made where progress is reported. */
+  readonly listed?: ListedManifests | undefined
   /** Tags (`image:tag`) that may be unreadable: what only they need is garbage. */
   readonly ignore?: ReadonlySet<string> | undefined
   /** Tags that are taken as deleted, for a dry run. */
@@ -156,18 +164,18 @@ export class LiveContent {
 
   /** Where nothing has counted them, by a listing of its own: to keep one would take memory for each tag. */
   async #plan({ onProgress, ...options }: CallOptions & ProgressOptions): Promise<void> {
-    const { census } = this.#options
-    if (census) {
-      onProgress?.({ type: 'plan', blobs: census.tags, bytes: 0 })
-      return
-    }
+    const { listed = await this.#measure(options) } = this.#options
+    onProgress?.({ type: 'plan', ...listed })
+  }
+
+  async #measure(options: CallOptions): Promise<ListedManifests> {
     let blobs = 0
     let bytes = 0
     for await (const { info } of readTagEntries(this.#backend, '', options)) {
       blobs++
       bytes += info.size
     }
-    onProgress?.({ type: 'plan', blobs, bytes })
+    return { blobs, bytes }
   }
 
   async #readOnce(

@@ -82,7 +82,8 @@ export async function clean(
   const count = (counted?: number): Promise<TakenCensus> =>
     takeCensus(store.backend, { expectFewer, counted, signal })
   // A dry run counts by a listing that it needs anyway; what deletes does so before anything else.
-  const early = confirm || filter !== '' || only === 'blobs' ? await count() : undefined
+  const isCounted = !confirm && filter === '' && only !== 'blobs'
+  const early = isCounted ? undefined : await count()
   const rules = options.config ?? (await store.config({ signal }))
   const listed = only === 'blobs' ? undefined : await listTags(store, filter, rules, options)
   const before = early ?? (await count(listed && tagCount(listed)))
@@ -105,6 +106,8 @@ export async function clean(
       : await collect(store.backend, options, {
           // The word of the operator holds for tags that are deleted meanwhile, too.
           census: expectFewer ? undefined : census,
+          listed:
+            isCounted && listed ? { blobs: listed.tags.length, bytes: listed.bytes } : undefined,
           keepUntagged: (repository) => keepUntaggedMs(rules, repository),
           onObject: ({ key, size, outcome }) => {
             if (outcome.kind === 'failed') failures.push(outcome.failure)
@@ -158,6 +161,8 @@ const NO_PLAN: RetentionPlan = { images: [], evaluated: 0, skippedImmutable: 0 }
 
 interface ListedTags {
   readonly tags: readonly DatedTag[]
+  /** Of their manifests. */
+  readonly bytes: number
   /** When they were listed, milliseconds since 1970. */
   readonly now: number
 }
@@ -175,12 +180,14 @@ async function listTags(
 ): Promise<ListedTags> {
   const readNow = confirm ? readTime : peekTime
   const now = clock?.() ?? (await readNow(store.backend, { signal, onProgress }))
+  let bytes = 0
   const tags = await readDatedTags(store.backend, filter, {
     now,
     isWanted: ({ image, tag }) => isJudged(rules, image) && !isReferrerTag(tag),
+    onManifest: ({ size }) => void (bytes += size),
     signal,
   })
-  return { tags, now }
+  return { tags, bytes, now }
 }
 
 async function planTags(
@@ -196,7 +203,7 @@ async function planTags(
 async function collect(
   backend: StorageBackend,
   options: CleanOptions,
-  hooks: Pick<CollectOptions, 'census' | 'keepUntagged' | 'onObject' | 'onUntagged'>,
+  hooks: Pick<CollectOptions, 'census' | 'listed' | 'keepUntagged' | 'onObject' | 'onUntagged'>,
 ): Promise<CollectResult> {
   const { confirm, graceMs, goWritersStopped, ignore, now, protocol, signal, onProgress } = options
   const result = await collectGarbage(backend, {

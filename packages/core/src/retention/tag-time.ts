@@ -7,6 +7,7 @@ import { type HistoryEntry, readHistory } from '../store/history.ts'
 import { orImageFault } from '../store/image-fault.ts'
 import { readLegacyEntries } from '../store/legacy-tags.ts'
 import { readTagManifest } from '../store/manifests.ts'
+import type { TagEntry } from '../store/tag-entry.ts'
 import type { DatedTag } from './rule.ts'
 
 /** What the date of a tag is worked out from. */
@@ -42,6 +43,8 @@ export interface DatedTagsOptions extends CallOptions {
   readonly now: number
   /** False spares the reading of a tag that no rule applies to: it is dated by its object. */
   readonly isWanted?: ((tag: TagName) => boolean) | undefined
+  /** Gets the manifest of each tag, which is not read for it. */
+  readonly onManifest?: ((info: ObjectInfo) => void) | undefined
 }
 
 const READS_AT_ONCE = 20
@@ -55,7 +58,7 @@ const READS_AT_ONCE = 20
 export async function readDatedTags(
   backend: StorageBackend,
   filter: string,
-  { now, isWanted = () => true, signal }: DatedTagsOptions,
+  { now, isWanted = () => true, onManifest, signal }: DatedTagsOptions,
 ): Promise<readonly DatedTag[]> {
   const tags: DatedTag[] = []
   await forEachConcurrent(
@@ -63,6 +66,7 @@ export async function readDatedTags(
     READS_AT_ONCE,
     async (listed, taskSignal) => {
       const { image, tag } = listed
+      onManifest?.(listed.info)
       const isDated = listed.hasHistory && isWanted({ image, tag })
       const time = isDated
         ? await orImageFault(() => readTime(backend, listed, { now, signal: taskSignal }))
@@ -75,7 +79,7 @@ export async function readDatedTags(
     },
     signal,
   )
-  return withLegacy(backend, filter, tags, { signal })
+  return withLegacy(backend, filter, tags, { onManifest, signal })
 }
 
 async function readTime(
@@ -96,18 +100,22 @@ async function withLegacy(
   backend: StorageBackend,
   filter: string,
   tags: readonly DatedTag[],
-  options: CallOptions,
+  { onManifest, ...options }: Pick<DatedTagsOptions, 'onManifest' | 'signal'>,
 ): Promise<readonly DatedTag[]> {
-  const legacy = new Map<string, DatedTag>()
-  for await (const { image, tag, info } of readLegacyEntries(backend, filter, options)) {
-    legacy.set(`${image}:${tag}`, { image, tag, time: info.lastModified, legacy: true })
+  const legacy = new Map<string, TagEntry>()
+  for await (const entry of readLegacyEntries(backend, filter, options)) {
+    legacy.set(`${entry.image}:${entry.tag}`, entry)
   }
   if (legacy.size === 0) return tags
   const known = tags.map((tag): DatedTag => {
     const isInBoth = legacy.delete(`${tag.image}:${tag.tag}`)
     return isInBoth ? { ...tag, legacy: true } : tag
   })
-  return [...known, ...legacy.values()]
+  const others = [...legacy.values()].map(({ image, tag, info }): DatedTag => {
+    onManifest?.(info)
+    return { image, tag, time: info.lastModified, legacy: true }
+  })
+  return [...known, ...others]
 }
 
 interface ListedTag {
