@@ -31,6 +31,9 @@ const STEP_BYTES = 1 << 20
 /** Memory of chunks that were recycled, which is kept for the next ones (bytes). */
 const KEPT_BYTES = 18 * 1024 * 1024
 
+/** The same of shared memory, which the collector frees late: all that is in use at once. */
+const KEPT_SHARED_BYTES = 48 * 1024 * 1024
+
 /**
  * Cuts content into chunks by FastCDC. Where it is cut depends on the content alone: a change moves
  * the ends of the chunks that it touches, and mostly of no other. Each chunk has memory of its own, which
@@ -69,7 +72,7 @@ class Cutter {
   #offset = 0
 
   constructor(isShared: boolean) {
-    this.#memory = new SizedPool(KEPT_BYTES, isShared)
+    this.#memory = new SizedPool(isShared ? KEPT_SHARED_BYTES : KEPT_BYTES, isShared)
   }
 
   /** The length of the present chunk; 0 while its end has not come. */
