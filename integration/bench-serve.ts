@@ -63,6 +63,8 @@ interface Place extends AsyncDisposable {
   readonly ours: () => Promise<Server>
   /** `undefined` where there is no docker-registry. */
   readonly peer: () => Promise<Server | undefined>
+  /** Gives what removes all that was stored since, so that repeated pushes do not fill the store. */
+  readonly mark: () => Promise<() => Promise<void>>
 }
 
 async function openPlace(work: string, store: CloudStore): Promise<Place> {
@@ -82,11 +84,35 @@ async function openPlace(work: string, store: CloudStore): Promise<Place> {
       throw new Error('s3lo serve did not start')
     },
     peer: () => startPeer(folder, store, peers),
+    mark: async () => {
+      const removals = await Promise.all([bucket, peers].map((name) => markStore(store, name)))
+      return async () => {
+        for (const remove of removals) await remove()
+      }
+    },
     async [Symbol.asyncDispose]() {
       await removeBucket(store, bucket)
       await removeBucket(store, peers)
     },
   }
+}
+
+async function markStore(store: CloudStore, bucket: string): Promise<() => Promise<void>> {
+  const before = new Set(await keysOf(store, bucket))
+  return async () => {
+    const since = (await keysOf(store, bucket)).filter((key) => !before.has(key))
+    const backend = await store.open(bucket)
+    await backend.delete(since)
+    await backend.close?.()
+  }
+}
+
+async function keysOf(store: CloudStore, bucket: string): Promise<readonly string[]> {
+  const backend = await store.open(bucket)
+  const keys: string[] = []
+  for await (const { key } of backend.list('')) keys.push(key)
+  await backend.close?.()
+  return keys
 }
 
 async function startPeer(
@@ -177,21 +203,24 @@ async function compare(
   const servers = { ours: await place.ours(), peer: await place.peer() }
   try {
     const { digest, blobs } = await fill(servers.ours, servers.peer)
-    return casesOf(where, digest, blobs).map(({ name, bar, ...load }) => {
+    const removeSince = await place.mark()
+    const rows: ServeRow[] = []
+    for (const { name, bar, ...load } of casesOf(where, digest, blobs)) {
       const results: { ours: LoadResult[]; peer: LoadResult[] } = { ours: [], peer: [] }
       for (let round = 0; round <= rounds; round++) {
         const ours = loadOf(servers.ours, load)
         const peer = servers.peer && loadOf(servers.peer, load)
+        if (load.method === 'POST' || load.method === 'PATCH') await removeSince()
         if (round === 0) continue // The first warms the caches.
         results.ours.push(ours)
         if (peer) results.peer.push(peer)
       }
       const row = { name, bar, ours: middle(results.ours) ?? NONE, peer: middle(results.peer) }
-      console.error(
-        `${name}: ${row.ours.perSecond.toFixed(1)}/s, ${row.peer?.perSecond.toFixed(1)}/s`,
-      )
-      return row
-    })
+      const theirs = row.peer ? `${row.peer.perSecond.toFixed(1)}/s` : 'no docker-registry here'
+      console.error(`${name}: ${row.ours.perSecond.toFixed(1)}/s, ${theirs}`)
+      rows.push(row)
+    }
+    return rows
   } finally {
     for (const server of [servers.ours, servers.peer]) if (server) await stop(server)
   }
@@ -300,6 +329,7 @@ async function measureMemory(
   const filled = await place.ours()
   const { blobs } = await fill(filled)
   await stop(filled)
+  const removeSince = await place.mark()
   const pull = { method: 'GET', path: `/v2/${NAME}/blobs/${blobs.get(bytes)}` } as const
   const push = { method: 'PATCH', path: `/v2/${NAME}` } as const
   for (const [what, load] of [
@@ -312,6 +342,7 @@ async function measureMemory(
     const kib = Number(/VmHWM:\s+(\d+)/.exec(status)?.[1])
     note({ name: `${name}: RSS of ${what} at once (MB)`, value: kib / 1024, bar })
     await stop(server)
+    await removeSince()
   }
 }
 

@@ -2,7 +2,7 @@ import type { FileHandle } from 'node:fs/promises'
 import { Writable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import type { Readable } from 'node:stream'
-import { S3loError } from '@s3lo/core/plugin'
+import { recycle, S3loError } from '@s3lo/core/plugin'
 import { toLocalError } from './errors.ts'
 
 /** What may wait in memory while a write is under way. More was no faster, and ten puts at once had 40 MB more. */
@@ -98,6 +98,7 @@ class FileWriter extends Writable {
     try {
       this.#current = this.#append(chunks)
       await this.#current
+      for (const chunk of chunks) recycle(chunk)
     } catch (error) {
       failure = error as Error
     }

@@ -1,3 +1,4 @@
+import { IncomingMessage } from 'node:http'
 import { Readable, Transform } from 'node:stream'
 import { forEachConcurrent } from '../concurrency/for-each-concurrent.ts'
 import type { CallOptions } from '../contract/call-options.ts'
@@ -15,6 +16,7 @@ import {
 import { type DigestAlgorithm, Digester, isDigest } from '../oci/digest.ts'
 import { asObject, asSize, asString, optional, parseJson } from '../oci/json.ts'
 import { MEDIA_TYPE } from '../oci/media-type.ts'
+import { recyclable } from '../stream/recycle.ts'
 import { pipeThrough } from '../stream/verify-digest.ts'
 import { listKeys } from './list-keys.ts'
 import { readObject } from './read-object.ts'
@@ -231,13 +233,14 @@ function hashing(
   refuse: (bytes: number) => Error | null,
 ): { readonly stream: Readable; readonly digests: () => readonly string[] } {
   const digesters = algorithms.map((algorithm) => new Digester(algorithm))
+  const isParsed = body instanceof IncomingMessage
   let bytes = 0
   const stream = new Transform({
     highWaterMark: 256 * 1024,
     transform(chunk: Buffer, _encoding, done) {
       bytes += chunk.byteLength
       for (const digester of digesters) digester.update(chunk)
-      done(refuse(bytes), chunk)
+      done(refuse(bytes), isParsed ? recyclable(chunk) : chunk)
     },
   })
   return {

@@ -1,27 +1,50 @@
-/** What wants buffers back. */
-interface BufferOwner {
+/** What wants a buffer back. */
+interface Owner {
   giveBack(buffer: ArrayBufferLike): void
 }
 
-/** For each buffer that is out. */
-const owners = new WeakMap<ArrayBufferLike, BufferOwner>()
+/** The owner of each buffer that is out. */
+const owners = new WeakMap<ArrayBufferLike, Owner>()
+
+/** Frees a buffer at once. The garbage collector would do so later, after whole rounds that its size brings on. */
+const FREEING: Owner = {
+  giveBack(buffer) {
+    if (buffer instanceof ArrayBuffer) buffer.transfer(0)
+  },
+}
+
+/** Less is not worth the call. */
+const LEAST_FREED_BYTES = 16 * 1024
 
 /**
- * Says that nothing holds a chunk, or any part of it, any more: its buffer may be filled again at
- * once. To be said once, and only by the last consumer of content whose chunks it shares with no
- * one. Chunks of content that does not come from a pool are left alone.
+ * Says that nothing holds a chunk, or any part of it, any more: its buffer may be filled again, or
+ * freed, at once. To be said once, and only by the last consumer of content whose chunks it shares with
+ * no one. Chunks that are neither a pool's nor {@link recyclable} are left alone.
  */
 export function recycle({ buffer }: Uint8Array): void {
   const owner = owners.get(buffer)
+  if (!owner) return
   owners.delete(buffer)
-  owner?.giveBack(buffer)
+  owner.giveBack(buffer)
+}
+
+/**
+ * Lets {@link recycle} free the memory of a chunk that Node's HTTP parser has made, which is a buffer of
+ * its own. Gives the chunk back.
+ */
+export function recyclable<T extends Uint8Array>(chunk: T): T {
+  const { buffer, byteLength } = chunk
+  // Memory that is shared with other chunks is longer than each.
+  const isWhole = byteLength === buffer.byteLength
+  if (isWhole && byteLength >= LEAST_FREED_BYTES) owners.set(buffer, FREEING)
+  return chunk
 }
 
 /**
  * Buffers of one size that content is read into. Fresh memory costs as much as hashing it: a
  * consumer that recycles its chunks saves that, one that keeps them gets fresh ones.
  */
-export class ChunkPool implements BufferOwner {
+export class ChunkPool implements Owner {
   readonly #size: number
   readonly #free: ArrayBufferLike[] = []
 
@@ -51,7 +74,7 @@ const ROOM_STEP = 6 * 1024 * 1024
  * Buffers of many sizes, for content that is held in long pieces of any length. Of those that are
  * recycled, a bounded number of bytes waits for the next use.
  */
-export class SizedPool implements BufferOwner {
+export class SizedPool implements Owner {
   readonly #most: number
   readonly #isShared: boolean
   #free: ArrayBufferLike[] = []

@@ -1,5 +1,7 @@
+import { IncomingMessage } from 'node:http'
 import { Readable } from 'node:stream'
 import { isS3loError, S3loError } from '../errors.ts'
+import { recyclable } from '../stream/recycle.ts'
 import { stalled } from './failure.ts'
 import { Pace } from './pace.ts'
 import { type Requests, toThrown } from './requests.ts'
@@ -68,8 +70,9 @@ export class ResumableBody extends Readable {
 
   #listen(): void {
     const source = this.#source
+    const isParsed = source instanceof IncomingMessage
     let failure: unknown
-    source.on('data', (chunk: Uint8Array) => this.#take(chunk))
+    source.on('data', (chunk: Uint8Array) => this.#take(isParsed ? recyclable(chunk) : chunk))
     source.on('error', (error) => {
       failure = error
     })

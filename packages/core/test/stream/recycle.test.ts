@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest'
-import { ChunkPool, recycle, SizedPool } from '../../src/stream/recycle.ts'
+import { ChunkPool, recyclable, recycle, SizedPool } from '../../src/stream/recycle.ts'
 
 it('a chunk that is recycled is filled again, and one that is kept is not', () => {
   const pool = new ChunkPool(16)
@@ -43,4 +43,17 @@ it.each([false, true])('no more memory waits for its next use than was allowed',
   const again = [pool.take(ROOM), pool.take(ROOM), pool.take(ROOM)]
   const isUsed = pieces.map(({ buffer }) => again.some((each) => each.buffer === buffer))
   expect(isUsed).toEqual([false, true, true])
+})
+
+it('a recyclable chunk is freed at once, unless others share its memory or it is small', () => {
+  const large = recyclable(Buffer.allocUnsafeSlow(64 * 1024))
+  recycle(large.subarray(3, 5))
+  recycle(large)
+  expect(large.buffer.byteLength).toBe(0)
+  const shared = Buffer.allocUnsafeSlow(64 * 1024)
+  recycle(recyclable(shared.subarray(1)))
+  expect(shared.buffer.byteLength).toBe(64 * 1024)
+  const small = recyclable(Buffer.allocUnsafeSlow(16))
+  recycle(small)
+  expect(small.buffer.byteLength).toBe(16)
 })

@@ -85,7 +85,7 @@ function sendStream(
       held = chunk
       if (ready === undefined) return
       bytes += ready.byteLength
-      if (!response.write(ready, () => recycle(ready))) body.pause()
+      if (!response.write(ready, (error) => error || recycle(ready))) body.pause()
     })
     response.on('drain', () => body.resume())
     body.once('end', () => {
