@@ -1,5 +1,6 @@
 import type { Readable } from 'node:stream'
 import { S3loError } from '../errors.ts'
+import { recycle } from '../stream/recycle.ts'
 
 /** What a {@link PartReader} is to find. */
 export interface PartReaderOptions {
@@ -31,10 +32,12 @@ export class PartReader {
   async fill(memory: Uint8Array): Promise<Uint8Array> {
     let length = 0
     while (length < memory.byteLength && (await this.hasMore())) {
-      const taken = this.#ahead.subarray(0, memory.byteLength - length)
+      const ahead = this.#ahead
+      const taken = ahead.subarray(0, memory.byteLength - length)
       memory.set(taken, length)
       length += taken.byteLength
-      this.#ahead = this.#ahead.subarray(taken.byteLength)
+      this.#ahead = ahead.subarray(taken.byteLength)
+      if (this.#ahead.byteLength === 0) recycle(ahead)
     }
     this.#last = memory.subarray(0, length)
     return this.#last

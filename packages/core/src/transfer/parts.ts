@@ -1,4 +1,5 @@
 import type { Readable } from 'node:stream'
+import { recyclable, recycle } from '../stream/recycle.ts'
 import { assertLength, PartReader } from './part-reader.ts'
 
 const SMALLEST_BUFFER = 64 * 1024
@@ -82,6 +83,7 @@ async function readPart(
   while (length === memory.byteLength && length < limit && (await reader.hasMore())) {
     const grown = allocate(Math.min(limit, GROWTH * length))
     memory.copy(grown)
+    recycle(recyclable(memory))
     memory = grown
     length += (await reader.fill(memory.subarray(length))).byteLength
   }
