@@ -337,11 +337,14 @@ async function measureMemory(
     ['32 pushes of 100 MB', { ...push, clients: 32, count: 32, bytes }],
   ] as const) {
     const server = await place.ours()
-    loadOf(server, load)
-    const status = readFileSync(`/proc/${server.child.pid}/status`, 'utf8')
-    const kib = Number(/VmHWM:\s+(\d+)/.exec(status)?.[1])
-    note({ name: `${name}: RSS of ${what} at once (MB)`, value: kib / 1024, bar })
-    await stop(server)
+    try {
+      loadOf(server, load)
+      const status = readFileSync(`/proc/${server.child.pid}/status`, 'utf8')
+      const kib = Number(/VmHWM:\s+(\d+)/.exec(status)?.[1])
+      note({ name: `${name}: RSS of ${what} at once (MB)`, value: kib / 1024, bar })
+    } finally {
+      await stop(server)
+    }
     await removeSince()
   }
 }

@@ -14,7 +14,7 @@ export function componentsOf(key: string): readonly string[] {
   return key.split('/')
 }
 
-/** In a key: a component that {@link isComponent} refuses. */
+/** In a key: a component that is no plain step down on every system. */
 const NO_PATH = /(?:^|\/)\.{0,2}(?:\/|$)|[\\\0]/
 
 /** The folder and the start of a name that a prefix consists of. Throws `INVALID_REFERENCE`. */
@@ -34,7 +34,7 @@ export function isHidden(key: string): boolean {
 
 /** True for a name that is one plain step down on every system. */
 export function isComponent(name: string): boolean {
-  return name !== '' && name !== '.' && name !== '..' && !/[/\\\0]/.test(name)
+  return !name.includes('/') && !NO_PATH.test(name)
 }
 
 /** Below zero when `a` comes before `b` by UTF-8 bytes. */

@@ -1,11 +1,10 @@
 import type { Attempt, BatchAnswer, Failure } from '@s3lo/core/transfer'
 import { toKeyFailure } from './errors.ts'
 import type { S3Service } from './s3-service.ts'
-import { elementsOf, escapeXml, textOf, type XmlElement } from './xml.ts'
+import { elementsOf, escapeXml, textOf, XMLNS, type XmlElement } from './xml.ts'
 
 /** How a service answers that it has deleted an object. Any other answer may be a proxy's. */
 const NO_CONTENT = 204
-const XMLNS = 'http://s3.amazonaws.com/doc/2006-03-01/'
 
 interface DeleteSettings {
   readonly notAfter?: Date | undefined

@@ -13,10 +13,9 @@ import { dateOf, quoted, WRITE_ID } from './object-info.ts'
 import { checksPayload } from './payload-check.ts'
 import type { S3Request } from './s3-request.ts'
 import type { S3Service } from './s3-service.ts'
-import { escapeXml, textOf } from './xml.ts'
+import { escapeXml, textOf, XMLNS } from './xml.ts'
 
 const DEFAULT_MEDIA_TYPE = 'application/octet-stream'
-const XMLNS = 'http://s3.amazonaws.com/doc/2006-03-01/'
 /** What a service may take for each part when it makes an object of them. */
 const JOINING_MS = 100
 

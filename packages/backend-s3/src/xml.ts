@@ -35,6 +35,9 @@ export function textOf({ children }: XmlElement, name: string): string | undefin
   return children.find((child) => child.name === name)?.text
 }
 
+/** The namespace of the documents of S3. */
+export const XMLNS = 'http://s3.amazonaws.com/doc/2006-03-01/'
+
 /** The elements of that name in another one. */
 export function elementsOf({ children }: XmlElement, name: string): readonly XmlElement[] {
   return children.filter((child) => child.name === name)

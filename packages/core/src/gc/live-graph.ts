@@ -3,7 +3,7 @@ import { S3loError } from '../errors.ts'
 import { blobKey, referrerBlobKey } from '../layout/keys.ts'
 import { recordKey } from '../layout/repository-keys.ts'
 import type { Descriptor } from '../oci/descriptor.ts'
-import { digestOf, hexOf, parseDigest } from '../oci/digest.ts'
+import { digestOf, hexDigestOf, parseDigest } from '../oci/digest.ts'
 import {
   assertDepth,
   type Manifest,
@@ -92,7 +92,7 @@ export class LiveGraph {
     signal: AbortSignal,
   ): Promise<void> {
     const walk = { repository, depth: 0, isRecord: false, signal }
-    const name = hexOf(content)
+    const name = hexDigestOf(content)
     await this.#add(parseManifest(content, label), name, walk)
     this.#reached.add(within(repository, name))
   }
@@ -118,7 +118,7 @@ export class LiveGraph {
 
   /** Adds a tag of layout v1.0.0: what it needs is in its own folder, which no collector touches. */
   async addLegacyTag(repository: string, content: Uint8Array, label: string): Promise<void> {
-    const root = hexOf(content)
+    const root = hexDigestOf(content)
     this.#names.add(root)
     this.#reached.add(within(repository, root))
     const manifest = await orImageFault(() => Promise.resolve(parseManifest(content, label)))
@@ -201,12 +201,12 @@ export class LiveGraph {
 
 /** The names of content under both algorithms. */
 export function namesOf(content: Uint8Array): readonly [string, string] {
-  return [hexOf(content), hexOf(content, 'sha512')]
+  return [hexDigestOf(content), hexDigestOf(content, 'sha512')]
 }
 
 /** One name for a manifest in a repository. */
 export function within(repository: string, name: string): string {
-  return hexOf(`${repository}\0${name.slice(0, 64)}`)
+  return hexDigestOf(`${repository}\0${name.slice(0, 64)}`)
 }
 
 /** Throws `INTEGRITY` for content that does not have the digest. */

@@ -1,5 +1,5 @@
 import type { ObjectInfo } from '../contract/storage-backend.ts'
-import { hexOf, parseDigest } from '../oci/digest.ts'
+import { hexDigestOf, parseDigest } from '../oci/digest.ts'
 
 /** The name of a digest in pins and rounds: its hex digits, for every class of object. */
 export function nameOf(digest: string): string {
@@ -8,7 +8,7 @@ export function nameOf(digest: string): string {
 
 /** One name for what an object is at one moment, for sets of names. */
 export function versionOf({ key, etag }: Pick<ObjectInfo, 'key' | 'etag'>): string {
-  return hexOf(`${key}\0${etag}`)
+  return hexDigestOf(`${key}\0${etag}`)
 }
 
 /** Names are cut to this in a control object of many: a false match only keeps or waits. */

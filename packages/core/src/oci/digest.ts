@@ -72,11 +72,14 @@ export function digestOf(
   content: Uint8Array | string,
   algorithm: DigestAlgorithm = 'sha256',
 ): string {
-  return `${algorithm}:${hexOf(content, algorithm)}`
+  return `${algorithm}:${hexDigestOf(content, algorithm)}`
 }
 
 /** The hex digits of {@link digestOf}. */
-export function hexOf(content: Uint8Array | string, algorithm: DigestAlgorithm = 'sha256'): string {
+export function hexDigestOf(
+  content: Uint8Array | string,
+  algorithm: DigestAlgorithm = 'sha256',
+): string {
   return process.getBuiltinModule('node:crypto').hash(algorithm, content, 'hex')
 }
 

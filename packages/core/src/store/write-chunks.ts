@@ -124,7 +124,9 @@ export class ChunkWriter {
    */
   #isBoundByHashes(cache: FrameCache | undefined): boolean {
     const { availableParallelism } = process.getBuiltinModule('node:os')
-    return availableParallelism() > 1 && [...this.#frames.keys()].some((raw) => cache?.has(raw))
+    if (!cache || availableParallelism() < 2) return false
+    for (const raw of this.#frames.keys()) if (cache.has(raw)) return true
+    return false
   }
 
   /** The chunks, pinned many at once before the first of them is passed on. */
