@@ -11,9 +11,9 @@ import {
   S3loError,
   toS3loError,
 } from '@s3lo/core/plugin'
+import { writeBody } from '@s3lo/core/files'
 import { ignoring, toLocalError, translating, translatingNow } from './errors.ts'
 import { fileBody } from './file-body.ts'
-import { writeBody } from './file-writer.ts'
 import { stampNow } from './file-time.ts'
 import { toObjectInfo } from './object-info.ts'
 import { missing, openObject } from './open-object.ts'
@@ -49,7 +49,11 @@ export async function putObject(
       if (change.notAfter !== undefined) {
         await translating(name, async () => assertInTime(root, key, await staged.created(), change))
       }
-      await writeBody(staged.handle, body, { ...change, name })
+      await writeBody(staged.handle, body, {
+        ...change,
+        name,
+        toError: (error) => toLocalError(error, name),
+      })
       return await translating(name, () => publish(root, staged, key, change))
     } finally {
       await staged.discard()
@@ -112,7 +116,13 @@ export async function copyObject(
       // What shares blocks was opened once more, by its name.
       if (cloned) assertUnchanged(root.stat(sourceKey))
       // Where blocks cannot be shared the bytes are written again, which a signal can stop.
-      if (cloned === undefined) await writeBody(staged.handle, body, { name, signal, size })
+      if (cloned === undefined)
+        await writeBody(staged.handle, body, {
+          name,
+          signal,
+          size,
+          toError: (error) => toLocalError(error, name),
+        })
       return await translating(name, () => publish(root, staged, key, change))
     } finally {
       await staged.discard()

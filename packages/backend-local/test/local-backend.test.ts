@@ -20,9 +20,9 @@ import { Readable } from 'node:stream'
 import { buffer } from 'node:stream/consumers'
 import { fileURLToPath } from 'node:url'
 import { type ErrorCode, isS3loError } from '@s3lo/core'
+import { writeBody } from '@s3lo/core/files'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { toLocalError } from '../src/errors.ts'
-import { writeBody } from '../src/file-writer.ts'
 import { LocalBackend, openBackend } from '../src/index.ts'
 import plugin from '../src/plugin.ts'
 
@@ -334,10 +334,12 @@ describe('what a put leaves', () => {
     const handle = await open('/dev/full', 'w')
     try {
       const body = Readable.from([Buffer.alloc(1000), Buffer.alloc(1000)])
-      const error = await writeBody(handle, body, { name: 'key' }).catch(
-        (reason: unknown) => reason,
-      )
-      expect(error).toMatchObject({ code: 'IO', hint: expect.stringContaining('space') })
+      const toError = (error: unknown): unknown => toLocalError(error, 'key')
+      const written = writeBody(handle, body, { name: 'key', toError })
+      await expect(written).rejects.toMatchObject({
+        code: 'IO',
+        hint: expect.stringContaining('space'),
+      })
     } finally {
       await handle.close()
     }

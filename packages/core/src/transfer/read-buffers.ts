@@ -1,7 +1,7 @@
 import type { Agent } from 'node:http'
 
 /** Bytes that are read of a connection at once. */
-const READ_BYTES = 256 * 1024
+const READ_BYTES = 512 * 1024
 
 /**
  * Makes each connection of an agent read into one buffer of its own, and gives the agent back. Node's

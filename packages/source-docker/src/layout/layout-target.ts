@@ -122,7 +122,7 @@ export class LayoutTarget extends LayoutSource implements ImageTarget, Publicati
   ): Promise<void> {
     if (await this.has(descriptor, options)) return
     await this.#blobFolder(descriptor.digest)
-    await writeAtomically(this.#path(descriptor.digest), [content], options)
+    await writeAtomically(this.#path(descriptor.digest), content, options)
   }
 
   /** Reading and writing `index.json` belong together: one writer at a time. */
@@ -144,7 +144,7 @@ export class LayoutTarget extends LayoutSource implements ImageTarget, Publicati
     const after = withEntry(before, entry, this.name)
     const path = join(this.#root, LAYOUT_INDEX)
     if (before && Buffer.compare(before, after) === 0) await flushWritten(path)
-    else await writeAtomically(path, [after], options)
+    else await writeAtomically(path, after, options)
     this.forget()
   }
 
@@ -156,7 +156,7 @@ export class LayoutTarget extends LayoutSource implements ImageTarget, Publicati
   /** Writes the file that makes a directory a layout. Throws `UNSUPPORTED` for a layout of another version. */
   async #mark(): Promise<void> {
     if ((await this.#files.size(LAYOUT_MARKER)) === undefined) {
-      await writeAtomically(join(this.#root, LAYOUT_MARKER), [Buffer.from(LAYOUT_MARKER_CONTENT)])
+      await writeAtomically(join(this.#root, LAYOUT_MARKER), Buffer.from(LAYOUT_MARKER_CONTENT))
       return
     }
     const path = `${LAYOUT_MARKER} of ${this.name}`

@@ -2,13 +2,11 @@ import { randomBytes } from 'node:crypto'
 import { open, rename, rm } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { Readable } from 'node:stream'
-import { pipeline } from 'node:stream/promises'
 import type { CallOptions } from '@s3lo/core'
+import { writeBody } from '@s3lo/core/files'
 import { toFileError } from '../file-error.ts'
 
-const WRITE_SIZE = 1024 * 1024
-
-type Content = Readable | AsyncIterable<Uint8Array> | Iterable<Uint8Array>
+type Content = Uint8Array | Readable | AsyncIterable<Uint8Array>
 
 /** Writes content to a new file in `folder`, flushed to the disk, and gives its path; on failure nothing stays. */
 export async function stageFile(
@@ -17,17 +15,23 @@ export async function stageFile(
   { signal }: CallOptions = {},
 ): Promise<string> {
   const path = join(folder, `.s3lo-${randomBytes(8).toString('hex')}.tmp`)
+  const toError = (error: unknown): unknown => toFileError(error, folder)
+  const isPlain = content instanceof Uint8Array || content instanceof Readable
+  const body = isPlain ? content : Readable.from(content, { objectMode: false })
   try {
-    // Opened before anything can fail: a file that a stream opens later would outlive its removal.
-    const handle = await open(path, 'wx')
-    const file = handle.createWriteStream({ flush: true, highWaterMark: WRITE_SIZE })
-    await pipeline(content, file, signal ? { signal } : {})
+    const handle = await open(path, 'wx').catch((error: unknown) => {
+      throw toError(error)
+    })
+    try {
+      await writeBody(handle, body, { name: folder, signal, toError })
+    } finally {
+      await handle.close()
+    }
     return path
   } catch (error) {
-    if (content instanceof Readable) content.destroy()
+    if (body instanceof Readable) body.destroy()
     await rm(path, { force: true })
-    signal?.throwIfAborted()
-    throw toFileError(error, folder)
+    throw error
   }
 }
 

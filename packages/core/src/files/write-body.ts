@@ -2,8 +2,8 @@ import type { FileHandle } from 'node:fs/promises'
 import { Writable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import type { Readable } from 'node:stream'
-import { recycle, S3loError } from '@s3lo/core/plugin'
-import { toLocalError } from './errors.ts'
+import { S3loError } from '../errors.ts'
+import { recycle } from '../stream/recycle.ts'
 
 /** What may wait in memory while a write is under way. More was no faster, and ten puts at once had 40 MB more. */
 const PENDING_BYTES = 512 * 1024
@@ -14,9 +14,13 @@ const FLUSH_EVERY_BYTES = 32 * 1024 * 1024
 
 /** What {@link writeBody} checks and obeys. */
 export interface WriteBodyOptions {
+  /** Names the file in errors. */
   readonly name: string
+  /** The length that the body must have (bytes); any length without it. */
   readonly size?: number | undefined
   readonly signal?: AbortSignal | undefined
+  /** Gives an error of the file system its meaning; the body's own are thrown as they are. */
+  readonly toError: (error: unknown) => unknown
 }
 
 /**
@@ -43,7 +47,7 @@ export async function writeBody(
   writer.assertFlushed()
   if (size !== undefined && writer.written !== size) throw wrongLength(options, writer.written)
   await handle.datasync().catch((error: unknown) => {
-    throw toLocalError(error, options.name)
+    throw options.toError(error)
   })
 }
 
@@ -90,7 +94,7 @@ class FileWriter extends Writable {
 
   /** Throws what a flush behind the writes has met: the last one ends after the last write. */
   assertFlushed(): void {
-    if (this.#flushError !== undefined) throw toLocalError(this.#flushError, this.#options.name)
+    if (this.#flushError !== undefined) throw this.#options.toError(this.#flushError)
   }
 
   async #run(chunks: readonly Uint8Array[], done: (error?: Error) => void): Promise<void> {
@@ -116,7 +120,7 @@ class FileWriter extends Writable {
       this.written += total
       this.#flushBehind()
     } catch (error) {
-      throw toLocalError(error, this.#options.name)
+      throw this.#options.toError(error)
     }
   }
 

@@ -2,7 +2,8 @@ import type { FileHandle } from 'node:fs/promises'
 import { Readable } from 'node:stream'
 import { setImmediate as turn } from 'node:timers/promises'
 import { describe, expect, it } from 'vitest'
-import { writeBody } from '../src/file-writer.ts'
+import { S3loError } from '../../src/errors.ts'
+import { writeBody } from '../../src/files/write-body.ts'
 
 const MIB = 1024 * 1024
 
@@ -42,8 +43,8 @@ describe('a body that is written', () => {
   ])('of %s fails when the disk failed behind the last write', async (_, bodyOf) => {
     const bytes = new Uint8Array(33 * MIB)
     const disk = new FailingDisk(bytes.byteLength) as unknown as FileHandle
-    await expect(writeBody(disk, bodyOf(bytes), { name: 'blob' })).rejects.toMatchObject({
-      code: 'IO',
-    })
+    const toError = (cause: unknown): S3loError => new S3loError('IO', 'blob', { cause })
+    const written = writeBody(disk, bodyOf(bytes), { name: 'blob', toError })
+    await expect(written).rejects.toMatchObject({ code: 'IO', cause: { code: 'EIO' } })
   })
 })

@@ -1,0 +1,2 @@
+/** What packages that write files share. */
+export { writeBody, type WriteBodyOptions } from './write-body.ts'
