@@ -41,6 +41,12 @@ const watch = setInterval(() => {
 setFlagsFromString('--no-parallel-scavenge')
 
 /*
+ * The threads that write files also wait for the disk: of four, layers that are flushed left none for the others
+ * to be written. A copy of 1 GB takes a tenth less time.
+ */
+process.env['UV_THREADPOOL_SIZE'] ??= '8'
+
+/*
  * Compiled code is kept between runs, in a folder that is the user's own: in a shared one, as the
  * default is, another user could leave code for this program to run.
  */

@@ -1,7 +1,9 @@
 import { Readable } from 'node:stream'
 import { forEachConcurrent } from '../concurrency/for-each-concurrent.ts'
+import type { CallOptions } from '../contract/call-options.ts'
 import type { ImageSource } from '../contract/image-source.ts'
 import type { ImageTarget, Publication } from '../contract/image-target.ts'
+import type { ProgressOptions } from '../contract/progress.ts'
 import { isStore } from '../contract/store-facts.ts'
 import { foldSignatures, signatureTagOf } from '../oci/cosign-signatures.ts'
 import type { Descriptor } from '../oci/descriptor.ts'
@@ -13,18 +15,12 @@ import { planGraph } from './plan.ts'
 import { tellLayers } from './tell-layers.ts'
 import { resolveIn } from './present.ts'
 import { withPublication } from './with-publication.ts'
-import {
-  endlessList,
-  type FindReferrersOptions,
-  type Referrer,
-  ReferrerFinder,
-  withWayOut,
-} from './referrers.ts'
+import { endlessList, type Referrer, type ReferrerFinder, withWayOut } from './referrers.ts'
 
-/** Where referrers are read, and what the image is called there. */
+/** Where referrers are read, and what finds those of the image there; it may have begun. */
 export interface ReferrersSource {
   readonly source: ImageSource
-  readonly repository: string
+  readonly finder: ReferrerFinder
 }
 
 /** Where referrers go: into the image's publication, and those with a tag into one of their own. */
@@ -40,7 +36,7 @@ const MAX_DEPTH = 8
 const MAX_REFERRERS = 10_000
 const SUBJECTS_AT_ONCE = 8
 
-export interface CopyReferrersOptions extends FindReferrersOptions {
+export interface CopyReferrersOptions extends CallOptions, ProgressOptions {
   /** Only counts them. */
   readonly dryRun?: boolean | undefined
 }
@@ -51,12 +47,11 @@ export interface CopyReferrersOptions extends FindReferrersOptions {
  * `INTEGRITY` where there is no end to them.
  */
 export async function copyReferrers(
-  from: ReferrersSource,
+  { source, finder }: ReferrersSource,
   to: ReferrersTarget,
   subjects: readonly Descriptor[],
   options: CopyReferrersOptions = {},
 ): Promise<number> {
-  const finder = new ReferrerFinder(from.source, from.repository, options)
   const images = new Set(subjects.map(({ digest }) => digest))
   const visited = new Set(images)
   const seen = new Set<string>()
@@ -69,7 +64,7 @@ export async function copyReferrers(
     const follow = async (subject: Descriptor, signal: AbortSignal): Promise<void> => {
       const call = { ...options, signal }
       const there = renamed.get(subject.digest) ?? subject
-      const signatures = new TaggedSignatures(from.source, to, there)
+      const signatures = new TaggedSignatures(source, to, there)
       const taken: Descriptor[] = []
       for await (const referrer of finder.find(subject, signal)) {
         const { tag, descriptor } = referrer
@@ -81,7 +76,7 @@ export async function copyReferrers(
         const folded = tag === undefined ? undefined : foldInto(to.target, referrer, there)
         if (folded) renamed.set(descriptor.digest, folded.descriptor)
         if (signatures.take(referrer)) taken.push(descriptor)
-        else if (!(await copyOne(from.source, to, folded ?? referrer, call))) continue
+        else if (!(await copyOne(source, to, folded ?? referrer, call))) continue
         copied++
         if (visited.has(descriptor.digest)) continue
         visited.add(descriptor.digest)

@@ -26,6 +26,13 @@ const MAX_NOTICES = 10
 /** Listed referrers that are none and are asked for; behind them, no list is followed. */
 const MAX_LEFT_OUT = 250
 
+/** What is asked about one manifest, from the first question on. */
+interface Search {
+  readonly list: AsyncGenerator<Descriptor>
+  readonly first: Promise<IteratorResult<Descriptor>>
+  readonly tagged: Promise<readonly { readonly tag: string; readonly descriptor?: Descriptor }[]>
+}
+
 /**
  * Finds what refers to the manifests of one repository: by the referrers API, and by cosign's tags.
  * Such tags are guesses: many a registry answers them in its own way, so that a refusal of one, while
@@ -36,6 +43,7 @@ export class ReferrerFinder {
   readonly #source: ImageSource
   readonly #repository: string
   readonly #options: FindReferrersOptions
+  readonly #begun = new Map<string, Search>()
   #listedTags: Promise<ReadonlySet<string> | undefined> | undefined
   #leftOut = 0
   #refusal: string | undefined
@@ -51,20 +59,28 @@ export class ReferrerFinder {
     return this.#refusal
   }
 
+  /** Asks the first questions about a manifest that `find` is called for later. What they fail with it throws. */
+  begin(subject: Descriptor): void {
+    this.#begun.set(subject.digest, this.#search(subject, { signal: this.#options.signal }))
+  }
+
   /**
    * Those of one manifest. One that is listed and not there, or that is about something else, is
    * left out, with a notice.
    */
   async *find(subject: Descriptor, signal?: AbortSignal): AsyncGenerator<Referrer, void> {
     const call = { signal: signal ?? this.#options.signal }
-    // Asked for beside the list, which takes as long. Awaited last: what the list tells comes first.
-    const tagged = this.#tagged(subject, call)
-    tagged.catch(() => {})
-    for await (const descriptor of this.#list(subject, call)) {
-      const read = await this.#read(descriptor, subject, call)
-      if (!read) continue
-      if (read.manifest.subject?.digest === subject.digest) yield { ...read, subject }
-      else this.#leaveOut('referrer-stranger', descriptor, subject, 'does not')
+    const { list, first, tagged } = this.#begun.get(subject.digest) ?? this.#search(subject, call)
+    this.#begun.delete(subject.digest)
+    try {
+      for (let next = await first; !next.done; next = await list.next()) {
+        const read = await this.#read(next.value, subject, call)
+        if (!read) continue
+        if (read.manifest.subject?.digest === subject.digest) yield { ...read, subject }
+        else this.#leaveOut('referrer-stranger', next.value, subject, 'does not')
+      }
+    } finally {
+      await list.return(undefined)
     }
     for (const { tag, descriptor } of await tagged) {
       const read = descriptor && (await this.#read(descriptor, subject, call))
@@ -73,12 +89,25 @@ export class ReferrerFinder {
     }
   }
 
+  /** Asks for the list and for cosign's tags at once: the one takes as long as the other. */
+  #search(subject: Descriptor, call: CallOptions): Search {
+    const list = this.#list(subject, call)
+    const first = list.next()
+    const tagged = this.#tagged(subject, call)
+    // Awaited one after the other, or never: until then a failure must not count as unhandled.
+    for (const answer of [first, tagged]) answer.catch(() => {})
+    return { list, first, tagged }
+  }
+
   /** What cosign's tags of a manifest mean, if anything. */
-  #tagged(subject: Descriptor, call: CallOptions) {
+  #tagged(subject: Descriptor, call: CallOptions): Search['tagged'] {
     // What has no tags, such as an archive of one image, may take any for that image's.
     const tags = this.#source.tags ? cosignTagsOf(subject.digest) : []
     return Promise.all(
-      tags.map(async (tag) => ({ tag, descriptor: await this.#resolve(tag, subject, call) })),
+      tags.map(async (tag) => {
+        const descriptor = await this.#resolve(tag, subject, call)
+        return { tag, ...(descriptor && { descriptor }) }
+      }),
     )
   }
 

@@ -89,6 +89,7 @@ export async function copy(
   let referrersCopied = 0
   // What stays behind is looked for first: once the tag is written, no look may fail the copy.
   let left: LeftBehind = { referrers: [], signatures: 0 }
+  let finder: ReferrerFinder | undefined
   const request = {
     ...options,
     selection: toSelection(options.platforms),
@@ -96,13 +97,16 @@ export async function copy(
     tagOptions: () => policy?.options ?? {},
     ...verification(from, options),
     selected: async (image: SelectedImage) => {
+      // Its first answers come while the image is copied.
+      finder = target.kind === 'streaming' ? undefined : finderOf(from, options)
+      finder?.begin(image.root.descriptor)
       left = {
         referrers: await droppedReferrers(from, image, options),
         signatures: await droppedSignatures(from, to, image, options),
       }
     },
     beforeTag: async (planned: GraphPlan, publication?: Publication) => {
-      referrersCopied = await carryReferrers(from, to, publication, planned, options)
+      referrersCopied = await carryReferrers(from, to, publication, planned, options, finder)
       if (!dryRun) await options.beforePublish?.(planned.root, to.reference)
     },
   }
@@ -193,14 +197,15 @@ async function carryReferrers(
   publication: Publication | undefined,
   { root, documents }: Pick<GraphPlan, 'root' | 'documents'>,
   options: CopyOptions,
+  finder = finderOf(from, options),
 ): Promise<number> {
   const source = referrersOf(from, options)
-  if (!source || target.kind === 'streaming' || !publication?.attach) return 0
+  if (!source || !finder || target.kind === 'streaming' || !publication?.attach) return 0
   return copyReferrers(
-    { source, repository: from.reference.name },
+    { source, finder },
     { target, publication, repository: reference.name },
     [root, ...documents].map(({ descriptor }) => descriptor),
-    { ...options, isStrict: options.referrers === 'all' },
+    options,
   )
 }
 
@@ -209,17 +214,21 @@ function referrersOf({ source }: SourceEnd, { referrers }: CopyOptions): ImageSo
   return referrers === 'none' || source.kind === 'streaming' ? undefined : source
 }
 
+function finderOf(from: SourceEnd, options: CopyOptions): ReferrerFinder | undefined {
+  const source = referrersOf(from, options)
+  const isStrict = options.referrers === 'all'
+  return source && new ReferrerFinder(source, from.reference.name, { ...options, isStrict })
+}
+
 /** What refers to the whole image when not the whole of it was taken, with a notice. */
 async function droppedReferrers(
   from: SourceEnd,
   image: SelectedImage,
   options: CopyOptions,
 ): Promise<readonly DroppedReferrer[]> {
-  const source = referrersOf(from, options)
-  if (!source || isWhole(image)) return []
+  const finder = isWhole(image) ? undefined : finderOf(from, options)
+  if (!finder) return []
   const dropped: DroppedReferrer[] = []
-  const isStrict = options.referrers === 'all'
-  const finder = new ReferrerFinder(source, from.reference.name, { ...options, isStrict })
   for await (const { descriptor, manifest, tag } of finder.find(image.sourceRoot.descriptor)) {
     const config = manifest.kind === 'manifest' ? manifest.config.mediaType : undefined
     const type = manifest.artifactType ?? config

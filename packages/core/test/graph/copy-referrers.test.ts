@@ -221,6 +221,30 @@ describe('what refers to an image', () => {
     expect(result.referrers_copied).toBe(0)
   })
 
+  it('is asked for while the image is copied', async () => {
+    const image = amd64.root.descriptor
+    const sbom = referrerFixture(image, SBOM, 'sbom')
+    const asked = Promise.withResolvers<void>()
+    const referrers = ({ digest }: Descriptor): readonly Descriptor[] => {
+      asked.resolve()
+      return digest === image.digest ? [sbom.root.descriptor] : []
+    }
+    const from = sourceWith(amd64, referrers, { 'sbom:1': sbom })
+    const source: ImageSource = {
+      ...from,
+      fetch: async (descriptor, options) => {
+        // Its manifests have to be read first.
+        if (descriptor.digest === layer) await asked.promise
+        return from.fetch(descriptor, options)
+      },
+    }
+    const [layer] = amd64.content.keys()
+    const reference = { name: 'app', tag: 'v1' }
+    const target = new ImageStore(world.bucket('c'))
+    const result = await copy({ source, reference }, { target, reference })
+    expect(result.referrers_copied).toBe(1)
+  })
+
   it('is in place before the tag is written', async () => {
     await attach(both.root.descriptor, SBOM)
     const target = new ImageStore(world.bucket('c'))
