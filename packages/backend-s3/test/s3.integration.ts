@@ -6,7 +6,15 @@ import { describeBackend, describeFaults } from '@s3lo/backend-conformance'
 import type { StorageBackend } from '@s3lo/core'
 import { afterAll, describe, expect, it } from 'vitest'
 import { type S3Backend, s3Backend } from '../src/index.ts'
-import { clientOf, makeBucket, removeBucket, requiredServer, type S3Server } from './s3-server.ts'
+import {
+  awsCertificate,
+  clientOf,
+  leadToLoopback,
+  makeBucket,
+  removeBucket,
+  requiredServer,
+  type S3Server,
+} from './s3-server.ts'
 
 const cache = mkdtempSync(join(tmpdir(), 's3lo-s3-cache-'))
 afterAll(() => rmSync(cache, { recursive: true }))
@@ -20,22 +28,38 @@ const weak = requiredServer('swift', 'integration/start-s3.sh')
 if (weak) testAgainst('backend-s3 on Swift', weak, { withFaults: false, isWeak: true })
 else it.skip('a weak S3 service is not there', () => {})
 
+// Built from its sources, which takes minutes: it is there at night.
+const aws = requiredServer('aws', 'S3LO_TEST_NIGHTLY=1 integration/start-aws.sh')
+if (aws) {
+  describe('at the addresses of AWS', () => {
+    const { restore } = leadToLoopback(/\.amazonaws\.com$/, awsCertificate())
+    afterAll(restore)
+    testAgainst('backend-s3 on versitygw', aws, { withFaults: false, keepsDates: true })
+  })
+} else it.skip('what answers as AWS is not there', () => {})
+
 /** How a service is tested. */
 interface Extent {
   readonly withFaults: boolean
+  /** An object that is copied onto itself is as old as before. */
+  readonly keepsDates?: boolean
   /** Lets several writers win at times: it is tested as what it is once that has shown. */
   readonly isWeak?: boolean
 }
 
-function testAgainst(name: string, server: S3Server, { withFaults, isWeak = false }: Extent): void {
+function testAgainst(name: string, server: S3Server, extent: Extent): void {
+  const { withFaults, isWeak = false, keepsDates = false } = extent
   const client = clientOf(server)
   const env = {
     AWS_ACCESS_KEY_ID: server.key,
     AWS_SECRET_ACCESS_KEY: server.secret,
     XDG_CACHE_HOME: cache,
   }
-  const open = (bucket: string, endpoint = server.endpoint, options = {}): S3Backend =>
-    s3Backend(bucket, { env, endpoint, ...options })
+  const open = (bucket: string, endpoint = server.endpoint, options = {}): S3Backend => {
+    const backend = s3Backend(bucket, { env, endpoint, ...options })
+    if (keepsDates) Object.defineProperty(backend, 'touch', { value: undefined })
+    return backend
+  }
   /** Empty ones are used again: what they guarantee is known already. */
   const free: string[] = []
   const newBucket = async (): Promise<string> => {
