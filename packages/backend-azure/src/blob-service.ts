@@ -31,6 +31,7 @@ const PAGE_SIZE = 5000
 
 const LIMITS: ServiceLimits = {
   partBytes: 8 * 1024 * 1024,
+  leastPartBytes: 4 * 1024 * 1024,
   mostParts: 50_000,
   timedBytes: 64 * 1024,
   partsUp: 8,

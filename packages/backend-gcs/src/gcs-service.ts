@@ -41,6 +41,7 @@ const TOUCHED = 's3lo_touched'
 
 const LIMITS: ServiceLimits = {
   partBytes: 8 * MEBIBYTE,
+  leastPartBytes: 4 * MEBIBYTE,
   mostParts: Number.MAX_SAFE_INTEGER,
   partsUp: 4,
   partsDown: 4,

@@ -49,6 +49,8 @@ const NONE: BackendGuarantees = { createOnly: false, compareAndSwap: false, dead
 
 const LIMITS: ServiceLimits = {
   partBytes: 8 * 1024 * 1024,
+  // The service takes no shorter ones.
+  leastPartBytes: 5 * 1024 * 1024,
   mostParts: 10_000,
   timedBytes: 64 * 1024,
   // Of all transfers together: 2 GiB go through less than 250 MB of memory.

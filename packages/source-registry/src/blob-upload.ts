@@ -42,7 +42,7 @@ export class BlobUploader {
     this.#partBytes = partBytes
     this.#memoryBytes = memoryBytes
     this.#budget = new ByteBudget(memoryBytes)
-    this.#pool = new BufferPool(partBytes, Math.ceil(memoryBytes / partBytes))
+    this.#pool = new BufferPool(memoryBytes)
   }
 
   /** Stores a blob, verified. `opened` is an upload that the registry has opened already. */
@@ -226,7 +226,7 @@ export class BlobUploader {
   ): Promise<T> {
     const bytes = this.#chunkBytes(session, size)
     return this.#budget.use(bytes, signal, async () => {
-      const memory = bytes === this.#pool.bytes ? this.#pool.take() : Buffer.allocUnsafeSlow(bytes)
+      const memory = this.#pool.take(bytes)
       try {
         return await use(memory)
       } finally {

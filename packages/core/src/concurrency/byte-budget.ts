@@ -12,9 +12,19 @@ export class ByteBudget {
     this.#free = bytes
   }
 
+  /** True while less than half of it is free. */
+  get isScarce(): boolean {
+    return 2 * this.#free < this.#total
+  }
+
+  /** True when `bytes` are free. */
+  has(bytes: number): boolean {
+    return this.#free >= bytes
+  }
+
   /** Reserves `bytes`; `false` when so many are not free. */
   tryTake(bytes: number): boolean {
-    if (this.#free < bytes) return false
+    if (!this.has(bytes)) return false
     this.#free -= bytes
     return true
   }
@@ -62,5 +72,33 @@ export class ByteBudget {
     this.#waiting.push(start)
     this.giveBack(0)
     return promise
+  }
+}
+
+/** What one holder has of a budget, whether it is free or not; it may exceed the budget. */
+export class BudgetShare {
+  readonly #budget: ByteBudget
+  #bytes = 0
+
+  constructor(budget: ByteBudget, bytes = 0) {
+    this.#budget = budget
+    this.grow(bytes)
+  }
+
+  get bytes(): number {
+    return this.#bytes
+  }
+
+  /** Reserves what is missing to `bytes`. */
+  grow(bytes: number): void {
+    this.#budget.take(bytes - this.#bytes)
+    this.#bytes = bytes
+  }
+
+  /** Gives back all; nothing where that was done before. */
+  giveBack(): void {
+    const bytes = this.#bytes
+    this.#bytes = 0
+    this.#budget.giveBack(bytes)
   }
 }

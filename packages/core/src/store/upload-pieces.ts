@@ -236,7 +236,6 @@ function hashing(
   const isParsed = body instanceof IncomingMessage
   let bytes = 0
   const stream = new Transform({
-    highWaterMark: 256 * 1024,
     transform(chunk: Buffer, _encoding, done) {
       bytes += chunk.byteLength
       for (const digester of digesters) digester.update(chunk)

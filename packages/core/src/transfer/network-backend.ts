@@ -70,6 +70,7 @@ class ServiceBackend implements StorageBackend {
   readonly #service: NetworkService
   readonly #calls: ServiceCalls
   readonly #partBytes: number
+  readonly #leastPartBytes: number
   readonly #budget: { readonly up: ByteBudget; readonly down: ByteBudget }
   readonly #pool: BufferPool
   #guarantees: BackendGuarantees
@@ -84,11 +85,12 @@ class ServiceBackend implements StorageBackend {
     this.#service = service
     this.#calls = new ServiceCalls(service)
     this.#partBytes = partBytes ?? limits.partBytes
+    this.#leastPartBytes = Math.min(this.#partBytes, limits.leastPartBytes ?? Infinity)
     this.#budget = {
       up: new ByteBudget(up * this.#partBytes),
       down: new ByteBudget(down * this.#partBytes),
     }
-    this.#pool = new BufferPool(this.#partBytes, up)
+    this.#pool = new BufferPool(up * this.#partBytes)
     this.#guarantees = service.guarantees
     if (service.copyFrom) this.copyFrom = this.#copyFrom.bind(this)
     if (service.touch) this.touch = this.#touch.bind(this)
@@ -246,6 +248,7 @@ class ServiceBackend implements StorageBackend {
     const context = {
       calls: this.#calls,
       partBytes: this.#partBytes,
+      leastPartBytes: this.#leastPartBytes,
       budget: this.#budget.up,
       pool: this.#pool,
     }

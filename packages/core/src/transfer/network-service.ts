@@ -18,6 +18,8 @@ import type { Attempt, CallSettings, Requests } from './requests.ts'
 export interface ServiceLimits {
   /** Bytes of a part; what is not longer is written in one request. */
   readonly partBytes: number
+  /** Bytes of a part of an object that is written while others hold the memory. Default: `partBytes`. */
+  readonly leastPartBytes?: number
   /** Parts of one object. */
   readonly mostParts: number
   /** Bytes of the longest body that one request writes before a deadline. Default: `partBytes`. */

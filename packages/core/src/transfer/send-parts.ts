@@ -1,4 +1,4 @@
-import type { ByteBudget } from '../concurrency/byte-budget.ts'
+import { BudgetShare, type ByteBudget } from '../concurrency/byte-budget.ts'
 import type { BufferPool, Part } from './parts.ts'
 
 /** A part on its way. */
@@ -45,7 +45,7 @@ export async function sendParts(
   let count = 0
   let size = 0
   let previous: Promise<void> = Promise.resolve()
-  const start = ({ bytes, isLast }: Part, reserved: number): void => {
+  const start = ({ bytes, isLast }: Part, share: BudgetShare): void => {
     const placed = { bytes, isLast, index: count, end: size + bytes.byteLength }
     const sent = inOrder ? previous.then(() => sendNext(placed)) : send(placed, signal)
     const part = sent
@@ -58,7 +58,7 @@ export async function sendParts(
       )
       .finally(() => {
         underWay.delete(part)
-        budget.giveBack(reserved)
+        share.giveBack()
       })
     previous = part
     count += 1
@@ -69,16 +69,14 @@ export async function sendParts(
     signal.throwIfAborted()
     await send(part, signal)
   }
-  let reserved = first.bytes.byteLength
-  budget.take(reserved)
+  let share = first.share ?? new BudgetShare(budget, first.bytes.byteLength)
   // Each part has its memory before it is read. Most are as long as the one before.
   const most = inOrder ? 2 : Infinity
   const startWithNext = async (part: Part): Promise<void> => {
-    start(part, reserved)
-    reserved = 0
+    start(part, share)
     if (part.isLast) return
     while (underWay.size >= most) await Promise.race(underWay)
-    reserved = await reserve(budget, part.bytes.byteLength, underWay)
+    share = await reserve(budget, part.bytes.byteLength, underWay)
   }
   try {
     await startWithNext(first)
@@ -90,11 +88,11 @@ export async function sendParts(
     }
   } catch (error) {
     failure.abort(error)
-  } finally {
-    budget.giveBack(reserved)
   }
   // Nothing may be left running, whether it went well or not.
   await Promise.all(underWay)
+  // Of a part that did not come.
+  share.giveBack()
   signal.throwIfAborted()
   return { count, size }
 }
@@ -104,11 +102,7 @@ async function reserve(
   budget: ByteBudget,
   bytes: number,
   underWay: ReadonlySet<Promise<void>>,
-): Promise<number> {
-  while (underWay.size > 0) {
-    if (budget.tryTake(bytes)) return bytes
-    await Promise.race(underWay)
-  }
-  budget.take(bytes)
-  return bytes
+): Promise<BudgetShare> {
+  while (underWay.size > 0 && !budget.has(bytes)) await Promise.race(underWay)
+  return new BudgetShare(budget, bytes)
 }

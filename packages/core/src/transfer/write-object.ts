@@ -23,6 +23,7 @@ const CLEANUP_MS = 5000
 export interface WriteContext {
   readonly calls: ServiceCalls
   readonly partBytes: number
+  readonly leastPartBytes: number
   readonly budget: ByteBudget
   readonly pool: BufferPool
 }
@@ -37,19 +38,18 @@ export async function writeObject(
   body: Body,
   options: UnguardedPutOptions,
 ): Promise<ObjectInfo> {
-  const { calls, partBytes, pool } = context
+  const { calls, partBytes } = context
   const { limits } = calls.service
   const isGiven = body instanceof Uint8Array
   const parts = readParts(body, {
+    ...context,
     what: calls.nameOf(key),
     size: options.size,
-    partBytes,
     mostParts: limits.mostParts,
-    pool: isGiven ? undefined : pool,
   })
   const first = await parts.next()
   if (first.done) throw new S3loError('INTERNAL', 'a body has no last part')
-  const { bytes, isLast } = first.value
+  const { bytes, isLast, share } = first.value
   // A deadline is judged when a request begins, so what is sent with one must not take long.
   const isTooLong =
     options.notAfter !== undefined && bytes.byteLength > (limits.timedBytes ?? partBytes)
@@ -61,9 +61,15 @@ export async function writeObject(
   try {
     return await (isWhole
       ? writer.whole(bytes)
-      : writer.inParts(first.value, parts, { ...context, stopReading }))
+      : writer.inParts(first.value, parts, {
+          budget: context.budget,
+          pool: isGiven ? undefined : context.pool,
+          stopReading,
+        }))
   } catch (error) {
     throw toThrown(error)
+  } finally {
+    share?.giveBack()
   }
 }
 

@@ -55,7 +55,14 @@ function toFailure(error: unknown, what: string): Failure {
 export class MemoryService implements NetworkService {
   readonly scheme = 'mem'
   readonly bucket = 'bucket'
-  readonly limits = { partBytes: 4, mostParts: 1000, partsUp: 3, partsDown: 3, presignSeconds: 60 }
+  readonly limits = {
+    partBytes: 4,
+    leastPartBytes: 2,
+    mostParts: 1000,
+    partsUp: 3,
+    partsDown: 3,
+    presignSeconds: 60,
+  }
   guarantees = { createOnly: true, compareAndSwap: true, deadlines: true }
   readonly requests: Requests
   readonly objects = new Map<string, StoredObject>()
