@@ -31,7 +31,7 @@ export interface StoreRow {
 }
 
 /** The peak of memory that commands on a large store keep below (MB). */
-const RSS_BAR_MB = 200
+const RSS_BAR_MB = 120
 
 /** The names of all tags. */
 const FIND = 'find . -name manifest.json'
