@@ -37,29 +37,31 @@ const HEAD_BYTES = 16
 /** One connection that reads answers whole, and keeps nothing of them. */
 class Reader {
   readonly #socket: Socket
+  readonly #host: string
   #head = ''
   /** Bytes of the body that are still to come; `undefined` before its head is read. */
   #left: number | undefined
-  #received = 0
   #isHead = false
-  #done: (bytes: number) => void = () => {}
+  #location: string | undefined
+  #done: (location: string | undefined) => void = () => {}
   #fail: (error: Error) => void = () => {}
 
   constructor(url: URL) {
+    this.#host = url.host
     this.#socket = connect({ host: url.hostname, port: Number(url.port), noDelay: true })
     this.#socket.on('data', (chunk) => this.#take(chunk))
     this.#socket.on('error', (error) => this.#fail(error))
     this.#socket.on('close', () => this.#fail(new Error('the connection was closed')))
   }
 
-  /** Bytes of the body. */
-  ask(method: string, path: string): Promise<number> {
+  /** Reads one answer. Gives where it redirects to. */
+  ask(method: string, path: string): Promise<string | undefined> {
     return new Promise((resolve, reject) => {
       this.#done = resolve
       this.#fail = reject
       this.#isHead = method === 'HEAD'
       // docker-registry gives manifests only to clients that name their type.
-      const headers = 'Host: localhost\r\nAccept: application/vnd.oci.image.manifest.v1+json'
+      const headers = `Host: ${this.#host}\r\nAccept: application/vnd.oci.image.manifest.v1+json`
       this.#socket.write(`${method} ${path} HTTP/1.1\r\n${headers}\r\n\r\n`)
     })
   }
@@ -76,19 +78,19 @@ class Reader {
       const end = this.#head.indexOf('\r\n\r\n')
       if (end < 0) return
       const [, status = ''] = /^HTTP\/1\.1 (\d+)/.exec(this.#head) ?? []
-      if (status !== '200') return this.#fail(new Error(`expected 200, got ${status}`))
+      if (status !== '200' && status !== '307') {
+        return this.#fail(new Error(`expected 200, got ${status}`))
+      }
+      this.#location = /\r\nlocation: (\S+)/i.exec(this.#head)?.[1]
       const [, length = '0'] = /\r\ncontent-length: (\d+)/i.exec(this.#head) ?? []
       this.#left = this.#isHead ? 0 : Number(length)
       bytes = this.#head.length - end - 4
       this.#head = ''
     }
     this.#left -= bytes
-    this.#received += bytes
     if (this.#left > 0) return
-    const received = this.#received
     this.#left = undefined
-    this.#received = 0
-    this.#done(received)
+    this.#done(this.#location)
   }
 }
 
@@ -98,12 +100,19 @@ async function read(load: Load): Promise<readonly number[]> {
   let asked = 0
   const work = async (): Promise<void> => {
     const reader = new Reader(url)
+    let store: Reader | undefined
     while (asked++ < load.count) {
       const started = performance.now()
-      await reader.ask(load.method, load.path)
+      const location = await reader.ask(load.method, load.path)
+      if (location !== undefined) {
+        const there = new URL(location)
+        store ??= new Reader(there)
+        await store.ask(load.method, `${there.pathname}${there.search}`)
+      }
       times.push(performance.now() - started)
     }
     reader.close()
+    store?.close()
   }
   await Promise.all(Array.from({ length: load.clients }, work))
   return times

@@ -52,17 +52,23 @@ export async function benchServe(bench: ServeBench): Promise<readonly ServeRow[]
   const rows: ServeRow[] = []
   for (const store of stores) {
     await using place = await openPlace(bench.work, store)
-    rows.push(...(await compare(bench, place, store.name)))
+    rows.push(...(await compare(bench, place, store.name, 'never')))
+    if (store.scheme !== 'local') {
+      rows.push(...(await compare(bench, place, store.name, 'always')))
+    }
     await measureMemory(bench, place, store)
   }
   return rows
 }
 
+/** Whether clients read blobs of the store themselves. */
+type Redirect = 'always' | 'never'
+
 /** A store, and servers of it. */
 interface Place extends AsyncDisposable {
-  readonly ours: () => Promise<Server>
+  readonly ours: (redirect: Redirect) => Promise<Server>
   /** `undefined` where there is no docker-registry. */
-  readonly peer: () => Promise<Server | undefined>
+  readonly peer: (redirect: Redirect) => Promise<Server | undefined>
   /** Gives what removes all that was stored since, so that repeated pushes do not fill the store. */
   readonly mark: () => Promise<() => Promise<void>>
 }
@@ -74,16 +80,16 @@ async function openPlace(work: string, store: CloudStore): Promise<Place> {
   const bucket = await store.makeBucket()
   const peers = await store.makeBucket()
   return {
-    ours: async () => {
+    ours: async (redirect) => {
       const words = ['serve', referenceIn(store, bucket), '--listen', '127.0.0.1:0']
-      const child = cli.spawn([...words, '--redirect', 'never'], store.env())
+      const child = cli.spawn([...words, '--redirect', redirect], store.env())
       for await (const line of createInterface(child.stderr)) {
         const [, url] = / at (http:\S+)/.exec(line) ?? []
         if (url !== undefined) return pinned(url, child)
       }
       throw new Error('s3lo serve did not start')
     },
-    peer: () => startPeer(folder, store, peers),
+    peer: (redirect) => startPeer(folder, store, peers, redirect),
     mark: async () => {
       const removals = await Promise.all([bucket, peers].map((name) => markStore(store, name)))
       return async () => {
@@ -119,6 +125,7 @@ async function startPeer(
   folder: string,
   store: CloudStore,
   bucket: string,
+  redirect: Redirect,
 ): Promise<Server | undefined> {
   const port = await freePort()
   const config = join(folder, 'registry.json')
@@ -135,7 +142,7 @@ async function startPeer(
             bucket,
             secure: false,
           },
-          redirect: { disable: true },
+          redirect: { disable: redirect === 'never' },
         }
   writeFileSync(
     config,
@@ -199,13 +206,15 @@ async function compare(
   { rounds }: ServeBench,
   place: Place,
   where: string,
+  redirect: Redirect,
 ): Promise<readonly ServeRow[]> {
-  const servers = { ours: await place.ours(), peer: await place.peer() }
+  const servers = { ours: await place.ours(redirect), peer: await place.peer(redirect) }
   try {
     const { digest, blobs } = await fill(servers.ours, servers.peer)
     const removeSince = await place.mark()
     const rows: ServeRow[] = []
-    for (const { name, bar, ...load } of casesOf(where, digest, blobs)) {
+    const cases = redirect === 'never' ? casesOf(where, digest, blobs) : redirected(where, blobs)
+    for (const { name, bar, ...load } of cases) {
       const results: { ours: LoadResult[]; peer: LoadResult[] } = { ours: [], peer: [] }
       for (let round = 0; round <= rounds; round++) {
         const ours = loadOf(servers.ours, load)
@@ -254,12 +263,7 @@ function casesOf(
       }
     }
   }
-  for (const [bytes, blob] of blobs) {
-    const name = `${where}: pull ${bytes / MB} MB`
-    const count = bytes === MB ? (isLocal ? 300 : 60) : 10
-    const path = `/v2/${NAME}/blobs/${blob}`
-    cases.push({ name, method: 'GET', path, clients: bytes === MB ? 8 : 2, count, bytes, bar: 1 })
-  }
+  cases.push(...pulls(where, blobs))
   for (const [bytes, count] of [
     [MB, 40],
     [10 * MB, 12],
@@ -272,6 +276,22 @@ function casesOf(
     }
   }
   return cases
+}
+
+function pulls(where: string, blobs: ReadonlyMap<number, string>): readonly Case[] {
+  return [...blobs].map(([bytes, blob]) => ({
+    name: `${where}: pull ${bytes / MB} MB`,
+    method: 'GET',
+    path: `/v2/${NAME}/blobs/${blob}`,
+    clients: bytes === MB ? 8 : 2,
+    count: bytes > MB ? 10 : where === 'local' ? 300 : 60,
+    bytes,
+    bar: 1,
+  }))
+}
+
+function redirected(where: string, blobs: ReadonlyMap<number, string>): readonly Case[] {
+  return pulls(where, blobs).map((each) => ({ ...each, name: `${each.name}, redirected` }))
 }
 
 /** Puts a small image and blobs of 1 and 100 MB into the servers. */
@@ -326,7 +346,7 @@ async function measureMemory(
 ): Promise<void> {
   const bytes = 100 * MB
   const bar = scheme === 'local' ? 200 : 350
-  const filled = await place.ours()
+  const filled = await place.ours('never')
   const { blobs } = await fill(filled)
   await stop(filled)
   const removeSince = await place.mark()
@@ -336,7 +356,7 @@ async function measureMemory(
     ['64 pulls of 100 MB', { ...pull, clients: 64, count: 64, bytes }],
     ['32 pushes of 100 MB', { ...push, clients: 32, count: 32, bytes }],
   ] as const) {
-    const server = await place.ours()
+    const server = await place.ours('never')
     try {
       loadOf(server, load)
       const status = readFileSync(`/proc/${server.child.pid}/status`, 'utf8')
