@@ -1,5 +1,5 @@
 import { type ErrorCode, isS3loError } from '../errors.ts'
-import { Digester, digestOf } from '../oci/digest.ts'
+import { Digester, digestInPool, digestOf } from '../oci/digest.ts'
 import { TarToc, type TarVisitor } from '../tar/tar-toc.ts'
 import type { TocEntry } from '../tar/toc-entry.ts'
 import { encodeFrame } from './frame.ts'
@@ -230,11 +230,4 @@ class ThreadedHash {
   digest(): string {
     return this.#digest ?? digestOf(new Uint8Array())
   }
-}
-
-/** The sha256 of bytes, a copy of which is hashed. */
-async function digestInPool(bytes: Uint8Array): Promise<string> {
-  const { subtle } = process.getBuiltinModule('node:crypto')
-  const hash = await subtle.digest('SHA-256', bytes)
-  return `sha256:${Buffer.from(hash).toString('hex')}`
 }

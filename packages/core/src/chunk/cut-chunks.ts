@@ -25,8 +25,11 @@ export interface CutOptions {
   readonly isShared?: boolean | undefined
 }
 
-/** Bytes that are scanned at once, and at most lie behind the end of a chunk. */
-const STEP_BYTES = 1 << 20
+/** Bytes that are scanned at once. */
+const STEP_BYTES = 1 << 18
+
+/** Bytes that V8 copies at once. */
+const WORD_BYTES = 8
 
 /** Memory of chunks that were recycled, which is kept for the next ones (bytes). */
 const KEPT_BYTES = 18 * 1024 * 1024
@@ -37,8 +40,7 @@ const KEPT_SHARED_BYTES = 48 * 1024 * 1024
 /**
  * Cuts content into chunks by FastCDC. Where it is cut depends on the content alone: a change moves
  * the ends of the chunks that it touches, and mostly of no other. Each chunk has memory of its own, which
- * may be recycled, and so are the pieces of the content; beside that, the longest chunk and 1 MiB are
- * held. Content without bytes has no chunks.
+ * may be recycled, and so are the pieces of the content. Content without bytes has no chunks.
  */
 export async function* cutChunks(
   content: AsyncIterable<Uint8Array>,
@@ -55,56 +57,73 @@ export async function* cutPieces(
 ): AsyncGenerator<Piece, void> {
   const cutter = new Cutter(isShared)
   for await (const bytes of content) {
-    for (let at = 0; at < bytes.length; at += STEP_BYTES) {
-      yield* cutter.push(bytes.subarray(at, at + STEP_BYTES))
-    }
+    yield* cutter.push(bytes)
     recycle(bytes)
   }
   yield* cutter.end()
 }
 
 class Cutter {
-  readonly #scanner = new BoundaryScanner(MAX_CHUNK_BYTES + STEP_BYTES)
-  readonly #memory: SizedPool
-  /** Bytes of the window that hold the present chunk and what follows it. */
+  readonly #scanner = new BoundaryScanner(STEP_BYTES)
+  readonly #pool: SizedPool
+  /** What the present chunk is held in, and how much of it that is (bytes). */
+  #room: Uint8Array = new Uint8Array()
   #held = 0
-  #scanned = MIN_CHUNK_BYTES
   #offset = 0
 
   constructor(isShared: boolean) {
-    this.#memory = new SizedPool(isShared ? KEPT_SHARED_BYTES : KEPT_BYTES, isShared)
+    this.#pool = new SizedPool(isShared ? KEPT_SHARED_BYTES : KEPT_BYTES, isShared)
   }
 
-  /** The length of the present chunk; 0 while its end has not come. */
-  #next(): number {
-    const end = Math.min(this.#held, MAX_CHUNK_BYTES)
-    if (end <= this.#scanned) return 0
-    const length = this.#scanner.scan(this.#scanned, end)
-    this.#scanned = end
-    return length === 0 && end === MAX_CHUNK_BYTES ? MAX_CHUNK_BYTES : length
-  }
-
-  /** At most {@link STEP_BYTES}. */
   *push(bytes: Uint8Array): Generator<Piece, void> {
-    this.#scanner.window.set(bytes, this.#held)
-    this.#held += bytes.length
-    for (let length = this.#next(); length > 0; length = this.#next()) yield this.#take(length)
+    for (let at = 0; at < bytes.length;) {
+      const { length, isEnd } = this.#next(bytes.subarray(at))
+      this.#hold(bytes.subarray(at, at + length))
+      at += length
+      if (isEnd) yield this.#take()
+    }
   }
 
   *end(): Generator<Piece, void> {
-    if (this.#held > 0) yield this.#take(this.#held)
+    if (this.#held > 0) yield this.#take()
   }
 
-  #take(length: number): Piece {
-    const { window } = this.#scanner
-    const bytes = this.#memory.take(length)
-    bytes.set(window.subarray(0, length))
-    const offset = this.#offset
-    window.copyWithin(0, length, this.#held)
-    this.#offset += length
-    this.#held -= length
-    this.#scanned = MIN_CHUNK_BYTES
+  /** How many of the next bytes belong to the present chunk, and whether it ends with them. */
+  #next(bytes: Uint8Array): { readonly length: number; readonly isEnd: boolean } {
+    const unscanned = MIN_CHUNK_BYTES - this.#held
+    if (unscanned > 0) return { length: Math.min(unscanned, bytes.length), isEnd: false }
+    const most = MAX_CHUNK_BYTES - this.#held
+    const step = bytes.subarray(0, Math.min(STEP_BYTES, most))
+    const found = this.#scanner.scan(step, this.#held)
+    return { length: found || step.length, isEnd: found > 0 || step.length === most }
+  }
+
+  #hold(bytes: Uint8Array): void {
+    const length = this.#held + bytes.length
+    // A chunk begins where in a word its content does: V8 copies words into shared memory, and otherwise bytes.
+    if (this.#held === 0) this.#room = this.#roomFor(length, bytes.byteOffset % WORD_BYTES)
+    else if (length > this.#room.length) this.#grow(length)
+    this.#room.set(bytes, this.#held)
+    this.#held = length
+  }
+
+  #grow(length: number): void {
+    const room = this.#roomFor(length, this.#room.byteOffset)
+    room.set(this.#room.subarray(0, this.#held))
+    recycle(this.#room)
+    this.#room = room
+  }
+
+  #roomFor(length: number, offset: number): Uint8Array {
+    const { buffer } = this.#pool.take(offset + length)
+    return new Uint8Array(buffer, offset)
+  }
+
+  #take(): Piece {
+    const piece = { offset: this.#offset, bytes: this.#room.subarray(0, this.#held) }
+    this.#offset += this.#held
+    this.#held = 0
     this.#scanner.reset()
-    return { offset, bytes }
+    return piece
   }
 }

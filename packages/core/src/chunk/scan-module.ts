@@ -2,7 +2,7 @@ import { gearTable, LOOSE_MASK, NORMAL_CHUNK_BYTES, STRICT_MASK } from './gear.t
 
 /** The module that looks for the end of a chunk: assembled from `test/chunk/scan-source.ts`. */
 export const SCAN_MODULE =
-  'AGFzbQEAAAABCAFgA39/fgF/AgwBAAZtZW1vcnkCAAEDAgEABgYBfgFCAAsHDwIEaGFzaAMABHNjYW4AAApIAUYBAX4jACEDAkADQCAAIAFPDQEgA0IBhiAALQAAQQN0KQMAfCEDIABBAWohACADIAKDQgBSDQAgAyQAIAAPCwsgAyQAQQAL'
+  'AGFzbQEAAAABCAFgA39/fgF/AgwBAAZtZW1vcnkCAAEDAgEABgYBfgFCAAsHDwIEaGFzaAMABHNjYW4AAArOAwHLAwICfwR+IwAhBQJAA0AgASAAa0GAwABJDQFCACEGQgAhB0IAIQggACIDQcAAaiEEA0AgBkIBhiADLQDAD0EDdCkDAHwhBiAHQgGGIAMtAMAfQQN0KQMAfCEHIAhCAYYgAy0AwC9BA3QpAwB8IQggA0EBaiIDIARHDQALIAAiA0GAEGohBANAIAVCAYYgAy0AAEEDdCkDAHwhBSAFIAKDUA0CIAZCAYYgAy0AgBBBA3QpAwB8IQYgBiACg1ANAiAHQgGGIAMtAIAgQQN0KQMAfCEHIAcgAoNQDQIgCEIBhiADLQCAMEEDdCkDAHwhCCAIIAKDUA0CIAVCAYYgAy0AAUEDdCkDAHwhBSAFIAKDUA0CIAZCAYYgAy0AgRBBA3QpAwB8IQYgBiACg1ANAiAHQgGGIAMtAIEgQQN0KQMAfCEHIAcgAoNQDQIgCEIBhiADLQCBMEEDdCkDAHwhCCAIIAKDUA0CIANBAmoiAyAERw0ACyAIIgUkACAAQYDAAGohAAwACwsjACEFIAAhAwJAA0AgAyABTw0BIAVCAYYgAy0AAEEDdCkDAHwhBSADQQFqIQMgBSACg0IAUg0AIAUkACADDwsLIAUkAEEACw=='
 
 const PAGE_BYTES = 64 * 1024
 
@@ -26,14 +26,13 @@ interface ScanExports {
 const { WebAssembly: wasm } = globalThis as unknown as { readonly WebAssembly: WasmApi }
 let compiled: object | undefined
 
-/** Looks for the ends of chunks in a memory of its own. */
+/** Looks for the ends of chunks in copies of their bytes, a stretch at a time. */
 export class BoundaryScanner {
-  /** Where the bytes to be scanned are put. */
-  readonly window: Uint8Array
+  readonly #window: Uint8Array
   readonly #exports: ScanExports
   readonly #start: number
 
-  /** @param bytes Length of the window. */
+  /** @param bytes The longest stretch. */
   constructor(bytes: number) {
     const table = gearTable()
     this.#start = table.byteLength
@@ -41,7 +40,7 @@ export class BoundaryScanner {
       initial: Math.ceil((this.#start + bytes) / PAGE_BYTES),
     })
     new BigUint64Array(memory.buffer, 0, table.length).set(table)
-    this.window = new Uint8Array(memory.buffer, this.#start, bytes)
+    this.#window = new Uint8Array(memory.buffer, this.#start, bytes)
     this.#exports = newInstance(memory)
   }
 
@@ -51,17 +50,18 @@ export class BoundaryScanner {
   }
 
   /**
-   * Continues the present chunk, which begins with the window, over the bytes from `at` to `end`:
-   * its length where it ends there, else 0. To be called for each byte once, in order.
+   * Continues the present chunk over its next bytes, the first of which is at `at` in it: how many of them
+   * belong to it where it ends among them, else 0. To be called for each byte once, in order.
    */
-  scan(at: number, end: number): number {
-    const middle = Math.min(end, NORMAL_CHUNK_BYTES)
-    return this.#scan(at, middle, STRICT_MASK) || this.#scan(Math.max(at, middle), end, LOOSE_MASK)
+  scan(bytes: Uint8Array, at: number): number {
+    this.#window.set(bytes)
+    const strict = Math.min(Math.max(NORMAL_CHUNK_BYTES - at, 0), bytes.length)
+    return this.#scan(0, strict, STRICT_MASK) || this.#scan(strict, bytes.length, LOOSE_MASK)
   }
 
-  #scan(at: number, end: number, mask: bigint): number {
-    if (at >= end) return 0
-    const found = this.#exports.scan(this.#start + at, this.#start + end, mask)
+  #scan(from: number, to: number, mask: bigint): number {
+    if (from >= to) return 0
+    const found = this.#exports.scan(this.#start + from, this.#start + to, mask)
     return found === 0 ? 0 : found - this.#start
   }
 }

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import type { Frame, FrameCache } from '../chunk/encode-layer.ts'
 import { encoderName, MAX_FRAME_BYTES } from '../chunk/frame.ts'
 import { hexOf } from '../chunk/sized-digest.ts'
-import { digestOf } from '../oci/digest.ts'
+import { digestInPool } from '../oci/digest.ts'
 import { cacheFolder, type Environment } from './cache-folder.ts'
 import { makeFolder } from './make-folder.ts'
 
@@ -65,7 +65,7 @@ export class FrameFolder implements FrameCache {
     const path = join(this.#folder, name)
     try {
       const bytes = await readUsed(path)
-      const digest = digestOf(bytes)
+      const digest = await digestInPool(bytes)
       if (name === this.#nameOf(raw, digest)) return { bytes, digest }
       await rm(path, { force: true })
     } catch {

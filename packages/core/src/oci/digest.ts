@@ -83,6 +83,13 @@ export function hexDigestOf(
   return process.getBuiltinModule('node:crypto').hash(algorithm, content, 'hex')
 }
 
+/** The sha256 of bytes, a copy of which is hashed on a thread of Node's pool. */
+export async function digestInPool(bytes: Uint8Array): Promise<string> {
+  const { subtle } = process.getBuiltinModule('node:crypto')
+  const hash = await subtle.digest('SHA-256', bytes)
+  return `sha256:${Buffer.from(hash).toString('hex')}`
+}
+
 /** A running hash whose result is a digest. */
 export class Digester {
   readonly #algorithm: DigestAlgorithm

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { describe, expect, it } from 'vitest'
-import { cutChunks } from '../../src/chunk/cut-chunks.ts'
+import { cutChunks, cutPieces } from '../../src/chunk/cut-chunks.ts'
 import {
   chunksOf,
   type GoldenChunk,
@@ -56,6 +56,23 @@ describe('where content is cut', () => {
       expect(await cut(content, piece)).toEqual(chunksOf(content, plainCuts(content)))
     },
   )
+
+  it('does not depend on its place in memory, nor on whether that is shared', async () => {
+    // Chunks of 16 MiB, which outgrow their room twice, and what is cut before and after them.
+    const content = Buffer.concat([
+      randomBytes(3_000_001),
+      Buffer.alloc(20_000_001),
+      randomBytes(7),
+    ])
+    const pieces = cutPieces(inPieces(content, 100_003), { isShared: true })
+    const found: Uint8Array[] = []
+    for await (const { bytes } of pieces) {
+      expect(bytes.buffer).toBeInstanceOf(SharedArrayBuffer)
+      found.push(bytes)
+    }
+    expect(found.map(({ length }) => length)).toEqual(plainCuts(content))
+    expect(Buffer.concat(found).equals(content)).toBe(true)
+  })
 
   it('is nowhere without content', async () => {
     expect(await cut(new Uint8Array())).toEqual([])
