@@ -35,7 +35,7 @@ export interface EncodeLayerOptions {
 export interface FrameCache {
   /** True where the frame of a chunk was kept, whether or not it still is. */
   has(raw: string): boolean
-  /** The frame of a chunk, by the digest of its raw bytes: whole and unchanged. */
+  /** The frame of a chunk, by the digest of its raw bytes: whole and unchanged, in memory of the caller's own. */
   get(raw: string): Promise<Frame | undefined>
   /** Keeps the frame of so many raw bytes. */
   put(raw: string, rawBytes: number, frame: Frame): Promise<void>

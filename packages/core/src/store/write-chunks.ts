@@ -18,6 +18,7 @@ import { isS3loError } from '../errors.ts'
 import type { Protection } from '../gc/protection.ts'
 import { chunkFrameKey, parseChunkFrameKey, rawChunkPrefix } from '../layout/chunk-keys.ts'
 import { MEDIA_TYPE } from '../oci/media-type.ts'
+import { recyclable, recycle } from '../stream/recycle.ts'
 import { chunkPiece, framePlace } from './content-look.ts'
 import { provenGuarantees } from './guarantees.ts'
 import { PresentChunks } from './present-chunks.ts'
@@ -106,7 +107,10 @@ export class ChunkWriter {
       const chunks = withTable(cutPieces(content, { isShared: thread !== undefined }), table)
       const layer = encodeLayer(chunks, { store, signal, digest, frameOf })
       let step = await layer.next()
-      while (!step.done) step = await layer.next()
+      while (!step.done) {
+        recycle(step.value.bytes)
+        step = await layer.next()
+      }
       const recipe = step.value
       const place = { backend: this.#backend, protection: this.#protection }
       await writeLayerTable(place, table, recipe, { signal })
@@ -161,7 +165,11 @@ export class ChunkWriter {
     signal: AbortSignal,
   ): Promise<{ readonly chunk: EncodedChunk; readonly isSent: boolean }> {
     const cover = await this.#protection.settle(own.raw, { signal })
-    if (this.#frames.get(own.raw)?.frame === own.frame) return { chunk: own, isSent: false }
+    if (this.#frames.get(own.raw)?.frame === own.frame) {
+      // One that is sent is left to the collector: a connection may still read it behind the answer.
+      recyclable(own.bytes)
+      return { chunk: own, isSent: false }
+    }
     const { stored, isTorn } = await this.#look(own, createOnly, signal)
     const isSent =
       !stored && (await putFrame(this.#backend, own, { createOnly: createOnly && !isTorn, signal }))
