@@ -2,6 +2,7 @@ import type { BigIntStats } from 'node:fs'
 import { open, unlink } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import type { Readable } from 'node:stream'
+import { writeBody, type WriteBodyOptions } from '@s3lo/core/files'
 import {
   type CopyOptions,
   type DeleteFailure,
@@ -11,7 +12,6 @@ import {
   S3loError,
   toS3loError,
 } from '@s3lo/core/plugin'
-import { writeBody } from '@s3lo/core/files'
 import { ignoring, toLocalError, translating, translatingNow } from './errors.ts'
 import { fileBody } from './file-body.ts'
 import { stampNow } from './file-time.ts'
@@ -49,11 +49,7 @@ export async function putObject(
       if (change.notAfter !== undefined) {
         await translating(name, async () => assertInTime(root, key, await staged.created(), change))
       }
-      await writeBody(staged.handle, body, {
-        ...change,
-        name,
-        toError: (error) => toLocalError(error, name),
-      })
+      await fillStaged(staged, name, body, change)
       return await translating(name, () => publish(root, staged, key, change))
     } finally {
       await staged.discard()
@@ -61,6 +57,17 @@ export async function putObject(
   } finally {
     if (!(body instanceof Uint8Array)) body.destroy()
   }
+}
+
+/** Writes the content of an object, which `name` is, to a file that is empty. */
+async function fillStaged(
+  { handle }: StagedFile,
+  name: string,
+  body: Uint8Array | Readable,
+  { size, signal }: Pick<WriteBodyOptions, 'size' | 'signal'>,
+): Promise<void> {
+  const toError = (error: unknown): unknown => toLocalError(error, name)
+  await writeBody(handle, body, { name, size, signal, toError })
 }
 
 /** Deletes objects and the folders that are left empty. */
@@ -116,13 +123,7 @@ export async function copyObject(
       // What shares blocks was opened once more, by its name.
       if (cloned) assertUnchanged(root.stat(sourceKey))
       // Where blocks cannot be shared the bytes are written again, which a signal can stop.
-      if (cloned === undefined)
-        await writeBody(staged.handle, body, {
-          name,
-          signal,
-          size,
-          toError: (error) => toLocalError(error, name),
-        })
+      if (cloned === undefined) await fillStaged(staged, name, body, { signal, size })
       return await translating(name, () => publish(root, staged, key, change))
     } finally {
       await staged.discard()
